@@ -1,0 +1,3 @@
+/** base: seeded random, errors. Knows nothing of the rest. */
+export { UsageError } from "./errors.ts";
+export { createRandom, type Random } from "./random.ts";
