@@ -1,0 +1,259 @@
+/**
+ * Generation with a key–value cache: batches of prompts of different lengths, greedy or sampled, seeded.
+ * The cache lives here, in plain arrays that the decoding step only reads; rows that are done are dropped.
+ */
+import type { Random } from "../base/index.ts";
+import { type CompileOptions, compile, op, type Program, type Tensor, type TensorData } from "../tensor/index.ts";
+import type { ModelConfig } from "./config.ts";
+import { applyHead, type LayerCache, runDecodeStep, runSequences, sequencePositions } from "./decoder.ts";
+import { createLayout, createWeights, feedParameters, type ParameterLayout } from "./parameters.ts";
+import { chooseToken, type Sampling } from "./sampling.ts";
+
+/** A text to continue. */
+export interface GenerationRequest {
+  /** Token ids of the prompt, at least one. */
+  readonly prompt: readonly number[];
+  /** The stream that sampling draws from; greedy decoding draws nothing. */
+  readonly random: Random;
+}
+
+/** How to continue it. */
+export interface GenerationOptions {
+  readonly maxNewTokens: number;
+  readonly sampling: Sampling;
+}
+
+/** One continuation. */
+export interface Generation {
+  /** New token ids, the end token included where the model gave one. */
+  readonly tokens: readonly number[];
+  /** log π of each new token at the sampling temperature (1 when greedy), before top-k and top-p. */
+  readonly logProbs: readonly number[];
+  /** Whether the model ended it; otherwise it was cut at `maxNewTokens`. */
+  readonly isFinished: boolean;
+}
+
+/** Continues texts with the given parameters; programs are compiled once a batch size and length. */
+export interface Generator {
+  generate(
+    parameters: Float32Array,
+    requests: readonly GenerationRequest[],
+    options: GenerationOptions,
+  ): Promise<readonly Generation[]>;
+  release(): Promise<void>;
+}
+
+/** How a generator runs. */
+export interface GeneratorOptions extends CompileOptions {
+  /** Texts that are continued together. More are taken in turns. */
+  readonly batchSize: number;
+}
+
+/** Batches are not shrunk below this many rows: a smaller step is hardly faster. */
+const smallestBatch = 16;
+/** Lengths are rounded up to multiples of this, so that few programs are compiled. */
+const lengthStep = 8;
+
+const roundUp = (length: number): number => Math.ceil(length / lengthStep) * lengthStep;
+
+/** Creates a generator for models of that config. */
+export function createGenerator(config: ModelConfig, options: GeneratorOptions): Generator {
+  const programs = new Map<string, Promise<Program>>();
+  const layout = createLayout(config);
+  const cached = (key: string, build: () => Readonly<Record<string, Tensor>>): Promise<Program> => {
+    const program = programs.get(key) ?? compile(build(), options);
+    programs.set(key, program);
+    return program;
+  };
+  const engine: Engine = {
+    config,
+    layout,
+    prefill: (B, T) => cached(`prefill ${B} ${T}`, () => prefillOutputs(config, B, T)),
+    decode: (B, C) => cached(`decode ${B} ${C}`, () => decodeOutputs(config, B, C)),
+  };
+  return {
+    generate: async (parameters, requests, generation) => {
+      const results: Generation[] = [];
+      for (let start = 0; start < requests.length; start += options.batchSize) {
+        const batch = requests.slice(start, start + options.batchSize);
+        results.push(...(await generateBatch(engine, feedParameters(layout, parameters), { batch, ...generation })));
+      }
+      return results;
+    },
+    release: async () => {
+      for (const program of programs.values()) await (await program).release();
+      programs.clear();
+    },
+  };
+}
+
+interface Engine {
+  readonly config: ModelConfig;
+  readonly layout: ParameterLayout;
+  prefill(B: number, T: number): Promise<Program>;
+  decode(B: number, C: number): Promise<Program>;
+}
+
+function cacheOutputs(cache: readonly LayerCache[]): Record<string, Tensor> {
+  return Object.fromEntries(
+    cache.flatMap(({ keys, values }, layer) => [
+      [`keys.${layer}`, keys],
+      [`values.${layer}`, values],
+    ]),
+  );
+}
+
+function prefillOutputs(config: ModelConfig, B: number, T: number): Record<string, Tensor> {
+  const weights = createWeights(createLayout(config));
+  const { hidden_NE, cache } = runSequences(config, weights, op.input("tokens", [B, T], "int32"));
+  const last_BE = op.gatherRows(hidden_NE, op.input("lastRows", [B], "int32"));
+  return { logits: applyHead(config, weights, last_BE), ...cacheOutputs(cache) };
+}
+
+function decodeOutputs(config: ModelConfig, B: number, C: number): Record<string, Tensor> {
+  const { logits, fresh } = runDecodeStep(config, createWeights(createLayout(config)), { B, C });
+  return { logits, ...cacheOutputs(fresh) };
+}
+
+/** A text being continued. */
+interface Row {
+  readonly request: GenerationRequest;
+  readonly tokens: number[];
+  readonly logProbs: number[];
+  isFinished: boolean;
+}
+
+/** The rows of a batch that still run, and their cache: [B, K, C, D] arrays, two a layer. */
+interface Batch {
+  readonly B: number;
+  readonly C: number;
+  readonly rows: readonly Row[];
+  readonly cache: Readonly<Record<string, Float32Array>>;
+}
+
+type Feeds = Readonly<Record<string, TensorData>>;
+type BatchOptions = GenerationOptions & { readonly batch: readonly GenerationRequest[] };
+
+async function generateBatch(engine: Engine, parameters: Feeds, options: BatchOptions): Promise<readonly Generation[]> {
+  const { config } = engine;
+  const rows = options.batch.map((request): Row => ({ request, tokens: [], logProbs: [], isFinished: false }));
+  let batch = await prefill(engine, parameters, { rows, ...options });
+  for (let numNew = 1; numNew < options.maxNewTokens; numNew++) {
+    batch = dropFinished(config, batch);
+    if (batch.rows.length === 0) break;
+    const program = await engine.decode(batch.B, batch.C);
+    const results = await program.run({ ...parameters, ...batch.cache, ...decodeFeeds(config, batch) });
+    for (const [row, { request, tokens }] of batch.rows.entries()) {
+      const slot = request.prompt.length + tokens.length - 1;
+      for (const [name, cache] of Object.entries(batch.cache))
+        writeSlot(cache, results[name.slice("past.".length)] ?? cache, { config, C: batch.C, row, slot });
+    }
+    acceptTokens(config, batch.rows, results.logits ?? new Float32Array(0), options.sampling);
+  }
+  return rows.map(({ tokens, logProbs, isFinished }) => ({ tokens, logProbs, isFinished }));
+}
+
+/** Runs the prompts, fills the cache with their keys and values, and chooses the first token of each row. */
+async function prefill(
+  engine: Engine,
+  parameters: Feeds,
+  { rows, maxNewTokens, sampling }: GenerationOptions & { readonly rows: readonly Row[] },
+): Promise<Batch> {
+  const { config } = engine;
+  const longest = Math.max(...rows.map(({ request }) => request.prompt.length));
+  if (longest + maxNewTokens > config.maxPositions)
+    throw new RangeError(
+      `Cannot generate ${maxNewTokens} tokens after ${longest}: the model has ${config.maxPositions} positions`,
+    );
+  const B = Math.max(rows.length, smallestBatch);
+  const T = roundUp(longest);
+  const tokens = new Int32Array(B * T).fill(config.padToken);
+  const lastRows = Int32Array.from({ length: B }, (_, row) => row * T);
+  for (const [row, { request }] of rows.entries()) {
+    tokens.set(request.prompt, row * T);
+    lastRows[row] = row * T + request.prompt.length - 1;
+  }
+  const program = await engine.prefill(B, T);
+  const results = await program.run({ ...parameters, tokens, lastRows, positions: sequencePositions(B, T) });
+  const C = roundUp(longest + maxNewTokens);
+  const caches = Object.entries(results).filter(([name]) => name !== "logits");
+  const cache = Object.fromEntries(
+    caches.map(([name, data]) => [`past.${name}`, copySlots(config, data, { B, from: T, to: C, numSlots: T })]),
+  );
+  acceptTokens(config, rows, results.logits ?? new Float32Array(0), sampling);
+  return { B, C, rows, cache };
+}
+
+function decodeFeeds(config: ModelConfig, { B, rows }: Batch): Record<string, TensorData> {
+  const tokens = new Int32Array(B).fill(config.padToken);
+  const positions = new Int32Array(B);
+  const lengths = new Float32Array(B).fill(1);
+  for (const [row, { request, tokens: answer }] of rows.entries()) {
+    // The newest token is not in the cache yet: this step puts it there, at the position that is its index.
+    const position = request.prompt.length + answer.length - 1;
+    tokens[row] = answer.at(-1) ?? config.padToken;
+    positions[row] = position;
+    lengths[row] = position;
+  }
+  return { tokens, positions, lengths };
+}
+
+function acceptTokens(config: ModelConfig, rows: readonly Row[], logits: Float32Array, sampling: Sampling): void {
+  const V = config.vocabularySize;
+  for (const [index, row] of rows.entries()) {
+    const choice = chooseToken(logits.subarray(index * V, (index + 1) * V), sampling, row.request.random);
+    row.tokens.push(choice.token);
+    row.logProbs.push(choice.logProb);
+    row.isFinished = choice.token === config.endToken;
+  }
+}
+
+/** Leaves out finished rows; once no more than half of the batch runs, moves the rest into a smaller one. */
+function dropFinished(config: ModelConfig, batch: Batch): Batch {
+  const running = [...batch.rows.entries()].filter(([, row]) => !row.isFinished);
+  if (running.length === batch.rows.length) return batch;
+  const half = Math.max(smallestBatch, Math.ceil(batch.B / 2));
+  const B = running.length <= half ? half : batch.B;
+  const rowSize = config.numKeyValueHeads * batch.C * config.headSize;
+  const cache = Object.fromEntries(
+    Object.entries(batch.cache).map(([name, data]) => {
+      const moved = B === batch.B ? data : new Float32Array(B * rowSize);
+      for (const [to, [from]] of running.entries())
+        if (moved !== data || to !== from) moved.set(data.subarray(from * rowSize, (from + 1) * rowSize), to * rowSize);
+      return [name, moved];
+    }),
+  );
+  return { ...batch, B, rows: running.map(([, row]) => row), cache };
+}
+
+interface SlotCopy {
+  readonly B: number;
+  /** Slots a head has in the source and in the target. */
+  readonly from: number;
+  readonly to: number;
+  readonly numSlots: number;
+}
+
+/** A cache of `to` slots a head whose first `numSlots` slots are those of `data`. */
+function copySlots(config: ModelConfig, data: Float32Array, { B, from, to, numSlots }: SlotCopy): Float32Array {
+  const { numKeyValueHeads: K, headSize: D } = config;
+  const copy = new Float32Array(B * K * to * D);
+  for (let head = 0; head < B * K; head++)
+    copy.set(data.subarray(head * from * D, (head * from + numSlots) * D), head * to * D);
+  return copy;
+}
+
+interface SlotPlace {
+  readonly config: ModelConfig;
+  readonly C: number;
+  readonly row: number;
+  readonly slot: number;
+}
+
+/** Writes the fresh keys or values [B, K, 1, D] of a row into its cache slot. */
+function writeSlot(cache: Float32Array, fresh: Float32Array, { config, C, row, slot }: SlotPlace): void {
+  const { numKeyValueHeads: K, headSize: D } = config;
+  for (let head = row * K; head < (row + 1) * K; head++)
+    for (let index = 0; index < D; index++)
+      cache[(head * C + slot) * D + index] = fresh[head * D + index] ?? 0;
+}
