@@ -46,7 +46,10 @@ const schema = z.looseObject({
   rope_theta: z.number().positive().optional(),
   rope_scaling: z.null().optional(),
   rope_parameters: z
-    .looseObject({ rope_theta: z.number().positive().optional(), rope_type: z.literal("default").default("default") })
+    .looseObject({
+      rope_theta: z.number().positive().optional(),
+      rope_type: z.literal("default").default("default"),
+    })
     .optional(),
   max_position_embeddings: count.default(2048),
   tie_word_embeddings: z.boolean().default(false),

@@ -119,7 +119,10 @@ export function runSequences(config: ModelConfig, weights: Weights, tokens: Tens
   const attend: Attend = (_, [q, keys, values]) => {
     cache.push({ keys, values });
     // The queries of a group are neighbours, so that a group is simply more rows against the same keys.
-    const scores = op.matmul(op.reshape(q, [B, K, G * T, D]), keys, { transposeRight: true, scale: D ** -0.5 });
+    const scores = op.matmul(op.reshape(q, [B, K, G * T, D]), keys, {
+      transposeRight: true,
+      scale: D ** -0.5,
+    });
     const attention = op.softmax(op.add(scores, mask));
     return op.reshape(op.matmul(attention, values), [B, H, T, D]);
   };
@@ -145,13 +148,20 @@ export interface DecodeStep {
  * [B, 1, 1, 1] (float, filled cache slots) and per layer "past.keys.N", "past.values.N" [B, K, C, D]. The cache is only
  * read: the caller writes the fresh keys and values into it, so that no step copies it.
  */
-export function runDecodeStep(config: ModelConfig, weights: Weights, size: { readonly B: number; readonly C: number }): DecodeStep {
+export function runDecodeStep(
+  config: ModelConfig,
+  weights: Weights,
+  size: { readonly B: number; readonly C: number },
+): DecodeStep {
   const { B, C } = size;
   const { numHeads: H, numKeyValueHeads: K, headSize: D } = config;
   const G = H / K;
   const tokens = op.input("tokens", [B, 1], "int32");
   const rotation = { ...rotationTables(config, C + 1), positions: op.input("positions", [B, 1], "int32") };
-  const slots = op.constant([1, 1, 1, C], Float32Array.from({ length: C }, (_, slot) => slot + 1));
+  const slots = op.constant(
+    [1, 1, 1, C],
+    Float32Array.from({ length: C }, (_, slot) => slot + 1),
+  );
   const isFilled = op.lessOrEqual(slots, op.input("lengths", [B, 1, 1, 1]));
   const bias = op.multiply(op.subtract(1, isFilled), masked);
   const fresh: LayerCache[] = [];

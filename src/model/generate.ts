@@ -3,7 +3,14 @@
  * The cache lives here, in plain arrays that the decoding step only reads; rows that are done are dropped.
  */
 import type { Random } from "../base/index.ts";
-import { type CompileOptions, compile, op, type Program, type Tensor, type TensorData } from "../tensor/index.ts";
+import {
+  type CompileOptions,
+  compile,
+  op,
+  type Program,
+  type Tensor,
+  type TensorData,
+} from "../tensor/index.ts";
 import type { ModelConfig } from "./config.ts";
 import { applyHead, type LayerCache, runDecodeStep, runSequences, sequencePositions } from "./decoder.ts";
 import { createLayout, createWeights, feedParameters, type ParameterLayout } from "./parameters.ts";
@@ -76,7 +83,9 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions):
       const results: Generation[] = [];
       for (let start = 0; start < requests.length; start += options.batchSize) {
         const batch = requests.slice(start, start + options.batchSize);
-        results.push(...(await generateBatch(engine, feedParameters(layout, parameters), { batch, ...generation })));
+        results.push(
+          ...(await generateBatch(engine, feedParameters(layout, parameters), { batch, ...generation })),
+        );
       }
       return results;
     },
@@ -134,9 +143,15 @@ interface Batch {
 type Feeds = Readonly<Record<string, TensorData>>;
 type BatchOptions = GenerationOptions & { readonly batch: readonly GenerationRequest[] };
 
-async function generateBatch(engine: Engine, parameters: Feeds, options: BatchOptions): Promise<readonly Generation[]> {
+async function generateBatch(
+  engine: Engine,
+  parameters: Feeds,
+  options: BatchOptions,
+): Promise<readonly Generation[]> {
   const { config } = engine;
-  const rows = options.batch.map((request): Row => ({ request, tokens: [], logProbs: [], isFinished: false }));
+  const rows = options.batch.map(
+    (request): Row => ({ request, tokens: [], logProbs: [], isFinished: false }),
+  );
   let batch = await prefill(engine, parameters, { rows, ...options });
   for (let numNew = 1; numNew < options.maxNewTokens; numNew++) {
     batch = dropFinished(config, batch);
@@ -178,7 +193,10 @@ async function prefill(
   const C = roundUp(longest + maxNewTokens);
   const caches = Object.entries(results).filter(([name]) => name !== "logits");
   const cache = Object.fromEntries(
-    caches.map(([name, data]) => [`past.${name}`, copySlots(config, data, { B, from: T, to: C, numSlots: T })]),
+    caches.map(([name, data]) => [
+      `past.${name}`,
+      copySlots(config, data, { B, from: T, to: C, numSlots: T }),
+    ]),
   );
   acceptTokens(config, rows, results.logits ?? new Float32Array(0), sampling);
   return { B, C, rows, cache };
@@ -198,7 +216,12 @@ function decodeFeeds(config: ModelConfig, { B, rows }: Batch): Record<string, Te
   return { tokens, positions, lengths };
 }
 
-function acceptTokens(config: ModelConfig, rows: readonly Row[], logits: Float32Array, sampling: Sampling): void {
+function acceptTokens(
+  config: ModelConfig,
+  rows: readonly Row[],
+  logits: Float32Array,
+  sampling: Sampling,
+): void {
   const V = config.vocabularySize;
   for (const [index, row] of rows.entries()) {
     const choice = chooseToken(logits.subarray(index * V, (index + 1) * V), sampling, row.request.random);
@@ -219,7 +242,8 @@ function dropFinished(config: ModelConfig, batch: Batch): Batch {
     Object.entries(batch.cache).map(([name, data]) => {
       const moved = B === batch.B ? data : new Float32Array(B * rowSize);
       for (const [to, [from]] of running.entries())
-        if (moved !== data || to !== from) moved.set(data.subarray(from * rowSize, (from + 1) * rowSize), to * rowSize);
+        if (moved !== data || to !== from)
+          moved.set(data.subarray(from * rowSize, (from + 1) * rowSize), to * rowSize);
       return [name, moved];
     }),
   );
@@ -235,7 +259,11 @@ interface SlotCopy {
 }
 
 /** A cache of `to` slots a head whose first `numSlots` slots are those of `data`. */
-function copySlots(config: ModelConfig, data: Float32Array, { B, from, to, numSlots }: SlotCopy): Float32Array {
+function copySlots(
+  config: ModelConfig,
+  data: Float32Array,
+  { B, from, to, numSlots }: SlotCopy,
+): Float32Array {
   const { numKeyValueHeads: K, headSize: D } = config;
   const copy = new Float32Array(B * K * to * D);
   for (let head = 0; head < B * K; head++)

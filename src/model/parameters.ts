@@ -128,8 +128,14 @@ export function createWeights(layout: ParameterLayout): Weights {
 }
 
 /** Feeds for the parameters of a layout: views of the flat vector, nothing is copied. */
-export function feedParameters(layout: ParameterLayout, parameters: Float32Array): Record<string, Float32Array> {
+export function feedParameters(
+  layout: ParameterLayout,
+  parameters: Float32Array,
+): Record<string, Float32Array> {
   return Object.fromEntries(
-    layout.entries.map(({ name, shape, offset }) => [name, parameters.subarray(offset, offset + sizeOf(shape))]),
+    layout.entries.map(({ name, shape, offset }) => [
+      name,
+      parameters.subarray(offset, offset + sizeOf(shape)),
+    ]),
   );
 }

@@ -128,7 +128,14 @@ interface Padding {
 /** `g` with zeros before and after it along one axis, so that it has `shape`: the transpose of a slice. */
 function padWithZeros(g: Tensor, { shape, axis, start, end }: Padding): Tensor {
   const zeros = (length: number): readonly Tensor[] =>
-    length === 0 ? [] : [op.constant(shape.map((size, index) => (index === axis ? length : size)), [0])];
+    length === 0
+      ? []
+      : [
+          op.constant(
+            shape.map((size, index) => (index === axis ? length : size)),
+            [0],
+          ),
+        ];
   return op.concatenate([...zeros(start), g, ...zeros((shape[axis] ?? 0) - end)], axis);
 }
 

@@ -22,7 +22,10 @@ export function topologicalOrder(outputs: readonly Tensor[]): readonly Tensor[] 
   return order;
 }
 
-function applyRule<P extends Primitive>(result: Tensor<P>, gradient: Tensor): readonly (Tensor | undefined)[] {
+function applyRule<P extends Primitive>(
+  result: Tensor<P>,
+  gradient: Tensor,
+): readonly (Tensor | undefined)[] {
   return gradientRules[result.primitive](result, gradient);
 }
 
@@ -32,7 +35,9 @@ function applyRule<P extends Primitive>(result: Tensor<P>, gradient: Tensor): re
  */
 export function gradients(output: Tensor, variables: readonly Tensor[]): readonly Tensor[] {
   if (sizeOf(output.shape) !== 1)
-    throw new TypeError(`Cannot differentiate a tensor of shape ${formatShape(output.shape)}: it is no scalar`);
+    throw new TypeError(
+      `Cannot differentiate a tensor of shape ${formatShape(output.shape)}: it is no scalar`,
+    );
   const order = topologicalOrder([output]);
   const isNeeded = dependants(order, new Set(variables));
   const received = new Map<Tensor, Tensor>([[output, constant(output.shape, [1])]]);

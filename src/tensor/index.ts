@@ -1,8 +1,8 @@
 /** tensor: symbolic tensors, their gradients, and programs that run them on ONNX Runtime. Knows no models. */
 export { gradients } from "./gradient.ts";
 export type { Outputs } from "./lowering.ts";
-export * as op from "./operations.ts";
 export type { Operand, Rotation } from "./operations.ts";
+export * as op from "./operations.ts";
 export type { DataType, Primitive, Tensor } from "./primitive.ts";
 export { type CompileOptions, compile, engineVersion, type Program, type TensorData } from "./session.ts";
 export { formatShape, isSameShape, type Shape, sizeOf } from "./shape.ts";

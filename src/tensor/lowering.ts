@@ -108,7 +108,8 @@ export function lowerGraph(outputs: Outputs): OnnxGraph {
   const to = createEmitter(nodes, literals);
   const order = topologicalOrder(Object.values(outputs));
   for (const tensor of order) {
-    if (tensor.primitive === "constant") names.set(tensor, addConstant(tensor as Tensor<"constant">, literals));
+    if (tensor.primitive === "constant")
+      names.set(tensor, addConstant(tensor as Tensor<"constant">, literals));
     else
       names.set(
         tensor,
@@ -156,7 +157,9 @@ function createEmitter(nodes: OnnxNode[], literals: Map<string, OnnxLiteral>): E
 function addConstant(tensor: Tensor<"constant">, literals: Map<string, OnnxLiteral>): string {
   const { values } = tensor.params;
   const isFilled = values.length === 1 && sizeOf(tensor.shape) !== 1;
-  const data = isFilled ? new Float32Array(sizeOf(tensor.shape)).fill(values[0] ?? 0) : Float32Array.from(values);
+  const data = isFilled
+    ? new Float32Array(sizeOf(tensor.shape)).fill(values[0] ?? 0)
+    : Float32Array.from(values);
   const isScalar = values.length === 1 && tensor.shape.length === 0;
   const name = isScalar ? `s${values[0]}` : `c${literals.size}`;
   literals.set(name, { name, dtype: "float32", shape: tensor.shape, bytes: new Uint8Array(data.buffer) });

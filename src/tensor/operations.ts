@@ -14,14 +14,7 @@ function node<P extends Primitive>(primitive: P, parts: NodeParts<P>): Tensor {
   return { primitive, inputs, params, shape, dtype };
 }
 
-type BinaryPrimitive =
-  | "add"
-  | "subtract"
-  | "multiply"
-  | "divide"
-  | "minimum"
-  | "maximum"
-  | "lessOrEqual";
+type BinaryPrimitive = "add" | "subtract" | "multiply" | "divide" | "minimum" | "maximum" | "lessOrEqual";
 type UnaryPrimitive =
   | "negate"
   | "exp"
@@ -157,7 +150,9 @@ export function matmul(left: Tensor, right: Tensor, options: MatmulOptions = {})
 function matrixSides(shape: Shape, transposed: boolean): readonly [number, number] {
   const [rows, columns] = shape.slice(-2);
   if (rows === undefined || columns === undefined)
-    throw new TypeError(`Cannot multiply a tensor of shape ${formatShape(shape)}: it has fewer than two axes`);
+    throw new TypeError(
+      `Cannot multiply a tensor of shape ${formatShape(shape)}: it has fewer than two axes`,
+    );
   return transposed ? [columns, rows] : [rows, columns];
 }
 
@@ -178,7 +173,10 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 }
 
 /** The elements `start` ≤ index < `end` of one axis. */
-export function slice(x: Tensor, range: { readonly axis: number; readonly start: number; readonly end: number }): Tensor {
+export function slice(
+  x: Tensor,
+  range: { readonly axis: number; readonly start: number; readonly end: number },
+): Tensor {
   const axis = normalizeAxis(range.axis, x.shape.length);
   const length = x.shape[axis] ?? 0;
   const { start, end } = range;
@@ -251,7 +249,11 @@ export function rotate(x: Tensor, rotation: Rotation): Tensor {
 
 /** The rows of table_VD at int32 `ids`: shape of ids + [D]. */
 export function gatherRows(table: Tensor, ids: Tensor): Tensor {
-  return node("gatherRows", { inputs: [table, ids], params: {}, shape: [...ids.shape, ...table.shape.slice(1)] });
+  return node("gatherRows", {
+    inputs: [table, ids],
+    params: {},
+    shape: [...ids.shape, ...table.shape.slice(1)],
+  });
 }
 
 /** x[…, ids[…]] : the last axis of x shrinks to length 1; ids has the leading axes of x. */

@@ -1,7 +1,16 @@
 /** Every primitive: its value against a plain float64 loop, its gradient against finite differences of that loop. */
 import { describe, expect, it } from "vitest";
 import { createRandom } from "../base/index.ts";
-import { compile, gradients, op, type Primitive, type Shape, sizeOf, type Tensor, type TensorData } from "./index.ts";
+import {
+  compile,
+  gradients,
+  op,
+  type Primitive,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  type TensorData,
+} from "./index.ts";
 
 type Numbers = readonly number[];
 
@@ -25,7 +34,9 @@ const at = (values: Numbers, index: number): number => values[index]!;
 const byRow =
   (width: number, row: (values: Numbers) => Numbers) =>
   (values: Numbers): Numbers =>
-    Array.from({ length: values.length / width }, (_, index) => row(values.slice(index * width, (index + 1) * width))).flat();
+    Array.from({ length: values.length / width }, (_, index) =>
+      row(values.slice(index * width, (index + 1) * width)),
+    ).flat();
 
 const softmaxRow = (row: Numbers): Numbers => {
   const top = Math.max(...row);
@@ -33,7 +44,11 @@ const softmaxRow = (row: Numbers): Numbers => {
   return row.map((x) => Math.exp(x - top) / total);
 };
 
-const unaryCase = (build: (x: Tensor) => Tensor, f: (x: number) => number, range?: readonly [number, number]): PrimitiveCase => ({
+const unaryCase = (
+  build: (x: Tensor) => Tensor,
+  f: (x: number) => number,
+  range?: readonly [number, number],
+): PrimitiveCase => ({
   shapes: [[3, 5]],
   build: ([x]) => build(x!),
   reference: ([x]) => x!.map(f),
@@ -55,7 +70,11 @@ const binaryCase = (
   ...(range && { range }),
 });
 
-function multiplyMatrices(left: Numbers, right: Numbers, [rows, inner, columns]: readonly [number, number, number]): Numbers {
+function multiplyMatrices(
+  left: Numbers,
+  right: Numbers,
+  [rows, inner, columns]: readonly [number, number, number],
+): Numbers {
   return Array.from({ length: rows * columns }, (_, index) => {
     const [row, column] = [Math.floor(index / columns), index % columns];
     let total = 0;
@@ -65,14 +84,23 @@ function multiplyMatrices(left: Numbers, right: Numbers, [rows, inner, columns]:
 }
 
 const transposeMatrix = (values: Numbers, [rows, columns]: readonly [number, number]): Numbers =>
-  Array.from({ length: rows * columns }, (_, index) => at(values, (index % rows) * columns + Math.floor(index / rows)));
+  Array.from({ length: rows * columns }, (_, index) =>
+    at(values, (index % rows) * columns + Math.floor(index / rows)),
+  );
 
 const cosine = [0.9, 0.2, -0.4, 0.7, 0.1, -0.8];
 const sine = cosine.map((c) => Math.sqrt(1 - c * c));
 
 const cases: { readonly [P in Primitive]: PrimitiveCase } = {
-  input: unaryCase((x) => x, (x) => x),
-  constant: { shapes: [[3]], build: ([x]) => op.multiply(x!, op.constant([3], [1.5, -2, 4])), reference: ([x]) => x!.map((v, i) => v * [1.5, -2, 4][i]!) },
+  input: unaryCase(
+    (x) => x,
+    (x) => x,
+  ),
+  constant: {
+    shapes: [[3]],
+    build: ([x]) => op.multiply(x!, op.constant([3], [1.5, -2, 4])),
+    reference: ([x]) => x!.map((v, i) => v * [1.5, -2, 4][i]!),
+  },
   add: binaryCase(op.add, (x, y) => x + y),
   subtract: binaryCase(op.subtract, (x, y) => x - y),
   multiply: binaryCase(op.multiply, (x, y) => x * y),
@@ -95,28 +123,52 @@ const cases: { readonly [P in Primitive]: PrimitiveCase } = {
     build: ([left, right]) => op.matmul(left!, right!, { scale: 0.7 }),
     reference: ([left, right]) =>
       [0, 1].flatMap((batch) =>
-        multiplyMatrices(left!.slice(batch * 12, batch * 12 + 12), right!.slice(batch * 20, batch * 20 + 20), [3, 4, 5]).map((v) => 0.7 * v),
+        multiplyMatrices(
+          left!.slice(batch * 12, batch * 12 + 12),
+          right!.slice(batch * 20, batch * 20 + 20),
+          [3, 4, 5],
+        ).map((v) => 0.7 * v),
       ),
   },
   transpose: {
     shapes: [[2, 3, 4]],
     build: ([x]) => op.transpose(x!, [2, 0, 1]),
-    reference: ([x]) => Array.from({ length: 24 }, (_, i) => at(x!, Math.floor((i % 6) / 3) * 12 + (i % 3) * 4 + Math.floor(i / 6))),
+    reference: ([x]) =>
+      Array.from({ length: 24 }, (_, i) =>
+        at(x!, Math.floor((i % 6) / 3) * 12 + (i % 3) * 4 + Math.floor(i / 6)),
+      ),
   },
   reshape: { shapes: [[2, 6]], build: ([x]) => op.reshape(x!, [3, 4]), reference: ([x]) => x! },
-  slice: { shapes: [[3, 4]], build: ([x]) => op.slice(x!, { axis: 1, start: 1, end: 3 }), reference: ([x]) => byRow(4, (row) => row.slice(1, 3))(x!) },
+  slice: {
+    shapes: [[3, 4]],
+    build: ([x]) => op.slice(x!, { axis: 1, start: 1, end: 3 }),
+    reference: ([x]) => byRow(4, (row) => row.slice(1, 3))(x!),
+  },
   concatenate: {
     shapes: [
       [2, 3],
       [2, 1],
     ],
     build: ([x, y]) => op.concatenate([x!, y!, x!], 1),
-    reference: ([x, y]) => [0, 1].flatMap((r) => [...x!.slice(r * 3, r * 3 + 3), at(y!, r), ...x!.slice(r * 3, r * 3 + 3)]),
+    reference: ([x, y]) =>
+      [0, 1].flatMap((r) => [...x!.slice(r * 3, r * 3 + 3), at(y!, r), ...x!.slice(r * 3, r * 3 + 3)]),
   },
-  sum: { shapes: [[3, 4]], build: ([x]) => op.sum(x!, [0]), reference: ([x]) => [0, 1, 2, 3].map((c) => at(x!, c) + at(x!, c + 4) + at(x!, c + 8)) },
-  broadcast: { shapes: [[3, 1]], build: ([x]) => op.broadcast(x!, [2, 3, 4]), reference: ([x]) => Array.from({ length: 24 }, (_, i) => at(x!, Math.floor(i / 4) % 3)) },
+  sum: {
+    shapes: [[3, 4]],
+    build: ([x]) => op.sum(x!, [0]),
+    reference: ([x]) => [0, 1, 2, 3].map((c) => at(x!, c) + at(x!, c + 4) + at(x!, c + 8)),
+  },
+  broadcast: {
+    shapes: [[3, 1]],
+    build: ([x]) => op.broadcast(x!, [2, 3, 4]),
+    reference: ([x]) => Array.from({ length: 24 }, (_, i) => at(x!, Math.floor(i / 4) % 3)),
+  },
   softmax: { shapes: [[3, 5]], build: ([x]) => op.softmax(x!), reference: ([x]) => byRow(5, softmaxRow)(x!) },
-  logSoftmax: { shapes: [[3, 5]], build: ([x]) => op.logSoftmax(x!), reference: ([x]) => byRow(5, (row) => softmaxRow(row).map(Math.log))(x!) },
+  logSoftmax: {
+    shapes: [[3, 5]],
+    build: ([x]) => op.logSoftmax(x!),
+    reference: ([x]) => byRow(5, (row) => softmaxRow(row).map(Math.log))(x!),
+  },
   rmsNorm: {
     shapes: [[3, 5], [5]],
     build: ([x, weight]) => op.rmsNorm(x!, weight!, { epsilon: 0.1 }),
@@ -129,7 +181,12 @@ const cases: { readonly [P in Primitive]: PrimitiveCase } = {
   rotate: {
     shapes: [[1, 2, 2, 4]],
     integers: [{ shape: [1, 2], values: [2, 1] }],
-    build: ([x], [positions]) => op.rotate(x!, { cosine: op.constant([3, 2], cosine), sine: op.constant([3, 2], sine), positions: positions! }),
+    build: ([x], [positions]) =>
+      op.rotate(x!, {
+        cosine: op.constant([3, 2], cosine),
+        sine: op.constant([3, 2], sine),
+        positions: positions!,
+      }),
     reference: ([x]) =>
       Array.from({ length: 16 }, (_, i) => {
         const position = [2, 1][Math.floor(i / 4) % 2]!;
@@ -183,10 +240,15 @@ async function measure(test: PrimitiveCase, floats: readonly Numbers[], seed: st
   const program = await compile(outputs, { numThreads: 1 });
   const feeds: Record<string, TensorData> = {};
   for (const [index, values] of floats.entries()) feeds[`x${index}`] = Float32Array.from(values);
-  for (const [index, { values }] of (test.integers ?? []).entries()) feeds[`ids${index}`] = Int32Array.from(values);
+  for (const [index, { values }] of (test.integers ?? []).entries())
+    feeds[`ids${index}`] = Int32Array.from(values);
   const results = await program.run(feeds);
   await program.release();
-  return { value: [...results.value!], gradients: wanted.map((_, index) => [...results[`g${index}`]!]), weights };
+  return {
+    value: [...results.value!],
+    gradients: wanted.map((_, index) => [...results[`g${index}`]!]),
+    weights,
+  };
 }
 
 describe("every primitive", () => {
@@ -205,19 +267,26 @@ describe("every primitive", () => {
         expect(Math.abs(value[index]! - wanted)).toBeLessThan(valueTolerance * Math.max(1, Math.abs(wanted)));
     });
 
-    it.skipIf(test.hasNoGradient)(`${name}: gradient equals finite differences in a random direction`, async () => {
-      const { gradients: slopes, weights } = await measure(test, floats, name);
-      const direction = floats.map((values) => values.map(() => random.uniform() * 2 - 1));
-      const step = 1e-6;
-      const lossAt = (sign: number): number => {
-        const moved = floats.map((values, i) => values.map((v, j) => v + sign * step * at(direction[i]!, j)));
-        return test.reference(moved).reduce((sum, v, index) => sum + v * at(weights, index), 0);
-      };
-      const expected = (lossAt(1) - lossAt(-1)) / (2 * step);
-      const actual = slopes.flatMap((slope, i) => slope.map((v, j) => v * at(direction[i]!, j))).reduce((a, b) => a + b, 0);
-      expect(Math.abs(actual - expected)).toBeLessThan(gradientTolerance * Math.max(1, Math.abs(expected)));
-      expect(Math.abs(expected)).toBeGreaterThan(1e-3); // a direction without slope would prove nothing
-    });
+    it.skipIf(test.hasNoGradient)(
+      `${name}: gradient equals finite differences in a random direction`,
+      async () => {
+        const { gradients: slopes, weights } = await measure(test, floats, name);
+        const direction = floats.map((values) => values.map(() => random.uniform() * 2 - 1));
+        const step = 1e-6;
+        const lossAt = (sign: number): number => {
+          const moved = floats.map((values, i) =>
+            values.map((v, j) => v + sign * step * at(direction[i]!, j)),
+          );
+          return test.reference(moved).reduce((sum, v, index) => sum + v * at(weights, index), 0);
+        };
+        const expected = (lossAt(1) - lossAt(-1)) / (2 * step);
+        const actual = slopes
+          .flatMap((slope, i) => slope.map((v, j) => v * at(direction[i]!, j)))
+          .reduce((a, b) => a + b, 0);
+        expect(Math.abs(actual - expected)).toBeLessThan(gradientTolerance * Math.max(1, Math.abs(expected)));
+        expect(Math.abs(expected)).toBeGreaterThan(1e-3); // a direction without slope would prove nothing
+      },
+    );
   }
 
   for (const transposeLeft of [false, true])
@@ -227,21 +296,25 @@ describe("every primitive", () => {
         const left = Array.from({ length: 12 }, () => Math.fround(random.normal()));
         const right = Array.from({ length: 20 }, () => Math.fround(random.normal()));
         const reference = ([l, r]: readonly Numbers[]): Numbers =>
-          multiplyMatrices(transposeLeft ? transposeMatrix(l!, [4, 3]) : l!, transposeRight ? transposeMatrix(r!, [5, 4]) : r!, [3, 4, 5]);
+          multiplyMatrices(
+            transposeLeft ? transposeMatrix(l!, [4, 3]) : l!,
+            transposeRight ? transposeMatrix(r!, [5, 4]) : r!,
+            [3, 4, 5],
+          );
         const test: PrimitiveCase = {
           shapes: [transposeLeft ? [4, 3] : [3, 4], transposeRight ? [5, 4] : [4, 5]],
           build: ([l, r]) => op.matmul(l!, r!, { transposeLeft, transposeRight }),
           reference,
         };
         const { value, gradients: slopes, weights } = await measure(test, [left, right], "matmul");
-        for (const [index, wanted] of reference([left, right]).entries()) expect(value[index]).toBeCloseTo(wanted, 4);
+        for (const [index, wanted] of reference([left, right]).entries())
+          expect(value[index]).toBeCloseTo(wanted, 4);
         for (const [i, values] of [left, right].entries())
           for (const j of values.keys()) {
             const moved = (sign: number): number =>
-              reference([left, right].map((v, k) => v.map((x, m) => (k === i && m === j ? x + sign * 1e-5 : x)))).reduce(
-                (sum, v, index) => sum + v * at(weights, index),
-                0,
-              );
+              reference(
+                [left, right].map((v, k) => v.map((x, m) => (k === i && m === j ? x + sign * 1e-5 : x))),
+              ).reduce((sum, v, index) => sum + v * at(weights, index), 0);
             expect(slopes[i]![j]).toBeCloseTo((moved(1) - moved(-1)) / 2e-5, 3);
           }
       });
@@ -285,6 +358,8 @@ describe("Program", () => {
   it("names the input that is missing or of the wrong size", async () => {
     const program = await compile({ y: op.negate(op.input("x", [2])) }, { numThreads: 1 });
     await expect(program.run({})).rejects.toThrow('input "x" is not fed');
-    await expect(program.run({ x: new Float32Array(3) })).rejects.toThrow('Cannot feed 3 values to "x" of shape [2]');
+    await expect(program.run({ x: new Float32Array(3) })).rejects.toThrow(
+      'Cannot feed 3 values to "x" of shape [2]',
+    );
   });
 });

@@ -33,7 +33,9 @@ export function broadcastShapes(left: Shape, right: Shape): Shape {
 /** The axes of `wide` along which a tensor of shape `narrow` was repeated when it was broadcast to `wide`. */
 export function broadcastAxes(narrow: Shape, wide: Shape): readonly number[] {
   const offset = wide.length - narrow.length;
-  return wide.flatMap((length, axis) => (axis < offset || (narrow[axis - offset] === 1 && length !== 1) ? [axis] : []));
+  return wide.flatMap((length, axis) =>
+    axis < offset || (narrow[axis - offset] === 1 && length !== 1) ? [axis] : [],
+  );
 }
 
 /** `axis` counted from the front; negative axes count from the back. Throws `RangeError` outside the rank. */

@@ -25,7 +25,10 @@ export interface StepScalars {
 /** A gradient transformation; its state vectors start at 0. */
 export interface Transformation {
   readonly slots: readonly string[];
-  apply(context: UpdateContext): { readonly update: Tensor; readonly slots: Readonly<Record<string, Tensor>> };
+  apply(context: UpdateContext): {
+    readonly update: Tensor;
+    readonly slots: Readonly<Record<string, Tensor>>;
+  };
 }
 
 /** Applies the transformations in order. Names of state vectors must differ. */

@@ -1,6 +1,14 @@
 /** One training step as one program: forward, backward, clipping and the optimizer in a single run. */
 import { feedParameters, type ParameterLayout, type Weights } from "../model/index.ts";
-import { type CompileOptions, compile, gradients, op, type Program, type Tensor, type TensorData } from "../tensor/index.ts";
+import {
+  type CompileOptions,
+  compile,
+  gradients,
+  op,
+  type Program,
+  type Tensor,
+  type TensorData,
+} from "../tensor/index.ts";
 import { globalNorm, type Transformation } from "./optimizer.ts";
 
 /** All that training is: saving it is resuming it. */
@@ -38,7 +46,11 @@ export interface StepResult {
 
 /** A compiled training step: (state, batch) → (state, metrics). */
 export interface TrainingStep {
-  run(state: TrainingState, feeds: Readonly<Record<string, TensorData>>, learningRate: number): Promise<StepResult>;
+  run(
+    state: TrainingState,
+    feeds: Readonly<Record<string, TensorData>>,
+    learningRate: number,
+  ): Promise<StepResult>;
   release(): Promise<void>;
 }
 
@@ -58,7 +70,9 @@ export async function compileTrainingStep(
 ): Promise<TrainingStep> {
   const vector = (name: string): Tensor => op.input(name, [layout.size]);
   const gradient = op.concatenate(
-    gradients(objective.loss, weights.tensors).map((block) => op.reshape(block, [block.shape.reduce((a, b) => a * b, 1)])),
+    gradients(objective.loss, weights.tensors).map((block) =>
+      op.reshape(block, [block.shape.reduce((a, b) => a * b, 1)]),
+    ),
     0,
   );
   const parameters = vector("parameters");

@@ -1,0 +1,237 @@
+/**
+ * Checkpoint folders as Hugging Face lays them out: `config.json` and `model.safetensors`, or shards with
+ * `model.safetensors.index.json`. What the configuration and the tensors mean is for others to know.
+ */
+import { fileExists, folderExists, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
+import { CheckpointError, expectReadable, quote } from "./checkpoint-error.ts";
+import type { Dtype } from "./dtype.ts";
+import { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";
+import { type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
+import { isPlainName, parseShardIndex } from "./shard-index.ts";
+
+/** What a checkpoint says of one tensor. */
+export interface CheckpointTensor {
+  /** The number format. */
+  readonly dtype: Dtype;
+  /** The axes' sizes, outermost first. */
+  readonly shape: readonly number[];
+  /** The name of the file in the folder that holds it. */
+  readonly file: string;
+}
+
+/** An open checkpoint folder. Whoever opens it closes it. */
+export interface Checkpoint {
+  /** Where the folder is. */
+  readonly folder: string;
+  /** `config.json` as it stands. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Every tensor of the checkpoint, by name. */
+  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /** A tensor's values as 32-bit floats. Throws `CheckpointError` when there is none or it is no float. */
+  readTensor(name: string): Promise<TensorData>;
+  /** Gives all files back; reads after that fail. */
+  close(): Promise<void>;
+}
+
+/** What to write into a checkpoint folder. */
+export interface CheckpointContent {
+  /** Becomes `config.json`. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Become `model.safetensors`. */
+  readonly tensors: Iterable<WritableTensor>;
+  /** Further files by name, such as `tokenizer.json`. */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
+}
+
+const CONFIG_NAME = "config.json";
+const MODEL_NAME = "model.safetensors";
+const INDEX_NAME = "model.safetensors.index.json";
+
+/**
+ * Opens a checkpoint folder: its configuration and all headers, checked against the index when there are shards.
+ * Where both are there, `model.safetensors` is read and the shards are not, as transformers does.
+ * Throws `CheckpointError` when anything is missing, malformed, or not where the index says.
+ */
+export async function openCheckpoint(folder: string): Promise<Checkpoint> {
+  if (!(await folderExists(folder)))
+    throw new CheckpointError("no such folder; give the path of a Hugging Face checkpoint folder", {
+      path: folder,
+    });
+  const config = await readConfig(folder);
+  const files = new Map<string, SafetensorsFile>();
+  const close = async (): Promise<void> => {
+    await Promise.all([...files.values()].map((file) => file.close()));
+  };
+  try {
+    const tensors = await openTensors(folder, files);
+    return {
+      folder,
+      config,
+      tensors,
+      readTensor: (name) => readTensor({ folder, tensors, files }, name),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/**
+ * All tensors of a checkpoint as 32-bit floats, by name, in the order of `expected`, which maps every name to its
+ * shape. All or nothing: `CheckpointError` naming file and tensor when one is missing, extra or of another shape.
+ */
+export async function loadTensors(
+  folder: string,
+  expected: ReadonlyMap<string, readonly number[]>,
+): Promise<Map<string, Float32Array>> {
+  const checkpoint = await openCheckpoint(folder);
+  try {
+    checkTensors(checkpoint, expected);
+    const loaded = new Map<string, Float32Array>();
+    for (const name of expected.keys()) loaded.set(name, (await checkpoint.readTensor(name)).data);
+    return loaded;
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/**
+ * Writes a checkpoint folder atomically, replacing an existing one: `config.json`, `model.safetensors` and the extra
+ * files. Throws as `writeSafetensors`, and `RangeError` for a file name that is taken or leaves the folder.
+ */
+export async function writeCheckpoint(
+  folder: string,
+  { config, tensors, files = {} }: CheckpointContent,
+): Promise<void> {
+  for (const name of Object.keys(files))
+    if (!isPlainName(name) || [CONFIG_NAME, MODEL_NAME, INDEX_NAME].includes(name))
+      throw new RangeError(
+        `Cannot write file ${quote(name)} into a checkpoint: the name is taken or no plain name`,
+      );
+  await writeFolderAtomic(folder, async (temporary) => {
+    await writeFileAtomic(`${temporary}/${CONFIG_NAME}`, `${JSON.stringify(config, null, 2)}\n`);
+    for (const [name, content] of Object.entries(files))
+      await writeFileAtomic(`${temporary}/${name}`, content);
+    await writeSafetensors(`${temporary}/${MODEL_NAME}`, tensors);
+  });
+}
+
+async function readConfig(folder: string): Promise<Readonly<Record<string, unknown>>> {
+  const path = `${folder}/${CONFIG_NAME}`;
+  if (!(await fileExists(path)))
+    throw new CheckpointError("no such file; give a checkpoint folder with its config.json", { path });
+  const text = await expectReadable(path, readText(path));
+  const refuse = (problem: string, cause?: unknown): never => {
+    throw new CheckpointError(`${problem}; correct the file or download it again`, { path, cause });
+  };
+  let config: unknown;
+  try {
+    config = JSON.parse(text);
+  } catch (error) {
+    return refuse(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
+  return isRecord(config) ? config : refuse("it is not a JSON object");
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Opens the files of a folder into `files` (so that the caller can close them) and lists their tensors. */
+async function openTensors(
+  folder: string,
+  files: Map<string, SafetensorsFile>,
+): Promise<ReadonlyMap<string, CheckpointTensor>> {
+  if (await fileExists(`${folder}/${MODEL_NAME}`)) {
+    files.set(MODEL_NAME, await openSafetensors(`${folder}/${MODEL_NAME}`));
+    return listTensors(files);
+  }
+  const path = `${folder}/${INDEX_NAME}`;
+  if (!(await fileExists(path)))
+    throw new CheckpointError(
+      `there is no ${MODEL_NAME} and no ${INDEX_NAME} in it; save the model as safetensors`,
+      { path: folder },
+    );
+  const shardOf = parseShardIndex(await expectReadable(path, readText(path)), path);
+  for (const shard of new Set(shardOf.values()))
+    files.set(shard, await openSafetensors(`${folder}/${shard}`));
+  checkShards(files, shardOf);
+  return listTensors(files);
+}
+
+function listTensors(files: ReadonlyMap<string, SafetensorsFile>): ReadonlyMap<string, CheckpointTensor> {
+  const tensors = new Map<string, CheckpointTensor>();
+  for (const [file, { header }] of files)
+    for (const [name, { dtype, shape }] of header.tensors) tensors.set(name, { dtype, shape, file });
+  return tensors;
+}
+
+/** Every tensor must be in the shard that the index states, and in no other. */
+function checkShards(
+  files: ReadonlyMap<string, SafetensorsFile>,
+  shardOf: ReadonlyMap<string, string>,
+): void {
+  for (const [shard, { path, header }] of files)
+    for (const tensor of header.tensors.keys())
+      if (shardOf.get(tensor) !== shard)
+        throw new CheckpointError(
+          `the index ${shardOf.has(tensor) ? `puts it into ${quote(shardOf.get(tensor) ?? "")}` : "does not list it"}; download or save the checkpoint again`,
+          { path, tensor },
+        );
+  for (const [tensor, shard] of shardOf) {
+    const file = files.get(shard);
+    if (file !== undefined && !file.header.tensors.has(tensor))
+      throw new CheckpointError(
+        "the index lists it, the file lacks it; download or save the checkpoint again",
+        {
+          path: file.path,
+          tensor,
+        },
+      );
+  }
+}
+
+interface OpenTensors {
+  readonly folder: string;
+  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  readonly files: ReadonlyMap<string, SafetensorsFile>;
+}
+
+async function readTensor({ folder, tensors, files }: OpenTensors, name: string): Promise<TensorData> {
+  const file = files.get(tensors.get(name)?.file ?? "");
+  if (file !== undefined) return await file.readTensor(name);
+  throw new CheckpointError("there is no such tensor in it; check the name or use another checkpoint", {
+    path: folder,
+    tensor: name,
+  });
+}
+
+function checkTensors(
+  { folder, tensors }: Checkpoint,
+  expected: ReadonlyMap<string, readonly number[]>,
+): void {
+  const remedy = "use a checkpoint of this model and size";
+  for (const [tensor, shape] of expected) {
+    const found = tensors.get(tensor);
+    if (found === undefined)
+      throw new CheckpointError(`it is missing; ${remedy}`, { path: modelPath(folder, tensors), tensor });
+    if (found.shape.length !== shape.length || found.shape.some((size, axis) => size !== shape[axis]))
+      throw new CheckpointError(
+        `its shape is [${found.shape.join(", ")}], the model needs [${shape.join(", ")}]; ${remedy}`,
+        { path: `${folder}/${found.file}`, tensor },
+      );
+  }
+  for (const [tensor, { file }] of tensors)
+    if (!expected.has(tensor))
+      throw new CheckpointError(`the model has no such tensor; ${remedy}`, {
+        path: `${folder}/${file}`,
+        tensor,
+      });
+}
+
+/** The file a missing tensor is missing from: the only one, or the index of several. */
+function modelPath(folder: string, tensors: ReadonlyMap<string, CheckpointTensor>): string {
+  const [first] = tensors.values();
+  return `${folder}/${first === undefined || first.file === MODEL_NAME ? MODEL_NAME : INDEX_NAME}`;
+}

@@ -1,0 +1,14 @@
+/** checkpoint: safetensors files and Hugging Face checkpoint folders, read and written; knows nothing of models. */
+export {
+  type Checkpoint,
+  type CheckpointContent,
+  type CheckpointTensor,
+  loadTensors,
+  openCheckpoint,
+  writeCheckpoint,
+} from "./checkpoint.ts";
+export { CheckpointError } from "./checkpoint-error.ts";
+export { type Dtype, decodeFloats, encodeFloats, type FloatDtype, type WritableDtype } from "./dtype.ts";
+export { parseSafetensorsHeader, type SafetensorsHeader, type TensorEntry } from "./safetensors-header.ts";
+export { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";
+export { type SafetensorsMetadata, type WritableTensor, writeSafetensors } from "./safetensors-write.ts";

@@ -1,0 +1,95 @@
+/** Writing safetensors files: header first, then one tensor after another, so that only one is in memory. */
+import { writeFileAtomic } from "../file/index.ts";
+import { quote } from "./checkpoint-error.ts";
+import { encodeFloats, numBytesOf, type WritableDtype } from "./dtype.ts";
+import {
+  isCount,
+  LENGTH_BYTES,
+  MAX_HEADER_BYTES,
+  METADATA_KEY,
+  numElementsOf,
+} from "./safetensors-header.ts";
+
+/** A tensor to write: what it will be, and how to get its values when their turn comes. */
+export interface WritableTensor {
+  readonly name: string;
+  /** The number format to store; F16 and BF16 round to nearest even. */
+  readonly dtype: WritableDtype;
+  /** The axes' sizes, outermost first. */
+  readonly shape: readonly number[];
+  /** The values in C order; called once, and its result is dropped after writing. */
+  readonly data: () => Float32Array | Promise<Float32Array>;
+}
+
+/** Notes in the header; `{ format: "pt" }` is what Hugging Face loaders ask for. */
+export type SafetensorsMetadata = Readonly<Record<string, string>>;
+
+/** Elements converted and written at a time. */
+const CHUNK_ELEMENTS = 4 * 2 ** 20;
+
+/** The reference library puts wide formats first, which keeps every tensor aligned. */
+const ORDER: { readonly [Name in WritableDtype]: number } = { F32: 0, BF16: 1, F16: 2 };
+
+/**
+ * Writes a safetensors file atomically, laid out as the reference library does: F32 before BF16 before F16, then by
+ * name, so the same tensors and metadata (default `{ format: "pt" }`) give the same bytes in whatever order they
+ * come. Throws `RangeError` for a name given twice or reserved and a shape that is none, `TypeError` when values do
+ * not fill their shape, `UsageError` when the path cannot be written; nothing is left of a failed write.
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Iterable<WritableTensor>,
+  metadata: SafetensorsMetadata = { format: "pt" },
+): Promise<void> {
+  const ordered = [...tensors].sort(
+    (a, b) => ORDER[a.dtype] - ORDER[b.dtype] || (a.name < b.name ? -1 : Number(a.name > b.name)),
+  );
+  checkTensors(ordered);
+  await writeFileAtomic(path, encodeFile(ordered, encodeHeader(ordered, metadata)));
+}
+
+function checkTensors(tensors: readonly WritableTensor[]): void {
+  const names = new Set<string>([METADATA_KEY]);
+  for (const { name, shape } of tensors) {
+    if (names.has(name)) throw new RangeError(`Cannot write tensor ${quote(name)}: the name is taken`);
+    if (!shape.every(isCount) || !Number.isSafeInteger(8 * numElementsOf(shape)))
+      throw new RangeError(`Cannot write tensor ${quote(name)}: [${shape.join(", ")}] is not a shape`);
+    names.add(name);
+  }
+}
+
+/** The length, and the JSON padded with spaces so that the tensors start at a multiple of 8 bytes. */
+function encodeHeader(tensors: readonly WritableTensor[], metadata: SafetensorsMetadata): Uint8Array {
+  let start = 0;
+  // Joined by hand: in an object literal a tensor named "__proto__" would be lost.
+  const fields = [`"${METADATA_KEY}":${JSON.stringify(metadata)}`];
+  for (const { name, dtype, shape } of tensors) {
+    const end = start + numBytesOf(dtype, numElementsOf(shape));
+    fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [start, end] })}`);
+    start = end;
+  }
+  const json = new TextEncoder().encode(`{${fields.join(",")}}`);
+  const length = Math.ceil(json.length / 8) * 8;
+  if (length > MAX_HEADER_BYTES)
+    throw new RangeError(`Cannot write a header of ${length} bytes: the limit is ${MAX_HEADER_BYTES}`);
+  const header = new Uint8Array(LENGTH_BYTES + length).fill(" ".charCodeAt(0));
+  header.set(json, LENGTH_BYTES);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  return header;
+}
+
+async function* encodeFile(
+  tensors: readonly WritableTensor[],
+  header: Uint8Array,
+): AsyncGenerator<Uint8Array, void, void> {
+  yield header;
+  for (const { name, dtype, shape, data } of tensors) {
+    const values = await data();
+    if (values.length !== numElementsOf(shape))
+      throw new TypeError(
+        `Cannot write tensor ${quote(name)}: ${values.length} values do not fill [${shape.join(", ")}]`,
+      );
+    for (let start = 0; start < values.length; start += CHUNK_ELEMENTS)
+      yield encodeFloats(values.subarray(start, start + CHUNK_ELEMENTS), dtype);
+  }
+}

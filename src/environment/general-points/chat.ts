@@ -1,0 +1,109 @@
+/**
+ * The game for a chat model: instructions, an answer in JSON, and the study's grading of its formula.
+ * A retry repeats the conversation as one text; splitting it into turns is left to the caller's chat template.
+ */
+import type { Attempt, Verdict } from "../environment.ts";
+import { countViolations, isNumeral, readNumeral, tokenizeFormula } from "./formula.ts";
+import { type GeneralPointsTask, nameCard, target, valueCards } from "./hand.ts";
+import { scoreFormula } from "./score.ts";
+import { listSolutions } from "./solution-list.ts";
+
+/** Instructions, the cards, and the JSON to answer with. */
+export function writeChatPrompt(task: GeneralPointsTask): string {
+  const { J, Q, K } = task.rule;
+  return `You play the ${target} game: write one formula, made from four cards, whose value is ${target}.
+- The face cards have set values here: J counts as ${J}, Q counts as ${Q} and K counts as ${K}. An ace (A) counts as 1.
+- Use each of the four cards exactly once, and no other number.
+- The formula may hold numbers, + - * / ( ) and a closing =${target}.
+
+Cards: [${task.cards.map((rank) => `"${nameCard(rank)}"`).join(", ")}]
+
+Answer with one JSON object and nothing else:
+{"cards": [the four cards as strings], "number": [their four values], "formula": "the formula, ending in =${target}"}`;
+}
+
+/** The conversation so far: the prompt, and each answer with why it failed. */
+export function writeChatRetry(task: GeneralPointsTask, attempts: readonly Attempt[]): string {
+  const turns = attempts.map(
+    ({ answer, verdict }, index) =>
+      `Your answer ${index + 1}:\n${answer}\n\nThis answer failed because ${verdict.feedback}. Try again.`,
+  );
+  return [writeChatPrompt(task), ...turns].join("\n\n");
+}
+
+/**
+ * The answer with the plainest solution: without division if possible, then the shortest, then the first by
+ * character. Throws `RangeError` when the hand has no solution.
+ */
+export function writeChatAnswer(task: GeneralPointsTask): string {
+  const values = valueCards(task);
+  const cost = (formula: string): number => formula.length + (formula.includes("/") ? 100 : 0);
+  const [formula] = [...listSolutions(values)].sort((a, b) => cost(a) - cost(b) || (a < b ? -1 : 1));
+  if (formula === undefined) {
+    throw new RangeError(`Cannot solve ${values.join(", ")}: no formula reaches ${target}`);
+  }
+  const cards = task.cards.map((rank) => `"${nameCard(rank)}"`).join(", ");
+  return `{"cards": [${cards}], "number": [${values.join(", ")}], "formula": "${formula}=${target}"}`;
+}
+
+/** What could be read from an answer; the formula is the text "None" when there is none, as in the study. */
+interface ChatAnswer {
+  readonly formula: string;
+  /** The items of the "number" list as texts. */
+  readonly numbers: readonly string[] | undefined;
+}
+
+/** Grades an answer as the study does; see `scoreFormula`. Never throws. */
+export function gradeChat(task: GeneralPointsTask, answer: string, compat = false): Verdict {
+  const values = valueCards(task);
+  const { formula, numbers } = parseChatAnswer(answer);
+  const [graded = ""] = formula.split("=", 1);
+  const { outcome, reward, feedback } = scoreFormula(graded, {
+    values,
+    solutions: () => listSolutions(values),
+    compat,
+  });
+  const tokens = tokenizeFormula(graded);
+  const format = tokens !== undefined && tokens.length > 0 && countViolations(tokens) === 0;
+  const stated = numbers ?? (tokens ?? []).filter(isNumeral).map((token) => String(readNumeral(token)));
+  const parts = {
+    format,
+    values: isSameMultiset(stated, values.map(String)),
+    solved: outcome === "correct",
+  };
+  return { outcome, reward, parts, feedback };
+}
+
+function isSameMultiset(left: readonly string[], right: readonly string[]): boolean {
+  return left.length === right.length && [...left].sort().join() === [...right].sort().join();
+}
+
+/** Strict JSON first; else the first `"formula": "…"` and `"number": […]` in the text. */
+function parseChatAnswer(answer: string): ChatAnswer {
+  const object = parseObject(answer);
+  const formula = typeof object.formula === "number" ? String(object.formula) : object.formula;
+  if (typeof formula === "string") return { formula, numbers: readNumbers(object.number) };
+  const numberText = /"number": \[([^[\]]*)\]/.exec(answer)?.[1];
+  return {
+    formula: /"formula": "(.*?)"/.exec(answer)?.[1] ?? "None",
+    numbers: readNumbers(numberText?.split(",").map((item) => item.replaceAll('"', ""))),
+  };
+}
+
+/** The object in a JSON text; empty for anything else. Model output is often not JSON, so that is no error. */
+function parseObject(text: string): { readonly formula?: unknown; readonly number?: unknown } {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+/** The items of a list of numbers or numerals as texts; undefined for no list. */
+function readNumbers(value: unknown): readonly string[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  return value.map((item: unknown) =>
+    typeof item === "number" || typeof item === "string" ? String(item).trim() : "",
+  );
+}

@@ -1,0 +1,91 @@
+/**
+ * Formulas as text: tokens, the study's grammar check, and evaluation with an explicit stack (so that no depth of
+ * brackets overflows). A formula that Python could not evaluate is undefined here.
+ */
+import { type Arithmetic, isOperator, type Operator } from "./rational.ts";
+
+/** Digit runs, operators and brackets, in order; undefined when the text holds anything else. */
+export function tokenizeFormula(text: string): readonly string[] | undefined {
+  return /^[0-9+\-*/()]*$/.test(text) ? (text.match(/[0-9]+|[^0-9]/g) ?? []) : undefined;
+}
+
+/** True for a digit run. */
+export function isNumeral(token: string): boolean {
+  return token >= "0" && token < ":";
+}
+
+/** The value of a digit run, leading zeros ignored; Infinity for more than 15 digits. */
+export function readNumeral(token: string): number {
+  const digits = token.replace(/^0+(?=.)/, "");
+  return digits.length > 15 ? Number.POSITIVE_INFINITY : Number(digits);
+}
+
+/**
+ * How many tokens stand where they may not: a number or `(` not after the start, an operator or `(`; an operator not
+ * after a number or `)`; a `)` after an operator or `(`, or without its `(`. A `(` left open and an operator at the
+ * end are not counted, as in the study.
+ */
+export function countViolations(tokens: readonly string[]): number {
+  let numViolations = 0;
+  let depth = 0;
+  let mayStart = true;
+  for (const token of tokens) {
+    const starts = token === "(" || isNumeral(token);
+    const closesNothing = token === ")" && depth === 0;
+    if (starts !== mayStart || closesNothing) numViolations++;
+    if (token === "(") depth++;
+    if (token === ")" && depth > 0) depth--;
+    mayStart = token === "(" || isOperator(token);
+  }
+  return numViolations;
+}
+
+/**
+ * The value under the usual precedence; undefined after a division by zero, an unbalanced bracket, a missing operand
+ * or a number with a leading zero.
+ */
+export function evaluateFormula<Value>(
+  tokens: readonly string[],
+  arithmetic: Arithmetic<Value>,
+): Value | undefined {
+  const values: Value[] = [];
+  const pending: (Operator | "(")[] = [];
+  for (const token of tokens) {
+    if (token === "(") pending.push(token);
+    else if (token === ")") {
+      if (!reduce({ values, pending, arithmetic }) || pending.pop() === undefined) return undefined;
+    } else if (isOperator(token)) {
+      if (!reduce({ values, pending, arithmetic, upTo: token })) return undefined;
+      pending.push(token);
+    } else if (token.startsWith("0") && token.length > 1) return undefined;
+    else values.push(arithmetic.from(Number(token)));
+  }
+  const isComplete = reduce({ values, pending, arithmetic }) && pending.length === 0 && values.length === 1;
+  return isComplete ? values[0] : undefined;
+}
+
+interface Stacks<Value> {
+  readonly values: Value[];
+  readonly pending: (Operator | "(")[];
+  readonly arithmetic: Arithmetic<Value>;
+  /** The operator that waits; without it everything back to the last bracket is due. */
+  readonly upTo?: Operator;
+}
+
+/** Applies the pending operators that are due, back to the last bracket at most; false when one fails. */
+function reduce<Value>({ values, pending, arithmetic, upTo }: Stacks<Value>): boolean {
+  for (let operator = pending.at(-1); operator !== undefined && operator !== "("; operator = pending.at(-1)) {
+    if (upTo !== undefined && isProduct(upTo) && !isProduct(operator)) break;
+    const [right, left] = [values.pop(), values.pop()];
+    if (left === undefined || right === undefined) return false;
+    const result = arithmetic[operator](left, right);
+    if (result === undefined) return false;
+    values.push(result);
+    pending.pop();
+  }
+  return true;
+}
+
+function isProduct(operator: Operator): boolean {
+  return operator === "*" || operator === "/";
+}

@@ -1,0 +1,16 @@
+/** environment: the tasks that models are trained and measured on, their prompts, grades and lessons. */
+export {
+  type Attempt,
+  type Environment,
+  type Example,
+  type GradeOptions,
+  type Lesson,
+  type Rendering,
+  renderings,
+  type Split,
+  splits,
+  type TaskRequest,
+  type Verdict,
+  type VerdictParts,
+} from "./environment.ts";
+export { environments, findEnvironment } from "./registry.ts";

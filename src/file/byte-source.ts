@@ -1,0 +1,87 @@
+/** A file open for reading byte ranges, the way big checkpoints are read: positioned reads, never a memory map. */
+import { type FileHandle, open, readFile, stat } from "node:fs/promises";
+import { UsageError } from "../base/index.ts";
+import { describePathProblem } from "./path-problem.ts";
+
+/** One system read must stay below 2 GiB; large reads are what network disks are fast at. */
+const MAX_READ_BYTES = 64 * 2 ** 20;
+
+/** Bytes that can be read by range. Whoever opens it closes it. */
+export interface ByteSource {
+  /** Where the bytes come from, for messages. */
+  readonly path: string;
+  /** Number of bytes when it was opened. */
+  readonly size: number;
+  /** The bytes from `start` up to, not including, `end`: exactly that many, in memory of their own, or `RangeError`. */
+  read(start: number, end: number): Promise<Uint8Array>;
+  /** Gives the file back; reads after that fail. */
+  close(): Promise<void>;
+}
+
+/** Opens a regular file for ranged reads. Throws `UsageError` when it is missing, unreadable or not a file. */
+export async function openByteSource(path: string): Promise<ByteSource> {
+  const handle = await openRegular(path).catch((error: unknown): never => {
+    throw describePathProblem(`Cannot read "${path}"`, error);
+  });
+  const { size } = await handle.stat();
+  return {
+    path,
+    size,
+    read: (start, end) => readRange({ handle, path, size }, { start, end }),
+    close: () => handle.close(),
+  };
+}
+
+/** The whole content of a UTF-8 text file, without a byte order mark. Throws `UsageError` when that is impossible. */
+export async function readText(path: string): Promise<string> {
+  const bytes = await readBytes(path);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new UsageError(`Cannot read "${path}": it is not UTF-8 text; give a text file`, { cause });
+  }
+}
+
+/** The whole content of a file. Throws `UsageError` when it is missing, unreadable or not a file. */
+export async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw describePathProblem(`Cannot read "${path}"`, error);
+  }
+}
+
+/** Opens a regular file; looks before opening, because opening a pipe would wait for its writer. */
+async function openRegular(path: string): Promise<FileHandle> {
+  const stats = await stat(path);
+  if (!stats.isFile())
+    throw new UsageError(`Cannot read "${path}": it is not a file; give the path of a file`);
+  return await open(path, "r");
+}
+
+interface OpenFile {
+  readonly handle: FileHandle;
+  readonly path: string;
+  readonly size: number;
+}
+
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+async function readRange({ handle, path, size }: OpenFile, { start, end }: Range): Promise<Uint8Array> {
+  const range = `bytes ${start} to ${end} of "${path}"`;
+  const whole = Number.isSafeInteger(start) && Number.isSafeInteger(end);
+  if (!whole || start < 0 || start > end || end > size)
+    throw new RangeError(`Cannot read ${range}: the file has ${size} bytes`);
+  const bytes = new Uint8Array(end - start);
+  for (let filled = 0; filled < bytes.length; ) {
+    const length = Math.min(bytes.length - filled, MAX_READ_BYTES);
+    const { bytesRead } = await handle.read(bytes, filled, length, start + filled);
+    if (bytesRead === 0)
+      throw new RangeError(`Cannot read ${range}: the file became shorter while it was open`);
+    filled += bytesRead;
+  }
+  return bytes;
+}

@@ -1,0 +1,77 @@
+/** Questions about files and folders, and the check that a folder can be written before work starts. */
+import { lstat, mkdir, readdir, stat, unlink, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { describePathProblem, hasCode } from "./path-problem.ts";
+import { createTemporaryPath } from "./temporary-name.ts";
+
+const ABSENT = ["ENOENT", "ENOTDIR"];
+
+/** Whether `path` is a folder (or a link to one). */
+export async function folderExists(path: string): Promise<boolean> {
+  const stats = await ignoreAbsence(stat(path));
+  return stats?.isDirectory() ?? false;
+}
+
+/** Whether `path` is a regular file (or a link to one). */
+export async function fileExists(path: string): Promise<boolean> {
+  const stats = await ignoreAbsence(stat(path));
+  return stats?.isFile() ?? false;
+}
+
+/** Whether anything, a broken link included, has this path. */
+export async function pathExists(path: string): Promise<boolean> {
+  return (await ignoreAbsence(lstat(path))) !== undefined;
+}
+
+/** Whether `path` is a folder without entries; false when it is missing or a file. */
+export async function isEmptyFolder(path: string): Promise<boolean> {
+  const names = await ignoreAbsence(readdir(path));
+  return names?.length === 0;
+}
+
+/**
+ * Makes the folder and those above it where missing. Unlike `mkdir` with `recursive`, which Node 20 repeats forever
+ * where the system denies that the parent exists (in /proc), it throws the system's error.
+ */
+export async function createFolder(path: string): Promise<void> {
+  try {
+    await makeUnlessThere(path);
+  } catch (error) {
+    const parent = dirname(path);
+    if (!hasCode(error, ["ENOENT"]) || parent === path) throw error;
+    await createFolder(parent);
+    await makeUnlessThere(path);
+  }
+}
+
+async function makeUnlessThere(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (!(await folderExists(path))) throw error;
+  }
+}
+
+/**
+ * Makes the folder where it is missing and tries a write in it. Throws `UsageError`, one sentence, when that is
+ * impossible: no permission, a read-only or full disk, a file in the way.
+ */
+export async function ensureWritableFolder(path: string): Promise<void> {
+  try {
+    await createFolder(path);
+    const trial = createTemporaryPath(`${path}/trial`);
+    await writeFile(trial, "", { flag: "wx" });
+    await unlink(trial);
+  } catch (error) {
+    throw describePathProblem(`Cannot write to folder "${path}"`, error);
+  }
+}
+
+async function ignoreAbsence<Value>(answer: Promise<Value>): Promise<Value | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (hasCode(error, ABSENT)) return undefined;
+    throw error;
+  }
+}

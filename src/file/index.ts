@@ -1,0 +1,12 @@
+/** file: the only room below `run` that touches the disk: atomic writes, JSON lines, ranged reads. */
+export { type FileContent, writeFileAtomic, writeFolderAtomic } from "./atomic-write.ts";
+export { type ByteSource, openByteSource, readText } from "./byte-source.ts";
+export { ensureWritableFolder, fileExists, folderExists, isEmptyFolder } from "./folder.ts";
+export {
+  appendLine,
+  type JsonLinesWriter,
+  openJsonLines,
+  readJsonLines,
+  truncateJsonLines,
+} from "./json-lines.ts";
+export { removeTemporaries } from "./leftover.ts";

@@ -1,0 +1,60 @@
+/** A language model as a value: dimensions, parameters, tokenizer; read from and written to Hugging Face folders. */
+import { join } from "node:path";
+import { loadTensors, openCheckpoint, writeCheckpoint } from "../checkpoint/index.ts";
+import { fileExists, readText } from "../file/index.ts";
+import { sizeOf } from "../tensor/index.ts";
+import { describeModelConfig, type ModelConfig, parseModelConfig } from "./config.ts";
+import { createLayout } from "./parameters.ts";
+import { parseTokenizer, type Tokenizer } from "./tokenizer.ts";
+
+/** Everything that answering a prompt needs. */
+export interface Model {
+  readonly config: ModelConfig;
+  /** The flat parameter vector of `createLayout(config)`. */
+  readonly parameters: Float32Array;
+  readonly tokenizer: Tokenizer;
+}
+
+const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json"] as const;
+
+/**
+ * Reads a Hugging Face checkpoint folder, all or nothing. Throws `CheckpointError` for tensors that are missing,
+ * extra, malformed or of another shape, `UsageError` for a config or tokenizer the engine cannot run.
+ */
+export async function loadModel(folder: string): Promise<Model> {
+  const { config, tokenizer } = await readDescription(folder);
+  const layout = createLayout(config);
+  const tensors = await loadTensors(folder, new Map(layout.entries.map(({ name, shape }) => [name, shape])));
+  const parameters = new Float32Array(layout.size);
+  for (const { name, offset } of layout.entries) parameters.set(tensors.get(name) ?? [], offset);
+  return { config, parameters, tokenizer };
+}
+
+async function readDescription(folder: string): Promise<Pick<Model, "config" | "tokenizer">> {
+  const checkpoint = await openCheckpoint(folder);
+  await checkpoint.close();
+  const config = parseModelConfig(checkpoint.config, join(folder, "config.json"));
+  const files: Record<string, string> = {};
+  for (const name of tokenizerFiles)
+    if (await fileExists(join(folder, name))) files[name] = await readText(join(folder, name));
+  return { config, tokenizer: parseTokenizer(files, folder) };
+}
+
+/** Writes the model as a Hugging Face folder in float32, atomically, with further files by name. */
+export async function saveModel(
+  folder: string,
+  { config, parameters, tokenizer }: Model,
+  files: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const tensors = createLayout(config).entries.map(({ name, shape, offset }) => ({
+    name,
+    dtype: "F32" as const,
+    shape,
+    data: () => parameters.subarray(offset, offset + sizeOf(shape)),
+  }));
+  await writeCheckpoint(folder, {
+    config: describeModelConfig(config),
+    tensors,
+    files: { ...tokenizer.files, ...files },
+  });
+}

@@ -1,0 +1,91 @@
+/** Text to token ids and back, by a Hugging Face `tokenizer.json`; and the word-level one of our small models. */
+import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { UsageError } from "../base/index.ts";
+
+/** A tokenizer and the files it is made of. */
+export interface Tokenizer {
+  /** Token ids of a text; nothing is added before or after. */
+  encode(text: string): readonly number[];
+  /** The text of token ids, without special tokens. */
+  decode(tokens: readonly number[]): string;
+  /** Contents of the files that describe it, by name (tokenizer.json, tokenizer_config.json). */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+/** Special tokens of `createWordTokenizer`, with their ids. */
+export const specialTokens = {
+  pad: { text: "<pad>", id: 0 },
+  end: { text: "<eos>", id: 1 },
+  unknown: { text: "<unk>", id: 2 },
+} as const;
+
+/**
+ * The tokenizer in the texts of `tokenizer.json` and `tokenizer_config.json`. Throws `UsageError` naming
+ * `source` where they cannot be read.
+ */
+export function parseTokenizer(files: Readonly<Record<string, string>>, source: string): Tokenizer {
+  const library = createLibraryTokenizer(files, source);
+  return {
+    encode: (text) => library.encode(text, { add_special_tokens: false }).ids,
+    decode: (tokens) =>
+      tokens.length === 0
+        ? ""
+        : library.decode([...tokens], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
+    files,
+  };
+}
+
+function createLibraryTokenizer(files: Readonly<Record<string, string>>, source: string): LibraryTokenizer {
+  try {
+    const tokenizer: object = JSON.parse(files["tokenizer.json"] ?? "");
+    const config: object = JSON.parse(files["tokenizer_config.json"] ?? "{}");
+    return new LibraryTokenizer(tokenizer, config);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(
+      `Cannot read the tokenizer of ${source}: ${reason}; give a folder with a tokenizer.json`,
+      { cause },
+    );
+  }
+}
+
+/** A word-level tokenizer: words are separated by spaces, ids follow the special tokens in the order given. */
+export function createWordTokenizer(words: readonly string[]): Tokenizer {
+  const specials = Object.values(specialTokens);
+  const vocabulary = [...specials.map(({ text }) => text), ...words];
+  const tokenizer = {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: specials.map(({ id, text }) => ({
+      id,
+      content: text,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    })),
+    normalizer: null,
+    pre_tokenizer: { type: "WhitespaceSplit" },
+    post_processor: null,
+    decoder: null,
+    model: {
+      type: "WordLevel",
+      vocab: Object.fromEntries(vocabulary.map((word, id) => [word, id])),
+      unk_token: specialTokens.unknown.text,
+    },
+  };
+  const config = {
+    tokenizer_class: "PreTrainedTokenizerFast",
+    clean_up_tokenization_spaces: false,
+    eos_token: specialTokens.end.text,
+    pad_token: specialTokens.pad.text,
+    unk_token: specialTokens.unknown.text,
+  };
+  const write = (value: unknown): string => `${JSON.stringify(value, null, 1)}\n`;
+  return parseTokenizer(
+    { "tokenizer.json": write(tokenizer), "tokenizer_config.json": write(config) },
+    "the vocabulary",
+  );
+}

@@ -1,0 +1,12 @@
+/** statistics: intervals, paired tests and summaries of plain numbers. Knows nothing of models or tasks. */
+export { type Histogram, type HistogramOptions, histogram } from "./histogram.ts";
+export { type DiscordantCounts, mcnemarExact } from "./mcnemar-exact.ts";
+export { type Moments, moments } from "./moments.ts";
+export {
+  type BootstrapInterval,
+  type BootstrapOptions,
+  type BootstrapStatistic,
+  pairedBootstrap,
+} from "./paired-bootstrap.ts";
+export { shannonEntropy } from "./shannon-entropy.ts";
+export { type Interval, type Tally, wilsonInterval } from "./wilson-interval.ts";

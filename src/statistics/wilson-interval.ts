@@ -1,0 +1,49 @@
+/** The score interval of one proportion. For a difference of paired proportions use `pairedBootstrap`. */
+import { normalQuantile } from "./normal-quantile.ts";
+
+/** A closed interval, `low` ≤ `high`. */
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** How many of `total` items came out right. */
+export interface Tally {
+  readonly correct: number;
+  readonly total: number;
+}
+
+/**
+ * The interval that covers the true rate behind `correct` of `total` with probability about `confidence`
+ * (default 0.95), inside [0, 1]:
+ * (k + z²/2 ± z √(k (n − k) / n + z²/4)) / (n + z²) with k correct of n and z the normal quantile.
+ * No items at all give [0, 1]. Throws `RangeError` unless 0 ≤ correct ≤ total are integers, 0 < confidence < 1.
+ * Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
+ */
+export function wilsonInterval(
+  { correct, total }: Tally,
+  { confidence = 0.95 }: { readonly confidence?: number } = {},
+): Interval {
+  if (!(Number.isInteger(correct) && Number.isInteger(total) && correct >= 0 && correct <= total)) {
+    throw new RangeError(
+      `Cannot bound a rate of ${correct} in ${total}: both must be counts, the first no larger`,
+    );
+  }
+  checkConfidence(confidence);
+  const z = normalQuantile(0.5 + confidence / 2);
+  const spread = total === 0 ? 0 : (correct * (total - correct)) / total;
+  const center = correct + (z * z) / 2;
+  const halfWidth = z * Math.sqrt(spread + (z * z) / 4);
+  return {
+    low: correct === 0 ? 0 : Math.max(0, (center - halfWidth) / (total + z * z)),
+    high: correct === total ? 1 : Math.min(1, (center + halfWidth) / (total + z * z)),
+  };
+}
+
+/** Throws `RangeError` unless `confidence` lies strictly between 0 and 1. */
+export function checkConfidence(confidence: number): void {
+  if (confidence > 0 && confidence < 1) return;
+  throw new RangeError(
+    `Cannot use a confidence of ${confidence}: it must lie between 0 and 1, both excluded`,
+  );
+}

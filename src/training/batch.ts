@@ -1,0 +1,51 @@
+/** Token sequences packed into the padded arrays that training graphs are fed with. */
+import { sequencePositions } from "../model/index.ts";
+import type { BatchSize } from "./scores.ts";
+
+/** A prompt and an answer as token ids, in one row. */
+export interface Sequence {
+  readonly tokens: readonly number[];
+  /** The first `numPromptTokens` tokens are given, the rest is the answer. */
+  readonly numPromptTokens: number;
+}
+
+/** Arrays of a padded batch: position t predicts `targets[t]`, the token after `tokens[t]`. */
+export interface TokenBatch {
+  readonly size: BatchSize;
+  /** [B, T] */
+  readonly tokens: Int32Array;
+  /** [B, T] */
+  readonly targets: Int32Array;
+  /** [B, T], 1 where the target belongs to the answer. */
+  readonly answerMask: Float32Array;
+  /** [B, T] */
+  readonly positions: Int32Array;
+}
+
+/** Lengths are rounded up to a multiple of this, so that few programs are compiled. */
+const lengthStep = 8;
+
+/** Packs sequences, padded on the right to a common length; missing rows up to `numRows` are padding only. */
+export function packSequences(
+  sequences: readonly Sequence[],
+  { numRows, padToken }: { readonly numRows: number; readonly padToken: number },
+): TokenBatch {
+  const longest = Math.max(2, ...sequences.map(({ tokens }) => tokens.length));
+  const [B, T] = [numRows, Math.ceil((longest - 1) / lengthStep) * lengthStep];
+  const tokens = new Int32Array(B * T).fill(padToken);
+  const targets = new Int32Array(B * T).fill(padToken);
+  const answerMask = new Float32Array(B * T);
+  for (const [row, sequence] of sequences.entries()) {
+    const last = sequence.tokens.length - 1;
+    tokens.set(sequence.tokens.slice(0, last), row * T);
+    targets.set(sequence.tokens.slice(1), row * T);
+    answerMask.fill(1, row * T + sequence.numPromptTokens - 1, row * T + last);
+  }
+  return { size: { B, T }, tokens, targets, answerMask, positions: sequencePositions(B, T) };
+}
+
+/** `values` scaled to sum to 1; all zero where they are. */
+export function normalize(values: Float32Array): Float32Array {
+  const total = values.reduce((sum, value) => sum + value, 0);
+  return total === 0 ? values : values.map((value) => value / total);
+}

@@ -1,0 +1,15 @@
+/** The objective of supervised fine-tuning: cross-entropy of the answer's tokens. */
+import type { ModelConfig, Weights } from "../model/index.ts";
+import { op } from "../tensor/index.ts";
+import { type BatchSize, scoreTargets } from "./scores.ts";
+import type { Objective } from "./training-step.ts";
+
+/**
+ * −Σ w log π(target) over "weights" [B, T] (graph input), which hold 1 / count on answer tokens and 0 elsewhere:
+ * the mean in nats over answer tokens.
+ */
+export function crossEntropyObjective(config: ModelConfig, weights: Weights, size: BatchSize): Objective {
+  const { logProbs_BT } = scoreTargets(config, weights, size);
+  const tokenWeights = op.input("weights", [size.B, size.T]);
+  return { loss: op.negate(op.sum(op.multiply(logProbs_BT, tokenWeights))), metrics: {} };
+}

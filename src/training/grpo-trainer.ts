@@ -1,0 +1,45 @@
+/** Group relative policy optimisation (GRPO, Shao et al. 2024): answers to the same task are each other's baseline. */
+import { createLayout, createWeights, type ModelConfig } from "../model/index.ts";
+import { groupAdvantages, scaleByGroup } from "./advantage.ts";
+import { type GrpoObjectiveOptions, grpoObjective } from "./policy-objective.ts";
+import { createPolicyTrainer, type PolicyOptions } from "./policy-trainer.ts";
+import { createProgramCache } from "./program-cache.ts";
+import type { Trainer } from "./trainer.ts";
+import { compileTrainingStep } from "./training-step.ts";
+
+/** What GRPO is made of; the temperature of its objective is the rollout's. */
+export interface GrpoOptions extends PolicyOptions, Omit<GrpoObjectiveOptions, "temperature"> {
+  /** Answers to each task; `drawTasks` gives each task once. */
+  readonly groupSize: number;
+}
+
+/** A trainer that samples `groupSize` single-turn answers to every task of an update. */
+export function createGrpoTrainer(config: ModelConfig, options: GrpoOptions): Trainer {
+  const { groupSize, optimizer } = options;
+  const { temperature } = options.rollout.sampling;
+  const layout = createLayout(config);
+  const weights = createWeights(layout);
+  const programs = createProgramCache((size) => {
+    const objective = grpoObjective(config, weights, { ...size, ...options, temperature });
+    return compileTrainingStep({ layout, weights, optimizer, objective }, options);
+  });
+  const repeated = {
+    ...options,
+    rollout: { ...options.rollout, numAttempts: 1 },
+    drawTasks: (step: number) =>
+      options.drawTasks(step).flatMap((task) => Array.from({ length: groupSize }, () => task)),
+  };
+  return createPolicyTrainer(config, repeated, {
+    layout,
+    programs,
+    extend: (parameters) => parameters,
+    assignCredit: async (_, episodes) => {
+      const raw = groupAdvantages(
+        episodes.flat().map(({ verdict }) => verdict.reward),
+        groupSize,
+      );
+      return { raw, used: scaleByGroup(raw, groupSize), values: [], returns: [] };
+    },
+    release: () => programs.release(),
+  });
+}

@@ -1,0 +1,115 @@
+/** Turns of a rollout as the arrays that the policy objectives are fed with, and minibatches of them. */
+import type { Random } from "../base/index.ts";
+import type { TensorData } from "../tensor/index.ts";
+import { normalize, packSequences, type TokenBatch } from "./batch.ts";
+import type { Turn } from "./rollout.ts";
+import type { Scorer } from "./scorer.ts";
+
+/** A turn with everything that its update needs; arrays have one element an answer token. */
+export interface ScoredTurn {
+  readonly turn: Turn;
+  /** log π under the checkpoint that this stage started from. */
+  readonly startLogProbs: readonly number[];
+  /** log π under the policy that the KL term pulls towards. */
+  readonly referenceLogProbs: readonly number[];
+  /** The advantage that the objective weighs the turn by. */
+  readonly advantage: number;
+  /** Only the turn-level PPO uses these: V(s) before the update and the return. */
+  readonly value: number;
+  readonly return: number;
+}
+
+/** Turns packed to `numRows` rows. */
+export function packTurns(
+  turns: readonly Turn[],
+  options: { readonly numRows: number; readonly padToken: number },
+): TokenBatch {
+  return packSequences(
+    turns.map(({ sequence }) => sequence),
+    options,
+  );
+}
+
+/** The feeds of a policy objective for up to `numRows` turns; missing rows are padding that counts for nothing. */
+export function feedTurns(
+  scored: readonly ScoredTurn[],
+  options: { readonly numRows: number; readonly padToken: number },
+): { readonly batch: TokenBatch; readonly feeds: Readonly<Record<string, TensorData>> } {
+  const { numRows } = options;
+  const batch = packTurns(
+    scored.map(({ turn }) => turn),
+    options,
+  );
+  const { T } = batch.size;
+  const spread = (pick: (turn: ScoredTurn) => readonly number[]): Float32Array => {
+    const values = new Float32Array(numRows * T);
+    for (const [row, item] of scored.entries())
+      values.set(pick(item), row * T + item.turn.sequence.numPromptTokens - 1);
+    return values;
+  };
+  const column = (pick: (turn: ScoredTurn) => number): Float32Array => {
+    const values = new Float32Array(numRows);
+    values.set(scored.map(pick));
+    return values;
+  };
+  const feeds = {
+    tokens: batch.tokens,
+    targets: batch.targets,
+    positions: batch.positions,
+    tokenWeights: normalize(batch.answerMask),
+    oldLogProbs: spread(({ turn }) => turn.logProbs),
+    startLogProbs: spread(({ startLogProbs }) => startLogProbs),
+    referenceLogProbs: spread(({ referenceLogProbs }) => referenceLogProbs),
+    advantages: column(({ advantage }) => advantage),
+    rowWeights: normalize(column(() => 1)),
+    oldValues: column(({ value }) => value),
+    returns: column((turn) => turn.return),
+    lastPromptRows: lastPromptRows(
+      batch,
+      scored.map(({ turn }) => turn),
+    ),
+  };
+  return { batch, feeds };
+}
+
+/** Row of each sequence's last prompt token in [B·T, E] hidden states. */
+export function lastPromptRows({ size: { B, T } }: TokenBatch, turns: readonly Turn[]): Int32Array {
+  return Int32Array.from(
+    { length: B },
+    (_, row) => row * T + (turns[row]?.sequence.numPromptTokens ?? 1) - 1,
+  );
+}
+
+/** log π of each turn's answer tokens under the given parameters, scored `numRows` turns at a time. */
+export async function scoreTurns(
+  scorer: Scorer,
+  parameters: Float32Array,
+  {
+    turns,
+    numRows,
+    padToken,
+  }: { readonly turns: readonly Turn[]; readonly numRows: number; readonly padToken: number },
+): Promise<readonly (readonly number[])[]> {
+  const results: (readonly number[])[] = [];
+  for (let start = 0; start < turns.length; start += numRows) {
+    const part = turns.slice(start, start + numRows);
+    const batch = packTurns(part, { numRows, padToken });
+    const logProbs = await scorer.score(parameters, batch);
+    for (const [row, { sequence }] of part.entries()) {
+      const first = row * batch.size.T + sequence.numPromptTokens - 1;
+      results.push([...logProbs.subarray(first, row * batch.size.T + sequence.tokens.length - 1)]);
+    }
+  }
+  return results;
+}
+
+/** The items in random order, cut into lists of `size`; the last one may be shorter, none is left out. */
+export function drawMinibatches<Item>(
+  items: readonly Item[],
+  size: number,
+  random: Random,
+): readonly (readonly Item[])[] {
+  const shuffled = random.shuffle(items);
+  const numBatches = Math.ceil(items.length / size);
+  return Array.from({ length: numBatches }, (_, index) => shuffled.slice(index * size, (index + 1) * size));
+}

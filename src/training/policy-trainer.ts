@@ -1,0 +1,150 @@
+/** Reinforcement learning: roll out, weigh answers by their advantages, update. GRPO and PPO differ in a few parts only. */
+import { createRandom, type Random } from "../base/index.ts";
+import { createLayout, type ModelConfig, type ParameterLayout } from "../model/index.ts";
+import type { CompileOptions } from "../tensor/index.ts";
+import type { Transformation } from "./optimizer.ts";
+import { drawMinibatches, feedTurns, type ScoredTurn, scoreTurns } from "./policy-batch.ts";
+import { averageMetrics, describeAdvantages, describeRewards } from "./policy-metrics.ts";
+import type { ProgramCache } from "./program-cache.ts";
+import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "./rollout.ts";
+import type { Schedule } from "./schedule.ts";
+import { createScorer, type Scorer } from "./scorer.ts";
+import type { StepMetrics, Trainer } from "./trainer.ts";
+import { type StepResult, startTraining, type TrainingState, type TrainingStep } from "./training-step.ts";
+
+/** What both kinds of reinforcement learning share. */
+export interface PolicyOptions extends CompileOptions {
+  readonly optimizer: Transformation;
+  readonly schedule: Schedule;
+  /** How often the turns of a rollout are gone through. */
+  readonly numEpochs: number;
+  /** Turns of one optimizer step. */
+  readonly minibatchSize: number;
+  /** The parameters of the checkpoint that this stage starts from: KL to it is logged. */
+  readonly start: Float32Array;
+  /** The parameters that the KL term pulls towards, where they are not those of `start`. */
+  readonly reference?: Float32Array;
+  readonly rollout: Omit<RolloutOptions, "path">;
+  /** The tasks of an update. */
+  drawTasks(step: number): readonly unknown[];
+}
+
+/** Raw advantages (logged), the advantages that the objective uses, and for PPO values and returns; one a turn. */
+export interface Credit {
+  readonly raw: readonly number[];
+  readonly used: readonly number[];
+  readonly values: readonly number[];
+  readonly returns: readonly number[];
+}
+
+/** The parts in which GRPO and PPO differ. */
+export interface PolicyMethod {
+  readonly layout: ParameterLayout;
+  /** Training parameters from the model's, a value head appended where there is one. */
+  extend(parameters: Float32Array): Float32Array;
+  assignCredit(state: TrainingState, episodes: readonly Episode[]): Promise<Credit>;
+  readonly programs: ProgramCache<TrainingStep>;
+  release(): Promise<void>;
+}
+
+/** A trainer whose every step is one rollout and its update. */
+export function createPolicyTrainer(
+  config: ModelConfig,
+  options: PolicyOptions,
+  method: PolicyMethod,
+): Trainer {
+  const { temperature } = options.rollout.sampling;
+  const scorer = createScorer(config, { ...options, temperature });
+  const modelSize = createLayout(config).size;
+  const policyOf = (state: TrainingState): Float32Array => state.parameters.subarray(0, modelSize);
+  return {
+    start: (parameters) => startTraining(method.extend(parameters), options.optimizer),
+    step: async (before, step) => {
+      const rollout = { ...options.rollout, path: ["rollout", step] };
+      const episodes = await collectEpisodes(policyOf(before), options.drawTasks(step), rollout);
+      const credit = await method.assignCredit(before, episodes);
+      const scored = await scoreEpisodes({ config, options, scorer }, episodes.flat(), credit);
+      const random = createRandom(options.rollout.seed, "minibatches", step);
+      const learningRate = options.schedule(step);
+      const result = await update({ config, options, method }, before, { scored, random, learningRate });
+      return {
+        state: result.state,
+        metrics: { ...result.metrics, learningRate, ...describeRollout(episodes, credit) },
+      };
+    },
+    parameters: (state) => policyOf(state).slice(),
+    release: async () => {
+      await scorer.release();
+      await method.release();
+    },
+  };
+}
+
+interface Scoring {
+  readonly config: ModelConfig;
+  readonly options: PolicyOptions;
+  readonly scorer: Scorer;
+}
+
+async function scoreEpisodes(
+  { config, options, scorer }: Scoring,
+  turns: readonly Turn[],
+  credit: Credit,
+): Promise<readonly ScoredTurn[]> {
+  const batch = { turns, numRows: options.minibatchSize, padToken: config.padToken };
+  const start = await scoreTurns(scorer, options.start, batch);
+  const reference =
+    options.reference === undefined ? start : await scoreTurns(scorer, options.reference, batch);
+  return turns.map((turn, index) => ({
+    turn,
+    startLogProbs: start[index] ?? [],
+    referenceLogProbs: reference[index] ?? [],
+    advantage: credit.used[index] ?? 0,
+    value: credit.values[index] ?? 0,
+    return: credit.returns[index] ?? 0,
+  }));
+}
+
+interface Update {
+  readonly scored: readonly ScoredTurn[];
+  readonly random: Random;
+  readonly learningRate: number;
+}
+
+type UpdateMetrics = Pick<StepMetrics, "loss" | "gradientNorm" | "numTokens">;
+
+/** Goes through the turns `numEpochs` times, one optimizer step a minibatch; metrics are means over those steps. */
+async function update(
+  { config, options, method }: Omit<Scoring, "scorer"> & { readonly method: PolicyMethod },
+  before: TrainingState,
+  { scored, random, learningRate }: Update,
+): Promise<{ readonly state: TrainingState; readonly metrics: UpdateMetrics }> {
+  const { minibatchSize: numRows, numEpochs } = options;
+  let state = before;
+  const parts: { numRows: number; metrics: Record<string, number> }[] = [];
+  for (let epoch = 0; epoch < numEpochs; epoch++)
+    for (const minibatch of drawMinibatches(scored, numRows, random)) {
+      const { batch, feeds } = feedTurns(minibatch, { numRows, padToken: config.padToken });
+      const program = await method.programs.find(batch.size);
+      const result = await program.run(state, feeds, learningRate);
+      state = result.state;
+      parts.push({ numRows: minibatch.length, metrics: flattenMetrics(result) });
+    }
+  const { loss = 0, gradientNorm = 0, ...others } = averageMetrics(parts);
+  const numTokens = scored.reduce((sum, { turn }) => sum + turn.sequence.tokens.length - 1, 0) * numEpochs;
+  return { state, metrics: { loss, gradientNorm, numTokens, ...others } };
+}
+
+function flattenMetrics({ loss, gradientNorm, metrics }: StepResult): Record<string, number> {
+  const scalars = Object.entries(metrics).map(([name, values]) => [name, values[0] ?? 0]);
+  return { loss, gradientNorm, ...Object.fromEntries(scalars) };
+}
+
+function describeRollout(episodes: readonly Episode[], credit: Credit): Record<string, unknown> {
+  const solved = episodes.filter((turns) => turns.at(-1)?.verdict.parts.solved).length;
+  return {
+    episodes: { solved, total: episodes.length },
+    reward: describeRewards(episodes.flat()),
+    advantage: describeAdvantages(credit.raw),
+  };
+}

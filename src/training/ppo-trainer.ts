@@ -1,0 +1,122 @@
+/** The study's PPO: a whole answer is one action, a value head on the last prompt token is the critic. */
+import type { Random } from "../base/index.ts";
+import {
+  createLayout,
+  createValueHeadLayout,
+  createWeights,
+  feedParameters,
+  initializeValueHead,
+  joinLayouts,
+  type ModelConfig,
+  type ParameterLayout,
+  runSequences,
+} from "../model/index.ts";
+import { type CompileOptions, compile, op } from "../tensor/index.ts";
+import { type AdvantageDecay, generalizedAdvantages, standardize } from "./advantage.ts";
+import { lastPromptRows, packTurns } from "./policy-batch.ts";
+import { estimateValues, type PpoObjectiveOptions, ppoObjective } from "./policy-objective.ts";
+import { type Credit, createPolicyTrainer, type PolicyOptions } from "./policy-trainer.ts";
+import { createProgramCache } from "./program-cache.ts";
+import type { Episode, Turn } from "./rollout.ts";
+import type { Trainer } from "./trainer.ts";
+import { compileTrainingStep } from "./training-step.ts";
+
+/** What PPO is made of; the temperature of its objective is the rollout's. */
+export interface PpoOptions extends PolicyOptions, AdvantageDecay, Omit<PpoObjectiveOptions, "temperature"> {
+  /** Draws the value head's first parameters. */
+  readonly random: Random;
+}
+
+/** A trainer that lets the policy answer each task up to the allowed attempts and updates policy and critic together. */
+export function createPpoTrainer(config: ModelConfig, options: PpoOptions): Trainer {
+  const { optimizer } = options;
+  const { temperature } = options.rollout.sampling;
+  const layout = joinLayouts(createLayout(config), createValueHeadLayout(config));
+  const weights = createWeights(layout);
+  const programs = createProgramCache((size) => {
+    const objective = ppoObjective(config, weights, { ...size, ...options, temperature });
+    return compileTrainingStep({ layout, weights, optimizer, objective }, options);
+  });
+  const critic = createCritic(config, layout, options);
+  return createPolicyTrainer(config, options, {
+    layout,
+    programs,
+    extend: (parameters) => join(parameters, initializeValueHead(config, options.random)),
+    assignCredit: async (state, episodes) => {
+      const values = await critic.estimate(state.parameters, episodes.flat());
+      return assignCredit(episodes, values, options);
+    },
+    release: async () => {
+      await programs.release();
+      await critic.release();
+    },
+  });
+}
+
+function join(first: Float32Array, second: Float32Array): Float32Array {
+  const joined = new Float32Array(first.length + second.length);
+  joined.set(first);
+  joined.set(second, first.length);
+  return joined;
+}
+
+/** Advantages within each episode, standardised over the rollout; returns are advantage + value. */
+function assignCredit(
+  episodes: readonly Episode[],
+  values: readonly number[],
+  decay: AdvantageDecay,
+): Credit {
+  let first = 0;
+  const raw = episodes.flatMap((turns) => {
+    const steps = turns.map(({ verdict }, index) => ({
+      reward: verdict.reward,
+      value: values[first + index] ?? 0,
+    }));
+    first += turns.length;
+    return generalizedAdvantages(steps, decay);
+  });
+  return {
+    raw,
+    used: standardize(raw),
+    values,
+    returns: raw.map((advantage, index) => advantage + (values[index] ?? 0)),
+  };
+}
+
+interface Critic {
+  /** V(s) of every turn's prompt. */
+  estimate(parameters: Float32Array, turns: readonly Turn[]): Promise<readonly number[]>;
+  release(): Promise<void>;
+}
+
+function createCritic(
+  config: ModelConfig,
+  layout: ParameterLayout,
+  options: CompileOptions & { readonly minibatchSize: number },
+): Critic {
+  const weights = createWeights(layout);
+  const programs = createProgramCache(({ B, T }) => {
+    const { hidden_NE } = runSequences(config, weights, op.input("tokens", [B, T], "int32"));
+    return compile({ values: estimateValues(weights, hidden_NE, B) }, options);
+  });
+  const { minibatchSize: numRows } = options;
+  return {
+    estimate: async (parameters, turns) => {
+      const values: number[] = [];
+      for (let start = 0; start < turns.length; start += numRows) {
+        const part = turns.slice(start, start + numRows);
+        const batch = packTurns(part, { numRows, padToken: config.padToken });
+        const program = await programs.find(batch.size);
+        const results = await program.run({
+          ...feedParameters(layout, parameters),
+          tokens: batch.tokens,
+          positions: batch.positions,
+          lastPromptRows: lastPromptRows(batch, part),
+        });
+        values.push(...results.values.subarray(0, part.length));
+      }
+      return values;
+    },
+    release: () => programs.release(),
+  };
+}

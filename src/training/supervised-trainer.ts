@@ -1,0 +1,48 @@
+/** Supervised training on answers: base training and supervised fine-tuning alike. */
+import { createLayout, createWeights, type ModelConfig } from "../model/index.ts";
+import type { CompileOptions } from "../tensor/index.ts";
+import { normalize, packSequences, type Sequence } from "./batch.ts";
+import { crossEntropyObjective } from "./cross-entropy.ts";
+import type { Transformation } from "./optimizer.ts";
+import { createProgramCache } from "./program-cache.ts";
+import type { Schedule } from "./schedule.ts";
+import type { Trainer } from "./trainer.ts";
+import { compileTrainingStep, startTraining } from "./training-step.ts";
+
+/** What supervised training is made of. */
+export interface SupervisedOptions extends CompileOptions {
+  readonly optimizer: Transformation;
+  readonly schedule: Schedule;
+  readonly batchSize: number;
+  /** The sequences of a step, `batchSize` of them. */
+  drawSequences(step: number): readonly Sequence[];
+}
+
+/** A trainer that minimises the cross-entropy of the answers' tokens. */
+export function createSupervisedTrainer(config: ModelConfig, options: SupervisedOptions): Trainer {
+  const { optimizer, schedule, batchSize, drawSequences } = options;
+  const layout = createLayout(config);
+  const weights = createWeights(layout);
+  const programs = createProgramCache((size) =>
+    compileTrainingStep(
+      { layout, weights, optimizer, objective: crossEntropyObjective(config, weights, size) },
+      options,
+    ),
+  );
+  return {
+    start: (parameters) => startTraining(parameters, optimizer),
+    step: async (before, step) => {
+      const sequences = drawSequences(step);
+      const batch = packSequences(sequences, { numRows: batchSize, padToken: config.padToken });
+      const { size, tokens, targets, positions, answerMask } = batch;
+      const learningRate = schedule(step);
+      const program = await programs.find(size);
+      const feeds = { tokens, targets, positions, weights: normalize(answerMask) };
+      const { state, loss, gradientNorm } = await program.run(before, feeds, learningRate);
+      const numTokens = sequences.reduce((sum, sequence) => sum + sequence.tokens.length - 1, 0);
+      return { state, metrics: { loss, gradientNorm, learningRate, numTokens } };
+    },
+    parameters: (state) => state.parameters,
+    release: () => programs.release(),
+  };
+}

@@ -1,0 +1,49 @@
+/** The difference in accuracy of two checkpoints on the same items. */
+import { type BootstrapOptions, mcnemarExact, pairedBootstrap } from "../statistics/index.ts";
+
+/** A paired difference in accuracy, first − second, in [−1, 1]. */
+export interface Contrast {
+  readonly estimate: number;
+  /** Ends of the percentile interval. */
+  readonly low: number;
+  readonly high: number;
+  /** Two-sided exact McNemar p-value of "no difference". */
+  readonly pValue: number;
+  readonly numItems: number;
+  /** Items that only the first checkpoint solved. */
+  readonly onlyFirst: number;
+  /** Items that only the second checkpoint solved. */
+  readonly onlySecond: number;
+}
+
+/** The same items, solved or not, by the two checkpoints to compare. */
+export interface SolvedPair {
+  readonly first: readonly boolean[];
+  readonly second: readonly boolean[];
+}
+
+/**
+ * The contrast (onlyFirst − onlySecond) / n of a pair of equally long tables: interval by paired bootstrap over
+ * items (Efron 1979), p-value by the exact McNemar test (1947). The two can disagree at the margin.
+ */
+export function computeContrast({ first, second }: SolvedPair, options: BootstrapOptions): Contrast {
+  const differences = first.map((isSolved, item) => Number(isSolved) - Number(second[item] ?? false));
+  const onlyFirst = differences.filter((difference) => difference > 0).length;
+  const onlySecond = differences.filter((difference) => difference < 0).length;
+  const estimate = (onlyFirst - onlySecond) / differences.length;
+  const interval = pairedBootstrap(
+    differences.map((difference) => [difference]),
+    ([mean]) => mean,
+    options,
+  );
+  const { low = estimate, high = estimate } = interval;
+  return {
+    estimate,
+    low,
+    high,
+    pValue: mcnemarExact({ onlyFirst, onlySecond }),
+    numItems: differences.length,
+    onlyFirst,
+    onlySecond,
+  };
+}

@@ -1,0 +1,8 @@
+/** trajectory: what a run forgot and what came back, with its uncertainty, from solved-or-not tables of checkpoints. */
+export type { Branch } from "./branch.ts";
+export type { CheckpointOutcome } from "./checkpoint-outcome.ts";
+export type { Contrast } from "./contrast.ts";
+export { describeTrajectory } from "./describe-trajectory.ts";
+export type { Point } from "./point.ts";
+export type { Ratio } from "./recovery.ts";
+export { computeTrajectory, type Trajectory } from "./trajectory.ts";

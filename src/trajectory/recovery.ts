@@ -1,0 +1,66 @@
+/** The share of a loss that came back, or the reason why there is none to speak of. */
+import { type BootstrapOptions, pairedBootstrap } from "../statistics/index.ts";
+import { type CheckpointOutcome, heldOutHalf } from "./checkpoint-outcome.ts";
+import { computeContrast } from "./contrast.ts";
+
+/** A share: 0 when nothing came back, 1 when all did; below 0 or above 1 when it fell further or rose past the peak. */
+export interface Ratio {
+  readonly estimate: number;
+  /** Ends of the percentile interval. */
+  readonly low: number;
+  readonly high: number;
+  readonly numItems: number;
+}
+
+/** A ratio, or in plain words why it is undefined. */
+export type Recovery =
+  | { readonly recovery: Ratio; readonly reason?: never }
+  | { readonly recovery: undefined; readonly reason: string };
+
+/** The three checkpoints of a recovery. */
+export interface RecoveryPath {
+  readonly peak: CheckpointOutcome;
+  readonly start: CheckpointOutcome;
+  readonly end: CheckpointOutcome;
+}
+
+/**
+ * (end − start) / (peak − start), OOD accuracies on the held-out half, with a percentile bootstrap interval that
+ * resamples items jointly for all three; resamples with peak ≤ start are undefined. The ratio is not given at all
+ * unless the start lies clearly below the peak, that is the interval of peak − start lies above 0: a share of a
+ * loss that may be none means nothing.
+ */
+export function computeRecovery({ peak, start, end }: RecoveryPath, options: BootstrapOptions): Recovery {
+  const table = { peak: heldOutHalf(peak), start: heldOutHalf(start), end: heldOutHalf(end) };
+  if (start.id === peak.id) return { recovery: undefined, reason: "the start is the peak itself" };
+  const loss = computeContrast({ first: table.peak, second: table.start }, options);
+  if (loss.estimate <= 0 || loss.low <= 0) {
+    const difference = `${formatPoints(loss.estimate)} points, interval ${formatPoints(loss.low)} to ${formatPoints(loss.high)}`;
+    return { recovery: undefined, reason: `the start is not clearly below the peak (${difference})` };
+  }
+  const rows = table.end.map((isSolved, item) => [
+    Number(isSolved) - Number(table.start[item]),
+    Number(table.peak[item]) - Number(table.start[item]),
+  ]);
+  const interval = pairedBootstrap(
+    rows,
+    ([gain = 0, lost = 0]) => (lost > 0 ? gain / lost : undefined),
+    options,
+  );
+  if (interval.low === undefined) {
+    const fraction = `${interval.numUndefined} of the resamples`;
+    return { recovery: undefined, reason: `the loss to recover from is too uncertain (none in ${fraction})` };
+  }
+  const sums = rows.reduce<readonly [number, number]>(
+    ([gain, lost], [itemGain = 0, itemLost = 0]) => [gain + itemGain, lost + itemLost],
+    [0, 0],
+  );
+  const { low, high } = interval;
+  return { recovery: { estimate: sums[0] / sums[1], low, high, numItems: rows.length } };
+}
+
+/** A difference of accuracies in percentage points: one decimal, a true minus sign, never "−0.0". */
+export function formatPoints(difference: number): string {
+  const digits = Math.abs(difference * 100).toFixed(1);
+  return difference < 0 && digits !== "0.0" ? `−${digits}` : digits;
+}
