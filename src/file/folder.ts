@@ -1,4 +1,5 @@
 /** Questions about files and folders, and the check that a folder can be written before work starts. */
+import type { Dirent } from "node:fs";
 import { lstat, mkdir, readdir, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describePathProblem, hasCode } from "./path-problem.ts";
@@ -65,6 +66,33 @@ export async function ensureWritableFolder(path: string): Promise<void> {
   } catch (error) {
     throw describePathProblem(`Cannot write to folder "${path}"`, error);
   }
+}
+
+/** Names of the folders directly in `path`, in alphabetical order. Throws `UsageError` where it is no folder. */
+export async function listFolders(path: string): Promise<readonly string[]> {
+  return listEntries(path, (entry) => entry.isDirectory());
+}
+
+/** Names of the files directly in `path`, in alphabetical order. Throws `UsageError` where it is no folder. */
+export async function listFiles(path: string): Promise<readonly string[]> {
+  return listEntries(path, (entry) => entry.isFile());
+}
+
+async function listEntries(path: string, isWanted: (entry: Dirent) => boolean): Promise<readonly string[]> {
+  try {
+    const entries = await readdir(path, { withFileTypes: true });
+    return entries
+      .filter(isWanted)
+      .map(({ name }) => name)
+      .sort();
+  } catch (error) {
+    throw describePathProblem(`Cannot list "${path}"`, error);
+  }
+}
+
+/** Deletes a file; one that is not there is as good as deleted. */
+export async function removeFile(path: string): Promise<void> {
+  await ignoreAbsence(unlink(path));
 }
 
 async function ignoreAbsence<Value>(answer: Promise<Value>): Promise<Value | undefined> {

@@ -1,7 +1,15 @@
 /** file: the only room below `run` that touches the disk: atomic writes, JSON lines, ranged reads. */
 export { type FileContent, writeFileAtomic, writeFolderAtomic } from "./atomic-write.ts";
 export { type ByteSource, openByteSource, readText } from "./byte-source.ts";
-export { ensureWritableFolder, fileExists, folderExists, isEmptyFolder } from "./folder.ts";
+export {
+  ensureWritableFolder,
+  fileExists,
+  folderExists,
+  isEmptyFolder,
+  listFiles,
+  listFolders,
+  removeFile,
+} from "./folder.ts";
 export {
   appendLine,
   type JsonLinesWriter,

@@ -1,4 +1,5 @@
-/** model: a Llama-style decoder as tensor expressions, its parameters, tokenizer, generation and folder. */
+/** model: a Llama-style decoder, its parameters, tokenizer and folder; what it says next, and how it scores texts. */
+export { normalize, packSequences, type Sequence, type TokenBatch } from "./batch.ts";
 export { describeModelConfig, type ModelConfig, parseModelConfig } from "./config.ts";
 export { applyHead, runSequences, type SequencePass, sequencePositions } from "./decoder.ts";
 export {
@@ -21,5 +22,8 @@ export {
   type ParameterLayout,
   type Weights,
 } from "./parameters.ts";
+export { createProgramCache, type ProgramCache } from "./program-cache.ts";
 export { greedy, type Sampling } from "./sampling.ts";
+export { type BatchSize, type Scores, scoreTargets } from "./score-targets.ts";
+export { createScorer, type Scorer } from "./scorer.ts";
 export { createWordTokenizer, parseTokenizer, specialTokens, type Tokenizer } from "./tokenizer.ts";

@@ -1,7 +1,6 @@
 /** The objective of supervised fine-tuning: cross-entropy of the answer's tokens. */
-import type { ModelConfig, Weights } from "../model/index.ts";
+import { type BatchSize, type ModelConfig, scoreTargets, type Weights } from "../model/index.ts";
 import { op } from "../tensor/index.ts";
-import { type BatchSize, scoreTargets } from "./scores.ts";
 import type { Objective } from "./training-step.ts";
 
 /**

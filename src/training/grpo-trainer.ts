@@ -1,9 +1,8 @@
 /** Group relative policy optimisation (GRPO, Shao et al. 2024): answers to the same task are each other's baseline. */
-import { createLayout, createWeights, type ModelConfig } from "../model/index.ts";
+import { createLayout, createProgramCache, createWeights, type ModelConfig } from "../model/index.ts";
 import { groupAdvantages, scaleByGroup } from "./advantage.ts";
 import { type GrpoObjectiveOptions, grpoObjective } from "./policy-objective.ts";
 import { createPolicyTrainer, type PolicyOptions } from "./policy-trainer.ts";
-import { createProgramCache } from "./program-cache.ts";
 import type { Trainer } from "./trainer.ts";
 import { compileTrainingStep } from "./training-step.ts";
 

@@ -1,14 +1,20 @@
 /** Reinforcement learning: roll out, weigh answers by their advantages, update. GRPO and PPO differ in a few parts only. */
+
 import { createRandom, type Random } from "../base/index.ts";
-import { createLayout, type ModelConfig, type ParameterLayout } from "../model/index.ts";
+import {
+  createLayout,
+  createScorer,
+  type ModelConfig,
+  type ParameterLayout,
+  type ProgramCache,
+  type Scorer,
+} from "../model/index.ts";
+import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "../rollout/index.ts";
 import type { CompileOptions } from "../tensor/index.ts";
 import type { Transformation } from "./optimizer.ts";
 import { drawMinibatches, feedTurns, type ScoredTurn, scoreTurns } from "./policy-batch.ts";
 import { averageMetrics, describeAdvantages, describeRewards } from "./policy-metrics.ts";
-import type { ProgramCache } from "./program-cache.ts";
-import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "./rollout.ts";
 import type { Schedule } from "./schedule.ts";
-import { createScorer, type Scorer } from "./scorer.ts";
 import type { StepMetrics, Trainer } from "./trainer.ts";
 import { type StepResult, startTraining, type TrainingState, type TrainingStep } from "./training-step.ts";
 

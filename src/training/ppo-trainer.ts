@@ -1,7 +1,9 @@
 /** The study's PPO: a whole answer is one action, a value head on the last prompt token is the critic. */
+
 import type { Random } from "../base/index.ts";
 import {
   createLayout,
+  createProgramCache,
   createValueHeadLayout,
   createWeights,
   feedParameters,
@@ -11,13 +13,12 @@ import {
   type ParameterLayout,
   runSequences,
 } from "../model/index.ts";
+import type { Episode, Turn } from "../rollout/index.ts";
 import { type CompileOptions, compile, op } from "../tensor/index.ts";
 import { type AdvantageDecay, generalizedAdvantages, standardize } from "./advantage.ts";
 import { lastPromptRows, packTurns } from "./policy-batch.ts";
 import { estimateValues, type PpoObjectiveOptions, ppoObjective } from "./policy-objective.ts";
 import { type Credit, createPolicyTrainer, type PolicyOptions } from "./policy-trainer.ts";
-import { createProgramCache } from "./program-cache.ts";
-import type { Episode, Turn } from "./rollout.ts";
 import type { Trainer } from "./trainer.ts";
 import { compileTrainingStep } from "./training-step.ts";
 

@@ -1,10 +1,16 @@
 /** Supervised training on answers: base training and supervised fine-tuning alike. */
-import { createLayout, createWeights, type ModelConfig } from "../model/index.ts";
+import {
+  createLayout,
+  createProgramCache,
+  createWeights,
+  type ModelConfig,
+  normalize,
+  packSequences,
+  type Sequence,
+} from "../model/index.ts";
 import type { CompileOptions } from "../tensor/index.ts";
-import { normalize, packSequences, type Sequence } from "./batch.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import type { Transformation } from "./optimizer.ts";
-import { createProgramCache } from "./program-cache.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Trainer } from "./trainer.ts";
 import { compileTrainingStep, startTraining } from "./training-step.ts";

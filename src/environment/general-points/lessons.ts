@@ -1,7 +1,7 @@
 /** What a base model is taught before it meets the game under its own keyword: parts of the game, and whole games. */
 import type { Random } from "../../base/index.ts";
 import type { Lesson } from "../environment.ts";
-import { writeAnswer, writeCards, writePrompt, writeSolution, writeValues } from "./compact.ts";
+import { writeAnswer, writePrompt, writeSolution, writeValues } from "./compact.ts";
 import { dealCards, dealTask, type GeneralPointsTask, type Rule, splitRules, valueCards } from "./hand.ts";
 import { type Operator, operators } from "./rational.ts";
 import { calculate, findSteps, numberLimit } from "./solver.ts";
@@ -63,8 +63,7 @@ export const lessons: Readonly<Record<string, Lesson>> = {
     summary: "Read four cards off as numbers under a stated rule.",
     draw: (random) => {
       const task = { rule: drawRule(random, 0.6), cards: dealCards(random, "id") };
-      const answer = `${writeCards(task.cards)} ${writeValues(valueCards(task))}`;
-      return { prompt: writePrompt(task, "read"), answer };
+      return { prompt: writePrompt(task, "read"), answer: writeValues(valueCards(task)) };
     },
   },
   solve: {

@@ -1,8 +1,7 @@
 /** Rollouts: a policy answers tasks, up to the allowed attempts, and is graded. */
 import { createRandom } from "../base/index.ts";
 import type { Attempt, Environment, Rendering, Verdict } from "../environment/index.ts";
-import type { Generation, Generator, Sampling, Tokenizer } from "../model/index.ts";
-import type { Sequence } from "./batch.ts";
+import type { Generation, Generator, Sampling, Sequence, Tokenizer } from "../model/index.ts";
 
 /** One attempt: the prompt as the policy saw it, its answer, the log-probabilities it had, and the grade. */
 export interface Turn {

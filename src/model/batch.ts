@@ -1,6 +1,6 @@
 /** Token sequences packed into the padded arrays that training graphs are fed with. */
-import { sequencePositions } from "../model/index.ts";
-import type { BatchSize } from "./scores.ts";
+import { sequencePositions } from "./decoder.ts";
+import type { BatchSize } from "./score-targets.ts";
 
 /** A prompt and an answer as token ids, in one row. */
 export interface Sequence {

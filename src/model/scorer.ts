@@ -1,9 +1,11 @@
 /** Log-probabilities of given answers under given parameters: a forward pass only. */
-import { createLayout, createWeights, feedParameters, type ModelConfig } from "../model/index.ts";
+
 import { type CompileOptions, compile } from "../tensor/index.ts";
 import type { TokenBatch } from "./batch.ts";
+import type { ModelConfig } from "./config.ts";
+import { createLayout, createWeights, feedParameters } from "./parameters.ts";
 import { createProgramCache } from "./program-cache.ts";
-import { scoreTargets } from "./scores.ts";
+import { scoreTargets } from "./score-targets.ts";
 
 /** Scores batches; programs are compiled once a batch size. */
 export interface Scorer {

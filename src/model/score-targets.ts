@@ -1,6 +1,9 @@
 /** How a policy scores given tokens, as tensor expressions. Axes: B sequences, T tokens, V vocabulary, E hidden. */
-import { applyHead, type ModelConfig, runSequences, type Weights } from "../model/index.ts";
+
 import { op, type Tensor } from "../tensor/index.ts";
+import type { ModelConfig } from "./config.ts";
+import { applyHead, runSequences } from "./decoder.ts";
+import type { Weights } from "./parameters.ts";
 
 /** Size of a batch of padded sequences. */
 export interface BatchSize {

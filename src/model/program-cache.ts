@@ -1,5 +1,5 @@
 /** Compiled programs by batch size, so that each is compiled once. */
-import type { BatchSize } from "./scores.ts";
+import type { BatchSize } from "./score-targets.ts";
 
 /** Something that frees native memory. */
 interface Releasable {

@@ -1,0 +1,20 @@
+#!/usr/bin/env node
+/** Starts the compiled command line; in a fresh clone it is compiled first. */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+if (!existsSync(`${root}dist/cli/index.js`)) {
+  const { status } = spawnSync(
+    process.execPath,
+    [`${root}node_modules/typescript/bin/tsc`, "-p", "tsconfig.build.json"],
+    {
+      cwd: root,
+      stdio: "inherit",
+    },
+  );
+  if (status !== 0) process.exit(1);
+}
+const { main } = await import("../dist/cli/index.js");
+process.exitCode = await main(process.argv);

@@ -1,0 +1,53 @@
+/** `untwist doctor`: what was found on this machine, and what it is good for. */
+import { spawnSync } from "node:child_process";
+import { availableParallelism, totalmem } from "node:os";
+import { Command } from "commander";
+import { chooseNumThreads, listBuiltinRecipes, listVersions } from "../../lab/index.ts";
+import { createOutput } from "../output.ts";
+import { formatTable } from "../screen/table.ts";
+
+/** The command. */
+export function createDoctorCommand(): Command {
+  return new Command("doctor")
+    .description("say what was found: engine, threads, optional libraries")
+    .option("--json", "print it as JSON")
+    .addHelpText("after", "\nExamples:\n  untwist doctor\n  untwist doctor --json")
+    .action(examine);
+}
+
+async function examine(flags: { readonly json?: boolean }): Promise<void> {
+  const { untwist, node, onnxruntime } = listVersions();
+  const pytorch = findPythonModule("torch");
+  const findings = {
+    untwist,
+    node,
+    engine: `onnxruntime ${onnxruntime}, CPU`,
+    threads: { used: chooseNumThreads(), available: availableParallelism() },
+    memoryBytes: totalmem(),
+    recipes: await listBuiltinRecipes(),
+    optional: { pytorch: pytorch ?? null },
+  };
+  const rows = [
+    ["untwist", untwist ?? ""],
+    ["node", `${node} on ${process.platform} ${process.arch}`],
+    ["engine", findings.engine],
+    ["threads", `${findings.threads.used} of ${findings.threads.available}`],
+    ["memory", `${(totalmem() / 2 ** 30).toFixed(1)} GiB`],
+    ["recipes", findings.recipes.join(", ")],
+    [
+      "PyTorch",
+      pytorch ?? "not found; only `npm run bench` would use it, to compare (Debian: python3-torch)",
+    ],
+  ];
+  createOutput(flags).print(formatTable(rows), findings);
+}
+
+/** The version of a Python module, or `undefined` where Python or the module is missing. */
+function findPythonModule(name: string): string | undefined {
+  const script = `import ${name}; print(${name}.__version__)`;
+  for (const python of ["/usr/bin/python3", "python3"]) {
+    const { status, stdout } = spawnSync(python, ["-c", script], { encoding: "utf8", timeout: 20_000 });
+    if (status === 0) return stdout.trim();
+  }
+  return undefined;
+}

@@ -1,0 +1,2 @@
+/** cli: the command line; parses, calls the lab, prints. */
+export { main } from "./main.ts";

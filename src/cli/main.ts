@@ -1,0 +1,65 @@
+/** The command line: parses, calls the lab, prints. Errors a user can fix are one sentence and exit code 2. */
+import { Command, CommanderError } from "commander";
+import { UsageError } from "../base/index.ts";
+import { CheckpointError } from "../checkpoint/index.ts";
+import { listVersions, StoppedError } from "../lab/index.ts";
+import { createDoctorCommand } from "./command/doctor.ts";
+import { createEvalCommand } from "./command/eval.ts";
+import { createGradeCommand } from "./command/grade.ts";
+import { createLsCommand } from "./command/ls.ts";
+import { createRunCommand } from "./command/run.ts";
+import { createShowCommand } from "./command/show.ts";
+
+const exitCodes = `
+Exit codes:
+  0    done
+  1    an error in untwist itself
+  2    something to put right: flags, a recipe, a file, a folder
+  130  stopped by Ctrl-C; the run can be resumed`;
+
+/** The `untwist` command with all its subcommands. */
+export function createProgram(): Command {
+  const program = new Command("untwist")
+    .description(
+      "see when a fine-tune starts to forget, and what comes back: base → SFT → RL, measured at every checkpoint",
+    )
+    .version(listVersions().untwist ?? "")
+    .addHelpText("after", exitCodes)
+    .exitOverride();
+  const commands = [
+    createRunCommand(),
+    createLsCommand(),
+    createShowCommand(),
+    createEvalCommand(),
+    createGradeCommand(),
+    createDoctorCommand(),
+  ];
+  for (const command of commands) program.addCommand(command.exitOverride().addHelpText("after", exitCodes));
+  return program;
+}
+
+/** Runs the command line and gives the exit code. */
+export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync([...argv]);
+    return 0;
+  } catch (error) {
+    return explain(error);
+  }
+}
+
+function explain(error: unknown): number {
+  const { stderr } = process;
+  // Commander has printed its own message; asking for help is no mistake.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof UsageError || error instanceof CheckpointError) {
+    stderr.write(`${error.message}\n`);
+    return error.exitCode;
+  }
+  if (error instanceof StoppedError) {
+    stderr.write(`${error.message}\n`);
+    return 130;
+  }
+  stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  return 1;
+}

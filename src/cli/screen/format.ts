@@ -1,0 +1,48 @@
+/** Numbers as people read them. Accuracies are always counts with an interval. */
+import { wilsonInterval } from "../../statistics/index.ts";
+
+/** A count of successes out of a number of tasks. */
+interface Count {
+  readonly correct: number;
+  readonly total: number;
+}
+
+/** `62.0 %` of 0.62. */
+export function formatPercent(fraction: number): string {
+  return `${(100 * fraction).toFixed(1)} %`;
+}
+
+/** `124/200  62.0 % [55.1, 68.4]`: a count, its share, and the 95 % Wilson interval. */
+export function formatCount({ correct, total }: Count): string {
+  const { low, high } = wilsonInterval({ correct, total });
+  const share = formatPercent(total === 0 ? 0 : correct / total);
+  return `${`${correct}/${total}`.padStart(9)}  ${share.padStart(7)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+}
+
+/** `+12.0 points [3.0, 22.0]` of a difference of two shares. */
+export function formatPoints({
+  estimate,
+  low,
+  high,
+}: {
+  estimate: number;
+  low: number;
+  high: number;
+}): string {
+  const sign = estimate > 0 ? "+" : "";
+  return `${sign}${(100 * estimate).toFixed(1)} points [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+}
+
+/** `p < 0.001`, `p = 0.023`. */
+export function formatPValue(pValue: number): string {
+  return pValue < 0.001 ? "p < 0.001" : `p = ${pValue.toFixed(3)}`;
+}
+
+/** `4m 05s`, `12s`. */
+export function formatDuration(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 60) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes}m ${String(seconds % 60).padStart(2, "0")}s`;
+  return `${Math.floor(minutes / 60)}h ${String(minutes % 60).padStart(2, "0")}m`;
+}

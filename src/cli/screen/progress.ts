@@ -1,0 +1,84 @@
+/** Progress of a run: a bar with an estimate on a terminal, a plain line a checkpoint elsewhere. */
+import { SingleBar } from "cli-progress";
+import { createEstimator, type LabEvent } from "../../lab/index.ts";
+import { formatDuration, formatPercent } from "./format.ts";
+import type { Paint } from "./paint.ts";
+
+/** Shows what happens. */
+export interface Progress {
+  report(event: LabEvent): void;
+  /** Clears the bar, so that other text may follow. */
+  stop(): void;
+}
+
+/** Where progress goes. */
+export interface ProgressOptions {
+  readonly stream: NodeJS.WriteStream;
+  readonly paint: Paint;
+  readonly isTerminal: boolean;
+}
+
+type Evaluated = Extract<LabEvent, { kind: "evaluated" }>;
+
+function formatEvaluated({ checkpoint, id, ood, ms }: Evaluated, paint: Paint): string {
+  const show = ({ correct, total }: Evaluated["id"]): string =>
+    `${`${correct}/${total}`.padStart(9)} ${formatPercent(correct / total).padStart(7)}`;
+  return `${checkpoint.padEnd(26)} ${paint("id", `ID ${show(id)}`)}   ${paint("ood", `OOD ${show(ood)}`)}   ${paint("dim", formatDuration(ms))}`;
+}
+
+/** Creates the progress display that suits the stream. */
+export function createProgress(options: ProgressOptions): Progress {
+  return options.isTerminal ? createBar(options) : createLines(options);
+}
+
+function createLines({ stream, paint }: ProgressOptions): Progress {
+  return {
+    report: (event) => {
+      if (event.kind === "evaluated") stream.write(`${formatEvaluated(event, paint)}\n`);
+    },
+    stop: () => undefined,
+  };
+}
+
+function createBar({ stream, paint }: ProgressOptions): Progress {
+  const estimator = createEstimator();
+  const bar = new SingleBar({
+    stream,
+    format: `${paint("dim", "{bar}")} {percentage} %  {what}  ${paint("dim", "{remaining}")}`,
+    barCompleteChar: "━",
+    barIncompleteChar: "╌",
+    barsize: 24,
+    hideCursor: true,
+    clearOnComplete: true,
+    stopOnComplete: false,
+    forceRedraw: true,
+  });
+  const numSteps = new Map<string, number>();
+  const update = (what: string): void => {
+    const remaining = `about ${formatDuration(estimator.remainingMs())} left`;
+    bar.update(Math.floor(100 * estimator.doneFraction()), { what, remaining });
+  };
+  return {
+    report: (event) => {
+      estimator.observe(event);
+      switch (event.kind) {
+        case "planned":
+          for (const { id, numSteps: total } of event.stages) numSteps.set(id, total);
+          bar.start(100, 0, { what: "starting", remaining: "" });
+          break;
+        case "step":
+          update(`${event.stage} ${event.step}/${numSteps.get(event.stage) ?? "?"}`);
+          break;
+        case "evaluated":
+          // The bar's line makes room for a line that stays.
+          stream.write(`\r\u001b[K${formatEvaluated(event, paint)}\n`);
+          update(`evaluated ${event.checkpoint}`);
+          break;
+        case "finished":
+          bar.stop();
+          break;
+      }
+    },
+    stop: () => bar.stop(),
+  };
+}

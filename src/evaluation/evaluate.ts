@@ -1,0 +1,161 @@
+/**
+ * Evaluation: one checkpoint answers a fixed set of tasks, the same for every checkpoint, so that comparisons are
+ * paired. Each answer keeps its verdict; aggregates are counts.
+ */
+import { createHash } from "node:crypto";
+import { createRandom } from "../base/index.ts";
+import type { Environment, Rendering, Split, VerdictParts } from "../environment/index.ts";
+import {
+  type Generator,
+  greedy,
+  type Model,
+  packSequences,
+  type Sampling,
+  type Scorer,
+  type Sequence,
+  type Tokenizer,
+} from "../model/index.ts";
+import { collectEpisodes, type Episode } from "../rollout/index.ts";
+
+/** One task, answered and graded. */
+export interface EvaluatedItem {
+  readonly split: Split;
+  readonly index: number;
+  /** First 16 hexadecimal digits of the SHA-256 of the prompt. */
+  readonly promptHash: string;
+  /** The last answer given, and how many were. */
+  readonly answer: string;
+  readonly numAttempts: number;
+  readonly outcome: string;
+  readonly reward: number;
+  readonly parts: VerdictParts;
+  /** Negative log-likelihood in nats of the reference answer, end token included, and its number of tokens. */
+  readonly reference: { readonly negativeLogLikelihood: number; readonly numTokens: number };
+}
+
+/** Which tasks are answered, and how. */
+export interface EvaluationOptions {
+  readonly environment: Environment;
+  readonly rendering: Rendering;
+  readonly splits: readonly Split[];
+  /** Tasks a split. */
+  readonly numTasks: number;
+  /** Names the tasks, and the draws where `sampling` is not greedy. */
+  readonly seed: number;
+  readonly numAttempts: number;
+  readonly maxNewTokens: number;
+  /** Default: greedy. */
+  readonly sampling?: Sampling;
+  /** Texts scored together. */
+  readonly batchSize: number;
+}
+
+/** The programs that answer and score. */
+export interface EvaluationEngine {
+  readonly generator: Generator;
+  readonly scorer: Scorer;
+}
+
+/** Answers and grades every task of the splits; items in order of split and index. */
+export async function evaluate(
+  model: Model,
+  { generator, scorer }: EvaluationEngine,
+  options: EvaluationOptions,
+): Promise<readonly EvaluatedItem[]> {
+  const items: EvaluatedItem[] = [];
+  for (const split of options.splits) {
+    const tasks = createTasks(split, options);
+    const episodes = await collectEpisodes(model.parameters, tasks, {
+      ...options,
+      generator,
+      tokenizer: model.tokenizer,
+      sampling: options.sampling ?? greedy,
+      path: ["evaluation", split],
+    });
+    const references = await scoreReferences(model, scorer, { tasks, ...options });
+    for (const [index, task] of tasks.entries())
+      items.push(describeItem({ split, index, task, options }, episodes[index] ?? [], references[index]));
+  }
+  return items;
+}
+
+/** The tasks of a split: the same for every checkpoint that is evaluated with these options. */
+function createTasks(
+  split: Split,
+  { environment, rendering, numTasks, seed }: EvaluationOptions,
+): readonly unknown[] {
+  // A random offset per split keeps the tasks apart from those of training, which count up from their own seeds.
+  const first = createRandom(seed, "evaluation", split).integer(0, 2 ** 30);
+  return Array.from({ length: numTasks }, (_, index) =>
+    environment.createTask({ split, seed: first, index, rendering }),
+  );
+}
+
+interface ItemSource {
+  readonly split: Split;
+  readonly index: number;
+  readonly task: unknown;
+  readonly options: EvaluationOptions;
+}
+
+function describeItem(
+  { split, index, task, options }: ItemSource,
+  episode: Episode,
+  reference: EvaluatedItem["reference"] = { negativeLogLikelihood: 0, numTokens: 0 },
+): EvaluatedItem {
+  const last = episode.at(-1);
+  if (last === undefined) throw new RangeError(`Cannot grade task ${index} of ${split}: it was not answered`);
+  const prompt = options.environment.prompt(task, options.rendering);
+  return {
+    split,
+    index,
+    promptHash: createHash("sha256").update(prompt).digest("hex").slice(0, 16),
+    answer: last.text,
+    numAttempts: episode.length,
+    outcome: last.verdict.outcome,
+    reward: last.verdict.reward,
+    parts: last.verdict.parts,
+    reference,
+  };
+}
+
+/** A prompt and its answer as one sequence that ends with the end token. */
+export function encodeExample(
+  tokenizer: Tokenizer,
+  example: { readonly prompt: string; readonly answer: string },
+  endToken: number,
+): Sequence {
+  const prompt = tokenizer.encode(example.prompt);
+  return {
+    tokens: [...prompt, ...tokenizer.encode(example.answer), endToken],
+    numPromptTokens: prompt.length,
+  };
+}
+
+async function scoreReferences(
+  { config, tokenizer, parameters }: Model,
+  scorer: Scorer,
+  { tasks, environment, rendering, batchSize }: EvaluationOptions & { readonly tasks: readonly unknown[] },
+): Promise<readonly EvaluatedItem["reference"][]> {
+  const references: EvaluatedItem["reference"][] = [];
+  for (let start = 0; start < tasks.length; start += batchSize) {
+    const sequences = tasks.slice(start, start + batchSize).map((task) => {
+      const example = {
+        prompt: environment.prompt(task, rendering),
+        answer: environment.referenceAnswer(task, rendering),
+      };
+      return encodeExample(tokenizer, example, config.endToken);
+    });
+    const batch = packSequences(sequences, { numRows: batchSize, padToken: config.padToken });
+    const logProbs = await scorer.score(parameters, batch);
+    for (const [row, sequence] of sequences.entries()) {
+      const end = row * batch.size.T + sequence.tokens.length - 1;
+      const answer = logProbs.subarray(row * batch.size.T + sequence.numPromptTokens - 1, end);
+      references.push({
+        negativeLogLikelihood: -answer.reduce((sum, value) => sum + value, 0),
+        numTokens: answer.length,
+      });
+    }
+  }
+  return references;
+}

@@ -1,0 +1,50 @@
+/** Evaluating a checkpoint folder outside of any run. */
+import { type Environment, findEnvironment, type Rendering, type Split } from "../environment/index.ts";
+import { aggregate, type EvaluatedItem, evaluate, type SplitResult } from "../evaluation/index.ts";
+import { createGenerator, createScorer, loadModel } from "../model/index.ts";
+import { locateModel } from "./builtin.ts";
+import { chooseNumThreads } from "./run-recipe.ts";
+
+/** What to evaluate on. */
+export interface ModelEvaluationOptions {
+  readonly environment: string;
+  readonly rendering: Rendering;
+  readonly splits: readonly Split[];
+  /** Tasks a split. */
+  readonly count: number;
+  readonly seed: number;
+}
+
+/** Counts by split, and the items behind them. */
+export interface ModelEvaluation {
+  readonly environment: Environment["name"];
+  readonly results: Readonly<Partial<Record<Split, SplitResult>>>;
+  readonly items: readonly EvaluatedItem[];
+}
+
+const batchSize = 256;
+const maxNewTokens = 40;
+
+/** Loads a checkpoint folder (or a shipped model by name) and evaluates it. Throws as `loadModel` and `locateModel`. */
+export async function evaluateModel(
+  nameOrPath: string,
+  options: ModelEvaluationOptions,
+): Promise<ModelEvaluation> {
+  const environment = findEnvironment(options.environment);
+  const model = await loadModel(await locateModel(nameOrPath));
+  const numThreads = chooseNumThreads();
+  const generator = createGenerator(model.config, { numThreads, batchSize });
+  const scorer = createScorer(model.config, { numThreads });
+  try {
+    const items = await evaluate(
+      model,
+      { generator, scorer },
+      { ...options, environment, numTasks: options.count, numAttempts: 1, maxNewTokens, batchSize },
+    );
+    const results = Object.fromEntries(options.splits.map((split) => [split, aggregate(items, split)]));
+    return { environment: environment.name, results, items };
+  } finally {
+    await generator.release();
+    await scorer.release();
+  }
+}

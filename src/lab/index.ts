@@ -1,0 +1,7 @@
+/** lab: recipes carried out; the only room that knows all the others below it. Knows neither terminals nor HTTP. */
+export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
+export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./effects.ts";
+export { createEstimator, type Estimator } from "./estimate.ts";
+export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
+export { chooseNumThreads, type FinishedRun, resumeRun, startRun } from "./run-recipe.ts";
+export { listVersions } from "./summarize.ts";

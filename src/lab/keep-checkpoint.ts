@@ -1,0 +1,48 @@
+/** Keeping a checkpoint: save, evaluate, enter into the lineage. Each part is skipped where it is already done. */
+
+import { splits } from "../environment/index.ts";
+import { aggregate, evaluate } from "../evaluation/index.ts";
+import { folderExists } from "../file/index.ts";
+import type { LineageEntry } from "../run/index.ts";
+import { checkpointPath, type Workshop } from "./workshop.ts";
+
+/** A checkpoint that is to be kept. */
+export interface KeptCheckpoint extends Omit<LineageEntry, "path"> {
+  readonly parameters: Float32Array;
+}
+
+/**
+ * Saves and evaluates a checkpoint and enters it into the lineage, in this order, so that what the lineage names is
+ * complete. Does nothing that is done already.
+ */
+export async function keepCheckpoint(
+  workshop: Workshop,
+  { parameters, ...entry }: KeptCheckpoint,
+): Promise<void> {
+  const { folder } = workshop;
+  const path = checkpointPath(entry.id);
+  if (!(await folderExists(folder.locate(path)))) await workshop.saveCheckpoint(entry.id, parameters);
+  if (!(await folder.hasEvaluation(entry.id))) await evaluateCheckpoint(workshop, entry.id, parameters);
+  const isKnown = (await folder.readLineage()).some(({ id }) => id === entry.id);
+  if (!isKnown) await folder.addToLineage({ ...entry, path });
+}
+
+async function evaluateCheckpoint(
+  workshop: Workshop,
+  checkpoint: string,
+  parameters: Float32Array,
+): Promise<void> {
+  const { folder, effects, environment, config, tokenizer } = workshop;
+  const startMs = effects.now();
+  const items = await evaluate({ config, tokenizer, parameters }, workshop, {
+    ...folder.recipe.evaluation,
+    environment,
+    rendering: folder.recipe.rendering,
+    splits,
+  });
+  await folder.writeEvaluation(checkpoint, items);
+  const ms = effects.now() - startMs;
+  await folder.addTiming("evaluation", ms);
+  const [id, ood] = [aggregate(items, "id").solved, aggregate(items, "ood").solved];
+  effects.report({ kind: "evaluated", checkpoint, ms, id, ood });
+}

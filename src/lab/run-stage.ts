@@ -1,0 +1,118 @@
+/** Running a stage: steps, metrics, checkpoints; stopped and resumed at any step without changing the outcome. */
+import type { Trainer } from "../training/index.ts";
+import { StoppedError } from "./effects.ts";
+import { keepCheckpoint } from "./keep-checkpoint.ts";
+import { nameCheckpoint, type StagePlan } from "./stage-plan.ts";
+import { createStageTrainer } from "./stage-trainer.ts";
+import { loadState, type SavedState, saveState } from "./state-file.ts";
+import type { Workshop } from "./workshop.ts";
+
+/** The training state is saved at checkpoints, and in between whenever this much time has passed. */
+const saveIntervalMs = 5_000;
+
+/** Runs a stage to its end, from wherever an earlier process left it. `newModel` are the parameters of a new model. */
+export async function runStage(workshop: Workshop, plan: StagePlan, newModel: Float32Array): Promise<void> {
+  const { folder } = workshop;
+  const end = nameCheckpoint(plan, plan.numSteps);
+  const isDone = (await folder.readLineage()).some(({ id }) => id === end);
+  if (!isDone) {
+    const start = plan.start === undefined ? newModel : await workshop.loadParameters(plan.start);
+    const trainer = await createTrainer(workshop, plan, start);
+    try {
+      await train(workshop, { plan, trainer, start });
+    } finally {
+      await trainer.release();
+    }
+  }
+  await folder.removeState(plan.id);
+}
+
+function createTrainer(workshop: Workshop, plan: StagePlan, start: Float32Array): Promise<Trainer> {
+  const { folder, environment, config, tokenizer, generator } = workshop;
+  const { seed, numThreads } = folder.record;
+  return createStageTrainer(plan, {
+    recipe: folder.recipe,
+    seed,
+    numThreads,
+    environment,
+    config,
+    tokenizer,
+    generator,
+    start,
+    loadSftParameters: (step) => workshop.loadParameters(`sft-${step}`),
+  });
+}
+
+interface Training {
+  readonly plan: StagePlan;
+  readonly trainer: Trainer;
+  readonly start: Float32Array;
+}
+
+async function train(workshop: Workshop, training: Training): Promise<void> {
+  const { folder, effects } = workshop;
+  const { plan, trainer } = training;
+  const statePath = folder.locateState(plan.id);
+  let saved = (await loadState(statePath)) ?? { step: 0, state: trainer.start(training.start) };
+  const metrics = await folder.openMetrics(plan.id, saved.step);
+  const save = async (): Promise<void> => {
+    // Metrics first: a state must never be ahead of what was logged on the way to it.
+    await metrics.sync();
+    await saveState(statePath, saved);
+  };
+  try {
+    await keepIfAsked(workshop, training, saved);
+    let savedMs = effects.now();
+    while (saved.step < plan.numSteps) {
+      saved = await takeStep(workshop, training, { saved, append: (line) => metrics.append(line) });
+      const isCheckpoint = plan.checkpointSteps.includes(saved.step);
+      if (isCheckpoint || effects.signal.aborted || effects.now() - savedMs > saveIntervalMs) {
+        await save();
+        savedMs = effects.now();
+      }
+      if (effects.signal.aborted) throw new StoppedError(folder.path);
+      await keepIfAsked(workshop, training, saved);
+    }
+  } finally {
+    await metrics.close();
+  }
+}
+
+interface Step {
+  readonly saved: SavedState;
+  append(line: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+async function takeStep(
+  { effects }: Workshop,
+  { plan, trainer }: Training,
+  { saved, append }: Step,
+): Promise<SavedState> {
+  const startMs = effects.now();
+  const step = saved.step + 1;
+  const { state, metrics } = await trainer.step(saved.state, step);
+  const ms = effects.now() - startMs;
+  const tokensPerSecond = Math.round(metrics.numTokens / (ms / 1000));
+  await append({ step, ...metrics, ms: Math.round(ms * 10) / 10, tokensPerSecond });
+  effects.report({ kind: "step", stage: plan.id, step, ms, metrics });
+  return { step, state };
+}
+
+/** Keeps the checkpoint of the state where the plan asks for one at this step. */
+async function keepIfAsked(
+  workshop: Workshop,
+  { plan, trainer }: Training,
+  { step, state }: SavedState,
+): Promise<void> {
+  if (!plan.checkpointSteps.includes(step)) return;
+  const before = plan.checkpointSteps.filter((earlier) => earlier < step).at(-1);
+  const parent = before === undefined ? plan.start : nameCheckpoint(plan, before);
+  await keepCheckpoint(workshop, {
+    id: nameCheckpoint(plan, step),
+    stage: plan.kind.stage,
+    ...(plan.kind.stage === "rl" && { branch: plan.kind.branch }),
+    step,
+    ...(parent !== undefined && { parent }),
+    parameters: trainer.parameters(state),
+  });
+}

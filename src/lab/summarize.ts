@@ -1,0 +1,68 @@
+/** From evaluations to the summary of a run: counts a checkpoint, and the trajectory's statistics. */
+
+import { aggregate } from "../evaluation/index.ts";
+import type { ItemRecord, LineageEntry, RunFolder, Summary, TrajectoryRecord } from "../run/index.ts";
+import { schemaVersion } from "../run/index.ts";
+import { engineVersion } from "../tensor/index.ts";
+import { type CheckpointOutcome, computeTrajectory, describeTrajectory } from "../trajectory/index.ts";
+
+/** Versions of what a result may depend on. */
+export function listVersions(): Readonly<Record<string, string>> {
+  return { untwist: "0.1.0", node: process.versions.node, onnxruntime: engineVersion };
+}
+
+interface EvaluatedCheckpoint {
+  readonly entry: LineageEntry;
+  readonly items: readonly ItemRecord[];
+}
+
+/** The summary of a run from the files in its folder. */
+export async function summarize(folder: RunFolder): Promise<Summary> {
+  const { record } = folder;
+  const evaluated: EvaluatedCheckpoint[] = [];
+  for (const entry of await folder.readLineage())
+    evaluated.push({ entry, items: await folder.readEvaluation(entry.id) });
+  return {
+    schema: schemaVersion,
+    recipe: record.recipe,
+    seed: record.seed,
+    checkpoints: evaluated.map(describeCheckpoint),
+    trajectory: describeStatistics(evaluated, record.seed),
+    timings: await folder.readTimings(),
+    versions: record.versions,
+  };
+}
+
+function describeCheckpoint({ entry, items }: EvaluatedCheckpoint): Summary["checkpoints"][number] {
+  const [id, ood] = [aggregate(items, "id"), aggregate(items, "ood")];
+  return {
+    ...entry,
+    accuracy: { id: id.solved, ood: ood.solved },
+    format: { id: id.format, ood: ood.format },
+    values: { id: id.values, ood: ood.values },
+    loss: { id: id.loss, ood: ood.loss },
+  };
+}
+
+function toOutcome({ entry, items }: EvaluatedCheckpoint): CheckpointOutcome {
+  const solved = (split: ItemRecord["split"]): boolean[] =>
+    items.filter((item) => item.split === split).map(({ parts }) => parts.solved);
+  return { ...entry, solved: { id: solved("id"), ood: solved("ood") } };
+}
+
+function describeStatistics(
+  evaluated: readonly EvaluatedCheckpoint[],
+  seed: number,
+): TrajectoryRecord | null {
+  if (!evaluated.some(({ entry }) => entry.stage === "sft")) return null;
+  const trajectory = computeTrajectory(evaluated.map(toOutcome), { seed });
+  const { rlEnd, recovery, branches, mainBranch, ...rest } = trajectory;
+  return {
+    ...rest,
+    ...(mainBranch !== undefined && { mainBranch }),
+    rlEnd: rlEnd ?? null,
+    recovery: recovery ?? null,
+    branches: branches.map((branch) => ({ ...branch, recovery: branch.recovery ?? null })),
+    sentences: describeTrajectory(trajectory),
+  };
+}

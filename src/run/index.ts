@@ -1,0 +1,28 @@
+/** run: the run folder and the recipe in it: schemas, reading, atomic writing; knows not how things are computed. */
+export { listRuns } from "./list-runs.ts";
+export {
+  listCheckpointSteps,
+  type NewBaseRecipe,
+  type OptimizerRecipe,
+  parseRecipe,
+  type Recipe,
+  type RecipeChange,
+  type RlRecipe,
+} from "./recipe.ts";
+export {
+  type CheckpointResult,
+  type ItemRecord,
+  type LineageEntry,
+  type RunRecord,
+  type Summary,
+  schemaVersion,
+  type TrajectoryRecord,
+} from "./records.ts";
+export {
+  createRunFolder,
+  isRunFolder,
+  type MetricsWriter,
+  openRunFolder,
+  type RunFolder,
+  resumeRunFolder,
+} from "./run-folder.ts";

@@ -1,0 +1,140 @@
+/** The records of a run folder: their schemas, checked whenever a file is read. */
+import { z } from "zod";
+
+/** Version of the run folder's layout and of `summary.json`. */
+export const schemaVersion = 1;
+
+/** The kinds of stage, in the order of training. */
+export const stages = ["base", "sft", "rl"] as const;
+
+const runSchema = z.object({
+  schema: z.literal(schemaVersion),
+  recipe: z.string(),
+  seed: z.number(),
+  /** Threads of the engine: fixed for a run, because the last bit of a sum may depend on them. */
+  numThreads: z.number().int().positive(),
+  versions: z.record(z.string(), z.string()),
+});
+
+/** `run.json`: what a run is. */
+export type RunRecord = z.infer<typeof runSchema>;
+
+const lineageEntrySchema = z.object({
+  id: z.string(),
+  stage: z.enum(stages),
+  /** Name of an RL branch. */
+  branch: z.string().optional(),
+  step: z.number().int().nonnegative(),
+  /** Id of the checkpoint that this one was trained from; the first has none. */
+  parent: z.string().optional(),
+  /** Folder of the checkpoint, relative to the run. */
+  path: z.string(),
+});
+
+/** A checkpoint of a run and where it comes from. */
+export type LineageEntry = z.infer<typeof lineageEntrySchema>;
+
+const lineageSchema = z.object({
+  schema: z.literal(schemaVersion),
+  checkpoints: z.array(lineageEntrySchema),
+});
+
+const countSchema = z.object({ correct: z.number().int(), total: z.number().int() });
+
+const itemSchema = z.object({
+  split: z.enum(["id", "ood"]),
+  index: z.number().int(),
+  promptHash: z.string(),
+  answer: z.string(),
+  numAttempts: z.number().int(),
+  outcome: z.string(),
+  reward: z.number(),
+  parts: z.object({ format: z.boolean(), values: z.boolean(), solved: z.boolean() }),
+  reference: z.object({ negativeLogLikelihood: z.number(), numTokens: z.number() }),
+});
+
+/** One evaluated task, as stored. */
+export type ItemRecord = z.infer<typeof itemSchema>;
+
+const contrastSchema = z.object({
+  estimate: z.number(),
+  low: z.number(),
+  high: z.number(),
+  pValue: z.number(),
+  numItems: z.number().int(),
+  onlyFirst: z.number().int(),
+  onlySecond: z.number().int(),
+});
+
+const ratioSchema = z.object({
+  estimate: z.number(),
+  low: z.number(),
+  high: z.number(),
+  numItems: z.number().int(),
+});
+
+const pointSchema = z.object({
+  checkpoint: z.string(),
+  stage: z.enum(stages),
+  step: z.number().int(),
+  id: countSchema,
+  ood: countSchema,
+  /** The half of the OOD tasks that estimates are measured on; the other half chose the peak. */
+  oodHeldOut: countSchema,
+});
+
+const branchSchema = z.object({
+  name: z.string(),
+  start: pointSchema,
+  end: pointSchema,
+  gain: contrastSchema,
+  idGain: contrastSchema,
+  versusPeak: contrastSchema,
+  recovery: ratioSchema.nullable(),
+  reason: z.string().optional(),
+});
+
+const trajectorySchema = z.object({
+  peak: pointSchema,
+  sftEnd: pointSchema,
+  rlEnd: pointSchema.nullable(),
+  mainBranch: z.string().optional(),
+  forgetting: contrastSchema,
+  recovery: ratioSchema.nullable(),
+  recoveryUndefinedBecause: z.string().optional(),
+  branches: z.array(branchSchema),
+  sentences: z.array(z.string()),
+});
+
+const checkpointResultSchema = lineageEntrySchema.extend({
+  accuracy: z.object({ id: countSchema, ood: countSchema }),
+  format: z.object({ id: countSchema, ood: countSchema }),
+  values: z.object({ id: countSchema, ood: countSchema }),
+  loss: z.object({ id: z.number(), ood: z.number() }),
+});
+
+const summarySchema = z.object({
+  schema: z.literal(schemaVersion),
+  recipe: z.string(),
+  seed: z.number(),
+  checkpoints: z.array(checkpointResultSchema),
+  /** Null where there is no SFT stage to speak of. */
+  trajectory: trajectorySchema.nullable(),
+  timings: z.record(z.string(), z.number()),
+  versions: z.record(z.string(), z.string()),
+});
+
+/** `summary.json`: the outcome of a run. */
+export type Summary = z.infer<typeof summarySchema>;
+/** A checkpoint of a summary with what it got right. */
+export type CheckpointResult = z.infer<typeof checkpointResultSchema>;
+/** The statistics of a summary. */
+export type TrajectoryRecord = z.infer<typeof trajectorySchema>;
+
+/** The schema of every file of a run folder, by what it holds. */
+export const recordSchemas = {
+  run: runSchema,
+  lineage: lineageSchema,
+  item: itemSchema,
+  summary: summarySchema,
+} as const;

@@ -1,0 +1,211 @@
+/**
+ * The run folder, single source of truth of one experiment. Everything in it is written whole or not at all, so a
+ * run that was killed continues from what is there.
+ */
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { z } from "zod";
+import { UsageError } from "../base/index.ts";
+import {
+  ensureWritableFolder,
+  fileExists,
+  folderExists,
+  isEmptyFolder,
+  openJsonLines,
+  readJsonLines,
+  readText,
+  removeFile,
+  removeTemporaries,
+  truncateJsonLines,
+  writeFileAtomic,
+} from "../file/index.ts";
+import { describeIssue } from "./issue.ts";
+import { parseRecipe, type Recipe } from "./recipe.ts";
+import {
+  type ItemRecord,
+  type LineageEntry,
+  type RunRecord,
+  recordSchemas,
+  type Summary,
+  schemaVersion,
+} from "./records.ts";
+
+/** Where things lie in a run folder. */
+const names = {
+  run: "run.json",
+  recipe: "recipe.yaml",
+  lineage: "lineage.json",
+  summary: "summary.json",
+  timings: "timings.jsonl",
+} as const;
+
+/** Writes the metrics of one stage, a line a step. */
+export interface MetricsWriter {
+  append(metrics: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Forces all lines to the disk: they must not be older than a saved training state. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** An open run folder. */
+export interface RunFolder {
+  readonly path: string;
+  readonly record: RunRecord;
+  readonly recipe: Recipe;
+  /** Checkpoints that are complete: saved and evaluated, in the order in which they were made. */
+  readLineage(): Promise<readonly LineageEntry[]>;
+  addToLineage(entry: LineageEntry): Promise<void>;
+  /** The absolute path of something inside the run. */
+  locate(relativePath: string): string;
+  hasEvaluation(checkpoint: string): Promise<boolean>;
+  writeEvaluation(checkpoint: string, items: readonly ItemRecord[]): Promise<void>;
+  readEvaluation(checkpoint: string): Promise<readonly ItemRecord[]>;
+  /** The metrics of a stage, continued after step `lastStep`; later lines of an interrupted run are dropped. */
+  openMetrics(stage: string, lastStep: number): Promise<MetricsWriter>;
+  readMetrics(stage: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
+  addTiming(name: string, ms: number): Promise<void>;
+  /** Seconds by name, summed over all processes that worked on the run. */
+  readTimings(): Promise<Readonly<Record<string, number>>>;
+  /** Where the training state of an unfinished stage is kept. */
+  locateState(stage: string): string;
+  removeState(stage: string): Promise<void>;
+  writeSummary(summary: Summary): Promise<void>;
+  /** The summary, or `undefined` while the run is not finished. */
+  readSummary(): Promise<Summary | undefined>;
+}
+
+/** Whether the folder holds a run. */
+export async function isRunFolder(path: string): Promise<boolean> {
+  return fileExists(join(path, names.run));
+}
+
+/**
+ * Makes a new run folder. Throws `UsageError` where the folder holds anything or cannot be written; nothing is
+ * written then.
+ */
+export async function createRunFolder(path: string, recipe: Recipe, record: RunRecord): Promise<RunFolder> {
+  if ((await folderExists(path)) && !(await isEmptyFolder(path)))
+    throw new UsageError(
+      `Cannot start a run in "${path}": the folder is not empty; choose another --out, or add --resume to continue a run`,
+    );
+  await ensureWritableFolder(path);
+  await writeFileAtomic(join(path, names.recipe), stringify(recipe));
+  await writeJson(join(path, names.lineage), { schema: schemaVersion, checkpoints: [] });
+  // Last, because it is what makes the folder a run.
+  await writeJson(join(path, names.run), record);
+  return openRunFolder(path);
+}
+
+/** Opens a run folder to read it. Throws `UsageError` where there is none or its files are malformed. */
+export async function openRunFolder(path: string): Promise<RunFolder> {
+  if (!(await isRunFolder(path)))
+    throw new UsageError(
+      `Cannot open the run "${path}": there is no ${names.run} in it; give the folder of a run`,
+    );
+  const record = await readRecord(join(path, names.run), recordSchemas.run);
+  const recipePath = join(path, names.recipe);
+  const recipe = parseRecipe(await readText(recipePath), recipePath);
+  return createHandle(path, record, recipe);
+}
+
+/** Opens a run folder to continue it: leftovers of interrupted writes are put right first. */
+export async function resumeRunFolder(path: string): Promise<RunFolder> {
+  const folder = await openRunFolder(path);
+  await ensureWritableFolder(path);
+  await removeTemporaries(path);
+  return folder;
+}
+
+function createHandle(path: string, record: RunRecord, recipe: Recipe): RunFolder {
+  const locate = (relativePath: string): string => join(path, relativePath);
+  const evaluationPath = (checkpoint: string): string => locate(`evaluations/${checkpoint}.jsonl`);
+  const metricsPath = (stage: string): string => locate(`metrics/${stage}.jsonl`);
+  const locateState = (stage: string): string => locate(`state/${stage}.safetensors`);
+  const readLineage = async (): Promise<readonly LineageEntry[]> =>
+    (await readRecord(locate(names.lineage), recordSchemas.lineage)).checkpoints;
+  return {
+    path,
+    record,
+    recipe,
+    locate,
+    locateState,
+    readLineage,
+    addToLineage: async (entry) => {
+      const checkpoints = [...(await readLineage()).filter(({ id }) => id !== entry.id), entry];
+      await writeJson(locate(names.lineage), { schema: schemaVersion, checkpoints });
+    },
+    hasEvaluation: (checkpoint) => fileExists(evaluationPath(checkpoint)),
+    writeEvaluation: (checkpoint, items) =>
+      writeFileAtomic(evaluationPath(checkpoint), items.map((item) => `${JSON.stringify(item)}\n`).join("")),
+    readEvaluation: async (checkpoint) => {
+      const file = evaluationPath(checkpoint);
+      return (await readJsonLines(file)).map((line) => parseRecord(line, file, recordSchemas.item));
+    },
+    openMetrics: async (stage, lastStep) => {
+      const file = metricsPath(stage);
+      if (await fileExists(file)) await truncateJsonLines(file, (line) => readStep(line) <= lastStep);
+      return openJsonLines(file);
+    },
+    readMetrics: async (stage) => (await readJsonLines(metricsPath(stage))).map(toObject),
+    addTiming: async (name, ms) => {
+      const writer = await openJsonLines(locate(names.timings));
+      await writer.append({ name, ms });
+      await writer.close();
+    },
+    readTimings: () => readTimings(locate(names.timings)),
+    removeState: (stage) => removeFile(locateState(stage)),
+    writeSummary: (summary) => writeJson(locate(names.summary), summary),
+    readSummary: async () => {
+      const file = locate(names.summary);
+      return (await fileExists(file)) ? readRecord(file, recordSchemas.summary) : undefined;
+    },
+  };
+}
+
+async function readTimings(file: string): Promise<Readonly<Record<string, number>>> {
+  const seconds: Record<string, number> = {};
+  if (!(await fileExists(file))) return seconds;
+  for (const line of (await readJsonLines(file)).map(toObject)) {
+    const { name, ms } = line;
+    if (typeof name === "string" && typeof ms === "number") seconds[name] = (seconds[name] ?? 0) + ms / 1000;
+  }
+  return Object.fromEntries(
+    Object.entries(seconds).map(([name, value]) => [name, Math.round(value * 10) / 10]),
+  );
+}
+
+function toObject(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? { ...value } : {};
+}
+
+function readStep(line: unknown): number {
+  const { step } = toObject(line);
+  return typeof step === "number" ? step : Number.POSITIVE_INFINITY;
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+async function readRecord<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.infer<Schema>> {
+  const text = await readText(path);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new UsageError(`Cannot read "${path}": it is no JSON; restore the file or start the run again`, {
+      cause,
+    });
+  }
+  return parseRecord(value, path, schema);
+}
+
+function parseRecord<Schema extends z.ZodType>(
+  value: unknown,
+  path: string,
+  schema: Schema,
+): z.infer<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new UsageError(`Cannot read "${path}": ${describeIssue(parsed.error)}`);
+}

@@ -1,0 +1,100 @@
+/** Cross-entropy, its gradients and AdamW against float64 PyTorch (test/golden/model), to 1e-4 of the largest element. */
+import { describe, expect, it } from "vitest";
+import { type GoldenModel, goldenNames, readGoldenModel, relativeError } from "../../test/golden-model.ts";
+import { createWeights, normalize, sequencePositions } from "../model/index.ts";
+import { compile, gradients, sizeOf, type TensorData } from "../tensor/index.ts";
+import { crossEntropyObjective } from "./cross-entropy.ts";
+import { adamW } from "./optimizer.ts";
+import { compileTrainingStep, startTraining } from "./training-step.ts";
+
+const tolerance = 1e-4;
+
+function sizeOfBatch({ file }: GoldenModel): { readonly B: number; readonly T: number } {
+  const [B = 0, T = 0] = file.tokens_BT.shape;
+  return { B, T };
+}
+
+function feedsOf(golden: GoldenModel): Record<string, TensorData> {
+  const { tokens_BT, targets_BT, weights_BT } = golden.file;
+  const { B, T } = sizeOfBatch(golden);
+  return {
+    tokens: Int32Array.from(tokens_BT.data),
+    targets: Int32Array.from(targets_BT.data),
+    positions: sequencePositions(B, T),
+    weights: normalize(Float32Array.from(weights_BT.data)),
+  };
+}
+
+for (const name of goldenNames)
+  describe(`a supervised step of the golden model ${name}`, () => {
+    const golden = readGoldenModel(name);
+    const { file, config, layout, parameters } = golden;
+    const weights = createWeights(layout);
+    const objective = crossEntropyObjective(config, weights, sizeOfBatch(golden));
+    const part = (flat: Float32Array, index: number): Float32Array => {
+      const { offset, shape } = layout.entries[index]!;
+      return flat.subarray(offset, offset + sizeOf(shape));
+    };
+
+    it("has PyTorch's loss and gradient of every parameter", async () => {
+      const blocks = gradients(objective.loss, weights.tensors);
+      const outputs = Object.fromEntries(blocks.map((block, index) => [`gradient ${index}`, block]));
+      const program = await compile({ loss: objective.loss, ...outputs }, { numThreads: 1 });
+      const feeds = Object.fromEntries(
+        layout.entries.map((entry, index) => [entry.name, part(parameters, index)]),
+      );
+      const results: Readonly<Record<string, Float32Array>> = await program.run({
+        ...feeds,
+        ...feedsOf(golden),
+      });
+      await program.release();
+      expect(relativeError(results.loss!, [file.loss])).toBeLessThan(tolerance);
+      expect(Object.keys(file.gradients)).toEqual(layout.entries.map((entry) => entry.name));
+      for (const [index, entry] of layout.entries.entries()) {
+        const error = relativeError(results[`gradient ${index}`]!, file.gradients[entry.name]!.data);
+        expect(error, entry.name).toBeLessThan(tolerance);
+      }
+    });
+
+    it("follows PyTorch's AdamW for 20 steps: losses, gradient norms and final parameters", async () => {
+      const { optimizer: given, losses, gradNorms, finalLoss, finalParameters } = file.training;
+      const optimizer = adamW({ ...given, maxGradientNorm: given.maxGradNorm });
+      const step = await compileTrainingStep({ layout, weights, objective, optimizer }, { numThreads: 1 });
+      let state = startTraining(parameters, optimizer);
+      for (let index = 0; index < given.numSteps; index++) {
+        const result = await step.run(state, feedsOf(golden), given.learningRate);
+        expect(relativeError([result.loss], [losses[index]!]), `loss ${index}`).toBeLessThan(tolerance);
+        const error = relativeError([result.gradientNorm], [gradNorms[index]!]);
+        expect(error, `gradient norm ${index}`).toBeLessThan(tolerance);
+        if (index === 0)
+          expect(relativeError([result.gradientNorm], [file.gradNorm])).toBeLessThan(tolerance);
+        state = result.state;
+      }
+      const { loss } = await step.run(state, feedsOf(golden), given.learningRate);
+      await step.release();
+      expect(state.step).toBe(given.numSteps);
+      expect(relativeError([loss], [finalLoss])).toBeLessThan(tolerance);
+      for (const [index, entry] of layout.entries.entries()) {
+        const error = relativeError(part(state.parameters, index), finalParameters[entry.name]!.data);
+        expect(error, entry.name).toBeLessThan(tolerance);
+      }
+    });
+  });
+
+describe("a training step", () => {
+  it("leaves the state that it is given as it is", async () => {
+    const golden = readGoldenModel("mha-tied");
+    const { config, layout, parameters } = golden;
+    const weights = createWeights(layout);
+    const objective = crossEntropyObjective(config, weights, sizeOfBatch(golden));
+    const optimizer = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 });
+    const step = await compileTrainingStep({ layout, weights, objective, optimizer }, { numThreads: 1 });
+    const first = await step.run(startTraining(parameters, optimizer), feedsOf(golden), 0.01);
+    const copy = structuredClone(first.state);
+    const second = await step.run(first.state, feedsOf(golden), 0.01);
+    expect(first.state).toEqual(copy);
+    expect(second.state.parameters).not.toEqual(copy.parameters);
+    expect(await step.run(copy, feedsOf(golden), 0.01)).toEqual(second);
+    await step.release();
+  });
+});

@@ -1,0 +1,99 @@
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseSync, Visitor } from "oxc-parser";
+import { describe, expect, it } from "vitest";
+import { readSources, type Source } from "../tools/architecture.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+interface Entry {
+  readonly word: string;
+  readonly meaning: string;
+  /** Words that must not stand for it. */
+  readonly not: readonly string[];
+}
+
+function readGlossary(): readonly Entry[] {
+  const lines = readFileSync(`${root}/docs/glossary.md`, "utf8").split("\n");
+  const [, rule, ...rows] = lines.filter((line) => line.startsWith("|"));
+  if (rule !== "|---|---|---|")
+    throw new SyntaxError("Cannot read docs/glossary.md: expected a table of three columns");
+  return rows.map((row) => {
+    const [start, word = "", meaning = "", not = "", end, ...rest] = row
+      .split("|")
+      .map((cell) => cell.trim());
+    if (start !== "" || end !== "" || rest.length > 0)
+      throw new SyntaxError(`Cannot read docs/glossary.md: expected three columns in ${row}`);
+    return { word, meaning, not: not === "" ? [] : not.split(", ") };
+  });
+}
+
+/** Every string and template literal of a file. */
+function listTexts({ file, text }: Source): readonly string[] {
+  const texts: string[] = [];
+  new Visitor({
+    Literal: ({ value }) => {
+      if (typeof value === "string") texts.push(value);
+    },
+    TemplateElement: ({ value }) => {
+      texts.push(value.cooked ?? value.raw);
+    },
+  }).visit(parseSync(file, text).program);
+  return texts;
+}
+
+/** One sentence for each word of `text`, alone or in the plural, that the glossary has another word for. */
+function findForbidden(text: string, entries: readonly Entry[]): readonly string[] {
+  return entries.flatMap(({ word, not }) =>
+    not
+      .filter((each) => new RegExp(`\\b${each}s?\\b`, "i").test(text))
+      .map((each) => `"${each}" should be "${word}" in: ${text.slice(0, 200)}`),
+  );
+}
+
+const entries = readGlossary();
+
+describe("docs/glossary.md", () => {
+  it("lists words once, in alphabetical order", () => {
+    const words = entries.map(({ word }) => word);
+    expect(words.length).toBeGreaterThan(20);
+    expect(words).toEqual([...new Set(words)].sort());
+  });
+
+  it("explains each word in one line without using a word it rules out", () => {
+    for (const { word, meaning } of entries) {
+      expect(word).toMatch(/^[a-z][a-z -]*$/);
+      expect(meaning, word).toMatch(/^\S.{10,110}[^.]$/);
+      expect(findForbidden(meaning, entries)).toEqual([]);
+    }
+  });
+
+  it("rules out no word twice, and none that it uses", () => {
+    const ruledOut = entries.flatMap(({ not }) => not);
+    expect(new Set(ruledOut).size).toBe(ruledOut.length);
+    expect(ruledOut.filter((each) => entries.some(({ word }) => word === each))).toEqual([]);
+  });
+});
+
+describe("findForbidden()", () => {
+  it("finds a ruled-out word in literals and prose, but not inside another word or in a comment", () => {
+    const text = "const experiment = [`a Snapshot`, 'the Experiments', 'gymnastics']; // exercise";
+    const texts = listTexts({ file: "src/cli/a.ts", text });
+    expect(texts.flatMap((each) => findForbidden(each, entries)).sort()).toEqual([
+      '"experiment" should be "run" in: the Experiments',
+      '"snapshot" should be "checkpoint" in: a Snapshot',
+    ]);
+  });
+});
+
+describe("what users read", () => {
+  it("uses the words of the glossary in the command line's texts", () => {
+    const sources = readSources(root).filter(({ file }) => file.startsWith("src/cli/"));
+    expect(sources.flatMap(listTexts).flatMap((text) => findForbidden(text, entries))).toEqual([]);
+  });
+
+  it.runIf(existsSync(`${root}/README.md`))("uses the words of the glossary in README.md", () => {
+    const lines = readFileSync(`${root}/README.md`, "utf8").split("\n");
+    expect(lines.flatMap((line) => findForbidden(line, entries))).toEqual([]);
+  });
+});
