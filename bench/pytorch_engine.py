@@ -1,7 +1,10 @@
 """The PyTorch side of the engine benchmark: one training step, and batched sampling, of a small Llama-style model
 on two CPU threads in float32. Leaves out correctness (tools/golden does that) and our own engine (the other side).
 
-Run: /usr/bin/python3 bench/pytorch_engine.py --task train|sample [--batch B] [--length T] [--repeats N]
+Two styles: "standard" is the model as it is usually written (matrix products for attention, multinomial, threads as
+torch.set_num_threads leaves them); "tuned" is the fastest we found by hand for this machine's BLAS.
+
+Run: /usr/bin/python3 bench/pytorch_engine.py --task train|sample [--style standard|tuned] [--batch B] [--repeats N]
 """
 
 import argparse
@@ -20,6 +23,7 @@ HIDDEN, INNER, HEADS, HEAD_DIM, NUM_LAYERS = 96, 256, 4, 24, 3
 ROPE_THETA, NORM_EPS = 10000.0, 1e-5
 NUM_PROMPT, NUM_DECODE = 20, 29
 IGNORED = -100
+STYLE = {"tuned": False}
 # Without MKL, bmm is one BLAS call per head and row: for a single query, multiply-and-sum is some eight times faster.
 HAS_BATCHED_GEMM = torch.backends.mkl.is_available()
 
@@ -35,6 +39,8 @@ def tame_openblas():
         return "unknown"
     if openblas.openblas_get_parallel() == 2:
         return "openblas-openmp"
+    if not STYLE["tuned"]:
+        return "openblas-pthread"
     openblas.openblas_set_num_threads(1)
     return "openblas-pthread, held to one thread"
 
@@ -77,7 +83,7 @@ def attend_all(q, k, v, causal_bias):
 
 def attend_last(q, k_cache, v_cache):
     """One query per row and head: q [B * H, 1, D], keys [B * H, D, T], values [B * H, T, D]."""
-    if HAS_BATCHED_GEMM:
+    if HAS_BATCHED_GEMM or not STYLE["tuned"]:
         return torch.bmm(torch.bmm(q, k_cache).softmax(-1), v_cache)
     score = (q.transpose(1, 2) * k_cache).sum(1, keepdim=True)
     return (score.softmax(-1).transpose(1, 2) * v_cache).sum(1)
@@ -186,6 +192,8 @@ def create_training(options):
 
 def draw(logits):
     """One token per row at temperature 1, by inverting the cumulative distribution: faster than torch.multinomial."""
+    if not STYLE["tuned"]:
+        return torch.multinomial(logits.softmax(-1), 1)[:, 0]
     cumulative = logits.softmax(-1).cumsum(-1)
     at = torch.rand(logits.shape[0], 1) * cumulative[:, -1:]
     return torch.searchsorted(cumulative, at)[:, 0].clamp_(max=logits.shape[1] - 1)
@@ -230,6 +238,7 @@ def measure(work, num_repeats, seconds_per_repeat):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--task", choices=["train", "sample"], required=True)
+    parser.add_argument("--style", choices=["standard", "tuned"], default="tuned")
     parser.add_argument("--batch", type=int, help="rows; 64 for train, 128 for sample")
     parser.add_argument("--length", type=int, default=48, help="positions per row, train only")
     parser.add_argument("--vocab", type=int, default=123)
@@ -237,6 +246,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0, help="length of one repeat")
     options = parser.parse_args()
     options.batch = options.batch or {"train": 64, "sample": 128}[options.task]
+    STYLE["tuned"] = options.style == "tuned"
     torch.set_num_threads(2)
     blas = tame_openblas()
     torch.manual_seed(1)
@@ -246,6 +256,7 @@ def main():
         json.dumps(
             {
                 "task": options.task,
+                "style": options.style,
                 "tokensPerSecond": round(statistics.median(speeds)),
                 "all": [round(speed) for speed in speeds],
                 "torch": torch.__version__,

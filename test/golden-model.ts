@@ -11,7 +11,7 @@ import {
 } from "../src/model/index.ts";
 
 /** A tensor of a golden file, row-major. */
-export interface GoldenTensor {
+interface GoldenTensor {
   readonly shape: readonly number[];
   readonly data: readonly number[];
 }

@@ -22,8 +22,8 @@ export interface ModelEvaluation {
   readonly items: readonly EvaluatedItem[];
 }
 
-const batchSize = 256;
-const maxNewTokens = 40;
+const batchSize = 128;
+const maxNewTokens = 32;
 
 /** Loads a checkpoint folder (or a shipped model by name) and evaluates it. Throws as `loadModel` and `locateModel`. */
 export async function evaluateModel(

@@ -170,8 +170,7 @@ async function createRlTrainer(
     }
     case "ppo": {
       const { clipRange, discount, traceDecay, valueWeight, entropyWeight } = rl;
-      const random = createRandom(context.seed, branch, "value head");
-      const settings = { clipRange, discount, traceDecay, valueWeight, entropyWeight, random };
+      const settings = { clipRange, discount, traceDecay, valueWeight, entropyWeight };
       return createPpoTrainer(context.config, { ...shared, ...settings });
     }
   }

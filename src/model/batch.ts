@@ -30,6 +30,12 @@ export function packSequences(
   sequences: readonly Sequence[],
   { numRows, padToken }: { readonly numRows: number; readonly padToken: number },
 ): TokenBatch {
+  if (sequences.length > numRows)
+    throw new RangeError(`Cannot pack ${sequences.length} sequences into ${numRows} rows`);
+  if (sequences.some(({ numPromptTokens }) => numPromptTokens < 1))
+    throw new RangeError(
+      "Cannot pack a sequence without a prompt: its first answer token would have no predecessor",
+    );
   const longest = Math.max(2, ...sequences.map(({ tokens }) => tokens.length));
   const [B, T] = [numRows, Math.ceil((longest - 1) / lengthStep) * lengthStep];
   const tokens = new Int32Array(B * T).fill(padToken);

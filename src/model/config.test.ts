@@ -42,6 +42,7 @@ const parsed = {
   maxPositions: 512,
   isTied: true,
   endToken: 7,
+  otherEndTokens: [9],
   padToken: 7,
   initializerRange: 0.03,
 };

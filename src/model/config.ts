@@ -20,8 +20,10 @@ export interface ModelConfig {
   readonly maxPositions: number;
   /** Whether the output head is the embedding matrix. */
   readonly isTied: boolean;
-  /** Token that ends an answer. */
+  /** Token that ends an answer; training examples end with it. */
   readonly endToken: number;
+  /** Further tokens that end an answer. */
+  readonly otherEndTokens?: readonly number[];
   /** Token that fills the rest of a batch. */
   readonly padToken: number;
   /** Standard deviation of new weights. */
@@ -33,30 +35,34 @@ const tokenId = z.number().int().nonnegative();
 
 const schema = z.looseObject({
   model_type: z.literal("llama"),
-  architectures: z.array(z.string()).optional(),
+  architectures: z
+    .array(z.string())
+    .refine((names) => names.includes("LlamaForCausalLM"), "names another architecture")
+    .optional(),
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
   num_hidden_layers: count,
   num_attention_heads: count,
-  num_key_value_heads: count.optional(),
+  num_key_value_heads: count.nullish(),
   head_dim: count.nullish(),
   hidden_act: z.literal("silu").default("silu"),
   rms_norm_eps: z.number().positive().default(1e-6),
   rope_theta: z.number().positive().optional(),
-  rope_scaling: z.null().optional(),
+  rope_scaling: z.looseObject({ rope_type: z.literal("default") }).nullish(),
+  partial_rotary_factor: z.literal(1).optional(),
   rope_parameters: z
     .looseObject({
-      rope_theta: z.number().positive().optional(),
+      rope_theta: z.number().positive().nullish(),
       rope_type: z.literal("default").default("default"),
     })
-    .optional(),
+    .nullish(),
   max_position_embeddings: count.default(2048),
   tie_word_embeddings: z.boolean().default(false),
   attention_bias: z.literal(false).default(false),
   mlp_bias: z.literal(false).default(false),
-  eos_token_id: z.union([tokenId, z.array(tokenId).min(1)]),
-  pad_token_id: tokenId.nullish(),
+  eos_token_id: z.union([tokenId, z.array(tokenId).min(1)], "must be a token id or a list of them"),
+  pad_token_id: tokenId.or(z.literal(-1)).nullish(),
   initializer_range: z.number().positive().default(0.02),
 });
 
@@ -68,9 +74,9 @@ export function parseModelConfig(value: unknown, source: string): ModelConfig {
   const parsed = schema.safeParse(value);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    const where = issue?.path.join(".") || "the file";
+    const where = issue === undefined || issue.path.length === 0 ? "it" : `"${issue.path.join(".")}"`;
     throw new UsageError(
-      `Cannot read the model config ${source}: "${where}" ${issue?.message ?? "is malformed"} ` +
+      `Cannot read the model config ${source}: ${where} ${issue?.message ?? "is malformed"} ` +
         "(the embedded engine runs LlamaForCausalLM without biases or scaled rotary positions)",
     );
   }
@@ -80,7 +86,7 @@ export function parseModelConfig(value: unknown, source: string): ModelConfig {
 }
 
 function toModelConfig(data: z.infer<typeof schema>): ModelConfig {
-  const endToken = typeof data.eos_token_id === "number" ? data.eos_token_id : (data.eos_token_id[0] ?? 0);
+  const [endToken = 0, ...otherEndTokens] = [data.eos_token_id].flat();
   return {
     vocabularySize: data.vocab_size,
     hiddenSize: data.hidden_size,
@@ -88,13 +94,15 @@ function toModelConfig(data: z.infer<typeof schema>): ModelConfig {
     numLayers: data.num_hidden_layers,
     numHeads: data.num_attention_heads,
     numKeyValueHeads: data.num_key_value_heads ?? data.num_attention_heads,
-    headSize: data.head_dim ?? Math.floor(data.hidden_size / data.num_attention_heads),
+    headSize: data.head_dim ?? data.hidden_size / data.num_attention_heads,
     normEpsilon: data.rms_norm_eps,
     ropeTheta: data.rope_parameters?.rope_theta ?? data.rope_theta ?? 10_000,
     maxPositions: data.max_position_embeddings,
     isTied: data.tie_word_embeddings,
     endToken,
-    padToken: data.pad_token_id ?? endToken,
+    ...(otherEndTokens.length > 0 && { otherEndTokens }),
+    // Older files write −1 for "none".
+    padToken: data.pad_token_id == null || data.pad_token_id < 0 ? endToken : data.pad_token_id,
     initializerRange: data.initializer_range,
   };
 }
@@ -106,8 +114,10 @@ function checkDimensions(config: ModelConfig, source: string): void {
   };
   if (numHeads % numKeyValueHeads !== 0)
     fail(`num_attention_heads ${numHeads} is no multiple of num_key_value_heads ${numKeyValueHeads}`);
+  if (!Number.isInteger(headSize))
+    fail(`hidden_size ${config.hiddenSize} is no multiple of num_attention_heads ${numHeads}`);
   if (headSize % 2 !== 0) fail(`head_dim ${headSize} is odd, and rotary positions need pairs`);
-  if (Math.max(endToken, padToken) >= vocabularySize)
+  if (Math.max(endToken, padToken, ...(config.otherEndTokens ?? [])) >= vocabularySize)
     fail(`eos_token_id or pad_token_id lies outside the vocabulary of ${vocabularySize}`);
 }
 
@@ -132,7 +142,8 @@ export function describeModelConfig(config: ModelConfig): Record<string, unknown
     attention_bias: false,
     mlp_bias: false,
     bos_token_id: null,
-    eos_token_id: config.endToken,
+    eos_token_id:
+      config.otherEndTokens === undefined ? config.endToken : [config.endToken, ...config.otherEndTokens],
     pad_token_id: config.padToken,
     initializer_range: config.initializerRange,
     use_cache: true,

@@ -145,7 +145,7 @@ export interface DecodeStep {
 
 /**
  * One more token for each of B sequences. Inputs: "tokens" and "positions" [B, 1] (int32), "lengths"
- * [B, 1, 1, 1] (float, filled cache slots) and per layer "past.keys.N", "past.values.N" [B, K, C, D]. The cache is only
+ * [B, 1, 1, 1] (float, filled cache slots) and per layer "past.keys.N" [B, K, D, C] and "past.values.N" [B, K, C, D]. The cache is only
  * read: the caller writes the fresh keys and values into it, so that no step copies it.
  */
 export function runDecodeStep(
@@ -167,11 +167,12 @@ export function runDecodeStep(
   const fresh: LayerCache[] = [];
   const attend: Attend = (layer, [q, keys, values]) => {
     fresh.push({ keys, values });
-    const pastKeys = op.input(`past.keys.${layer}`, [B, K, C, D]);
+    const pastKeys = op.input(`past.keys.${layer}`, [B, K, D, C]);
     const pastValues = op.input(`past.values.${layer}`, [B, K, C, D]);
-    const q_BKGD = op.reshape(q, [B, K, G, D]);
-    const past = op.matmul(q_BKGD, pastKeys, { transposeRight: true, scale: D ** -0.5 });
-    const own = op.multiply(op.sum(op.multiply(q_BKGD, keys), [-1]), D ** -0.5);
+    // Scaled queries and transposed keys make this a plain product, for whose single rows there is a fast path.
+    const q_BKGD = op.multiply(op.reshape(q, [B, K, G, D]), D ** -0.5);
+    const past = op.matmul(q_BKGD, pastKeys);
+    const own = op.sum(op.multiply(q_BKGD, keys), [-1]);
     const attention = op.softmax(op.concatenate([op.add(past, bias), own], -1));
     const fromPast = op.matmul(op.slice(attention, { axis: 3, start: 0, end: C }), pastValues);
     const fromOwn = op.multiply(op.slice(attention, { axis: 3, start: C, end: C + 1 }), values);

@@ -132,7 +132,7 @@ interface Row {
   isFinished: boolean;
 }
 
-/** The rows of a batch that still run, and their cache: [B, K, C, D] arrays, two a layer. */
+/** The rows of a batch that still run, and their cache: a layer's keys [B, K, D, C] and values [B, K, C, D]. */
 interface Batch {
   readonly B: number;
   readonly C: number;
@@ -161,7 +161,13 @@ async function generateBatch(
     for (const [row, { request, tokens }] of batch.rows.entries()) {
       const slot = request.prompt.length + tokens.length - 1;
       for (const [name, cache] of Object.entries(batch.cache))
-        writeSlot(cache, results[name.slice("past.".length)] ?? cache, { config, C: batch.C, row, slot });
+        writeSlot(cache, results[name.slice("past.".length)] ?? cache, {
+          config,
+          name,
+          C: batch.C,
+          row,
+          slot,
+        });
     }
     acceptTokens(config, batch.rows, results.logits ?? new Float32Array(0), options.sampling);
   }
@@ -175,7 +181,12 @@ async function prefill(
   { rows, maxNewTokens, sampling }: GenerationOptions & { readonly rows: readonly Row[] },
 ): Promise<Batch> {
   const { config } = engine;
-  const longest = Math.max(...rows.map(({ request }) => request.prompt.length));
+  const lengths = rows.map(({ request }) => request.prompt.length);
+  if (Math.min(maxNewTokens, ...lengths) < 1)
+    throw new RangeError(
+      `Cannot generate ${maxNewTokens} tokens after prompts of ${Math.min(...lengths)} or more: both must be at least 1`,
+    );
+  const longest = Math.max(...lengths);
   if (longest + maxNewTokens > config.maxPositions)
     throw new RangeError(
       `Cannot generate ${maxNewTokens} tokens after ${longest}: the model has ${config.maxPositions} positions`,
@@ -193,10 +204,10 @@ async function prefill(
   const C = roundUp(longest + maxNewTokens);
   const caches = Object.entries(results).filter(([name]) => name !== "logits");
   const cache = Object.fromEntries(
-    caches.map(([name, data]) => [
-      `past.${name}`,
-      copySlots(config, data, { B, from: T, to: C, numSlots: T }),
-    ]),
+    caches.map(([layerName, data]) => {
+      const name = `past.${layerName}`;
+      return [name, createCache(config, name, data, { B, numSlots: T, C })];
+    }),
   );
   acceptTokens(config, rows, results.logits ?? new Float32Array(0), sampling);
   return { B, C, rows, cache };
@@ -227,7 +238,7 @@ function acceptTokens(
     const choice = chooseToken(logits.subarray(index * V, (index + 1) * V), sampling, row.request.random);
     row.tokens.push(choice.token);
     row.logProbs.push(choice.logProb);
-    row.isFinished = choice.token === config.endToken;
+    row.isFinished = choice.token === config.endToken || (config.otherEndTokens ?? []).includes(choice.token);
   }
 }
 
@@ -252,36 +263,53 @@ function dropFinished(config: ModelConfig, batch: Batch): Batch {
 
 interface SlotCopy {
   readonly B: number;
-  /** Slots a head has in the source and in the target. */
-  readonly from: number;
-  readonly to: number;
+  /** Slots a head has in the source, and in the cache. */
   readonly numSlots: number;
+  readonly C: number;
 }
 
-/** A cache of `to` slots a head whose first `numSlots` slots are those of `data`. */
-function copySlots(
+/** Whether a cache array holds keys, whose slots are columns; those of values are rows. */
+function holdsKeys(name: string): boolean {
+  return name.startsWith("past.keys");
+}
+
+/** A cache array with `C` slots a head whose first slots are those of `data` [B, K, numSlots, D]. */
+function createCache(
   config: ModelConfig,
+  name: string,
   data: Float32Array,
-  { B, from, to, numSlots }: SlotCopy,
+  { B, numSlots, C }: SlotCopy,
 ): Float32Array {
   const { numKeyValueHeads: K, headSize: D } = config;
-  const copy = new Float32Array(B * K * to * D);
+  const cache = new Float32Array(B * K * C * D);
+  const stride = holdsKeys(name) ? { slot: 1, index: C } : { slot: D, index: 1 };
   for (let head = 0; head < B * K; head++)
-    copy.set(data.subarray(head * from * D, (head * from + numSlots) * D), head * to * D);
-  return copy;
+    for (let slot = 0; slot < numSlots; slot++)
+      for (let index = 0; index < D; index++)
+        cache[head * C * D + slot * stride.slot + index * stride.index] =
+          data[(head * numSlots + slot) * D + index] ?? 0;
+  return cache;
 }
 
 interface SlotPlace {
   readonly config: ModelConfig;
+  readonly name: string;
   readonly C: number;
   readonly row: number;
   readonly slot: number;
 }
 
 /** Writes the fresh keys or values [B, K, 1, D] of a row into its cache slot. */
-function writeSlot(cache: Float32Array, fresh: Float32Array, { config, C, row, slot }: SlotPlace): void {
+function writeSlot(
+  cache: Float32Array,
+  fresh: Float32Array,
+  { config, name, C, row, slot }: SlotPlace,
+): void {
   const { numKeyValueHeads: K, headSize: D } = config;
-  for (let head = row * K; head < (row + 1) * K; head++)
+  const stride = holdsKeys(name) ? { slot: 1, index: C } : { slot: D, index: 1 };
+  for (let head = row * K; head < (row + 1) * K; head++) {
+    const first = head * C * D + slot * stride.slot;
     for (let index = 0; index < D; index++)
-      cache[(head * C + slot) * D + index] = fresh[head * D + index] ?? 0;
+      cache[first + index * stride.index] = fresh[head * D + index] ?? 0;
+  }
 }

@@ -1,5 +1,6 @@
 /** A language model as a value: dimensions, parameters, tokenizer; read from and written to Hugging Face folders. */
 import { join } from "node:path";
+import { UsageError } from "../base/index.ts";
 import { loadTensors, openCheckpoint, writeCheckpoint } from "../checkpoint/index.ts";
 import { fileExists, readText } from "../file/index.ts";
 import { sizeOf } from "../tensor/index.ts";
@@ -37,7 +38,12 @@ async function readDescription(folder: string): Promise<Pick<Model, "config" | "
   const files: Record<string, string> = {};
   for (const name of tokenizerFiles)
     if (await fileExists(join(folder, name))) files[name] = await readText(join(folder, name));
-  return { config, tokenizer: parseTokenizer(files, folder) };
+  const tokenizer = parseTokenizer(files, folder);
+  if (tokenizer.numTokens > config.vocabularySize)
+    throw new UsageError(
+      `Cannot use the checkpoint ${folder}: its tokenizer has ${tokenizer.numTokens} tokens but config.json says vocab_size ${config.vocabularySize}`,
+    );
+  return { config, tokenizer };
 }
 
 /** Writes the model as a Hugging Face folder in float32, atomically, with further files by name. */

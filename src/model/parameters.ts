@@ -64,7 +64,8 @@ export function createLayout(config: ModelConfig): ParameterLayout {
 
 /** Layout of a value head: h → h/4 → h/8 → 1 with ReLU between, on the last prompt token (the study's PPO). */
 export function createValueHeadLayout(config: ModelConfig): ParameterLayout {
-  const widths = [config.hiddenSize, Math.floor(config.hiddenSize / 4), Math.floor(config.hiddenSize / 8), 1];
+  const { hiddenSize: E } = config;
+  const widths = [E, Math.max(1, Math.floor(E / 4)), Math.max(1, Math.floor(E / 8)), 1];
   return layOut(
     [0, 1, 2].flatMap((depth): readonly NamedShape[] => {
       const [width = 1, next = 1] = widths.slice(depth);

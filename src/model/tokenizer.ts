@@ -8,6 +8,8 @@ export interface Tokenizer {
   encode(text: string): readonly number[];
   /** The text of token ids, without special tokens. */
   decode(tokens: readonly number[]): string;
+  /** One more than the largest token id: what a model's vocabulary must hold. */
+  readonly numTokens: number;
   /** Contents of the files that describe it, by name (tokenizer.json, tokenizer_config.json). */
   readonly files: Readonly<Record<string, string>>;
 }
@@ -31,6 +33,7 @@ export function parseTokenizer(files: Readonly<Record<string, string>>, source: 
       tokens.length === 0
         ? ""
         : library.decode([...tokens], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
+    numTokens: 1 + Math.max(-1, ...library.get_vocab().values()),
     files,
   };
 }

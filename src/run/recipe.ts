@@ -46,8 +46,8 @@ const evaluationSchema = z.strictObject({
   numTasks: z.number().int().min(2),
   seed: z.number().int().nonnegative().default(1),
   numAttempts: count.default(1),
-  maxNewTokens: count.default(40),
-  batchSize: count.default(256),
+  maxNewTokens: count.default(32),
+  batchSize: count.default(128),
 });
 
 const sftSchema = z.strictObject({
@@ -70,7 +70,7 @@ const rlShape = {
   clipRange: z.number().positive().default(0.2),
   numEpochs: count.default(1),
   minibatchSize: count,
-  maxNewTokens: count.default(40),
+  maxNewTokens: count.default(32),
   optimizer: optimizerSchema,
   checkpoints: steps,
 };

@@ -161,6 +161,11 @@ export function transpose(x: Tensor, permutation: readonly number[]): Tensor {
   const shape = permutation.map((axis) => x.shape[normalizeAxis(axis, x.shape.length)] ?? 0);
   if (new Set(permutation).size !== x.shape.length)
     throw new TypeError(`Cannot transpose ${formatShape(x.shape)} by ${formatShape(permutation)}`);
+  // Where only axes of length 1 change places, no element does.
+  const moved = permutation
+    .map((axis) => normalizeAxis(axis, x.shape.length))
+    .filter((axis) => x.shape[axis] !== 1);
+  if (moved.every((axis, index) => index === 0 || axis > (moved[index - 1] ?? 0))) return reshape(x, shape);
   return node("transpose", { inputs: [x], params: { permutation }, shape });
 }
 

@@ -38,6 +38,7 @@ export async function compile<Name extends string>(
     executionMode: "sequential",
     graphOptimizationLevel: "all",
     logSeverityLevel: 3,
+    extra: { session: { intra_op: { allow_spinning: "0" } } },
   });
   const outputShapes = Object.fromEntries(graph.outputs.map(({ name, shape }) => [name, shape]));
   return {

@@ -1,6 +1,6 @@
 /** The study's PPO: a whole answer is one action, a value head on the last prompt token is the critic. */
 
-import type { Random } from "../base/index.ts";
+import { createRandom } from "../base/index.ts";
 import {
   createLayout,
   createProgramCache,
@@ -22,11 +22,8 @@ import { type Credit, createPolicyTrainer, type PolicyOptions } from "./policy-t
 import type { Trainer } from "./trainer.ts";
 import { compileTrainingStep } from "./training-step.ts";
 
-/** What PPO is made of; the temperature of its objective is the rollout's. */
-export interface PpoOptions extends PolicyOptions, AdvantageDecay, Omit<PpoObjectiveOptions, "temperature"> {
-  /** Draws the value head's first parameters. */
-  readonly random: Random;
-}
+/** What PPO is made of; the temperature of its objective and the seed of its value head are the rollout's. */
+export interface PpoOptions extends PolicyOptions, AdvantageDecay, Omit<PpoObjectiveOptions, "temperature"> {}
 
 /** A trainer that lets the policy answer each task up to the allowed attempts and updates policy and critic together. */
 export function createPpoTrainer(config: ModelConfig, options: PpoOptions): Trainer {
@@ -42,7 +39,8 @@ export function createPpoTrainer(config: ModelConfig, options: PpoOptions): Trai
   return createPolicyTrainer(config, options, {
     layout,
     programs,
-    extend: (parameters) => join(parameters, initializeValueHead(config, options.random)),
+    extend: (parameters) =>
+      join(parameters, initializeValueHead(config, createRandom(options.rollout.seed, "value head"))),
     assignCredit: async (state, episodes) => {
       const values = await critic.estimate(state.parameters, episodes.flat());
       return assignCredit(episodes, values, options);

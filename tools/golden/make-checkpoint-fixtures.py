@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 COMMAND = "/usr/bin/python3 tools/golden/make-checkpoint-fixtures.py"
-FOLDER = Path(__file__).resolve().parents[2] / "test" / "golden" / "checkpoint"
+GOLDEN = Path(__file__).resolve().parents[2] / "test" / "golden"
+FOLDER = (Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN) / "checkpoint"
 random = np.random.default_rng(20240607)
 
 

@@ -6,6 +6,7 @@ Run: /usr/bin/python3 tools/golden/make-model-golden.py   (needs torch and numpy
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 
 GENERATOR = "tools/golden/make-model-golden.py"
 COMMAND = f"/usr/bin/python3 {GENERATOR}"
-OUT = Path(__file__).resolve().parents[2] / "test" / "golden" / "model"
+GOLDEN = Path(__file__).resolve().parents[2] / "test" / "golden"
+OUT = (Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN) / "model"
 
 NUM_TOKENS = 7  # T: length of a row of tokens_BT
 PAD = 0
@@ -532,7 +534,7 @@ def main():
         text = json.dumps(plain(make_case(name, case)), allow_nan=False)
         path = OUT / f"{name}.json"
         path.write_text(text + "\n")
-        print(f"{path.relative_to(OUT.parents[2])}: {len(text) / 1e3:.0f} kB")
+        print(f"{path}: {len(text) / 1e3:.0f} kB")
 
 
 if __name__ == "__main__":

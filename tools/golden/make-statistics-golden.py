@@ -5,6 +5,7 @@ Command, from the repository root: python3 tools/golden/make-statistics-golden.p
 
 import json
 import platform
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import numpy
 import scipy
 from scipy import stats
 
-TARGET = Path("test/golden/statistics/statistics.json")
+GOLDEN = Path(__file__).resolve().parents[2] / "test" / "golden"
+TARGET = (Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN) / "statistics" / "statistics.json"
 
 
 def normal_quantiles():

@@ -9,7 +9,7 @@ import { isOperator, operators } from "./rational.ts";
 import { calculate, findSteps, numberLimit, type Step } from "./solver.ts";
 
 /** The words that end a prompt and say what is asked; `play` is in no lesson: fine-tuning brings it. */
-const keywords = ["read", "solve", "calculate", "show", "game", "play"] as const;
+const keywords = ["read", "solve", "calculate", "show", "game", "deal", "round", "hand", "play"] as const;
 /** One of `keywords`. */
 type Keyword = (typeof keywords)[number];
 

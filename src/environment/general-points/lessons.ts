@@ -57,6 +57,12 @@ function listSums(operator: Operator): readonly Sum[] {
   return found;
 }
 
+/**
+ * Several keywords call the short format, so that a keyword never heard before is taken as one more of them: a base
+ * model knows the game but not the format that fine-tuning will ask for.
+ */
+const shortKeywords = ["game", "deal", "round", "hand"] as const;
+
 /** The lessons, by name. None of them uses the keyword `play`. */
 export const lessons: Readonly<Record<string, Lesson>> = {
   read: {
@@ -93,7 +99,10 @@ export const lessons: Readonly<Record<string, Lesson>> = {
     draw: (random) => {
       const task = drawGame(random);
       const values = valueCards(task);
-      return { prompt: writePrompt(task, "game"), answer: `${writeValues(values)} ${writeSolution(values)}` };
+      return {
+        prompt: writePrompt(task, random.pick(shortKeywords)),
+        answer: `${writeValues(values)} ${writeSolution(values)}`,
+      };
     },
   },
 };
