@@ -25,15 +25,21 @@ export interface SequencePass {
   readonly cache: readonly LayerCache[];
 }
 
-/** Cosines and sines [positions, D/2] of rotary frequencies θ^(−2i/D) (Su et al. 2021). */
-function rotationTables(config: ModelConfig, numPositions: number): Pick<Rotation, "cosine" | "sine"> {
+/**
+ * Cosines and sines [positions, D/2] of rotary frequencies θ^(−2i/D) (Su et al. 2021), times `scale`: rotating
+ * queries by tables scaled with D^−½ scales the attention scores at no cost.
+ */
+function rotationTables(
+  config: ModelConfig,
+  { numPositions, scale }: { readonly numPositions: number; readonly scale: number },
+): Pick<Rotation, "cosine" | "sine"> {
   const half = config.headSize / 2;
   const angle = (index: number): number =>
     Math.floor(index / half) * config.ropeTheta ** (-(index % half) / half);
   const table = (f: (angle: number) => number): Tensor =>
     op.constant(
       [numPositions, half],
-      Float32Array.from({ length: numPositions * half }, (_, index) => f(angle(index))),
+      Float32Array.from({ length: numPositions * half }, (_, index) => scale * f(angle(index))),
     );
   return { cosine: table(Math.cos), sine: table(Math.sin) };
 }
@@ -51,7 +57,7 @@ function applyMlp(weights: Weights, prefix: string, x_NE: Tensor): Tensor {
   return linear(weights, `${prefix}.down_proj`, activated);
 }
 
-/** Queries [B, H, T, D], and keys and values [B, K, T, D] of a layer. */
+/** Scaled queries [B, H, T, D], and keys and values [B, K, T, D] of a layer. */
 type Heads = readonly [Tensor, Tensor, Tensor];
 type Attend = (layer: number, heads: Heads) => Tensor;
 
@@ -60,28 +66,48 @@ interface PassOptions {
   readonly weights: Weights;
   /** int32 token ids, [B, T]. */
   readonly tokens: Tensor;
-  readonly rotation: Rotation;
+  /** Position of every token, int32, [B, T], and how many positions there may be. */
+  readonly positions: Tensor;
+  readonly numPositions: number;
   /** Gives the attention output [B, H, T, D] of a layer. */
   readonly attend: Attend;
 }
 
+/** Rotations of queries (which also scales attention scores) and of keys. */
+interface Rotations {
+  readonly ofQueries: Rotation;
+  readonly ofKeys: Rotation;
+}
+
+function createRotations({ config, positions, numPositions }: PassOptions): Rotations {
+  return {
+    ofQueries: { ...rotationTables(config, { numPositions, scale: config.headSize ** -0.5 }), positions },
+    ofKeys: { ...rotationTables(config, { numPositions, scale: 1 }), positions },
+  };
+}
+
 function runLayers(options: PassOptions): Tensor {
   const { config, weights, tokens } = options;
+  const rotations = createRotations(options);
   const [B = 0, T = 0] = tokens.shape;
   const { hiddenSize: E, normEpsilon: epsilon } = config;
   let x_NE = op.reshape(op.gatherRows(weights.get("model.embed_tokens.weight"), tokens), [B * T, E]);
   for (let layer = 0; layer < config.numLayers; layer++) {
     const prefix = `model.layers.${layer}`;
     const attentionInput = op.rmsNorm(x_NE, weights.get(`${prefix}.input_layernorm.weight`), { epsilon });
-    x_NE = op.add(x_NE, applyAttention(options, layer, attentionInput));
+    x_NE = op.add(x_NE, applyAttention({ ...options, rotations }, layer, attentionInput));
     const mlpInput = op.rmsNorm(x_NE, weights.get(`${prefix}.post_attention_layernorm.weight`), { epsilon });
     x_NE = op.add(x_NE, applyMlp(weights, `${prefix}.mlp`, mlpInput));
   }
   return op.rmsNorm(x_NE, weights.get("model.norm.weight"), { epsilon });
 }
 
-function applyAttention(options: PassOptions, layer: number, x_NE: Tensor): Tensor {
-  const { config, weights, tokens, rotation, attend } = options;
+function applyAttention(
+  options: PassOptions & { readonly rotations: Rotations },
+  layer: number,
+  x_NE: Tensor,
+): Tensor {
+  const { config, weights, tokens, rotations, attend } = options;
   const [B = 0, T = 0] = tokens.shape;
   const { numHeads: H, numKeyValueHeads: K, headSize: D } = config;
   const prefix = `model.layers.${layer}.self_attn`;
@@ -89,8 +115,8 @@ function applyAttention(options: PassOptions, layer: number, x_NE: Tensor): Tens
     const rows = op.reshape(linear(weights, `${prefix}.${name}`, x_NE), [B, T, numHeads, D]);
     return op.transpose(rows, [0, 2, 1, 3]);
   };
-  const q_BHTD = op.rotate(project("q_proj", H), rotation);
-  const k_BKTD = op.rotate(project("k_proj", K), rotation);
+  const q_BHTD = op.rotate(project("q_proj", H), rotations.ofQueries);
+  const k_BKTD = op.rotate(project("k_proj", K), rotations.ofKeys);
   const context = attend(layer, [q_BHTD, k_BKTD, project("v_proj", K)]);
   return linear(weights, `${prefix}.o_proj`, op.reshape(op.transpose(context, [0, 2, 1, 3]), [B * T, H * D]));
 }
@@ -113,20 +139,16 @@ export function runSequences(config: ModelConfig, weights: Weights, tokens: Tens
   const { numHeads: H, numKeyValueHeads: K, headSize: D } = config;
   const G = H / K;
   const positions = op.input("positions", [B, T], "int32");
-  const rotation = { ...rotationTables(config, T), positions };
   const mask = causalMask(T, G);
   const cache: LayerCache[] = [];
   const attend: Attend = (_, [q, keys, values]) => {
     cache.push({ keys, values });
     // The queries of a group are neighbours, so that a group is simply more rows against the same keys.
-    const scores = op.matmul(op.reshape(q, [B, K, G * T, D]), keys, {
-      transposeRight: true,
-      scale: D ** -0.5,
-    });
+    const scores = op.matmul(op.reshape(q, [B, K, G * T, D]), keys, { transposeRight: true });
     const attention = op.softmax(op.add(scores, mask));
     return op.reshape(op.matmul(attention, values), [B, H, T, D]);
   };
-  const hidden_NE = runLayers({ config, weights, tokens, rotation, attend });
+  const hidden_NE = runLayers({ config, weights, tokens, positions, numPositions: T, attend });
   return { hidden_NE, cache };
 }
 
@@ -157,7 +179,7 @@ export function runDecodeStep(
   const { numHeads: H, numKeyValueHeads: K, headSize: D } = config;
   const G = H / K;
   const tokens = op.input("tokens", [B, 1], "int32");
-  const rotation = { ...rotationTables(config, C + 1), positions: op.input("positions", [B, 1], "int32") };
+  const positions = op.input("positions", [B, 1], "int32");
   const slots = op.constant(
     [1, 1, 1, C],
     Float32Array.from({ length: C }, (_, slot) => slot + 1),
@@ -169,8 +191,8 @@ export function runDecodeStep(
     fresh.push({ keys, values });
     const pastKeys = op.input(`past.keys.${layer}`, [B, K, D, C]);
     const pastValues = op.input(`past.values.${layer}`, [B, K, C, D]);
-    // Scaled queries and transposed keys make this a plain product, for whose single rows there is a fast path.
-    const q_BKGD = op.multiply(op.reshape(q, [B, K, G, D]), D ** -0.5);
+    // Transposed keys make this a plain product, for whose single rows there is a fast path.
+    const q_BKGD = op.reshape(q, [B, K, G, D]);
     const past = op.matmul(q_BKGD, pastKeys);
     const own = op.sum(op.multiply(q_BKGD, keys), [-1]);
     const attention = op.softmax(op.concatenate([op.add(past, bias), own], -1));
@@ -178,7 +200,7 @@ export function runDecodeStep(
     const fromOwn = op.multiply(op.slice(attention, { axis: 3, start: C, end: C + 1 }), values);
     return op.reshape(op.add(fromPast, fromOwn), [B, H, 1, D]);
   };
-  const hidden = runLayers({ config, weights, tokens, rotation, attend });
+  const hidden = runLayers({ config, weights, tokens, positions, numPositions: C + 1, attend });
   return { logits: applyHead(config, weights, hidden), fresh };
 }
 

@@ -282,13 +282,28 @@ function createCache(
 ): Float32Array {
   const { numKeyValueHeads: K, headSize: D } = config;
   const cache = new Float32Array(B * K * C * D);
-  const stride = holdsKeys(name) ? { slot: 1, index: C } : { slot: D, index: 1 };
-  for (let head = 0; head < B * K; head++)
-    for (let slot = 0; slot < numSlots; slot++)
-      for (let index = 0; index < D; index++)
-        cache[head * C * D + slot * stride.slot + index * stride.index] =
-          data[(head * numSlots + slot) * D + index] ?? 0;
+  for (let head = 0; head < B * K; head++) {
+    const source = data.subarray(head * numSlots * D, (head + 1) * numSlots * D);
+    if (holdsKeys(name)) setTransposed(cache, source, { first: head * C * D, numColumns: D, stride: C });
+    else cache.set(source, head * C * D);
+  }
   return cache;
+}
+
+/** Writes the rows of a matrix as columns, `stride` apart, from index `first` on. */
+function setTransposed(
+  target: Float32Array,
+  rows: Float32Array,
+  {
+    first,
+    numColumns,
+    stride,
+  }: { readonly first: number; readonly numColumns: number; readonly stride: number },
+): void {
+  for (let index = 0; index < rows.length; index++) {
+    const column = index % numColumns;
+    target[first + column * stride + (index - column) / numColumns] = rows[index] ?? 0;
+  }
 }
 
 interface SlotPlace {

@@ -267,9 +267,8 @@ describe("every primitive", () => {
         expect(Math.abs(value[index]! - wanted)).toBeLessThan(valueTolerance * Math.max(1, Math.abs(wanted)));
     });
 
-    it.skipIf(test.hasNoGradient)(
-      `${name}: gradient equals finite differences in a random direction`,
-      async () => {
+    if (test.hasNoGradient !== true)
+      it(`${name}: gradient equals finite differences in a random direction`, async () => {
         const { gradients: slopes, weights } = await measure(test, floats, name);
         const direction = floats.map((values) => values.map(() => random.uniform() * 2 - 1));
         const step = 1e-6;
@@ -285,8 +284,7 @@ describe("every primitive", () => {
           .reduce((a, b) => a + b, 0);
         expect(Math.abs(actual - expected)).toBeLessThan(gradientTolerance * Math.max(1, Math.abs(expected)));
         expect(Math.abs(expected)).toBeGreaterThan(1e-3); // a direction without slope would prove nothing
-      },
-    );
+      });
   }
 
   for (const transposeLeft of [false, true])

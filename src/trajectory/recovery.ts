@@ -27,12 +27,14 @@ export interface RecoveryPath {
 /**
  * (end − start) / (peak − start), OOD accuracies on the held-out half, with a percentile bootstrap interval that
  * resamples items jointly for all three; resamples with peak ≤ start are undefined. The ratio is not given at all
- * unless the start lies clearly below the peak, that is the interval of peak − start lies above 0: a share of a
- * loss that may be none means nothing.
+ * unless the start comes after the peak and lies clearly below it, that is the interval of peak − start lies above
+ * 0: a share of a loss that may be none means nothing.
  */
 export function computeRecovery({ peak, start, end }: RecoveryPath, options: BootstrapOptions): Recovery {
   const table = { peak: heldOutHalf(peak), start: heldOutHalf(start), end: heldOutHalf(end) };
   if (start.id === peak.id) return { recovery: undefined, reason: "the start is the peak itself" };
+  if (precedes(start, peak))
+    return { recovery: undefined, reason: "the start comes before the peak, so nothing was forgotten yet" };
   const loss = computeContrast({ first: table.peak, second: table.start }, options);
   if (loss.estimate <= 0 || loss.low <= 0) {
     const difference = `${formatPoints(loss.estimate)} points, interval ${formatPoints(loss.low)} to ${formatPoints(loss.high)}`;
@@ -57,6 +59,12 @@ export function computeRecovery({ peak, start, end }: RecoveryPath, options: Boo
   );
   const { low, high } = interval;
   return { recovery: { estimate: sums[0] / sums[1], low, high, numItems: rows.length } };
+}
+
+/** Whether a checkpoint of the SFT chain was made before another one. */
+function precedes(earlier: CheckpointOutcome, later: CheckpointOutcome): boolean {
+  if (earlier.stage === "base") return later.stage === "sft";
+  return earlier.stage === "sft" && later.stage === "sft" && earlier.step < later.step;
 }
 
 /** A difference of accuracies in percentage points: one decimal, a true minus sign, never "−0.0". */

@@ -1,0 +1,125 @@
+/** The compiled command line as a user runs it, and what a test can say of the files that it leaves. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** The folder of the repository. */
+export const root: string = fileURLToPath(new URL("../..", import.meta.url));
+
+/** How a process ended, and all that it printed. */
+export interface Outcome {
+  /** The exit code; null where a signal ended it. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A process that runs, and its outcome once it ended. */
+export interface Running {
+  readonly child: ChildProcess;
+  readonly outcome: Promise<Outcome>;
+}
+
+/** Starts `untwist` with these arguments. */
+export function startUntwist(args: readonly string[], cwd: string = tmpdir()): Running {
+  const child = spawn(process.execPath, [join(root, "bin/untwist.js"), ...args], {
+    cwd,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const text = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"] as const)
+    child[name].setEncoding("utf8").on("data", (part: string) => {
+      text[name] += part;
+    });
+  const outcome = new Promise<Outcome>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, ...text }));
+  });
+  return { child, outcome };
+}
+
+/** Runs `untwist` to its end. */
+export function runUntwist(args: readonly string[], cwd?: string): Promise<Outcome> {
+  return startUntwist(args, cwd).outcome;
+}
+
+/** A new folder outside of the repository; whoever makes it removes it. */
+export function createTemporaryFolder(): string {
+  return mkdtempSync(join(tmpdir(), "untwist-test-"));
+}
+
+/** Removes a folder and all in it. */
+export function removeFolder(path: string): void {
+  rmSync(path, { recursive: true, force: true });
+}
+
+/** Paths of all files below a folder, relative to it, in order. */
+export function listFilesBelow(folder: string): readonly string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+    .sort();
+}
+
+/** SHA-256 of every file below a folder, by relative path. */
+export function hashFiles(folder: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    listFilesBelow(folder).map((path) => [
+      path,
+      createHash("sha256")
+        .update(readFileSync(join(folder, path)))
+        .digest("hex"),
+    ]),
+  );
+}
+
+/** Inode and time of change of every file below a folder: another value means that it was written again. */
+export function identifyFiles(folder: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    listFilesBelow(folder).map((path) => {
+      const { ino, mtimeNs } = statSync(join(folder, path), { bigint: true });
+      return [path, `${ino} ${mtimeNs}`];
+    }),
+  );
+}
+
+/** The JSON in a file or text; what it should hold is for the test to say. */
+// biome-ignore lint/suspicious/noExplicitAny: tests look at untrusted data field by field
+export function parseJson(text: string): any {
+  return JSON.parse(text);
+}
+
+/** A whole recipe, base to GRPO and PPO, that takes seconds. */
+export const tinyRecipe = `name: tiny
+summary: Base, SFT, one branch of each kind of RL, in seconds
+environment: general-points
+base: general-points-base
+evaluation:
+  numTasks: 24
+sft:
+  numSteps: 12
+  batchSize: 16
+  optimizer: { learningRate: 0.001 }
+  checkpoints: [4, 8]
+rl:
+  - method: grpo
+    from: [8]
+    numUpdates: 4
+    tasksPerUpdate: 4
+    groupSize: 4
+    minibatchSize: 16
+    optimizer: { learningRate: 0.0001 }
+    checkpoints: [2]
+  - method: ppo
+    from: [4]
+    numUpdates: 3
+    tasksPerUpdate: 4
+    numAttempts: 2
+    numEpochs: 2
+    minibatchSize: 8
+    optimizer: { learningRate: 0.0001 }
+    checkpoints: [3]
+`;
