@@ -1,12 +1,12 @@
 /** Mistakes of users: each is one sentence on standard error and exit code 2, and leaves no trace. */
-import { cpSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openCheckpoint, type WritableTensor, writeCheckpoint } from "../src/checkpoint/index.ts";
+import { listVersions } from "../src/lab/index.ts";
 import {
   createTemporaryFolder,
   identifyFiles,
-  listFilesBelow,
   type Outcome,
   removeFolder,
   root,
@@ -21,7 +21,7 @@ const recipe = "tiny.yaml";
 /** A run folder as far as the command line looks at it before it works on one. */
 function writeRun(path: string): void {
   mkdirSync(path);
-  const record = { schema: 1, recipe: "tiny", seed: 1, numThreads: 1, versions: {} };
+  const record = { schema: 1, recipe: "tiny", seed: 1, numThreads: 1, versions: listVersions() };
   writeFileSync(join(path, "run.json"), JSON.stringify(record));
   writeFileSync(join(path, "recipe.yaml"), tinyRecipe);
   writeFileSync(join(path, "lineage.json"), JSON.stringify({ schema: 1, checkpoints: [] }));
@@ -74,13 +74,21 @@ beforeAll(async () => {
 
 afterAll(() => removeFolder(folder));
 
+/** Every file and folder of the folder that `untwist` is started in; files with what tells them rewritten. */
+function observeFolder(): Readonly<Record<string, string>> {
+  const folders = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => [relative(folder, join(entry.parentPath, entry.name)), "a folder"]);
+  return { ...Object.fromEntries(folders), ...identifyFiles(folder) };
+}
+
 /** Runs `untwist`, and says what it changed in the folder that it was started in. */
 async function attempt(args: readonly string[]): Promise<Outcome & { readonly touched: readonly string[] }> {
-  const before = identifyFiles(folder);
+  const before = observeFolder();
   const outcome = await runUntwist(args, folder);
-  const after = identifyFiles(folder);
-  const touched = [...new Set([...Object.keys(before), ...listFilesBelow(folder)])];
-  return { ...outcome, touched: touched.filter((path) => before[path] !== after[path]) };
+  const after = observeFolder();
+  const paths = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  return { ...outcome, touched: paths.filter((path) => before[path] !== after[path]) };
 }
 
 async function expectRefusal(args: readonly string[], named: readonly string[]): Promise<void> {
@@ -103,7 +111,7 @@ const set = (...changes: readonly string[]): readonly string[] => [
   ...changes.flatMap((change) => ["--set", change]),
 ];
 
-describe("untwist run --out new refuses", () => {
+describe("untwist run in a new folder refuses", () => {
   const mistakes: Readonly<Record<string, Mistake>> = {
     "an unknown recipe": [["nonsense"], '"nonsense"', "general-points-quick"],
     "a recipe file that is not there": [["nonsense.yaml"], '"nonsense.yaml"'],
@@ -126,7 +134,10 @@ describe("untwist run --out new refuses", () => {
     "a reference at a step without checkpoint": [set("rl.0.reference=7"), '"rl.0.reference"', "7"],
     "a start of a branch that is neither steps nor every": [set("rl.0.from=never"), '"rl.0.from"', "every"],
     "a branch from a step of no SFT": [["no-sft.yaml"], '"rl.0.from"'],
-    "branches from every checkpoint of no SFT": [["no-sft.yaml", "--set", "rl.0.from=every"], '"rl.0.from"'],
+    "branches from every checkpoint of no SFT": [
+      ["no-sft.yaml", "--set", "rl.0.from=every", "--set", "rl.1.from=every"],
+      '"rl.0.from"',
+    ],
     "two branches that would have one name": [
       set(
         "rl.0.from=[8]",
@@ -156,8 +167,9 @@ describe("untwist run --out new refuses", () => {
     "a misspelt flag": [[recipe, "--sed", "1"], "--sed"],
     "a second recipe": [[recipe, recipe]],
   };
-  for (const [name, [args, ...named]] of Object.entries(mistakes))
-    it(name, () => expectRefusal(["run", ...args, "--out", "new"], named));
+  // Each has its own folder, so that one that wrongly comes to be spoils no other test.
+  for (const [index, [name, [args, ...named]]] of Object.entries(mistakes).entries())
+    it(name, () => expectRefusal(["run", ...args, "--out", `new-${index}`], named));
 
   it("a base model that lacks a tensor, naming the tensor", () =>
     expectRefusal(["run", ...set("base=incomplete"), "--out", "new"], [missingTensor]));

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createProgram } from "../src/cli/main.ts";
+import { count, summaryShape } from "./support/summary-shape.ts";
 import {
   createTemporaryFolder,
   type Outcome,
@@ -11,6 +12,7 @@ import {
   removeFolder,
   root,
   runUntwist,
+  startUntwist,
   tinyRecipe,
 } from "./support/untwist.ts";
 
@@ -53,6 +55,7 @@ describe("createProgram()", () => {
         "--count <number>",
         "--seed <number>",
         "--rendering <name>",
+        "--max-new-tokens <number>",
         "--items",
         "--json",
       ],
@@ -242,36 +245,6 @@ describe("untwist eval", () => {
   });
 });
 
-const count = { correct: expect.any(Number), total: 24 };
-
-/** What every summary.json of schema 1 has, and any program may rely on. */
-const summaryShape = {
-  schema: 1,
-  recipe: "tiny",
-  seed: 5,
-  checkpoints: expect.any(Array),
-  trajectory: {
-    peak: expect.objectContaining({ checkpoint: expect.stringMatching(/^sft-/), step: expect.any(Number) }),
-    sftEnd: expect.objectContaining({ checkpoint: "sft-12", step: 12 }),
-    rlEnd: expect.objectContaining({ stage: "rl" }),
-    forgetting: {
-      estimate: expect.any(Number),
-      low: expect.any(Number),
-      high: expect.any(Number),
-      pValue: expect.any(Number),
-    },
-    recovery: expect.toSatisfy(
-      (value) => value === null || ["estimate", "low", "high"].every((key) => typeof value[key] === "number"),
-    ),
-  },
-  timings: expect.objectContaining({
-    sft: expect.any(Number),
-    rl: expect.any(Number),
-    evaluation: expect.any(Number),
-  }),
-  versions: expect.objectContaining({ untwist: expect.any(String), onnxruntime: expect.any(String) }),
-};
-
 describe("untwist run", () => {
   it("prints a line a checkpoint while it runs, and what came of it at the end, without escape codes", () => {
     expect(ran.code).toBe(0);
@@ -350,6 +323,33 @@ describe("untwist run", () => {
   });
 });
 
+describe("untwist run of a recipe that cannot work out", () => {
+  it("stops where the loss is no number any more, in one sentence that names the stage and step", async () => {
+    const changes = [
+      "--set",
+      "sft.optimizer.learningRate=1e6",
+      "--set",
+      "rl=[]",
+      "--set",
+      "evaluation.numTasks=4",
+    ];
+    const { code, stderr } = await runUntwist(
+      ["run", "tiny.yaml", "--out", "elsewhere/diverged", ...changes],
+      folder,
+    );
+    expect(code).toBe(2);
+    expect(stderr.trimEnd().split("\n").at(-1)).toMatch(/sft.*step \d+|step \d+.*sft/i);
+  });
+});
+
+describe("untwist whose reader goes away", () => {
+  it("ends without a stack", async () => {
+    const { child, outcome } = startUntwist(["show", "runs/tiny", "--json"], folder);
+    child.stdout?.destroy();
+    expect((await outcome).stderr).toBe("");
+  });
+});
+
 describe("untwist show", () => {
   it("shows a run as it was shown at its end", async () => {
     const text = await succeed("show", "runs/tiny");
@@ -380,14 +380,14 @@ describe("untwist ls", () => {
       path: "runs/tiny",
       recipe: "tiny",
       seed: 5,
-      isFinished: true,
+      state: "finished",
       numCheckpoints: 7,
       forgetting: { estimate: expect.any(Number), low: expect.any(Number), high: expect.any(Number) },
     });
   });
 
   it("says that a folder holds no runs", async () => {
-    expect(await succeed("ls", ".")).toBe("No runs in .\n");
-    expect(parseJson(await succeed("ls", ".", "--json"))).toEqual([]);
+    expect(await succeed("ls", "runs/tiny/metrics")).toBe("No runs in runs/tiny/metrics\n");
+    expect(parseJson(await succeed("ls", "runs/tiny/metrics", "--json"))).toEqual([]);
   });
 });

@@ -24,8 +24,7 @@ export function createProgram(): Command {
       "see when a fine-tune starts to forget, and what comes back: base → SFT → RL, measured at every checkpoint",
     )
     .version(listVersions().untwist ?? "")
-    .addHelpText("after", exitCodes)
-    .exitOverride();
+    .addHelpText("after", exitCodes);
   const commands = [
     createRunCommand(),
     createLsCommand(),
@@ -34,12 +33,29 @@ export function createProgram(): Command {
     createGradeCommand(),
     createDoctorCommand(),
   ];
-  for (const command of commands) program.addCommand(command.exitOverride().addHelpText("after", exitCodes));
+  for (const command of [program, ...commands])
+    command.exitOverride().configureOutput({ outputError: writeError });
+  for (const command of commands) program.addCommand(command.addHelpText("after", exitCodes));
   return program;
+}
+
+/** Errors are one line, whatever is quoted in them. */
+function toSentence(message: string): string {
+  return `${message.trim().replaceAll(/\s*\n\s*/g, " ")}\n`;
+}
+
+function writeError(text: string, write: (text: string) => void): void {
+  const message = text.replace(/^error: /, "").replace(". Expected", ": expected");
+  write(toSentence(message.charAt(0).toUpperCase() + message.slice(1)));
 }
 
 /** Runs the command line and gives the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
+  // Whoever reads our output may stop reading, as `head` does: that is no error.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
   try {
     await createProgram().parseAsync([...argv]);
     return 0;
@@ -53,11 +69,11 @@ function explain(error: unknown): number {
   // Commander has printed its own message; asking for help is no mistake.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof UsageError || error instanceof CheckpointError) {
-    stderr.write(`${error.message}\n`);
+    stderr.write(toSentence(error.message));
     return error.exitCode;
   }
   if (error instanceof StoppedError) {
-    stderr.write(`${error.message}\n`);
+    stderr.write(toSentence(error.message));
     return 130;
   }
   stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

@@ -10,7 +10,7 @@ export interface Output {
   print(lines: readonly string[], value: unknown): void;
 }
 
-const widest = 140;
+const [narrowest, widest] = [40, 140];
 
 /** Whether a stream shows colours: a terminal whose user did not ask for none (https://no-color.org). */
 export function wantsColor(stream: NodeJS.WriteStream): boolean {
@@ -22,7 +22,7 @@ export function createOutput({ json = false }: { readonly json?: boolean | undef
   const { stdout } = process;
   return {
     paint: !json && wantsColor(stdout) ? colorPaint : plainPaint,
-    ...(stdout.isTTY && { width: Math.min(widest, stdout.columns) }),
+    ...(stdout.isTTY && { width: Math.min(widest, Math.max(narrowest, stdout.columns)) }),
     print: (lines, value) => {
       const text = json ? JSON.stringify(value, null, 2) : lines.join("\n");
       stdout.write(`${text}\n`);

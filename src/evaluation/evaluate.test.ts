@@ -7,11 +7,12 @@ import {
   createGenerator,
   createScorer,
   createWordTokenizer,
+  encodeExample,
   initializeParameters,
   type Model,
   parseModelConfig,
 } from "../model/index.ts";
-import { type EvaluatedItem, type EvaluationOptions, encodeExample, evaluate } from "./evaluate.ts";
+import { type EvaluatedItem, type EvaluationOptions, evaluate } from "./evaluate.ts";
 
 const environment = findEnvironment("general-points");
 const tokenizer = createWordTokenizer(environment.vocabulary);

@@ -6,14 +6,13 @@ import { createHash } from "node:crypto";
 import { createRandom } from "../base/index.ts";
 import type { Environment, Rendering, Split, VerdictParts } from "../environment/index.ts";
 import {
+  encodeExample,
   type Generator,
   greedy,
   type Model,
   packSequences,
   type Sampling,
   type Scorer,
-  type Sequence,
-  type Tokenizer,
 } from "../model/index.ts";
 import { collectEpisodes, type Episode } from "../rollout/index.ts";
 
@@ -116,19 +115,6 @@ function describeItem(
     reward: last.verdict.reward,
     parts: last.verdict.parts,
     reference,
-  };
-}
-
-/** A prompt and its answer as one sequence that ends with the end token. */
-export function encodeExample(
-  tokenizer: Tokenizer,
-  example: { readonly prompt: string; readonly answer: string },
-  endToken: number,
-): Sequence {
-  const prompt = tokenizer.encode(example.prompt);
-  return {
-    tokens: [...prompt, ...tokenizer.encode(example.answer), endToken],
-    numPromptTokens: prompt.length,
   };
 }
 

@@ -4,6 +4,5 @@ export {
   type EvaluatedItem,
   type EvaluationEngine,
   type EvaluationOptions,
-  encodeExample,
   evaluate,
 } from "./evaluate.ts";

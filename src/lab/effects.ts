@@ -17,6 +17,7 @@ export type LabEvent =
       readonly id: { readonly correct: number; readonly total: number };
       readonly ood: { readonly correct: number; readonly total: number };
     }
+  | { readonly kind: "notice"; readonly text: string }
   | { readonly kind: "finished"; readonly folder: string };
 
 /** A stage as far as progress is concerned. */

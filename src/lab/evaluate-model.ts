@@ -3,7 +3,8 @@ import { type Environment, findEnvironment, type Rendering, type Split } from ".
 import { aggregate, type EvaluatedItem, evaluate, type SplitResult } from "../evaluation/index.ts";
 import { createGenerator, createScorer, loadModel } from "../model/index.ts";
 import { locateModel } from "./builtin.ts";
-import { chooseNumThreads } from "./run-recipe.ts";
+import { checkDemand } from "./check-model.ts";
+import { chooseNumThreads } from "./threads.ts";
 
 /** What to evaluate on. */
 export interface ModelEvaluationOptions {
@@ -13,6 +14,8 @@ export interface ModelEvaluationOptions {
   /** Tasks a split. */
   readonly count: number;
   readonly seed: number;
+  /** Longest answer, in tokens. */
+  readonly maxNewTokens: number;
 }
 
 /** Counts by split, and the items behind them. */
@@ -23,7 +26,6 @@ export interface ModelEvaluation {
 }
 
 const batchSize = 128;
-const maxNewTokens = 32;
 
 /** Loads a checkpoint folder (or a shipped model by name) and evaluates it. Throws as `loadModel` and `locateModel`. */
 export async function evaluateModel(
@@ -32,6 +34,7 @@ export async function evaluateModel(
 ): Promise<ModelEvaluation> {
   const environment = findEnvironment(options.environment);
   const model = await loadModel(await locateModel(nameOrPath));
+  checkDemand(model, { ...options, environment });
   const numThreads = chooseNumThreads();
   const generator = createGenerator(model.config, { numThreads, batchSize });
   const scorer = createScorer(model.config, { numThreads });
@@ -39,7 +42,13 @@ export async function evaluateModel(
     const items = await evaluate(
       model,
       { generator, scorer },
-      { ...options, environment, numTasks: options.count, numAttempts: 1, maxNewTokens, batchSize },
+      {
+        ...options,
+        environment,
+        numTasks: options.count,
+        numAttempts: environment.numAttempts[options.rendering],
+        batchSize,
+      },
     );
     const results = Object.fromEntries(options.splits.map((split) => [split, aggregate(items, split)]));
     return { environment: environment.name, results, items };

@@ -3,5 +3,6 @@ export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./bu
 export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./effects.ts";
 export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
-export { chooseNumThreads, type FinishedRun, resumeRun, startRun } from "./run-recipe.ts";
-export { listVersions } from "./summarize.ts";
+export { type FinishedRun, resumeRun, startRun } from "./run-recipe.ts";
+export { chooseNumThreads } from "./threads.ts";
+export { listVersions } from "./versions.ts";

@@ -1,29 +1,26 @@
 /** A recipe carried out: every stage, every checkpoint evaluated, a summary at the end. */
-import { availableParallelism } from "node:os";
+import { takeLock } from "../file/index.ts";
 import type { Model } from "../model/index.ts";
 import {
+  clearLeftovers,
   createRunFolder,
+  openRunFolder,
   type Recipe,
   type RunFolder,
-  resumeRunFolder,
   type Summary,
   schemaVersion,
 } from "../run/index.ts";
+import { checkModel } from "./check-model.ts";
+import { checkRecipe } from "./check-recipe.ts";
 import type { Effects } from "./effects.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
 import { runStage } from "./run-stage.ts";
 import { baseCheckpoint, nameCheckpoint, planStages, type StagePlan } from "./stage-plan.ts";
 import { loadState } from "./state-file.ts";
-import { listVersions, summarize } from "./summarize.ts";
-import { createFirstModel, createWorkshop, type Workshop } from "./workshop.ts";
-
-/** Models of this size gain nothing from more threads. */
-const mostThreads = 4;
-
-/** The threads that the engine uses on this machine. */
-export function chooseNumThreads(): number {
-  return Math.min(mostThreads, availableParallelism());
-}
+import { summarize } from "./summarize.ts";
+import { chooseNumThreads } from "./threads.ts";
+import { describeVersionChanges, listVersions } from "./versions.ts";
+import { createFirstModel, createWorkshop, restoreFirstModel, type Workshop } from "./workshop.ts";
 
 /** A finished run. */
 export interface FinishedRun {
@@ -31,9 +28,11 @@ export interface FinishedRun {
   readonly summary: Summary;
 }
 
-/** Starts a run of the recipe in a new folder and carries it out. The base model is read before anything is written. */
+/** Starts a run of the recipe in a new folder and carries it out. All input is checked before anything is written. */
 export async function startRun(recipe: Recipe, path: string, effects: Effects): Promise<FinishedRun> {
+  checkRecipe(recipe);
   const model = await createFirstModel(recipe, recipe.seed);
+  checkModel(model, recipe);
   const folder = await createRunFolder(path, recipe, {
     schema: schemaVersion,
     recipe: recipe.name,
@@ -41,33 +40,38 @@ export async function startRun(recipe: Recipe, path: string, effects: Effects): 
     numThreads: chooseNumThreads(),
     versions: listVersions(),
   });
-  return carryOut(folder, model, effects);
+  return withLock(folder, () => carryOut(folder, model, effects));
 }
 
 /** Continues a run where it was left; a finished run is summarised again. */
 export async function resumeRun(path: string, effects: Effects): Promise<FinishedRun> {
-  const folder = await resumeRunFolder(path);
-  return carryOut(folder, await createFirstModel(folder.recipe, folder.record.seed), effects);
+  const folder = await openRunFolder(path);
+  return withLock(folder, async () => {
+    await clearLeftovers(folder);
+    const changes = describeVersionChanges(folder.record.versions);
+    if (changes !== "")
+      effects.report({
+        kind: "notice",
+        text: `The run was started with other versions (${changes}): from here on its numbers may differ in the last digits`,
+      });
+    return carryOut(folder, await restoreFirstModel(folder), effects);
+  });
+}
+
+/** Does `work` while no other process may work on the run. */
+async function withLock<Result>(folder: RunFolder, work: () => Promise<Result>): Promise<Result> {
+  const lock = await takeLock(folder.locate("run.lock"), `the run "${folder.path}"`);
+  try {
+    return await work();
+  } finally {
+    await lock.release();
+  }
 }
 
 async function carryOut(folder: RunFolder, model: Model, effects: Effects): Promise<FinishedRun> {
   const workshop = createWorkshop(folder, model, effects);
   try {
-    const plans = planStages(folder.recipe);
-    await reportPlan(workshop, plans);
-    if (typeof folder.recipe.base === "string")
-      await keepCheckpoint(workshop, {
-        id: baseCheckpoint,
-        stage: "base",
-        step: 0,
-        parameters: model.parameters,
-      });
-    for (const plan of plans) {
-      const startMs = effects.now();
-      await runStage(workshop, plan, model.parameters).finally(() =>
-        folder.addTiming(plan.kind.stage, effects.now() - startMs),
-      );
-    }
+    await runStages(workshop, model);
     const summary = await summarize(folder);
     await folder.writeSummary(summary);
     effects.report({ kind: "finished", folder: folder.path });
@@ -75,6 +79,20 @@ async function carryOut(folder: RunFolder, model: Model, effects: Effects): Prom
   } finally {
     await workshop.release();
   }
+}
+
+async function runStages(workshop: Workshop, model: Model): Promise<void> {
+  const { recipe } = workshop.folder;
+  const plans = planStages(recipe);
+  await reportPlan(workshop, plans);
+  if (typeof recipe.base === "string")
+    await keepCheckpoint(workshop, {
+      id: baseCheckpoint,
+      stage: "base",
+      step: 0,
+      parameters: model.parameters,
+    });
+  for (const plan of plans) await runStage(workshop, plan, model.parameters);
 }
 
 async function reportPlan({ folder, effects }: Workshop, plans: readonly StagePlan[]): Promise<void> {

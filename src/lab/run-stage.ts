@@ -1,4 +1,5 @@
 /** Running a stage: steps, metrics, checkpoints; stopped and resumed at any step without changing the outcome. */
+import { UsageError } from "../base/index.ts";
 import type { Trainer } from "../training/index.ts";
 import { StoppedError } from "./effects.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
@@ -60,11 +61,18 @@ async function train(workshop: Workshop, training: Training): Promise<void> {
     await metrics.sync();
     await saveState(statePath, saved);
   };
+  let trainingMs = 0;
+  const takeTimedStep = async (): Promise<SavedState> => {
+    const startMs = effects.now();
+    const next = await takeStep(workshop, training, { saved, append: (line) => metrics.append(line) });
+    trainingMs += effects.now() - startMs;
+    return next;
+  };
   try {
     await keepIfAsked(workshop, training, saved);
     let savedMs = effects.now();
     while (saved.step < plan.numSteps) {
-      saved = await takeStep(workshop, training, { saved, append: (line) => metrics.append(line) });
+      saved = await takeTimedStep();
       const isCheckpoint = plan.checkpointSteps.includes(saved.step);
       if (isCheckpoint || effects.signal.aborted || effects.now() - savedMs > saveIntervalMs) {
         await save();
@@ -75,6 +83,7 @@ async function train(workshop: Workshop, training: Training): Promise<void> {
     }
   } finally {
     await metrics.close();
+    await folder.addTiming(plan.kind.stage, trainingMs);
   }
 }
 
@@ -91,11 +100,21 @@ async function takeStep(
   const startMs = effects.now();
   const step = saved.step + 1;
   const { state, metrics } = await trainer.step(saved.state, step);
+  if (![metrics.loss, metrics.gradientNorm].every(Number.isFinite) || !isFiniteVector(state.parameters))
+    throw new UsageError(
+      `Cannot go on with ${plan.id}: training diverged at step ${step} (loss ${metrics.loss}); lower its learningRate or maxGradientNorm`,
+    );
   const ms = effects.now() - startMs;
   const tokensPerSecond = Math.round(metrics.numTokens / (ms / 1000));
   await append({ step, ...metrics, ms: Math.round(ms * 10) / 10, tokensPerSecond });
   effects.report({ kind: "step", stage: plan.id, step, ms, metrics });
   return { step, state };
+}
+
+function isFiniteVector(values: Float32Array): boolean {
+  // A plain loop: this looks at every parameter after every step.
+  for (let index = 0; index < values.length; index++) if (!Number.isFinite(values[index])) return false;
+  return true;
 }
 
 /** Keeps the checkpoint of the state where the plan asks for one at this step. */

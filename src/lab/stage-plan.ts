@@ -1,5 +1,11 @@
 /** A recipe as the list of stages that carry it out, in order. */
-import { listCheckpointSteps, type Recipe, type RlRecipe } from "../run/index.ts";
+import {
+  type BranchRecipe,
+  listBranches,
+  listCheckpointSteps,
+  type Recipe,
+  type RlRecipe,
+} from "../run/index.ts";
 
 /** One stage: from a checkpoint through steps to further checkpoints. */
 export interface StagePlan {
@@ -42,7 +48,7 @@ export function planStages(recipe: Recipe): readonly StagePlan[] {
     numSteps: sft.numSteps,
     checkpointSteps: listCheckpointSteps(sft),
   };
-  return [...base, sftPlan, ...recipe.rl.flatMap((rl) => planBranches(recipe, rl, sftPlan))];
+  return [...base, sftPlan, ...listBranches(recipe).map((branch) => planBranch(branch, sftPlan))];
 }
 
 function planBase({ base }: Recipe): readonly StagePlan[] {
@@ -62,24 +68,12 @@ function planBase({ base }: Recipe): readonly StagePlan[] {
   return plans;
 }
 
-function planBranches(recipe: Recipe, rl: RlRecipe, sft: StagePlan): readonly StagePlan[] {
-  const starts = rl.from === "every" ? sft.checkpointSteps : rl.from;
-  const hasMethods = new Set(recipe.rl.map(({ method }) => method)).size > 1;
-  return rl.seeds.flatMap((seed) =>
-    starts.map((step): StagePlan => {
-      const parts = [
-        hasMethods ? rl.method : "rl",
-        `from-${step}`,
-        ...(rl.seeds.length > 1 ? [`seed-${seed}`] : []),
-      ];
-      const branch = parts.join("-");
-      return {
-        id: branch,
-        kind: { stage: "rl", rl, branch, seed },
-        start: nameCheckpoint(sft, step),
-        numSteps: rl.numUpdates,
-        checkpointSteps: listCheckpointSteps({ checkpoints: rl.checkpoints, numSteps: rl.numUpdates }),
-      };
-    }),
-  );
+function planBranch({ name, rl, from, seed }: BranchRecipe, sft: StagePlan): StagePlan {
+  return {
+    id: name,
+    kind: { stage: "rl", rl, branch: name, seed },
+    start: nameCheckpoint(sft, from),
+    numSteps: rl.numUpdates,
+    checkpointSteps: listCheckpointSteps({ checkpoints: rl.checkpoints, numSteps: rl.numUpdates }),
+  };
 }

@@ -1,8 +1,13 @@
 /** The trainer of a stage: the recipe's numbers turned into optimizers, schedules, data and objectives. */
-import { createRandom, UsageError } from "../base/index.ts";
+import { createRandom } from "../base/index.ts";
 import type { Environment, Example } from "../environment/index.ts";
-import { encodeExample } from "../evaluation/index.ts";
-import type { Generator, ModelConfig, Sequence, Tokenizer } from "../model/index.ts";
+import {
+  encodeExample,
+  type Generator,
+  type ModelConfig,
+  type Sequence,
+  type Tokenizer,
+} from "../model/index.ts";
 import type { NewBaseRecipe, OptimizerRecipe, Recipe, RlRecipe } from "../run/index.ts";
 import {
   adamW,
@@ -83,17 +88,14 @@ export function requireNewBase({ base, name }: Recipe): NewBaseRecipe {
 
 type Lessons = Environment["lessons"];
 
-/** Picks a lesson by its share for a number in [0, 1). Throws `UsageError` for a lesson that there is not. */
+/** Picks a lesson by its share for a number in [0, 1). The recipe was checked: its lessons exist. */
 function createMixture(
   environment: Environment,
   shares: Readonly<Record<string, number>>,
 ): (point: number) => Lessons[string] {
   const entries = Object.entries(shares).map(([name, share]) => {
     const lesson = environment.lessons[name];
-    if (lesson === undefined)
-      throw new UsageError(
-        `Cannot teach the lesson "${name}": ${environment.name} has ${Object.keys(environment.lessons).join(", ")}`,
-      );
+    if (lesson === undefined) throw new RangeError(`Cannot find the lesson "${name}"`);
     return { lesson, share };
   });
   const total = entries.reduce((sum, { share }) => sum + share, 0);

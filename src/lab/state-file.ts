@@ -1,5 +1,5 @@
 /** Training states on disk: a safetensors file with the parameters, the optimizer's vectors and the step. */
-import { openSafetensors, writeSafetensors } from "../checkpoint/index.ts";
+import { CheckpointError, openSafetensors, writeSafetensors } from "../checkpoint/index.ts";
 import { fileExists } from "../file/index.ts";
 import type { TrainingState } from "../training/index.ts";
 
@@ -39,7 +39,14 @@ export async function loadState(path: string): Promise<SavedState | undefined> {
         slots[name.slice(slotPrefix.length)] = (await file.readTensor(name)).data;
     const { data: parameters } = await file.readTensor(parametersName);
     const { metadata } = file.header;
-    const read = (key: string): number => Number(metadata.get(key) ?? 0);
+    const read = (key: string): number => {
+      const text = metadata.get(key) ?? "";
+      if (/^\d+$/.test(text)) return Number(text);
+      throw new CheckpointError(
+        `its metadata lacks the number "${key}"; it is no training state, remove it to start the stage again`,
+        { path },
+      );
+    };
     return { step: read("step"), state: { step: read("optimizerStep"), parameters, slots } };
   } finally {
     await file.close();

@@ -3,13 +3,7 @@
 import { aggregate } from "../evaluation/index.ts";
 import type { ItemRecord, LineageEntry, RunFolder, Summary, TrajectoryRecord } from "../run/index.ts";
 import { schemaVersion } from "../run/index.ts";
-import { engineVersion } from "../tensor/index.ts";
 import { type CheckpointOutcome, computeTrajectory, describeTrajectory } from "../trajectory/index.ts";
-
-/** Versions of what a result may depend on. */
-export function listVersions(): Readonly<Record<string, string>> {
-  return { untwist: "0.1.0", node: process.versions.node, onnxruntime: engineVersion };
-}
 
 interface EvaluatedCheckpoint {
   readonly entry: LineageEntry;

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { createRandom } from "../base/index.ts";
 import { type Environment, findEnvironment } from "../environment/index.ts";
+import { folderExists } from "../file/index.ts";
 import {
   createGenerator,
   createScorer,
@@ -19,6 +20,7 @@ import {
 import type { Recipe, RunFolder } from "../run/index.ts";
 import { locateModel } from "./builtin.ts";
 import type { Effects } from "./effects.ts";
+import { baseCheckpoint } from "./stage-plan.ts";
 import { requireNewBase } from "./stage-trainer.ts";
 
 /** Everything a stage works with. */
@@ -63,6 +65,13 @@ export async function createFirstModel(recipe: Recipe, seed: number): Promise<Mo
   };
   const parameters = initializeParameters(config, createRandom(seed, "parameters"));
   return { config, parameters, tokenizer: createWordTokenizer(vocabulary) };
+}
+
+/** The model of a run that exists: the base checkpoint it kept, or a new one where it trains its own. */
+export async function restoreFirstModel({ recipe, record, locate }: RunFolder): Promise<Model> {
+  const kept = locate(checkpointPath(baseCheckpoint));
+  if (typeof recipe.base === "string" && (await folderExists(kept))) return loadModel(kept);
+  return createFirstModel(recipe, record.seed);
 }
 
 /** Sets up what the stages of a run share. */

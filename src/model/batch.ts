@@ -1,12 +1,26 @@
 /** Token sequences packed into the padded arrays that training graphs are fed with. */
 import { sequencePositions } from "./decoder.ts";
 import type { BatchSize } from "./score-targets.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** A prompt and an answer as token ids, in one row. */
 export interface Sequence {
   readonly tokens: readonly number[];
   /** The first `numPromptTokens` tokens are given, the rest is the answer. */
   readonly numPromptTokens: number;
+}
+
+/** A prompt and its answer as one sequence that ends with the end token. */
+export function encodeExample(
+  tokenizer: Tokenizer,
+  example: { readonly prompt: string; readonly answer: string },
+  endToken: number,
+): Sequence {
+  const prompt = tokenizer.encode(example.prompt);
+  return {
+    tokens: [...prompt, ...tokenizer.encode(example.answer), endToken],
+    numPromptTokens: prompt.length,
+  };
 }
 
 /** Arrays of a padded batch: position t predicts `targets[t]`, the token after `tokens[t]`. */
@@ -22,8 +36,10 @@ export interface TokenBatch {
   readonly positions: Int32Array;
 }
 
-/** Lengths are rounded up to a multiple of this, so that few programs are compiled. */
-const lengthStep = 8;
+/** `length` rounded up to a multiple of 8, so that few programs are compiled. */
+export function roundUpLength(length: number): number {
+  return Math.ceil(length / 8) * 8;
+}
 
 /** Packs sequences, padded on the right to a common length; missing rows up to `numRows` are padding only. */
 export function packSequences(
@@ -37,7 +53,7 @@ export function packSequences(
       "Cannot pack a sequence without a prompt: its first answer token would have no predecessor",
     );
   const longest = Math.max(2, ...sequences.map(({ tokens }) => tokens.length));
-  const [B, T] = [numRows, Math.ceil((longest - 1) / lengthStep) * lengthStep];
+  const [B, T] = [numRows, roundUpLength(longest - 1)];
   const tokens = new Int32Array(B * T).fill(padToken);
   const targets = new Int32Array(B * T).fill(padToken);
   const answerMask = new Float32Array(B * T);

@@ -11,9 +11,11 @@ import {
   type Tensor,
   type TensorData,
 } from "../tensor/index.ts";
+import { roundUpLength } from "./batch.ts";
 import type { ModelConfig } from "./config.ts";
 import { applyHead, type LayerCache, runDecodeStep, runSequences, sequencePositions } from "./decoder.ts";
-import { createLayout, createWeights, feedParameters, type ParameterLayout } from "./parameters.ts";
+import { createLayout, createWeights, feedParameters } from "./parameters.ts";
+import { createProgramCache, type ProgramCache } from "./program-cache.ts";
 import { chooseToken, type Sampling } from "./sampling.ts";
 
 /** A text to continue. */
@@ -58,49 +60,37 @@ export interface GeneratorOptions extends CompileOptions {
 
 /** Batches are not shrunk below this many rows: a smaller step is hardly faster. */
 const smallestBatch = 16;
-/** Lengths are rounded up to multiples of this, so that few programs are compiled. */
-const lengthStep = 8;
-
-const roundUp = (length: number): number => Math.ceil(length / lengthStep) * lengthStep;
-
 /** Creates a generator for models of that config. */
 export function createGenerator(config: ModelConfig, options: GeneratorOptions): Generator {
-  const programs = new Map<string, Promise<Program>>();
   const layout = createLayout(config);
-  const cached = (key: string, build: () => Readonly<Record<string, Tensor>>): Promise<Program> => {
-    const program = programs.get(key) ?? compile(build(), options);
-    programs.set(key, program);
-    return program;
-  };
   const engine: Engine = {
     config,
-    layout,
-    prefill: (B, T) => cached(`prefill ${B} ${T}`, () => prefillOutputs(config, B, T)),
-    decode: (B, C) => cached(`decode ${B} ${C}`, () => decodeOutputs(config, B, C)),
+    prefill: createProgramCache(({ B, T }) => compile(prefillOutputs(config, B, T), options)),
+    decode: createProgramCache(({ B, T: C }) => compile(decodeOutputs(config, B, C), options)),
   };
   return {
     generate: async (parameters, requests, generation) => {
+      const feeds = feedParameters(layout, parameters);
       const results: Generation[] = [];
       for (let start = 0; start < requests.length; start += options.batchSize) {
         const batch = requests.slice(start, start + options.batchSize);
-        results.push(
-          ...(await generateBatch(engine, feedParameters(layout, parameters), { batch, ...generation })),
-        );
+        results.push(...(await generateBatch(engine, feeds, { batch, ...generation })));
       }
       return results;
     },
     release: async () => {
-      for (const program of programs.values()) await (await program).release();
-      programs.clear();
+      await engine.prefill.release();
+      await engine.decode.release();
     },
   };
 }
 
 interface Engine {
   readonly config: ModelConfig;
-  readonly layout: ParameterLayout;
-  prefill(B: number, T: number): Promise<Program>;
-  decode(B: number, C: number): Promise<Program>;
+  /** Programs by batch size and prompt length. */
+  readonly prefill: ProgramCache<Program>;
+  /** Programs by batch size and cache slots. */
+  readonly decode: ProgramCache<Program>;
 }
 
 function cacheOutputs(cache: readonly LayerCache[]): Record<string, Tensor> {
@@ -156,7 +146,7 @@ async function generateBatch(
   for (let numNew = 1; numNew < options.maxNewTokens; numNew++) {
     batch = dropFinished(config, batch);
     if (batch.rows.length === 0) break;
-    const program = await engine.decode(batch.B, batch.C);
+    const program = await engine.decode.find({ B: batch.B, T: batch.C });
     const results = await program.run({ ...parameters, ...batch.cache, ...decodeFeeds(config, batch) });
     for (const [row, { request, tokens }] of batch.rows.entries()) {
       const slot = request.prompt.length + tokens.length - 1;
@@ -192,16 +182,16 @@ async function prefill(
       `Cannot generate ${maxNewTokens} tokens after ${longest}: the model has ${config.maxPositions} positions`,
     );
   const B = Math.max(rows.length, smallestBatch);
-  const T = roundUp(longest);
+  const T = roundUpLength(longest);
   const tokens = new Int32Array(B * T).fill(config.padToken);
   const lastRows = Int32Array.from({ length: B }, (_, row) => row * T);
   for (const [row, { request }] of rows.entries()) {
     tokens.set(request.prompt, row * T);
     lastRows[row] = row * T + request.prompt.length - 1;
   }
-  const program = await engine.prefill(B, T);
+  const program = await engine.prefill.find({ B, T });
   const results = await program.run({ ...parameters, tokens, lastRows, positions: sequencePositions(B, T) });
-  const C = roundUp(longest + maxNewTokens);
+  const C = roundUpLength(longest + maxNewTokens);
   const caches = Object.entries(results).filter(([name]) => name !== "logits");
   const cache = Object.fromEntries(
     caches.map(([layerName, data]) => {

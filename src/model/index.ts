@@ -1,5 +1,5 @@
 /** model: a Llama-style decoder, its parameters, tokenizer and folder; what it says next, and how it scores texts. */
-export { normalize, packSequences, type Sequence, type TokenBatch } from "./batch.ts";
+export { encodeExample, normalize, packSequences, type Sequence, type TokenBatch } from "./batch.ts";
 export { describeModelConfig, type ModelConfig, parseModelConfig } from "./config.ts";
 export { applyHead, runSequences, type SequencePass, sequencePositions } from "./decoder.ts";
 export {

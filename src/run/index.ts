@@ -1,6 +1,8 @@
 /** run: the run folder and the recipe in it: schemas, reading, atomic writing; knows not how things are computed. */
 export { listRuns } from "./list-runs.ts";
 export {
+  type BranchRecipe,
+  listBranches,
   listCheckpointSteps,
   type NewBaseRecipe,
   type OptimizerRecipe,
@@ -19,10 +21,10 @@ export {
   type TrajectoryRecord,
 } from "./records.ts";
 export {
+  clearLeftovers,
   createRunFolder,
   isRunFolder,
   type MetricsWriter,
   openRunFolder,
   type RunFolder,
-  resumeRunFolder,
 } from "./run-folder.ts";

@@ -11,6 +11,17 @@ export function describeIssue(error: z.ZodError): string {
     return `unknown key "${issue.keys.join('", "')}"${where}; remove it or check its spelling`;
   }
   const where = path === "" ? "it" : `"${path}"`;
-  const message = issue.message.replace(/^Invalid input: /, "").replace(/^Too small: /, "is too small, ");
-  return /^(must|names|is) /.test(message) ? `${where} ${message}` : `${where} is wrong: ${message}`;
+  if (issue.code === "invalid_union" && issue.message === "Invalid input")
+    return `${where} fits none of the forms it may have: ${describeForms(issue.errors)}`;
+  const message = issue.message.replace(/^Invalid input: /, "").replace(/^Too (small|big): /, "is too $1, ");
+  return /^(must|names|is|needs) /.test(message) ? `${where} ${message}` : `${where} is wrong: ${message}`;
+}
+
+function describeForms(forms: readonly (readonly z.core.$ZodIssue[])[]): string {
+  const problems = forms.map(([issue]) => {
+    const path = issue?.path.join(".") ?? "";
+    const message = (issue?.message ?? "").replace(/^Invalid input: /, "");
+    return path === "" ? message : `"${path}": ${message}`;
+  });
+  return problems.filter((problem) => problem !== "").join("; or ");
 }

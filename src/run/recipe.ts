@@ -59,9 +59,13 @@ const sftSchema = z.strictObject({
   checkpoints: steps,
 });
 
+const nameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "must be lower-case words joined by hyphens");
+
 const rlShape = {
+  /** First part of the branches' names, where the method does not tell them apart. */
+  name: nameSchema.optional(),
   /** SFT steps whose checkpoints RL starts from, or "every". */
-  from: z.union([steps, z.literal("every")]),
+  from: z.union([steps, z.literal("every")], "must be a list of SFT steps, or every"),
   /** One branch a seed and starting checkpoint. */
   seeds: z.array(z.number().int().nonnegative()).min(1).default([0]),
   numUpdates: count,
@@ -96,7 +100,7 @@ const ppoSchema = z.strictObject({
 
 const recipeSchema = z
   .strictObject({
-    name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "must be lower-case words joined by hyphens"),
+    name: nameSchema,
     summary: z.string().min(1),
     environment: z.string().min(1),
     rendering: z.enum(["compact", "chat"]).default("compact"),
@@ -125,33 +129,105 @@ interface Contradiction {
   readonly message: string;
 }
 
+type Unchecked = Pick<Recipe, "base" | "sft" | "rl">;
+
 /** What the fields allow one by one but not together. */
-function findContradictions(recipe: {
-  readonly sft?: z.infer<typeof sftSchema> | undefined;
-  readonly rl: readonly RlRecipe[];
-}): readonly Contradiction[] {
-  const found: Contradiction[] = [];
-  const { sft } = recipe;
-  if (sft !== undefined) found.push(...checkSteps(sft.checkpoints, sft.numSteps, ["sft", "checkpoints"]));
-  for (const [index, branch] of recipe.rl.entries()) {
-    found.push(...checkSteps(branch.checkpoints, branch.numUpdates, ["rl", index, "checkpoints"]));
-    const wanted = branch.from === "every" ? [] : branch.from;
-    const reference = branch.method === "grpo" && branch.reference !== undefined ? [branch.reference] : [];
-    for (const step of [...wanted, ...reference])
-      if (!listCheckpointSteps(sft).includes(step))
-        found.push({
-          path: ["rl", index, "from"],
-          message: `names SFT step ${step}, which is no SFT checkpoint (${listCheckpointSteps(sft).join(", ") || "there is no SFT stage"})`,
-        });
-  }
+function findContradictions(recipe: Unchecked): readonly Contradiction[] {
+  const { base, sft, rl } = recipe;
+  return [
+    ...(typeof base === "string" ? [] : checkBase(base)),
+    ...(sft === undefined ? [] : checkSteps(sft.checkpoints, sft.numSteps, ["sft", "checkpoints"])),
+    ...rl.flatMap((branch, index) => checkBranch(branch, index, listCheckpointSteps(sft))),
+    ...checkBranchNames(recipe),
+  ];
+}
+
+function checkBase({ model, phases }: NewBaseRecipe): readonly Contradiction[] {
+  const { hiddenSize, numHeads, numKeyValueHeads = numHeads } = model;
+  const path = ["base", "model"];
+  const found = phases.flatMap(({ checkpoints = [], numSteps }, index) =>
+    checkSteps(checkpoints, numSteps, ["base", "phases", index, "checkpoints"]),
+  );
+  if (hiddenSize % (2 * numHeads) !== 0)
+    found.push({
+      path: [...path, "hiddenSize"],
+      message: `must be a multiple of twice numHeads, ${2 * numHeads}`,
+    });
+  if (numHeads % numKeyValueHeads !== 0)
+    found.push({
+      path: [...path, "numHeads"],
+      message: `must be a multiple of numKeyValueHeads, ${numKeyValueHeads}`,
+    });
   return found;
+}
+
+function checkBranch(branch: RlRecipe, index: number, sftSteps: readonly number[]): readonly Contradiction[] {
+  const known = sftSteps.length === 0 ? "there is no SFT stage" : sftSteps.join(", ");
+  const require = (key: string, steps: readonly number[]): readonly Contradiction[] =>
+    steps
+      .filter((step) => !sftSteps.includes(step))
+      .map((step) => ({
+        path: ["rl", index, key],
+        message: `names SFT step ${step}, which is no SFT checkpoint (${known})`,
+      }));
+  const noSft = {
+    path: ["rl", index, "from"],
+    message: "needs an SFT stage to start from, and there is none",
+  };
+  return [
+    ...checkSteps(branch.checkpoints, branch.numUpdates, ["rl", index, "checkpoints"]),
+    ...(branch.from === "every" ? (sftSteps.length === 0 ? [noSft] : []) : require("from", branch.from)),
+    ...(branch.method === "grpo" && branch.reference !== undefined
+      ? require("reference", [branch.reference])
+      : []),
+  ];
+}
+
+function checkBranchNames(recipe: Unchecked): readonly Contradiction[] {
+  const names = listBranches(recipe).map(({ name }) => name);
+  const repeated = names.find((name, index) => names.indexOf(name) !== index);
+  if (repeated === undefined) return [];
+  return [
+    {
+      path: ["rl"],
+      message: `names the branch ${repeated} twice; leave out the repetition, or give one entry a "name"`,
+    },
+  ];
+}
+
+/** An RL branch of a recipe: one starting checkpoint and one seed of one entry. */
+export interface BranchRecipe {
+  readonly name: string;
+  readonly rl: RlRecipe;
+  /** SFT step that it starts from. */
+  readonly from: number;
+  readonly seed: number;
+}
+
+/**
+ * The branches of a recipe, in order. A name says the method where a recipe has several, the starting step, and the
+ * seed where a recipe has several: `rl-from-20`, `ppo-from-20-seed-2`.
+ */
+export function listBranches({ sft, rl }: Pick<Recipe, "sft" | "rl">): readonly BranchRecipe[] {
+  const hasMethods = new Set(rl.map(({ method }) => method)).size > 1;
+  const hasSeeds = new Set(rl.flatMap(({ seeds }) => seeds)).size > 1;
+  return rl.flatMap((entry) => {
+    const prefix = entry.name ?? (hasMethods ? entry.method : "rl");
+    const starts = entry.from === "every" ? listCheckpointSteps(sft) : entry.from;
+    return entry.seeds.flatMap((seed) =>
+      starts.map((from) => {
+        const name = `${prefix}-from-${from}${hasSeeds ? `-seed-${seed}` : ""}`;
+        return { name, rl: entry, from, seed };
+      }),
+    );
+  });
 }
 
 function checkSteps(
   checkpoints: readonly number[],
   numSteps: number,
   path: (string | number)[],
-): readonly Contradiction[] {
+): Contradiction[] {
   const isAscending = checkpoints.every((step, index) => index === 0 || step > (checkpoints[index - 1] ?? 0));
   if (!isAscending) return [{ path, message: "must be in ascending order, each step once" }];
   const beyond = checkpoints.find((step) => step > numSteps);
@@ -187,9 +263,28 @@ export function parseRecipe(text: string, source: string, changes: readonly Reci
     throw new UsageError(`Cannot read the recipe ${source}: line ${line} is malformed YAML: ${reason}`);
   }
   for (const change of changes) applyChange(document, change);
-  const parsed = recipeSchema.safeParse(document.toJS());
+  const parsed = recipeSchema.safeParse(toValue(document, text, source));
   if (parsed.success) return parsed.data;
   throw new UsageError(`Cannot use the recipe ${source}: ${describeIssue(parsed.error)}`);
+}
+
+/** The document's value. Throws `UsageError` naming the line of an alias that refers to nothing. */
+function toValue(document: ReturnType<typeof parseDocument>, text: string, source: string): unknown {
+  try {
+    return document.toJS();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const alias = /: (\S+)$/.exec(reason)?.[1] ?? "";
+    const line =
+      1 +
+      Math.max(
+        0,
+        text.split("\n").findIndex((row) => row.includes(`*${alias}`)),
+      );
+    throw new UsageError(`Cannot read the recipe ${source}: line ${line} is malformed YAML: ${reason}`, {
+      cause,
+    });
+  }
 }
 
 function applyChange(document: ReturnType<typeof parseDocument>, { path, value }: RecipeChange): void {

@@ -7,13 +7,7 @@ import { UsageError } from "../base/index.ts";
 import { listRuns } from "./list-runs.ts";
 import { parseRecipe } from "./recipe.ts";
 import type { ItemRecord, LineageEntry, RunRecord, Summary } from "./records.ts";
-import {
-  createRunFolder,
-  isRunFolder,
-  openRunFolder,
-  type RunFolder,
-  resumeRunFolder,
-} from "./run-folder.ts";
+import { clearLeftovers, createRunFolder, isRunFolder, openRunFolder, type RunFolder } from "./run-folder.ts";
 
 const recipe = parseRecipe(
   "name: small\nsummary: Nothing but a base\nenvironment: e\nbase: b\nevaluation: { numTasks: 2 }\n",
@@ -147,7 +141,7 @@ describe("RunFolder", () => {
   });
 });
 
-describe("resumeRunFolder()", () => {
+describe("clearLeftovers()", () => {
   it("removes what interrupted writes left behind, and nothing else", async () => {
     const run = await createRun();
     await mkdir(run.locate("checkpoints/.untwist-0123456789ab.tmp"), { recursive: true });
@@ -156,7 +150,7 @@ describe("resumeRunFolder()", () => {
     await writeFile(run.locate("notes.txt"), "mine");
     const opened = await openRunFolder(run.path);
     expect(existsSync(opened.locate(".untwist-ba9876543210.tmp"))).toBe(true);
-    await resumeRunFolder(run.path);
+    await clearLeftovers(run);
     expect((await readdir(run.path)).sort()).toEqual([
       "checkpoints",
       "lineage.json",
@@ -215,14 +209,14 @@ describe("a damaged run", () => {
 });
 
 describe("listRuns()", () => {
-  it("opens the runs directly in a folder by name, passing over all else", async () => {
+  it("lists the runs directly in a folder by name, passing over all else", async () => {
     const home = join(folder, "home");
     for (const name of ["b", "a"]) await createRunFolder(join(home, name), recipe, record);
     await mkdir(join(home, "c"));
     await writeFile(join(home, "d"), "");
     const runs = await listRuns(home);
-    expect(runs.map(({ path }) => path)).toEqual([join(home, "a"), join(home, "b")]);
-    expect((await listRuns(join(home, "b"))).map(({ path }) => path)).toEqual([join(home, "b")]);
+    expect(runs).toEqual([join(home, "a"), join(home, "b")]);
+    expect(await listRuns(join(home, "b"))).toEqual([join(home, "b")]);
     expect(await listRuns(join(home, "c"))).toEqual([]);
     await expect(listRuns(join(home, "nothing"))).rejects.toThrow(UsageError);
   });

@@ -1,5 +1,5 @@
 /**
- * The run folder, single source of truth of one experiment. Everything in it is written whole or not at all, so a
+ * The run folder, the single source of truth about it. Everything in it is written whole or not at all, so a
  * run that was killed continues from what is there.
  */
 import { join } from "node:path";
@@ -18,6 +18,7 @@ import {
   removeTemporaries,
   truncateJsonLines,
   writeFileAtomic,
+  writeFolderAtomic,
 } from "../file/index.ts";
 import { describeIssue } from "./issue.ts";
 import { parseRecipe, type Recipe } from "./recipe.ts";
@@ -88,11 +89,12 @@ export async function createRunFolder(path: string, recipe: Recipe, record: RunR
     throw new UsageError(
       `Cannot start a run in "${path}": the folder is not empty; choose another --out, or add --resume to continue a run`,
     );
-  await ensureWritableFolder(path);
-  await writeFileAtomic(join(path, names.recipe), stringify(recipe));
-  await writeJson(join(path, names.lineage), { schema: schemaVersion, checkpoints: [] });
-  // Last, because it is what makes the folder a run.
-  await writeJson(join(path, names.run), record);
+  // The folder appears as a whole: a run that is killed here leaves none that is neither free nor a run.
+  await writeFolderAtomic(path, async (folder) => {
+    await writeFileAtomic(join(folder, names.recipe), stringify(recipe));
+    await writeJson(join(folder, names.lineage), { schema: schemaVersion, checkpoints: [] });
+    await writeJson(join(folder, names.run), record);
+  });
   return openRunFolder(path);
 }
 
@@ -108,12 +110,10 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
   return createHandle(path, record, recipe);
 }
 
-/** Opens a run folder to continue it: leftovers of interrupted writes are put right first. */
-export async function resumeRunFolder(path: string): Promise<RunFolder> {
-  const folder = await openRunFolder(path);
+/** Puts right what interrupted writes have left. Only for the process that holds the run. */
+export async function clearLeftovers({ path }: RunFolder): Promise<void> {
   await ensureWritableFolder(path);
   await removeTemporaries(path);
-  return folder;
 }
 
 function createHandle(path: string, record: RunRecord, recipe: Recipe): RunFolder {
@@ -139,14 +139,17 @@ function createHandle(path: string, record: RunRecord, recipe: Recipe): RunFolde
       writeFileAtomic(evaluationPath(checkpoint), items.map((item) => `${JSON.stringify(item)}\n`).join("")),
     readEvaluation: async (checkpoint) => {
       const file = evaluationPath(checkpoint);
-      return (await readJsonLines(file)).map((line) => parseRecord(line, file, recordSchemas.item));
+      return (await readLines(file)).map((line) => parseRecord(line, file, recordSchemas.item));
     },
     openMetrics: async (stage, lastStep) => {
       const file = metricsPath(stage);
-      if (await fileExists(file)) await truncateJsonLines(file, (line) => readStep(line) <= lastStep);
+      if (await fileExists(file)) {
+        await readLines(file);
+        await truncateJsonLines(file, (line) => readStep(line) <= lastStep);
+      }
       return openJsonLines(file);
     },
-    readMetrics: async (stage) => (await readJsonLines(metricsPath(stage))).map(toObject),
+    readMetrics: async (stage) => (await readLines(metricsPath(stage))).map(toObject),
     addTiming: async (name, ms) => {
       const writer = await openJsonLines(locate(names.timings));
       await writer.append({ name, ms });
@@ -165,13 +168,23 @@ function createHandle(path: string, record: RunRecord, recipe: Recipe): RunFolde
 async function readTimings(file: string): Promise<Readonly<Record<string, number>>> {
   const seconds: Record<string, number> = {};
   if (!(await fileExists(file))) return seconds;
-  for (const line of (await readJsonLines(file)).map(toObject)) {
+  for (const line of (await readLines(file)).map(toObject)) {
     const { name, ms } = line;
     if (typeof name === "string" && typeof ms === "number") seconds[name] = (seconds[name] ?? 0) + ms / 1000;
   }
   return Object.fromEntries(
     Object.entries(seconds).map(([name, value]) => [name, Math.round(value * 10) / 10]),
   );
+}
+
+/** The values of a JSON-lines file. Throws `UsageError` for a malformed line. */
+async function readLines(file: string): Promise<readonly unknown[]> {
+  try {
+    return await readJsonLines(file);
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new UsageError(`${cause.message}; restore the file or start the run again`, { cause });
+  }
 }
 
 function toObject(value: unknown): Readonly<Record<string, unknown>> {

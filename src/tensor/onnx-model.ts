@@ -14,7 +14,7 @@ export interface OnnxLiteral {
   readonly bytes: Uint8Array;
 }
 
-/** An attribute of an ONNX node: an integer, a float, integers or a string. */
+/** An attribute of an ONNX node: an integer, a float or integers. */
 export type OnnxAttribute =
   | { readonly int: number }
   | { readonly float: number }

@@ -57,11 +57,11 @@ function checkComparable(checkpoint: CheckpointOutcome, first: CheckpointOutcome
       `Cannot place checkpoint "${checkpoint.id}" at step ${checkpoint.step}: a step is a count`,
     );
   }
-  for (const suite of ["id", "ood"] as const) {
-    const [numItems, numExpected] = [checkpoint.solved[suite].length, first.solved[suite].length];
+  for (const split of ["id", "ood"] as const) {
+    const [numItems, numExpected] = [checkpoint.solved[split].length, first.solved[split].length];
     if (numItems === numExpected) continue;
     throw new TypeError(
-      `Cannot compare checkpoints on different ${suite.toUpperCase()} items: ` +
+      `Cannot compare checkpoints on different ${split.toUpperCase()} items: ` +
         `"${first.id}" has ${numExpected}, "${checkpoint.id}" has ${numItems}`,
     );
   }

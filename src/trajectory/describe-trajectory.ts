@@ -1,9 +1,9 @@
 /** A trajectory in sentences for someone who has not seen one before. */
-import type { Tally } from "../statistics/index.ts";
+import { formatPoints, formatPValue, formatShare, type Tally } from "../statistics/index.ts";
 import type { Branch } from "./branch.ts";
 import type { Contrast } from "./contrast.ts";
 import type { Point } from "./point.ts";
-import { formatPoints, type Ratio } from "./recovery.ts";
+import type { Ratio } from "./recovery.ts";
 import type { Trajectory } from "./trajectory.ts";
 
 const significanceLevel = 0.05;
@@ -74,12 +74,12 @@ function describeBranch({ name, start, end, gain, recovery, reason }: Branch): s
 }
 
 function describeRecovery({ estimate, low, high, numItems }: Ratio, gain: Contrast): string {
-  const interval = `[${formatShare(low)}, ${formatShare(high)}], n = ${numItems}`;
+  const interval = `[${formatShare(low, 0)}, ${formatShare(high, 0)}], n = ${numItems}`;
   const isSignificant = gain.pValue < significanceLevel;
-  if (low > 0 && isSignificant) return `${formatShare(estimate)} of the loss came back (${interval})`;
+  if (low > 0 && isSignificant) return `${formatShare(estimate, 0)} of the loss came back (${interval})`;
   if (high < 0)
-    return `none of the loss came back, it grew by ${formatShare(-estimate)} (recovery ${interval})`;
-  return `no clear recovery, ${formatShare(estimate)} of the loss (${interval})`;
+    return `none of the loss came back, it grew by ${formatShare(-estimate, 0)} (recovery ${interval})`;
+  return `no clear recovery, ${formatShare(estimate, 0)} of the loss (${interval})`;
 }
 
 function describePlace({ stage, step }: Point): string {
@@ -91,15 +91,6 @@ function describeEvidence({ low, high, pValue, numItems }: Contrast): string {
   return `([${formatPoints(low)}, ${formatPoints(high)}], ${formatPValue(pValue)}, n = ${numItems})`;
 }
 
-function formatPValue(pValue: number): string {
-  return pValue < 0.001 ? "p < 0.001" : `p = ${pValue.toFixed(pValue < 0.9995 ? 3 : 0)}`;
-}
-
 function formatPercent({ correct, total }: Tally): string {
-  return `${((100 * correct) / total).toFixed(1)} %`;
-}
-
-function formatShare(share: number): string {
-  const digits = Math.abs(100 * share).toFixed(0);
-  return `${share < 0 && digits !== "0" ? "−" : ""}${digits} %`;
+  return formatShare(correct / total);
 }

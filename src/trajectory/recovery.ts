@@ -1,5 +1,5 @@
 /** The share of a loss that came back, or the reason why there is none to speak of. */
-import { type BootstrapOptions, pairedBootstrap } from "../statistics/index.ts";
+import { type BootstrapOptions, formatPoints, pairedBootstrap } from "../statistics/index.ts";
 import { type CheckpointOutcome, heldOutHalf } from "./checkpoint-outcome.ts";
 import { computeContrast } from "./contrast.ts";
 
@@ -65,10 +65,4 @@ export function computeRecovery({ peak, start, end }: RecoveryPath, options: Boo
 function precedes(earlier: CheckpointOutcome, later: CheckpointOutcome): boolean {
   if (earlier.stage === "base") return later.stage === "sft";
   return earlier.stage === "sft" && later.stage === "sft" && earlier.step < later.step;
-}
-
-/** A difference of accuracies in percentage points: one decimal, a true minus sign, never "−0.0". */
-export function formatPoints(difference: number): string {
-  const digits = Math.abs(difference * 100).toFixed(1);
-  return difference < 0 && digits !== "0.0" ? `−${digits}` : digits;
 }

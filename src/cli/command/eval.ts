@@ -14,6 +14,7 @@ interface EvalFlags {
   readonly count: string;
   readonly seed: string;
   readonly rendering: string;
+  readonly maxNewTokens: string;
   readonly items?: boolean;
   readonly json?: boolean;
 }
@@ -33,6 +34,7 @@ export function createEvalCommand(): Command {
     .option("--count <number>", "tasks a split", "200")
     .option("--seed <number>", "which tasks", "1")
     .option("--rendering <name>", "how tasks are written: compact or chat", "compact")
+    .option("--max-new-tokens <number>", "longest answer, in tokens", "64")
     .option("--items", "include every answer in the JSON")
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
@@ -47,6 +49,7 @@ async function evaluate(checkpoint: string, flags: EvalFlags): Promise<void> {
     splits: chosen,
     count: parseCount("--count", flags.count, 1),
     seed: parseCount("--seed", flags.seed, 0),
+    maxNewTokens: parseCount("--max-new-tokens", flags.maxNewTokens, 1),
   });
   const { items, ...result } = evaluation;
   const output = createOutput(flags);

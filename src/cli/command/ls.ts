@@ -1,8 +1,11 @@
 /** `untwist ls`: the runs of a folder. */
 import { Command } from "commander";
-import { listRuns, type RunFolder } from "../../run/index.ts";
+import { UsageError } from "../../base/index.ts";
+import { folderExists } from "../../file/index.ts";
+import { listRuns, openRunFolder } from "../../run/index.ts";
+import { formatShare } from "../../statistics/index.ts";
 import { createOutput } from "../output.ts";
-import { formatPercent, formatPoints } from "../screen/format.ts";
+import { formatContrast } from "../screen/format.ts";
 import { formatTable } from "../screen/table.ts";
 import { runsFolder } from "./run-location.ts";
 
@@ -18,22 +21,35 @@ export function createLsCommand(): Command {
 
 interface RunLine {
   readonly path: string;
-  readonly recipe: string;
-  readonly seed: number;
-  readonly isFinished: boolean;
-  readonly numCheckpoints: number;
+  readonly recipe?: string;
+  readonly seed?: number;
+  readonly state: "finished" | "unfinished" | "damaged";
+  readonly numCheckpoints?: number;
   readonly forgetting?: { readonly estimate: number; readonly low: number; readonly high: number };
   readonly recovery?: number;
+  /** What is wrong with a damaged run. */
+  readonly problem?: string;
 }
 
-async function describeRun(folder: RunFolder): Promise<RunLine> {
+/** One line a run; a damaged one must not hide the others. */
+async function describeRun(path: string): Promise<RunLine> {
+  try {
+    return await describeReadableRun(path);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { path, state: "damaged", problem: error.message };
+  }
+}
+
+async function describeReadableRun(path: string): Promise<RunLine> {
+  const folder = await openRunFolder(path);
   const summary = await folder.readSummary();
   const { forgetting, recovery } = summary?.trajectory ?? {};
   return {
-    path: folder.path,
+    path,
     recipe: folder.record.recipe,
     seed: folder.record.seed,
-    isFinished: summary !== undefined,
+    state: summary === undefined ? "unfinished" : "finished",
     numCheckpoints: (await folder.readLineage()).length,
     ...(forgetting && { forgetting }),
     ...(recovery && { recovery: recovery.estimate }),
@@ -41,15 +57,17 @@ async function describeRun(folder: RunFolder): Promise<RunLine> {
 }
 
 async function list(path: string, flags: { readonly json?: boolean }): Promise<void> {
-  const runs = await Promise.all((await listRuns(path)).map(describeRun));
+  // Before the first run there is no default folder yet, which is no mistake.
+  const isMissing = path === runsFolder && !(await folderExists(path));
+  const runs = isMissing ? [] : await Promise.all((await listRuns(path)).map(describeRun));
   const rows = runs.map((run) => [
     run.path,
-    run.recipe,
-    String(run.seed),
-    run.isFinished ? "finished" : "unfinished",
-    String(run.numCheckpoints),
-    run.forgetting === undefined ? "" : formatPoints(run.forgetting),
-    run.recovery === undefined ? "" : formatPercent(run.recovery),
+    run.recipe ?? "",
+    String(run.seed ?? ""),
+    run.state,
+    String(run.numCheckpoints ?? ""),
+    run.forgetting === undefined ? (run.problem ?? "") : formatContrast(run.forgetting),
+    run.recovery === undefined ? "" : formatShare(run.recovery),
   ]);
   const output = createOutput(flags);
   const head = ["run", "recipe", "seed", "state", "checkpoints", "forgotten (OOD)", "recovered"];

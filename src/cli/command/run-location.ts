@@ -1,7 +1,7 @@
 /** Where runs go when nobody says: `runs/<recipe>`, then `runs/<recipe>-2` and so on. */
 import { join } from "node:path";
 import { UsageError } from "../../base/index.ts";
-import { folderExists, isEmptyFolder } from "../../file/index.ts";
+import { folderExists, isEmptyFolder, listFolders } from "../../file/index.ts";
 import { isRunFolder } from "../../run/index.ts";
 
 /** The folder that holds runs by default. */
@@ -21,11 +21,21 @@ export async function chooseFreeFolder(recipe: string): Promise<string> {
 
 /** The last of a recipe's folders that holds a run. Throws `UsageError` where there is none. */
 export async function findLatestFolder(recipe: string): Promise<string> {
-  let number = 1;
-  while (await isRunFolder(numbered(recipe, number))) number++;
-  if (number === 1)
-    throw new UsageError(
-      `Cannot resume: there is no run in "${numbered(recipe, 1)}"; give the folder of the run by --out`,
-    );
-  return numbered(recipe, number - 1);
+  const numbers = (await folderExists(runsFolder))
+    ? (await listFolders(runsFolder)).map(readNumber(recipe))
+    : [];
+  for (const number of numbers.sort((a, b) => b - a))
+    if (number > 0 && (await isRunFolder(numbered(recipe, number)))) return numbered(recipe, number);
+  throw new UsageError(
+    `Cannot resume: there is no run in "${numbered(recipe, 1)}"; give the folder of the run by --out`,
+  );
+}
+
+/** The number of a recipe's folder: 1 for its bare name, 0 for a folder of another recipe. */
+function readNumber(recipe: string): (name: string) => number {
+  return (name) => {
+    if (name === recipe) return 1;
+    const number = name.startsWith(`${recipe}-`) ? name.slice(recipe.length + 1) : "";
+    return /^\d+$/.test(number) ? Number(number) : 0;
+  };
 }

@@ -85,7 +85,7 @@ async function run(recipe: string | undefined, flags: RunFlags): Promise<void> {
 
 async function start(name: string = defaultRecipe, flags: RunFlags, effects: Effects): Promise<FinishedRun> {
   const changes = flags.set.map(parseChange);
-  if (flags.seed !== undefined) changes.push({ path: "seed", value: flags.seed });
+  if (flags.seed !== undefined) changes.push({ path: "seed", value: parseSeed(flags.seed) });
   const recipe = await loadRecipe(name, changes);
   return startRun(recipe, flags.out ?? (await chooseFreeFolder(recipe.name)), effects);
 }
@@ -95,13 +95,20 @@ async function resume(name: string | undefined, flags: RunFlags, effects: Effect
     throw new UsageError(
       "Cannot change a run that exists: leave out --seed and --set, or start a new run without --resume",
     );
-  const path = flags.out ?? (await findLatestFolder(name ?? defaultRecipe));
+  const wanted = name === undefined ? undefined : (await loadRecipe(name)).name;
+  const path = flags.out ?? (await findLatestFolder(wanted ?? defaultRecipe));
   const { recipe } = await openRunFolder(path);
-  if (name !== undefined && name !== recipe.name)
+  if (wanted !== undefined && wanted !== recipe.name)
     throw new UsageError(
-      `Cannot resume "${path}" as ${name}: it is a run of ${recipe.name}; leave the recipe out`,
+      `Cannot resume "${path}" as ${wanted}: it is a run of ${recipe.name}; leave the recipe out`,
     );
   return resumeRun(path, effects);
+}
+
+function parseSeed(text: string): string {
+  if (!/^\d{1,15}$/.test(text))
+    throw new UsageError(`Cannot read --seed "${text}": give a whole number from 0`);
+  return text;
 }
 
 function parseChange(text: string): RecipeChange {

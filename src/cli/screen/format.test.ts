@@ -1,11 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { formatCount, formatDuration, formatPercent, formatPoints, formatPValue } from "./format.ts";
+import { formatContrast, formatCount, formatDuration } from "./format.ts";
 
 describe("formatters", () => {
-  it("write shares in percent with one decimal", () => {
-    expect([0, 0.62, 0.0004, 1].map(formatPercent)).toEqual(["0.0 %", "62.0 %", "0.0 %", "100.0 %"]);
-  });
-
   it("write counts with their share and Wilson interval, aligned", () => {
     expect(formatCount({ correct: 124, total: 200 })).toBe("  124/200   62.0 % [55.1, 68.4]");
     expect(formatCount({ correct: 0, total: 10 })).toBe("     0/10    0.0 % [0.0, 27.8]");
@@ -14,20 +10,10 @@ describe("formatters", () => {
   });
 
   it("write differences in points with their sign", () => {
-    expect(formatPoints({ estimate: 0.12, low: 0.03, high: 0.22 })).toBe("+12.0 points [3.0, 22.0]");
-    expect(formatPoints({ estimate: -0.12, low: -0.22, high: -0.03 })).toBe("-12.0 points [-22.0, -3.0]");
-    expect(formatPoints({ estimate: 0, low: 0, high: 0 })).toBe("0.0 points [0.0, 0.0]");
-    expect(formatPoints({ estimate: -0, low: -0, high: -0 })).toBe("0.0 points [0.0, 0.0]");
-  });
-
-  it("write p-values to three digits, never as zero", () => {
-    expect([0, 0.00099, 0.001, 0.0234, 1].map(formatPValue)).toEqual([
-      "p < 0.001",
-      "p < 0.001",
-      "p = 0.001",
-      "p = 0.023",
-      "p = 1.000",
-    ]);
+    expect(formatContrast({ estimate: 0.12, low: 0.03, high: 0.22 })).toBe("+12.0 points [3.0, 22.0]");
+    expect(formatContrast({ estimate: -0.12, low: -0.22, high: -0.03 })).toBe("−12.0 points [−22.0, −3.0]");
+    expect(formatContrast({ estimate: 0, low: 0, high: 0 })).toBe("0.0 points [0.0, 0.0]");
+    expect(formatContrast({ estimate: -0, low: -0, high: -0 })).toBe("0.0 points [0.0, 0.0]");
   });
 
   it("write durations in the two largest units", () => {

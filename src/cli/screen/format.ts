@@ -1,5 +1,5 @@
 /** Numbers as people read them. Accuracies are always counts with an interval. */
-import { wilsonInterval } from "../../statistics/index.ts";
+import { formatPoints, formatShare, wilsonInterval } from "../../statistics/index.ts";
 
 /** A count of successes out of a number of tasks. */
 interface Count {
@@ -7,20 +7,15 @@ interface Count {
   readonly total: number;
 }
 
-/** `62.0 %` of 0.62. */
-export function formatPercent(fraction: number): string {
-  return `${(100 * fraction).toFixed(1)} %`;
-}
-
 /** `124/200  62.0 % [55.1, 68.4]`: a count, its share, and the 95 % Wilson interval. */
 export function formatCount({ correct, total }: Count): string {
   const { low, high } = wilsonInterval({ correct, total });
-  const share = formatPercent(total === 0 ? 0 : correct / total);
+  const share = formatShare(total === 0 ? 0 : correct / total);
   return `${`${correct}/${total}`.padStart(9)}  ${share.padStart(7)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
 }
 
 /** `+12.0 points [3.0, 22.0]` of a difference of two shares. */
-export function formatPoints({
+export function formatContrast({
   estimate,
   low,
   high,
@@ -30,12 +25,7 @@ export function formatPoints({
   high: number;
 }): string {
   const sign = estimate > 0 ? "+" : "";
-  return `${sign}${(100 * estimate).toFixed(1)} points [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
-}
-
-/** `p < 0.001`, `p = 0.023`. */
-export function formatPValue(pValue: number): string {
-  return pValue < 0.001 ? "p < 0.001" : `p = ${pValue.toFixed(3)}`;
+  return `${sign}${formatPoints(estimate)} points [${formatPoints(low)}, ${formatPoints(high)}]`;
 }
 
 /** `4m 05s`, `12s`. */

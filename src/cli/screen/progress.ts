@@ -1,7 +1,8 @@
 /** Progress of a run: a bar with an estimate on a terminal, a plain line a checkpoint elsewhere. */
 import { SingleBar } from "cli-progress";
 import { createEstimator, type LabEvent } from "../../lab/index.ts";
-import { formatDuration, formatPercent } from "./format.ts";
+import { formatShare } from "../../statistics/index.ts";
+import { formatDuration } from "./format.ts";
 import type { Paint } from "./paint.ts";
 
 /** Shows what happens. */
@@ -22,7 +23,7 @@ type Evaluated = Extract<LabEvent, { kind: "evaluated" }>;
 
 function formatEvaluated({ checkpoint, id, ood, ms }: Evaluated, paint: Paint): string {
   const show = ({ correct, total }: Evaluated["id"]): string =>
-    `${`${correct}/${total}`.padStart(9)} ${formatPercent(correct / total).padStart(7)}`;
+    `${`${correct}/${total}`.padStart(9)} ${formatShare(correct / total).padStart(7)}`;
   return `${checkpoint.padEnd(26)} ${paint("id", `ID ${show(id)}`)}   ${paint("ood", `OOD ${show(ood)}`)}   ${paint("dim", formatDuration(ms))}`;
 }
 
@@ -35,6 +36,7 @@ function createLines({ stream, paint }: ProgressOptions): Progress {
   return {
     report: (event) => {
       if (event.kind === "evaluated") stream.write(`${formatEvaluated(event, paint)}\n`);
+      if (event.kind === "notice") stream.write(`${event.text}\n`);
     },
     stop: () => undefined,
   };
@@ -73,6 +75,9 @@ function createBar({ stream, paint }: ProgressOptions): Progress {
           // The bar's line makes room for a line that stays.
           stream.write(`\r\u001b[K${formatEvaluated(event, paint)}\n`);
           update(`evaluated ${event.checkpoint}`);
+          break;
+        case "notice":
+          stream.write(`\r\u001b[K${event.text}\n`);
           break;
         case "finished":
           bar.stop();

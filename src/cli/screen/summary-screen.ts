@@ -1,7 +1,8 @@
 /** A run's summary in text: the curves, the table of peak, end and recovery, and what it says in sentences. */
 import type { CheckpointResult, Summary, TrajectoryRecord } from "../../run/index.ts";
+import { formatPValue, formatShare } from "../../statistics/index.ts";
 import { drawCurves } from "./curve-chart.ts";
-import { formatCount, formatPercent, formatPoints, formatPValue } from "./format.ts";
+import { formatContrast, formatCount } from "./format.ts";
 import type { Paint } from "./paint.ts";
 import { formatTable } from "./table.ts";
 
@@ -12,23 +13,25 @@ export interface ScreenOptions {
   readonly width?: number;
 }
 
-/** Lines that show a summary. */
-export function formatSummary(summary: Summary, { paint, width }: ScreenOptions): readonly string[] {
-  const { trajectory } = summary;
-  const chart = width === undefined ? [] : [...formatChart(summary.checkpoints, { paint, width }), ""];
-  if (trajectory === null) return [...chart, ...formatCheckpoints(summary.checkpoints, paint)];
+/** Lines that show a summary: every checkpoint, then the outcome, which is what one wants to see last. */
+export function formatSummary(summary: Summary, options: ScreenOptions): readonly string[] {
+  return [...formatCheckpoints(summary.checkpoints, options.paint), "", ...formatOutcome(summary, options)];
+}
+
+/** The curves, the tables of forgetting and recovery, and what they say in sentences. */
+export function formatOutcome(
+  { checkpoints, trajectory }: Summary,
+  { paint, width }: ScreenOptions,
+): readonly string[] {
+  const chart = width === undefined ? [] : formatChart(checkpoints, { paint, width });
+  if (trajectory === null) return chart;
   const sentences = trajectory.sentences.flatMap((sentence) =>
-    wrap(sentence, width ?? Number.POSITIVE_INFINITY),
+    wrap(sentence, (width ?? Number.POSITIVE_INFINITY) - 2).map(
+      (line, index) => (index === 0 ? "• " : "  ") + line,
+    ),
   );
-  return [
-    ...chart,
-    ...formatCheckpoints(summary.checkpoints, paint),
-    "",
-    ...formatForgetting(trajectory, paint),
-    ...formatBranches(trajectory, paint),
-    "",
-    ...sentences,
-  ];
+  const tables = [...formatForgetting(trajectory, paint), ...formatBranches(trajectory, paint)];
+  return [...chart, ...(chart.length > 0 ? [""] : []), ...tables, "", ...sentences];
 }
 
 const share = ({ correct, total }: { correct: number; total: number }): number =>
@@ -49,20 +52,30 @@ function arrange(checkpoints: readonly CheckpointResult[]): readonly (readonly C
   ];
 }
 
-/** As many branches as the screen has room for are drawn; the table has them all. */
+/** Characters that a checkpoint needs in the chart. */
 const positionWidth = 4;
+
+interface Chart {
+  readonly groups: readonly (readonly CheckpointResult[])[];
+  readonly numLeftOut: number;
+}
+
+/** What fits: every checkpoint, or only the ends of branches, or the ends of the first branches. */
+function fitChart(checkpoints: readonly CheckpointResult[], width: number): Chart {
+  const [trunk = [], ...branches] = arrange(checkpoints);
+  const room = Math.floor(width / positionWidth) - 2;
+  const sizeOf = (groups: Chart["groups"]): number => groups.flat().length;
+  if (sizeOf([trunk, ...branches]) <= room) return { groups: [trunk, ...branches], numLeftOut: 0 };
+  const ends = branches.map((branch) => [...branch.slice(0, 1), ...branch.slice(-1)]);
+  const numShown = ends.filter((_, index) => sizeOf([trunk, ...ends.slice(0, index + 1)]) <= room).length;
+  return { groups: [trunk, ...ends.slice(0, numShown)], numLeftOut: ends.length - numShown };
+}
 
 function formatChart(
   checkpoints: readonly CheckpointResult[],
   { paint, width }: { readonly paint: Paint; readonly width: number },
 ): readonly string[] {
-  const groups: (readonly CheckpointResult[])[] = [];
-  let numPositions = 0;
-  for (const group of arrange(checkpoints)) {
-    if (groups.length > 0 && (numPositions + group.length) * positionWidth > width) break;
-    groups.push(group);
-    numPositions += group.length;
-  }
+  const { groups, numLeftOut } = fitChart(checkpoints, width);
   const points = groups.flat();
   const breaks = groups.slice(1).map((_, index) => groups.slice(0, index + 1).flat().length);
   const chart = {
@@ -75,8 +88,10 @@ function formatChart(
     width,
     height: 17,
   };
-  const legend = `${paint("id", "● ID")}  ${paint("ood", "◆ OOD")}  ${paint("dim", "tasks solved, by SFT step; after ┊ an RL branch from that SFT step, +updates")}`;
-  return [legend, "", ...drawCurves(chart, paint)];
+  const more = numLeftOut === 0 ? "" : `; ${numLeftOut} more branches in the table`;
+  const branchLegend = breaks.length === 0 ? "" : "; after ┊ an RL branch from that SFT step, +updates";
+  const legend = `${paint("id", "● ID")}  ${paint("ood", "◆ OOD")}  ${paint("dim", `tasks solved, by SFT step${branchLegend}${more}`)}`;
+  return [...wrap(legend, 2 * width), "", ...drawCurves(chart, paint)];
 }
 
 function formatCheckpoints(checkpoints: readonly CheckpointResult[], paint: Paint): readonly string[] {
@@ -92,7 +107,7 @@ function formatCheckpoints(checkpoints: readonly CheckpointResult[], paint: Pain
     id,
     paint("id", formatCount(accuracy.id)),
     paint("ood", formatCount(accuracy.ood)),
-    formatPercent(share(values.ood)),
+    formatShare(share(values.ood)),
     loss.id.toFixed(3),
     loss.ood.toFixed(3),
   ]);
@@ -110,7 +125,7 @@ function formatForgetting({ peak, sftEnd, forgetting }: TrajectoryRecord, paint:
   ];
   const lost = paint(
     forgetting.estimate > 0 && forgetting.pValue < 0.05 ? "bad" : "dim",
-    `${formatPoints({ estimate: -forgetting.estimate, low: -forgetting.high, high: -forgetting.low })}, ${formatPValue(forgetting.pValue)}`,
+    `${formatContrast({ estimate: -forgetting.estimate, low: -forgetting.high, high: -forgetting.low })}, ${formatPValue(forgetting.pValue)}`,
   );
   return formatTable([
     head.map((cell) => paint("bold", cell)),
@@ -125,15 +140,15 @@ function formatBranches({ branches }: TrajectoryRecord, paint: Paint): readonly 
   const head = ["RL branch", "ID", "OOD", "OOD gained", "recovered of what was lost"];
   const rows = branches.map(({ name, start, end, gain, recovery, reason }) => [
     name,
-    `${formatPercent(share(start.id))} → ${formatPercent(share(end.id))}`,
-    `${formatPercent(share(start.ood))} → ${formatPercent(share(end.ood))}`,
+    `${formatShare(share(start.id))} → ${formatShare(share(end.id))}`,
+    `${formatShare(share(start.ood))} → ${formatShare(share(end.ood))}`,
     paint(
       gain.pValue < 0.05 ? (gain.estimate > 0 ? "good" : "bad") : "dim",
-      `${formatPoints(gain)}, ${formatPValue(gain.pValue)}`,
+      `${formatContrast(gain)}, ${formatPValue(gain.pValue)}`,
     ),
     recovery === null
       ? paint("dim", `undefined${reason === undefined ? "" : `: ${reason}`}`)
-      : `${formatPercent(recovery.estimate)} [${(100 * recovery.low).toFixed(0)}, ${(100 * recovery.high).toFixed(0)}]`,
+      : `${formatShare(recovery.estimate)} [${(100 * recovery.low).toFixed(0)}, ${(100 * recovery.high).toFixed(0)}]`,
   ]);
   return ["", ...formatTable([head.map((cell) => paint("bold", cell)), ...rows])];
 }

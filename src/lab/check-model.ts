@@ -1,0 +1,46 @@
+/** Whether a model can take the tasks it is to be given, checked before anything is written. */
+import { UsageError } from "../base/index.ts";
+import { type Environment, findEnvironment, type Rendering, splits } from "../environment/index.ts";
+import type { Model } from "../model/index.ts";
+import type { Recipe } from "../run/index.ts";
+
+/** What a model is to be asked. */
+export interface Demand {
+  readonly environment: Environment;
+  readonly rendering: Rendering;
+  readonly maxNewTokens: number;
+}
+
+/** Throws `UsageError` where the model cannot take a recipe's tasks; see `checkDemand`. */
+export function checkModel(model: Model, { environment, rendering, evaluation, rl }: Recipe): void {
+  const maxNewTokens = Math.max(evaluation.maxNewTokens, ...rl.map((entry) => entry.maxNewTokens));
+  checkDemand(model, { environment: findEnvironment(environment), rendering, maxNewTokens });
+}
+
+/**
+ * Throws `UsageError` where the tokenizer lacks words of the tasks, or prompt and answer are longer than the model's
+ * positions. Looks at the first tasks of both splits.
+ */
+export function checkDemand(
+  { config, tokenizer }: Model,
+  { environment, rendering, maxNewTokens }: Demand,
+): void {
+  for (const split of splits)
+    for (let index = 0; index < 20; index++) {
+      const task = environment.createTask({ split, seed: 0, index, rendering });
+      const prompt = environment.prompt(task, rendering);
+      const tokens = tokenizer.encode(prompt);
+      if (withoutSpace(tokenizer.decode(tokens)) !== withoutSpace(prompt))
+        throw new UsageError(
+          `Cannot give ${environment.name} tasks in the rendering "${rendering}" to this model: its tokenizer lacks words of the prompt; choose another rendering or model`,
+        );
+      if (tokens.length + maxNewTokens > config.maxPositions)
+        throw new UsageError(
+          `Cannot answer prompts of ${tokens.length} tokens with up to ${maxNewTokens} more: the model has ${config.maxPositions} positions; lower maxNewTokens`,
+        );
+    }
+}
+
+function withoutSpace(text: string): string {
+  return text.replaceAll(/\s/g, "");
+}
