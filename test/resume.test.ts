@@ -162,23 +162,18 @@ describe("a run that is interrupted by Ctrl-C", () => {
 });
 
 describe("a run that was killed while its folder was being made", () => {
-  it("can be started again in that folder or resumed", async () => {
-    // What `kill -9` leaves before run.json, which makes a folder a run.
+  it("has left nothing at its place, so that it can be started again", async () => {
+    // What `kill -9` leaves: a folder under a temporary name beside the place, complete or not.
     const run = join(folder, "half-made");
-    mkdirSync(run);
-    writeFileSync(join(run, "recipe.yaml"), readFileSync(join(whole, "recipe.yaml")));
-    writeFileSync(join(run, ".untwist-0123456789ab.tmp"), "");
-    const again = await runUntwist([
-      "run",
-      recipe,
-      "--out",
-      run,
-      "--set",
-      "sft.numSteps=8",
-      "--set",
-      "rl=[]",
-    ]);
-    const { code } = again.code === 0 ? again : await runUntwist(["run", "--resume", "--out", run]);
-    expect({ code, stderr: again.stderr }).toMatchObject({ code: 0 });
+    const leftover = join(folder, ".untwist-0123456789ab.tmp");
+    mkdirSync(leftover);
+    writeFileSync(join(leftover, "recipe.yaml"), readFileSync(join(whole, "recipe.yaml")));
+    writeFileSync(join(leftover, "run.json"), readFileSync(join(whole, "run.json")));
+    const changes = ["--set", "sft.numSteps=8", "--set", "rl=[]"];
+    const again = await runUntwist(["run", recipe, "--out", run, ...changes]);
+    expect({ code: again.code, stderr: again.stderr }).toMatchObject({ code: 0 });
+    const { stdout } = await runUntwist(["ls", folder, "--json"]);
+    expect(stdout).toContain("half-made");
+    expect(stdout).not.toContain(".untwist-");
   }, 60_000);
 });

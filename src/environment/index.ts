@@ -13,4 +13,4 @@ export {
   type Verdict,
   type VerdictParts,
 } from "./environment.ts";
-export { environments, findEnvironment } from "./registry.ts";
+export { findEnvironment } from "./registry.ts";

@@ -1,19 +1,14 @@
 /** Counts over evaluated items; never a percentage without its count. */
 import type { Split } from "../environment/index.ts";
+import type { Tally } from "../statistics/index.ts";
 import type { EvaluatedItem } from "./evaluate.ts";
-
-/** A count of successes out of a number of tasks. */
-export interface Count {
-  readonly correct: number;
-  readonly total: number;
-}
 
 /** What a checkpoint got right on one split. */
 export interface SplitResult {
-  readonly solved: Count;
+  readonly solved: Tally;
   /** Answers of the right shape, and answers whose values were read right: what is forgotten shows here. */
-  readonly format: Count;
-  readonly values: Count;
+  readonly format: Tally;
+  readonly values: Tally;
   /** Mean cross-entropy of the reference answers' tokens, in nats. */
   readonly loss: number;
   /** Answers by outcome. */
@@ -23,7 +18,7 @@ export interface SplitResult {
 /** Counts over the items of one split. */
 export function aggregate(items: readonly EvaluatedItem[], split: Split): SplitResult {
   const chosen = items.filter((item) => item.split === split);
-  const count = (isHit: (item: EvaluatedItem) => boolean): Count => ({
+  const count = (isHit: (item: EvaluatedItem) => boolean): Tally => ({
     correct: chosen.filter(isHit).length,
     total: chosen.length,
   });

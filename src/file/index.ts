@@ -11,7 +11,6 @@ export {
   removeFile,
 } from "./folder.ts";
 export {
-  appendLine,
   type JsonLinesWriter,
   openJsonLines,
   readJsonLines,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UsageError } from "../base/index.ts";
-import { appendLine, openJsonLines, readJsonLines, truncateJsonLines } from "./json-lines.ts";
+import { openJsonLines, readJsonLines, truncateJsonLines } from "./json-lines.ts";
 
 let folder = "";
 let path = "";
@@ -13,6 +13,12 @@ beforeEach(async () => {
   path = join(folder, "metrics.jsonl");
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
+
+async function append(path: string, value: unknown): Promise<void> {
+  const writer = await openJsonLines(path);
+  await writer.append(value);
+  await writer.close();
+}
 
 describe("openJsonLines()", () => {
   it("appends any JSON values in the order of the calls, over several openings", async () => {
@@ -36,14 +42,14 @@ describe("openJsonLines()", () => {
     for (let length = 0; length <= bytes.length; length++) {
       await writeFile(path, bytes.subarray(0, length));
       const before = await readJsonLines(path);
-      await appendLine(path, { step: 3 });
+      await append(path, { step: 3 });
       expect(await readJsonLines(path)).toEqual([...before, { step: 3 }]);
     }
   });
 
   it("keeps a whole last line that only lacks its line end", async () => {
     await writeFile(path, '{"step":1}\n{"step":2}');
-    await appendLine(path, { step: 3 });
+    await append(path, { step: 3 });
     expect(await readFile(path, "utf8")).toBe('{"step":1}\n{"step":2}\n{"step":3}\n');
   });
 

@@ -57,16 +57,6 @@ export async function openJsonLines(path: string): Promise<JsonLinesWriter> {
   return createWriter(handle);
 }
 
-/** Appends one value to a JSON-lines file and forces it to the disk: for the odd line; keep a writer for many. */
-export async function appendLine(path: string, value: unknown): Promise<void> {
-  const writer = await openJsonLines(path);
-  try {
-    await writer.append(value);
-  } finally {
-    await writer.close();
-  }
-}
-
 /**
  * The values of a JSON-lines file, in order. Blank lines and one torn last line are dropped; `SyntaxError` naming
  * the line number for any other malformed line, `UsageError` when the file cannot be read.

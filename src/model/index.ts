@@ -1,7 +1,7 @@
 /** model: a Llama-style decoder, its parameters, tokenizer and folder; what it says next, and how it scores texts. */
 export { encodeExample, normalize, packSequences, type Sequence, type TokenBatch } from "./batch.ts";
-export { describeModelConfig, type ModelConfig, parseModelConfig } from "./config.ts";
-export { applyHead, runSequences, type SequencePass, sequencePositions } from "./decoder.ts";
+export { type ModelConfig, parseModelConfig } from "./config.ts";
+export { runSequences, type SequencePass, sequencePositions } from "./decoder.ts";
 export {
   createGenerator,
   type Generation,
@@ -26,4 +26,4 @@ export { createProgramCache, type ProgramCache } from "./program-cache.ts";
 export { greedy, type Sampling } from "./sampling.ts";
 export { type BatchSize, type Scores, scoreTargets } from "./score-targets.ts";
 export { createScorer, type Scorer } from "./scorer.ts";
-export { createWordTokenizer, parseTokenizer, specialTokens, type Tokenizer } from "./tokenizer.ts";
+export { createWordTokenizer, specialTokens, type Tokenizer } from "./tokenizer.ts";

@@ -8,6 +8,8 @@ export async function listRuns(folder: string): Promise<readonly string[]> {
   if (await isRunFolder(folder)) return [folder];
   const paths: string[] = [];
   for (const name of await listFolders(folder)) {
+    // Hidden folders may be runs that were never put in their place.
+    if (name.startsWith(".")) continue;
     const path = join(folder, name);
     if (await isRunFolder(path)) paths.push(path);
   }

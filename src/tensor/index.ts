@@ -5,4 +5,4 @@ export type { Operand, Rotation } from "./operations.ts";
 export * as op from "./operations.ts";
 export type { DataType, Primitive, Tensor } from "./primitive.ts";
 export { type CompileOptions, compile, engineVersion, type Program, type TensorData } from "./session.ts";
-export { formatShape, isSameShape, type Shape, sizeOf } from "./shape.ts";
+export { type Shape, sizeOf } from "./shape.ts";

@@ -35,6 +35,21 @@ const run: readonly CheckpointOutcome[] = [
 ];
 
 describe("computeTrajectory()", () => {
+  it("gives no recovery to a branch that starts before the peak, where nothing was forgotten yet", () => {
+    const before = [
+      ...run,
+      sft(2, solve(20), "base"),
+      rl("too-short", 50, { parent: "sft-2", ood: solve(150) }),
+      rl("untuned", 50, { parent: "base", ood: solve(150) }),
+    ];
+    for (const name of ["too-short", "untuned"]) {
+      const branch = computeTrajectory(before, options).branches.find((candidate) => candidate.name === name);
+      expect(branch?.gain.estimate).toBeGreaterThan(0.5);
+      expect(branch?.recovery).toBeUndefined();
+      expect(branch?.reason).toContain("nothing was forgotten yet");
+    }
+  });
+
   it("finds peak, end, forgetting and recovery of a run worked out by hand", () => {
     const found = computeTrajectory(run, options);
     expect(found.peak).toEqual({

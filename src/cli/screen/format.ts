@@ -1,14 +1,8 @@
 /** Numbers as people read them. Accuracies are always counts with an interval. */
-import { formatPoints, formatShare, wilsonInterval } from "../../statistics/index.ts";
-
-/** A count of successes out of a number of tasks. */
-interface Count {
-  readonly correct: number;
-  readonly total: number;
-}
+import { formatPoints, formatShare, type Tally, wilsonInterval } from "../../statistics/index.ts";
 
 /** `124/200  62.0 % [55.1, 68.4]`: a count, its share, and the 95 % Wilson interval. */
-export function formatCount({ correct, total }: Count): string {
+export function formatCount({ correct, total }: Tally): string {
   const { low, high } = wilsonInterval({ correct, total });
   const share = formatShare(total === 0 ? 0 : correct / total);
   return `${`${correct}/${total}`.padStart(9)}  ${share.padStart(7)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;

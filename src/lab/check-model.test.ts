@@ -1,0 +1,27 @@
+import { describe, expect, it } from "vitest";
+import { UsageError } from "../base/index.ts";
+import { findEnvironment } from "../environment/index.ts";
+import { loadModel } from "../model/index.ts";
+import { locateModel } from "./builtin.ts";
+import { checkDemand } from "./check-model.ts";
+
+const environment = findEnvironment("general-points");
+const model = await loadModel(await locateModel("general-points-base"));
+
+describe("checkDemand()", () => {
+  it("lets the shipped model answer its own tasks", () => {
+    checkDemand(model, { environment, rendering: "compact", maxNewTokens: 32 });
+  });
+
+  it("refuses a rendering whose words the tokenizer lacks", () => {
+    const demand = { environment, rendering: "chat", maxNewTokens: 32 } as const;
+    expect(() => checkDemand(model, demand)).toThrow(UsageError);
+    expect(() => checkDemand(model, demand)).toThrow("its tokenizer lacks words");
+  });
+
+  it("refuses answers beyond the model's positions", () => {
+    const demand = { environment, rendering: "compact", maxNewTokens: 109 } as const;
+    expect(() => checkDemand(model, demand)).toThrow("the model has 128 positions");
+    checkDemand(model, { ...demand, maxNewTokens: 108 });
+  });
+});
