@@ -47,7 +47,7 @@ export function drawCurves(chart: CurveChart, paint: Paint): readonly string[] {
   // Markers last, so that no line hides one.
   for (const curve of chart.curves) drawMarkers(canvas, curve, columns);
   const rows = canvas.map((cells, row) => formatAxis(row, height, paint) + formatCells(cells, paint));
-  return [...rows, formatBaseline(plotWidth, paint), formatLabels(chart.labels, columns, plotWidth)];
+  return [...rows, formatBaseline(plotWidth, paint), formatLabels(chart, columns, plotWidth)];
 }
 
 /** The character column of a position: half a slot from the edges. */
@@ -66,17 +66,20 @@ function formatBaseline(width: number, paint: Paint): string {
   return paint("dim", `${" ".repeat(axisWidth - 1)}└${"─".repeat(width)}`);
 }
 
-function formatLabels(labels: readonly string[], columns: readonly number[], width: number): string {
+/** Labels below their positions; where there is no room for all, those at the ends of groups come first. */
+function formatLabels({ labels, breaks }: CurveChart, columns: readonly number[], width: number): string {
   const line = Array.from({ length: width }, () => " ");
-  let nextFree = 0;
-  for (const [position, label] of labels.entries()) {
+  const isEnd = (position: number): boolean =>
+    [0, ...breaks].includes(position) || [...breaks, labels.length].includes(position + 1);
+  const positions = [...labels.keys()];
+  for (const position of [...positions.filter(isEnd), ...positions.filter((one) => !isEnd(one))]) {
+    const label = labels[position] ?? "";
     const start = Math.min(
       Math.max((columns[position] ?? 0) - Math.floor(label.length / 2), 0),
       width - label.length,
     );
-    if (start < nextFree) continue;
-    for (const [offset, character] of [...label].entries()) line[start + offset] = character;
-    nextFree = start + label.length + 1;
+    const isFree = line.slice(Math.max(0, start - 1), start + label.length + 1).every((cell) => cell === " ");
+    if (isFree) for (const [offset, character] of [...label].entries()) line[start + offset] = character;
   }
   return `${" ".repeat(axisWidth)}${line.join("")}`.trimEnd();
 }

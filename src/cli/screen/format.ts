@@ -5,7 +5,7 @@ import { formatPoints, formatShare, type Tally, wilsonInterval } from "../../sta
 export function formatCount({ correct, total }: Tally): string {
   const { low, high } = wilsonInterval({ correct, total });
   const share = formatShare(total === 0 ? 0 : correct / total);
-  return `${`${correct}/${total}`.padStart(9)}  ${share.padStart(7)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+  return `${`${correct}/${total}`.padStart(7)} ${share.padStart(7)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
 }
 
 /** `+12.0 points [3.0, 22.0]` of a difference of two shares. */

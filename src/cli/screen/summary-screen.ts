@@ -15,7 +15,7 @@ export interface ScreenOptions {
 
 /** Lines that show a summary: every checkpoint, then the outcome, which is what one wants to see last. */
 export function formatSummary(summary: Summary, options: ScreenOptions): readonly string[] {
-  return [...formatCheckpoints(summary.checkpoints, options.paint), "", ...formatOutcome(summary, options)];
+  return [...formatCheckpoints(summary.checkpoints, options), "", ...formatOutcome(summary, options)];
 }
 
 /** The curves, the tables of forgetting and recovery, and what they say in sentences. */
@@ -30,7 +30,10 @@ export function formatOutcome(
       (line, index) => (index === 0 ? "• " : "  ") + line,
     ),
   );
-  const tables = [...formatForgetting(trajectory, paint), ...formatBranches(trajectory, paint)];
+  const tables = [
+    ...formatForgetting(trajectory, { paint, ...(width !== undefined && { width }) }),
+    ...formatBranches(trajectory, paint),
+  ];
   return [...chart, ...(chart.length > 0 ? [""] : []), ...tables, "", ...sentences];
 }
 
@@ -94,7 +97,13 @@ function formatChart(
   return [...wrap(legend, 2 * width), "", ...drawCurves(chart, paint)];
 }
 
-function formatCheckpoints(checkpoints: readonly CheckpointResult[], paint: Paint): readonly string[] {
+/** Narrower screens do without the last columns of the checkpoint table. */
+const fullTableWidth = 112;
+
+function formatCheckpoints(
+  checkpoints: readonly CheckpointResult[],
+  { paint, width = fullTableWidth }: ScreenOptions,
+): readonly string[] {
   const head = [
     "checkpoint",
     "ID solved [95 %]",
@@ -107,38 +116,40 @@ function formatCheckpoints(checkpoints: readonly CheckpointResult[], paint: Pain
     id,
     paint("id", formatCount(accuracy.id)),
     paint("ood", formatCount(accuracy.ood)),
-    formatShare(share(values.ood)),
-    loss.id.toFixed(3),
-    loss.ood.toFixed(3),
+    formatShare(share(values.ood)).padStart(16),
+    loss.id.toFixed(3).padStart(7),
+    loss.ood.toFixed(3).padStart(8),
   ]);
-  return formatTable([head.map((cell) => paint("bold", cell)), ...rows]);
+  const table = [head.map((cell) => paint("bold", cell)), ...rows];
+  return formatTable(width < fullTableWidth ? table.map((row) => row.slice(0, 3)) : table);
 }
 
-function formatForgetting({ peak, sftEnd, forgetting }: TrajectoryRecord, paint: Paint): readonly string[] {
-  const head = ["SFT", "step", "ID", "OOD", "OOD, held-out half"];
+function formatForgetting(
+  { peak, sftEnd, forgetting }: TrajectoryRecord,
+  { paint, width = fullTableWidth }: ScreenOptions,
+): readonly string[] {
   const row = (name: string, point: TrajectoryRecord["peak"]): string[] => [
     name,
     String(point.step),
-    formatCount(point.id),
-    formatCount(point.ood),
     formatCount(point.oodHeldOut),
+    formatCount(point.ood),
+    formatCount(point.id),
   ];
-  const lost = paint(
-    forgetting.estimate > 0 && forgetting.pValue < 0.05 ? "bad" : "dim",
-    `${formatContrast({ estimate: -forgetting.estimate, low: -forgetting.high, high: -forgetting.low })}, ${formatPValue(forgetting.pValue)}`,
-  );
-  return formatTable([
-    head.map((cell) => paint("bold", cell)),
-    row("peak", peak),
-    row("end", sftEnd),
-    ["forgotten", "", "", "", lost],
-  ]);
+  const lost = { estimate: -forgetting.estimate, low: -forgetting.high, high: -forgetting.low };
+  const isLoss = forgetting.estimate > 0 && forgetting.pValue < 0.05;
+  const head = ["SFT", "step", "OOD, held-out half", "OOD", "ID"].map((cell) => paint("bold", cell));
+  const table = [head, row("peak", peak), row("end", sftEnd)];
+  const difference = `${formatContrast(lost)}, ${formatPValue(forgetting.pValue)}`;
+  return [
+    ...formatTable(width < fullTableWidth ? table.map((cells) => cells.slice(0, 4)) : table),
+    `forgotten  ${paint(isLoss ? "bad" : "dim", difference)}, on the held-out half`,
+  ];
 }
 
 function formatBranches({ branches }: TrajectoryRecord, paint: Paint): readonly string[] {
   if (branches.length === 0) return [];
-  const head = ["RL branch", "ID", "OOD", "OOD gained", "recovered of what was lost"];
-  const rows = branches.map(({ name, start, end, gain, recovery, reason }) => [
+  const head = ["RL branch", "ID", "OOD", "OOD gained", "recovered"];
+  const rows = branches.map(({ name, start, end, gain, recovery }) => [
     name,
     `${formatShare(share(start.id))} → ${formatShare(share(end.id))}`,
     `${formatShare(share(start.ood))} → ${formatShare(share(end.ood))}`,
@@ -146,11 +157,15 @@ function formatBranches({ branches }: TrajectoryRecord, paint: Paint): readonly 
       gain.pValue < 0.05 ? (gain.estimate > 0 ? "good" : "bad") : "dim",
       `${formatContrast(gain)}, ${formatPValue(gain.pValue)}`,
     ),
-    recovery === null
-      ? paint("dim", `undefined${reason === undefined ? "" : `: ${reason}`}`)
-      : `${formatShare(recovery.estimate)} [${(100 * recovery.low).toFixed(0)}, ${(100 * recovery.high).toFixed(0)}]`,
+    recovery === null ? paint("dim", "undefined") : formatRecovery(recovery),
   ]);
   return ["", ...formatTable([head.map((cell) => paint("bold", cell)), ...rows])];
+}
+
+/** `32 % [3, 57]` of a ratio. */
+function formatRecovery({ estimate, low, high }: { estimate: number; low: number; high: number }): string {
+  const ends = [low, high].map((end) => formatShare(end, 0).replace(" %", ""));
+  return `${formatShare(estimate, 0)} [${ends.join(", ")}]`;
 }
 
 function wrap(text: string, width: number): readonly string[] {

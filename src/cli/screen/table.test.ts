@@ -11,9 +11,9 @@ const rows = (paint: typeof plainPaint): readonly (readonly string[])[] => [
 describe("formatTable()", () => {
   it("makes columns as wide as their widest cell", () => {
     expect(formatTable(rows(plainPaint))).toEqual([
-      "name          count   note",
-      "a             1/20",
-      "longer name   20/20   lost",
+      "name         count  note",
+      "a            1/20",
+      "longer name  20/20  lost",
     ]);
   });
 
@@ -26,7 +26,7 @@ describe("formatTable()", () => {
   });
 
   it("takes rows of different lengths, and none", () => {
-    expect(formatTable([["a"], ["b", "c"]])).toEqual(["a", "b   c"]);
+    expect(formatTable([["a"], ["b", "c"]])).toEqual(["a", "b  c"]);
     expect(formatTable([])).toEqual([]);
     expect(formatTable([[]])).toEqual([""]);
   });

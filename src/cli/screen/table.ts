@@ -9,7 +9,7 @@ export function formatTable(rows: readonly (readonly string[])[]): readonly stri
   return rows.map((row) =>
     row
       .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - visibleLength(cell)))
-      .join("   ")
+      .join("  ")
       .trimEnd(),
   );
 }
