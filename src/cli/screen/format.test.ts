@@ -5,7 +5,7 @@ describe("formatters", () => {
   it("write counts with their share and Wilson interval, aligned", () => {
     expect(formatCount({ correct: 124, total: 200 })).toBe("124/200  62.0 % [55.1, 68.4]");
     expect(formatCount({ correct: 0, total: 10 })).toBe("   0/10   0.0 % [0.0, 27.8]");
-    expect(formatCount({ correct: 10, total: 10 })).toBe("    10/10  100.0 % [72.2, 100.0]");
+    expect(formatCount({ correct: 10, total: 10 })).toBe("  10/10 100.0 % [72.2, 100.0]");
     expect(formatCount({ correct: 0, total: 0 })).not.toContain("NaN");
   });
 
