@@ -11,6 +11,11 @@ export type TensorData = Float32Array | Int32Array;
 export interface CompileOptions {
   /** Threads of one operator. The result may depend on it in the last bit, so a run records it. */
   readonly numThreads: number;
+  /**
+   * Whether threads wait actively for the next operator (default no). Faster for long runs one after another; in
+   * short ones, with other work between them, the waiting takes the cores from that work.
+   */
+  readonly waitsActively?: boolean;
 }
 
 /** Compiled tensor expressions. `run` is exact for the same feeds: same bits, every time. */
@@ -29,7 +34,7 @@ export const engineVersion: string = onnxruntime.env.versions.node ?? onnxruntim
 /** Compiles the expressions into one ONNX Runtime session (tenths of a second for a training step). */
 export async function compile<Name extends string>(
   outputs: Outputs & Readonly<Record<Name, Outputs[string]>>,
-  { numThreads }: CompileOptions,
+  { numThreads, waitsActively = false }: CompileOptions,
 ): Promise<Program<Name>> {
   const graph = lowerGraph(outputs);
   const session = await onnxruntime.InferenceSession.create(encodeOnnxModel(graph), {
@@ -38,7 +43,7 @@ export async function compile<Name extends string>(
     executionMode: "sequential",
     graphOptimizationLevel: "all",
     logSeverityLevel: 3,
-    extra: { session: { intra_op: { allow_spinning: "0" } } },
+    extra: { session: { intra_op: { allow_spinning: waitsActively ? "1" : "0" } } },
   });
   const outputShapes = Object.fromEntries(graph.outputs.map(({ name, shape }) => [name, shape]));
   return {

@@ -87,7 +87,7 @@ export async function compileTrainingStep(
       loss: objective.loss,
       gradientNorm: globalNorm(gradient),
     },
-    options,
+    { ...options, waitsActively: true },
   );
   return { run: createRunner(program, { layout, optimizer }), release: () => program.release() };
 }
