@@ -210,9 +210,10 @@ def create_sampling(options):
     def sample():
         drawn = []
         logits = model(prompts, caches)
-        for position in range(NUM_PROMPT, length):
+        for position in range(NUM_PROMPT, length - 1):
             drawn.append(draw(logits))
             logits = model.decode(drawn[-1], position, caches)
+        drawn.append(draw(logits))
         return torch.stack(drawn, 1)
 
     return sample, options.batch * NUM_DECODE

@@ -71,7 +71,9 @@ const lines = [
   ...formatOutcome(summary, { paint: colorPaint, width: numColumns }),
 ];
 const [width, height] = [2 * margin + numColumns * characterWidth, 2 * margin + lines.length * lineHeight];
-const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width.toFixed(0)} ${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="${fontSize}">
+const title = "ID and OOD accuracy over SFT and RL branches, with forgetting and recovery";
+const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width.toFixed(0)} ${height}" font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="${fontSize}" role="img" aria-label="${title}">
+<title>${title}</title>
 <rect width="100%" height="100%" rx="8" fill="${background}"/>
 ${lines.map(drawLine).join("\n")}
 </svg>

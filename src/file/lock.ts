@@ -1,7 +1,7 @@
 /** Locks: a file that says which process is at work in a folder, so that no second one interferes. */
 import { link, readFile, unlink, writeFile } from "node:fs/promises";
 import { UsageError } from "../base/index.ts";
-import { hasCode } from "./path-problem.ts";
+import { describePathProblem, hasCode } from "./path-problem.ts";
 import { createTemporaryPath } from "./temporary-name.ts";
 
 /** A lock that this process holds. */
@@ -28,7 +28,9 @@ export async function takeLock(path: string, what: string): Promise<Lock> {
 /** Puts a lock at `path` in one step, name and content together; false where there is one. */
 async function placeLock(path: string): Promise<boolean> {
   const temporary = createTemporaryPath(path);
-  await writeFile(temporary, String(process.pid));
+  await writeFile(temporary, String(process.pid)).catch((error: unknown): never => {
+    throw describePathProblem(`Cannot write "${path}"`, error);
+  });
   try {
     await link(temporary, path);
     return true;

@@ -56,12 +56,14 @@ async function train(workshop: Workshop, training: Training): Promise<void> {
   const statePath = folder.locateState(plan.id);
   let saved = (await loadState(statePath)) ?? { step: 0, state: trainer.start(training.start) };
   const metrics = await folder.openMetrics(plan.id, saved.step);
+  let trainingMs = 0;
   const save = async (): Promise<void> => {
     // Metrics first: a state must never be ahead of what was logged on the way to it.
     await metrics.sync();
     await saveState(statePath, saved);
+    await folder.addTiming(plan.kind.stage, trainingMs);
+    trainingMs = 0;
   };
-  let trainingMs = 0;
   const takeTimedStep = async (): Promise<SavedState> => {
     const startMs = effects.now();
     const next = await takeStep(workshop, training, { saved, append: (line) => metrics.append(line) });
@@ -83,7 +85,6 @@ async function train(workshop: Workshop, training: Training): Promise<void> {
     }
   } finally {
     await metrics.close();
-    await folder.addTiming(plan.kind.stage, trainingMs);
   }
 }
 

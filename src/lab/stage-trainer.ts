@@ -159,6 +159,7 @@ async function createRlTrainer(
     minibatchSize: rl.minibatchSize,
     numThreads: context.numThreads,
     start: context.start,
+    ...(rl.reference !== undefined && { reference: await context.loadSftParameters(rl.reference) }),
     drawTasks: (step) =>
       Array.from({ length: rl.tasksPerUpdate }, (_, index) => taskAt((step - 1) * rl.tasksPerUpdate + index)),
     rollout: createRollout(rl, context, createRandom(context.seed, branch).integer(0, 2 ** 30)),
@@ -166,13 +167,20 @@ async function createRlTrainer(
   switch (rl.method) {
     case "grpo": {
       const { groupSize, clipRange, klWeight } = rl;
-      const reference =
-        rl.reference === undefined ? {} : { reference: await context.loadSftParameters(rl.reference) };
-      return createGrpoTrainer(context.config, { ...shared, ...reference, groupSize, clipRange, klWeight });
+      return createGrpoTrainer(context.config, { ...shared, groupSize, clipRange, klWeight });
     }
     case "ppo": {
-      const { clipRange, discount, traceDecay, valueWeight, entropyWeight } = rl;
-      const settings = { clipRange, discount, traceDecay, valueWeight, entropyWeight };
+      const { clipRange, discount, traceDecay, valueWeight, valueClipRange, valueRateFactor, entropyWeight } =
+        rl;
+      const settings = {
+        clipRange,
+        discount,
+        traceDecay,
+        valueWeight,
+        valueClipRange,
+        valueRateFactor,
+        entropyWeight,
+      };
       return createPpoTrainer(context.config, { ...shared, ...settings });
     }
   }

@@ -1,5 +1,6 @@
 /** From evaluations to the summary of a run: counts a checkpoint, and the trajectory's statistics. */
 
+import { UsageError } from "../base/index.ts";
 import { aggregate } from "../evaluation/index.ts";
 import type { ItemRecord, LineageEntry, RunFolder, Summary, TrajectoryRecord } from "../run/index.ts";
 import { schemaVersion } from "../run/index.ts";
@@ -16,6 +17,7 @@ export async function summarize(folder: RunFolder): Promise<Summary> {
   const evaluated: EvaluatedCheckpoint[] = [];
   for (const entry of await folder.readLineage())
     evaluated.push({ entry, items: await folder.readEvaluation(entry.id) });
+  for (const checkpoint of evaluated) checkPaired(checkpoint, evaluated[0]);
   return {
     schema: schemaVersion,
     recipe: record.recipe,
@@ -25,6 +27,18 @@ export async function summarize(folder: RunFolder): Promise<Summary> {
     timings: await folder.readTimings(),
     versions: record.versions,
   };
+}
+
+/** Throws `UsageError` where two checkpoints were not given the same prompts: their answers cannot be compared. */
+function checkPaired({ entry, items }: EvaluatedCheckpoint, first: EvaluatedCheckpoint | undefined): void {
+  const name = ({ split, index, promptHash }: ItemRecord): string => `${split} ${index} ${promptHash}`;
+  const expected = first?.items.map(name) ?? [];
+  const isSame =
+    items.length === expected.length && items.every((item, index) => name(item) === expected[index]);
+  if (!isSame)
+    throw new UsageError(
+      `Cannot compare ${entry.id} with ${first?.entry.id}: they were not given the same tasks; start the run again with one version of untwist`,
+    );
 }
 
 function describeCheckpoint({ entry, items }: EvaluatedCheckpoint): Summary["checkpoints"][number] {

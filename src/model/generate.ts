@@ -44,6 +44,8 @@ export interface Generation {
 
 /** Continues texts with the given parameters; programs are compiled once a batch size and length. */
 export interface Generator {
+  /** Longest prompt and answer together, in tokens. */
+  readonly maxPositions: number;
   generate(
     parameters: Float32Array,
     requests: readonly GenerationRequest[],
@@ -65,10 +67,12 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions):
   const layout = createLayout(config);
   const engine: Engine = {
     config,
+    batchSize: options.batchSize,
     prefill: createProgramCache(({ B, T }) => compile(prefillOutputs(config, B, T), options)),
     decode: createProgramCache(({ B, T: C }) => compile(decodeOutputs(config, B, C), options)),
   };
   return {
+    maxPositions: config.maxPositions,
     generate: async (parameters, requests, generation) => {
       const feeds = feedParameters(layout, parameters);
       const results: Generation[] = [];
@@ -87,6 +91,7 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions):
 
 interface Engine {
   readonly config: ModelConfig;
+  readonly batchSize: number;
   /** Programs by batch size and prompt length. */
   readonly prefill: ProgramCache<Program>;
   /** Programs by batch size and cache slots. */
@@ -181,7 +186,7 @@ async function prefill(
     throw new RangeError(
       `Cannot generate ${maxNewTokens} tokens after ${longest}: the model has ${config.maxPositions} positions`,
     );
-  const B = Math.max(rows.length, smallestBatch);
+  const B = fitBatch(rows.length, engine.batchSize);
   const T = roundUpLength(longest);
   const tokens = new Int32Array(B * T).fill(config.padToken);
   const lastRows = Int32Array.from({ length: B }, (_, row) => row * T);
@@ -232,12 +237,17 @@ function acceptTokens(
   }
 }
 
+/** The smallest of `largest`, a half of it, a quarter, … that holds the rows: few sizes, so few programs. */
+function fitBatch(numRows: number, largest: number): number {
+  const half = Math.ceil(largest / 2);
+  return numRows <= half && half >= smallestBatch ? fitBatch(numRows, half) : largest;
+}
+
 /** Leaves out finished rows; once no more than half of the batch runs, moves the rest into a smaller one. */
 function dropFinished(config: ModelConfig, batch: Batch): Batch {
   const running = [...batch.rows.entries()].filter(([, row]) => !row.isFinished);
   if (running.length === batch.rows.length) return batch;
-  const half = Math.max(smallestBatch, Math.ceil(batch.B / 2));
-  const B = running.length <= half ? half : batch.B;
+  const B = fitBatch(running.length, batch.B);
   const rowSize = config.numKeyValueHeads * batch.C * config.headSize;
   const cache = Object.fromEntries(
     Object.entries(batch.cache).map(([name, data]) => {

@@ -52,6 +52,7 @@ function createPolicy(answer: (prompt: string, request: GenerationRequest) => st
   const calls: string[][] = [];
   return {
     calls,
+    maxPositions: 1000,
     generate: async (_, requests) => {
       calls.push(requests.map(({ prompt }) => tokenizer.decode(prompt)));
       return requests.map((request) => {

@@ -29,7 +29,10 @@ export interface RolloutOptions {
   readonly path: readonly (string | number)[];
 }
 
-/** Lets the policy answer every task; one episode a task, in their order. */
+/**
+ * Lets the policy answer every task; one episode a task, in their order. An episode also ends where the prompt of its
+ * next attempt, which grows with the history, would leave no room for an answer.
+ */
 export async function collectEpisodes(
   parameters: Float32Array,
   tasks: readonly unknown[],
@@ -37,20 +40,26 @@ export async function collectEpisodes(
 ): Promise<readonly Episode[]> {
   const episodes: Turn[][] = tasks.map(() => []);
   for (let attempt = 0; attempt < options.numAttempts; attempt++) {
-    const open = [...tasks.entries()].filter(([index]) => !episodes[index]?.at(-1)?.verdict.parts.solved);
-    const prompts = open.map(([index, task]) => tokenizePrompt(task, episodes[index] ?? [], options));
-    const requests = open.map(([index], row) => ({
-      prompt: prompts[row] ?? [],
+    const open = [...tasks.entries()]
+      .filter(([index]) => !episodes[index]?.at(-1)?.verdict.parts.solved)
+      .map(([index, task]) => ({ index, task, prompt: tokenizePrompt(task, episodes[index] ?? [], options) }))
+      .filter(({ prompt }) => attempt === 0 || fits(prompt, options));
+    if (open.length === 0) break;
+    const requests = open.map(({ index, prompt }) => ({
+      prompt,
       random: createRandom(options.seed, ...options.path, index, attempt),
     }));
     const generations = await options.generator.generate(parameters, requests, options);
-    for (const [row, [index, task]] of open.entries()) {
+    for (const [row, { index, task, prompt }] of open.entries()) {
       const generation = generations[row];
-      if (generation !== undefined)
-        episodes[index]?.push(gradeTurn(task, prompts[row] ?? [], { generation, options }));
+      if (generation !== undefined) episodes[index]?.push(gradeTurn(task, prompt, { generation, options }));
     }
   }
   return episodes;
+}
+
+function fits(prompt: readonly number[], { generator, maxNewTokens }: RolloutOptions): boolean {
+  return prompt.length + maxNewTokens <= generator.maxPositions;
 }
 
 function tokenizePrompt(task: unknown, turns: readonly Turn[], options: RolloutOptions): readonly number[] {

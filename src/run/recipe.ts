@@ -14,8 +14,8 @@ const optimizerSchema = z.strictObject({
   schedule: z.enum(["constant", "cosine"]).default("constant"),
   finalFraction: fraction.default(0.05),
   warmupSteps: z.number().int().nonnegative().default(0),
-  beta1: fraction.default(0.9),
-  beta2: fraction.default(0.98),
+  beta1: fraction.lt(1).default(0.9),
+  beta2: fraction.lt(1).default(0.98),
   epsilon: z.number().positive().default(1e-8),
   weightDecay: z.number().nonnegative().default(0.01),
   maxGradientNorm: z.number().positive().default(1),
@@ -70,6 +70,8 @@ const rlShape = {
   seeds: z.array(z.number().int().nonnegative()).min(1).default([0]),
   numUpdates: count,
   tasksPerUpdate: count,
+  /** SFT step of the checkpoint that KL is measured to (and pulls towards); absent means the branch's own start. */
+  reference: count.optional(),
   temperature: z.number().positive().default(1),
   clipRange: z.number().positive().default(0.2),
   numEpochs: count.default(1),
@@ -84,8 +86,6 @@ const grpoSchema = z.strictObject({
   ...rlShape,
   groupSize: z.number().int().min(2),
   klWeight: z.number().nonnegative().default(0),
-  /** SFT step of the checkpoint that the KL term pulls towards; absent means the branch's own start. */
-  reference: count.optional(),
 });
 
 const ppoSchema = z.strictObject({
@@ -95,6 +95,10 @@ const ppoSchema = z.strictObject({
   discount: fraction.default(0.9),
   traceDecay: fraction.default(0.95),
   valueWeight: z.number().nonnegative().default(0.5),
+  /** In units of reward. */
+  valueClipRange: z.number().positive().default(1),
+  /** Learning rate of the value head, as a multiple of the policy's. */
+  valueRateFactor: z.number().positive().default(30),
   entropyWeight: z.number().nonnegative().default(0.01),
 });
 
@@ -177,9 +181,7 @@ function checkBranch(branch: RlRecipe, index: number, sftSteps: readonly number[
   return [
     ...checkSteps(branch.checkpoints, branch.numUpdates, ["rl", index, "checkpoints"]),
     ...(branch.from === "every" ? (sftSteps.length === 0 ? [noSft] : []) : require("from", branch.from)),
-    ...(branch.method === "grpo" && branch.reference !== undefined
-      ? require("reference", [branch.reference])
-      : []),
+    ...(branch.reference === undefined ? [] : require("reference", [branch.reference])),
   ];
 }
 

@@ -1,8 +1,12 @@
 /** Runs programs: tensor expressions compiled by ONNX Runtime into one call each. */
-import * as onnxruntime from "onnxruntime-node";
+import type { Tensor as EngineTensor } from "onnxruntime-node";
 import { lowerGraph, type Outputs } from "./lowering.ts";
 import { encodeOnnxModel, type OnnxValue } from "./onnx-model.ts";
 import { formatShape, type Shape, sizeOf } from "./shape.ts";
+
+// ONNX Runtime collects usage events unless it is told not to before it is loaded. Nothing leaves this machine.
+process.env.ORT_DISABLE_TELEMETRY = "1";
+const onnxruntime = await import("onnxruntime-node");
 
 /** The numbers of one tensor, row-major. */
 export type TensorData = Float32Array | Int32Array;
@@ -60,8 +64,8 @@ export async function compile<Name extends string>(
 function createFeeds(
   inputs: readonly OnnxValue[],
   feeds: Readonly<Record<string, TensorData>>,
-): Record<string, onnxruntime.Tensor> {
-  const entries = inputs.map(({ name, dtype, shape }): [string, onnxruntime.Tensor] => {
+): Record<string, EngineTensor> {
+  const entries = inputs.map(({ name, dtype, shape }): [string, EngineTensor] => {
     const data = feeds[name];
     if (data === undefined) throw new TypeError(`Cannot run the program: input "${name}" is not fed`);
     if (data.length !== sizeOf(shape))

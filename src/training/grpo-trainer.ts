@@ -29,7 +29,6 @@ export function createGrpoTrainer(config: ModelConfig, options: GrpoOptions): Tr
       options.drawTasks(step).flatMap((task) => Array.from({ length: groupSize }, () => task)),
   };
   return createPolicyTrainer(config, repeated, {
-    layout,
     programs,
     extend: (parameters) => parameters,
     assignCredit: async (_, episodes) => {

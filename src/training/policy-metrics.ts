@@ -21,14 +21,14 @@ export function describeRewards(turns: readonly Turn[]): Record<string, unknown>
 
 /**
  * The raw advantages (before any scaling) of one rollout: moments, a histogram over −8…8 in 32 bins, the entropy
- * of its counts in nats, and the share above 0. The study reads from these whether RL can still heal.
+ * of its counts, tails included, in nats, and the share above 0. The study reads from these whether RL can still heal.
  */
 export function describeAdvantages(advantages: readonly number[]): Record<string, unknown> {
   const bins = histogram(advantages, advantageBins);
   const numPositive = advantages.filter((advantage) => advantage > 0).length;
   return {
     ...moments(advantages),
-    entropy: shannonEntropy(bins.counts),
+    entropy: shannonEntropy([bins.numUnderflow, ...bins.counts, bins.numOverflow]),
     positiveShare: advantages.length === 0 ? undefined : numPositive / advantages.length,
     histogram: bins,
   };

@@ -134,6 +134,7 @@ describe("ppoObjective()", () => {
       T,
       temperature: 1,
       clipRange: ppo.clipEpsilon,
+      valueClipRange: ppo.valueClipEpsilon,
       valueWeight: ppo.valueCoefficient,
       entropyWeight: ppo.entropyCoefficient,
     });

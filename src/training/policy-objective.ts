@@ -99,8 +99,10 @@ export function grpoObjective(
 /** Settings of the PPO objective. */
 export interface PpoObjectiveOptions {
   readonly temperature: number;
-  /** ε of the clip, of the ratio and of the value's move alike. */
+  /** ε of the clip 1 ± ε of the ratio. */
   readonly clipRange: number;
+  /** How far the value may move from its old one before the loss stops pulling, in units of reward. */
+  readonly valueClipRange: number;
   readonly valueWeight: number;
   readonly entropyWeight: number;
 }
@@ -124,7 +126,15 @@ export function estimateValues(weights: Weights, hidden_NE: Tensor, B: number): 
 export function ppoObjective(
   config: ModelConfig,
   weights: Weights,
-  { B, T, temperature, clipRange, valueWeight, entropyWeight }: PpoObjectiveOptions & BatchSize,
+  {
+    B,
+    T,
+    temperature,
+    clipRange,
+    valueClipRange,
+    valueWeight,
+    entropyWeight,
+  }: PpoObjectiveOptions & BatchSize,
 ): Objective {
   const scores = scoreTargets(config, weights, { B, T, temperature });
   const inputs = policyInputs({ B, T });
@@ -136,7 +146,7 @@ export function ppoObjective(
   const gain = op.sum(op.multiply(surrogate, rowWeights));
   const valueLoss = clippedValueLoss(estimateValues(weights, scores.hidden_NE, B), {
     B,
-    clipRange,
+    clipRange: valueClipRange,
     rowWeights,
   });
   const entropy = op.sum(op.multiply(scores.entropy_BT, inputs.tokenWeights));

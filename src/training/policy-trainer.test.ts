@@ -130,6 +130,8 @@ function createPpo(change: Partial<PpoOptions> = {}): Trainer {
     entropyWeight: 0.001,
     discount: 0.9,
     traceDecay: 0.95,
+    valueClipRange: 0.2,
+    valueRateFactor: 1,
     drawTasks: (step) => drawTasks(step, 32),
     ...change,
   });

@@ -5,7 +5,6 @@ import {
   createLayout,
   createScorer,
   type ModelConfig,
-  type ParameterLayout,
   type ProgramCache,
   type Scorer,
 } from "../model/index.ts";
@@ -45,7 +44,6 @@ export interface Credit {
 
 /** The parts in which GRPO and PPO differ. */
 export interface PolicyMethod {
-  readonly layout: ParameterLayout;
   /** Training parameters from the model's, a value head appended where there is one. */
   extend(parameters: Float32Array): Float32Array;
   assignCredit(state: TrainingState, episodes: readonly Episode[]): Promise<Credit>;

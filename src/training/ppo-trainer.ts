@@ -23,7 +23,13 @@ import type { Trainer } from "./trainer.ts";
 import { compileTrainingStep } from "./training-step.ts";
 
 /** What PPO is made of; the temperature of its objective and the seed of its value head are the rollout's. */
-export interface PpoOptions extends PolicyOptions, AdvantageDecay, Omit<PpoObjectiveOptions, "temperature"> {}
+export interface PpoOptions extends PolicyOptions, AdvantageDecay, Omit<PpoObjectiveOptions, "temperature"> {
+  /**
+   * The value head's learning rate as a multiple of the policy's. A new head starts at 0 and has to reach the scale of
+   * the rewards within few updates; until it does, advantages are hardly more than rewards.
+   */
+  readonly valueRateFactor: number;
+}
 
 /** A trainer that lets the policy answer each task up to the allowed attempts and updates policy and critic together. */
 export function createPpoTrainer(config: ModelConfig, options: PpoOptions): Trainer {
@@ -31,13 +37,15 @@ export function createPpoTrainer(config: ModelConfig, options: PpoOptions): Trai
   const { temperature } = options.rollout.sampling;
   const layout = joinLayouts(createLayout(config), createValueHeadLayout(config));
   const weights = createWeights(layout);
+  const updateScale = new Float32Array(layout.size)
+    .fill(1)
+    .fill(options.valueRateFactor, createLayout(config).size);
   const programs = createProgramCache((size) => {
     const objective = ppoObjective(config, weights, { ...size, ...options, temperature });
-    return compileTrainingStep({ layout, weights, optimizer, objective }, options);
+    return compileTrainingStep({ layout, weights, optimizer, objective, updateScale }, options);
   });
   const critic = createCritic(config, layout, options);
   return createPolicyTrainer(config, options, {
-    layout,
     programs,
     extend: (parameters) =>
       join(parameters, initializeValueHead(config, createRandom(options.rollout.seed, "value head"))),

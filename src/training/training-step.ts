@@ -61,11 +61,13 @@ export interface TrainingStepParts {
   readonly weights: Weights;
   readonly objective: Objective;
   readonly optimizer: Transformation;
+  /** Factor on the update of each parameter, in the order of the flat vector (default 1 everywhere). */
+  readonly updateScale?: Float32Array;
 }
 
 /** Compiles the step. The parameters must be finite; the result is exact for the same state and feeds. */
 export async function compileTrainingStep(
-  { layout, weights, objective, optimizer }: TrainingStepParts,
+  { layout, weights, objective, optimizer, updateScale }: TrainingStepParts,
   options: CompileOptions,
 ): Promise<TrainingStep> {
   const vector = (name: string): Tensor => op.input(name, [layout.size]);
@@ -79,11 +81,13 @@ export async function compileTrainingStep(
   const slots = Object.fromEntries(optimizer.slots.map((name) => [name, vector(name)]));
   const scalars = { learningRate: op.input("learningRate", [1]), step: op.input("step", [1]) };
   const { update, slots: newSlots } = optimizer.apply({ update: gradient, parameters, slots, scalars });
+  const scaled =
+    updateScale === undefined ? update : op.multiply(update, op.constant([layout.size], updateScale));
   const program = await compile(
     {
       ...prefixKeys(objective.metrics, "metric."),
       ...prefixKeys(newSlots, "new."),
-      newParameters: op.add(parameters, update),
+      newParameters: op.add(parameters, scaled),
       loss: objective.loss,
       gradientNorm: globalNorm(gradient),
     },

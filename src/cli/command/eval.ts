@@ -42,7 +42,8 @@ export function createEvalCommand(): Command {
 }
 
 async function evaluate(checkpoint: string, flags: EvalFlags): Promise<void> {
-  const chosen = flags.splits.split(",").map((name) => parseChoice<Split>("--splits", name.trim(), splits));
+  const named = flags.splits.split(",").map((name) => parseChoice<Split>("--splits", name.trim(), splits));
+  const chosen = [...new Set(named)];
   const evaluation = await evaluateModel(checkpoint, {
     environment: flags.environment,
     rendering: parseChoice<Rendering>("--rendering", flags.rendering, renderings),
