@@ -5,6 +5,10 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+if (!existsSync(`${root}node_modules/onnxruntime-node`)) {
+  process.stderr.write("Cannot start: the packages are not installed; run npm ci first\n");
+  process.exit(2);
+}
 if (!existsSync(`${root}dist/cli/index.js`)) {
   const { status } = spawnSync(
     process.execPath,

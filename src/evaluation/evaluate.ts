@@ -45,8 +45,10 @@ export interface EvaluationOptions {
   readonly maxNewTokens: number;
   /** Default: greedy. */
   readonly sampling?: Sampling;
-  /** Texts scored together. */
+  /** Tasks answered and scored together. */
   readonly batchSize: number;
+  /** Called before every batch; what it throws stops the evaluation. */
+  readonly onBatch?: () => void;
 }
 
 /** The programs that answer and score. */
@@ -55,38 +57,54 @@ export interface EvaluationEngine {
   readonly scorer: Scorer;
 }
 
-/** Answers and grades every task of the splits; items in order of split and index. */
+/** Answers and grades every task of the splits, a batch at a time; items in order of split and index. */
 export async function evaluate(
   model: Model,
-  { generator, scorer }: EvaluationEngine,
+  engine: EvaluationEngine,
   options: EvaluationOptions,
 ): Promise<readonly EvaluatedItem[]> {
   const items: EvaluatedItem[] = [];
-  for (const split of options.splits) {
-    const tasks = createTasks(split, options);
-    const episodes = await collectEpisodes(model.parameters, tasks, {
-      ...options,
-      generator,
-      tokenizer: model.tokenizer,
-      sampling: options.sampling ?? greedy,
-      path: ["evaluation", split],
-    });
-    const references = await scoreReferences(model, scorer, { tasks, ...options });
-    for (const [index, task] of tasks.entries())
-      items.push(describeItem({ split, index, task, options }, episodes[index] ?? [], references[index]));
-  }
+  for (const split of options.splits)
+    for (let first = 0; first < options.numTasks; first += options.batchSize) {
+      options.onBatch?.();
+      items.push(...(await evaluateBatch(model, engine, { split, first, options })));
+    }
   return items;
 }
 
-/** The tasks of a split: the same for every checkpoint that is evaluated with these options. */
-function createTasks(
-  split: Split,
-  { environment, rendering, numTasks, seed }: EvaluationOptions,
-): readonly unknown[] {
+interface BatchPlace {
+  readonly split: Split;
+  /** Index of the batch's first task. */
+  readonly first: number;
+  readonly options: EvaluationOptions;
+}
+
+async function evaluateBatch(
+  model: Model,
+  { generator, scorer }: EvaluationEngine,
+  { split, first, options }: BatchPlace,
+): Promise<readonly EvaluatedItem[]> {
+  const tasks = createTasks({ split, first, options });
+  const episodes = await collectEpisodes(model.parameters, tasks, {
+    ...options,
+    generator,
+    tokenizer: model.tokenizer,
+    sampling: options.sampling ?? greedy,
+    path: ["evaluation", split, first],
+  });
+  const references = await scoreReferences(model, scorer, { tasks, ...options });
+  return tasks.map((task, row) =>
+    describeItem({ split, index: first + row, task, options }, episodes[row] ?? [], references[row]),
+  );
+}
+
+/** The tasks of a batch: the same for every checkpoint that is evaluated with these options. */
+function createTasks({ split, first, options }: BatchPlace): readonly unknown[] {
+  const { environment, rendering, numTasks, seed, batchSize } = options;
   // A random offset per split keeps the tasks apart from those of training, which count up from their own seeds.
-  const first = createRandom(seed, "evaluation", split).integer(0, 2 ** 30);
-  return Array.from({ length: numTasks }, (_, index) =>
-    environment.createTask({ split, seed: first, index, rendering }),
+  const offset = createRandom(seed, "evaluation", split).integer(0, 2 ** 30);
+  return Array.from({ length: Math.min(batchSize, numTasks - first) }, (_, row) =>
+    environment.createTask({ split, seed: offset, index: first + row, rendering }),
   );
 }
 

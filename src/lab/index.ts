@@ -4,5 +4,6 @@ export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./
 export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
 export { type FinishedRun, resumeRun, startRun } from "./run-recipe.ts";
+export { summarize } from "./summarize.ts";
 export { chooseNumThreads } from "./threads.ts";
 export { listVersions } from "./versions.ts";

@@ -4,6 +4,7 @@ import { splits } from "../environment/index.ts";
 import { aggregate, evaluate } from "../evaluation/index.ts";
 import { folderExists } from "../file/index.ts";
 import type { LineageEntry } from "../run/index.ts";
+import { StoppedError } from "./effects.ts";
 import { checkpointPath, type Workshop } from "./workshop.ts";
 
 /** A checkpoint that is to be kept. */
@@ -39,6 +40,9 @@ async function evaluateCheckpoint(
     environment,
     rendering: folder.recipe.rendering,
     splits,
+    onBatch: () => {
+      if (effects.signal.aborted) throw new StoppedError(folder.path);
+    },
   });
   await folder.writeEvaluation(checkpoint, items);
   const ms = effects.now() - startMs;

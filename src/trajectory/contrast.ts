@@ -22,6 +22,9 @@ export interface SolvedPair {
   readonly second: readonly boolean[];
 }
 
+/** Differences with a p-value from here on are called not significant. */
+export const significanceLevel = 0.05;
+
 /**
  * The contrast (onlyFirst − onlySecond) / n of a pair of equally long tables: interval by paired bootstrap over
  * items (Efron 1979), p-value by the exact McNemar test (1947). The two can disagree at the margin.

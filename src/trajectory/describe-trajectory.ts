@@ -1,12 +1,11 @@
 /** A trajectory in sentences for someone who has not seen one before. */
 import { formatPoints, formatPValue, formatShare, type Tally } from "../statistics/index.ts";
 import type { Branch } from "./branch.ts";
-import type { Contrast } from "./contrast.ts";
+import { type Contrast, significanceLevel } from "./contrast.ts";
 import type { Point } from "./point.ts";
 import type { Ratio } from "./recovery.ts";
 import type { Trajectory } from "./trajectory.ts";
 
-const significanceLevel = 0.05;
 const maxBranchSentences = 4;
 
 /**

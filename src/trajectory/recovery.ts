@@ -1,7 +1,7 @@
 /** The share of a loss that came back, or the reason why there is none to speak of. */
-import { type BootstrapOptions, formatPoints, pairedBootstrap } from "../statistics/index.ts";
+import { type BootstrapOptions, formatPoints, formatPValue, pairedBootstrap } from "../statistics/index.ts";
 import { type CheckpointOutcome, heldOutHalf } from "./checkpoint-outcome.ts";
-import { computeContrast } from "./contrast.ts";
+import { computeContrast, significanceLevel } from "./contrast.ts";
 
 /** A share: 0 when nothing came back, 1 when all did; below 0 or above 1 when it fell further or rose past the peak. */
 export interface Ratio {
@@ -27,8 +27,8 @@ export interface RecoveryPath {
 /**
  * (end − start) / (peak − start), OOD accuracies on the held-out half, with a percentile bootstrap interval that
  * resamples items jointly for all three; resamples with peak ≤ start are undefined. The ratio is not given at all
- * unless the start comes after the peak and lies clearly below it, that is the interval of peak − start lies above
- * 0: a share of a loss that may be none means nothing.
+ * unless the start comes after the peak and lies clearly below it, that is by a significant difference (exact
+ * McNemar p < 0.05): a share of a loss that may be none means nothing.
  */
 export function computeRecovery({ peak, start, end }: RecoveryPath, options: BootstrapOptions): Recovery {
   const table = { peak: heldOutHalf(peak), start: heldOutHalf(start), end: heldOutHalf(end) };
@@ -36,8 +36,8 @@ export function computeRecovery({ peak, start, end }: RecoveryPath, options: Boo
   if (precedes(start, peak))
     return { recovery: undefined, reason: "the start comes before the peak, so nothing was forgotten yet" };
   const loss = computeContrast({ first: table.peak, second: table.start }, options);
-  if (loss.estimate <= 0 || loss.low <= 0) {
-    const difference = `${formatPoints(loss.estimate)} points, interval ${formatPoints(loss.low)} to ${formatPoints(loss.high)}`;
+  if (loss.estimate <= 0 || loss.pValue >= significanceLevel) {
+    const difference = `${formatPoints(loss.estimate)} points, ${formatPValue(loss.pValue)}`;
     return { recovery: undefined, reason: `the start is not clearly below the peak (${difference})` };
   }
   const rows = table.end.map((isSolved, item) => [

@@ -97,7 +97,7 @@ describe("computeTrajectory()", () => {
     const found = computeTrajectory(ends, options);
     expect(found.recovery).toBeUndefined();
     expect(found.recoveryUndefinedBecause).toMatch(
-      /^the start is not clearly below the peak \(1.0 points, interval 0.0 to/,
+      /^the start is not clearly below the peak \(1.0 points, p = 1\)$/,
     );
   });
 

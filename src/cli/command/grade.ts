@@ -14,7 +14,7 @@ interface GradeFlags {
 const examples = `
 Examples:
   untwist grade general-points --task '{"cards":["A","5","J","10"],"rule":"ood"}' \\
-    --answer '{"cards":["A","5","J","10"],"number":[1,5,11,10],"formula":"(11-10)*(5*5-1)"}'
+    --answer '{"cards":["A","5","J","10"],"number":[1,5,11,10],"formula":"(10/5)*(11+1)"}'
   untwist grade general-points --task '{"cards":[3,3,8,8],"rule":"id"}' --answer '{"formula":"8/(3-8/3)"}' --compat`;
 
 /** The command. */

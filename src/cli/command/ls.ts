@@ -5,7 +5,7 @@ import { folderExists } from "../../file/index.ts";
 import { listRuns, openRunFolder } from "../../run/index.ts";
 import { formatShare } from "../../statistics/index.ts";
 import { createOutput } from "../output.ts";
-import { formatContrast } from "../screen/format.ts";
+import { formatLoss } from "../screen/format.ts";
 import { formatTable } from "../screen/table.ts";
 import { runsFolder } from "./run-location.ts";
 
@@ -66,7 +66,7 @@ async function list(path: string, flags: { readonly json?: boolean }): Promise<v
     String(run.seed ?? ""),
     run.state,
     String(run.numCheckpoints ?? ""),
-    run.forgetting === undefined ? (run.problem ?? "") : formatContrast(run.forgetting),
+    run.forgetting === undefined ? (run.problem ?? "") : formatLoss(run.forgetting),
     run.recovery === undefined ? "" : formatShare(run.recovery),
   ]);
   const output = createOutput(flags);

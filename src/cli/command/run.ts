@@ -61,7 +61,10 @@ async function run(recipe: string | undefined, flags: RunFlags): Promise<void> {
     isTerminal: process.stderr.isTTY === true,
   });
   const stop = new AbortController();
-  const onInterrupt = (): void => stop.abort();
+  const onInterrupt = (): void => {
+    progress.report({ kind: "notice", text: "Stopping at the next step …" });
+    stop.abort();
+  };
   process.once("SIGINT", onInterrupt);
   process.once("SIGTERM", onInterrupt);
   const effects: Effects = { report: progress.report, now: () => performance.now(), signal: stop.signal };

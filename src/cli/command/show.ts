@@ -1,6 +1,7 @@
 /** `untwist show`: a run's outcome, or how far it has come. */
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
+import { summarize } from "../../lab/index.ts";
 import { openRunFolder } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatSummary } from "../screen/summary-screen.ts";
@@ -20,15 +21,16 @@ export function createShowCommand(): Command {
 
 async function show(path: string, flags: { readonly json?: boolean }): Promise<void> {
   const folder = await openRunFolder(path);
-  const summary = await folder.readSummary();
-  if (summary === undefined) {
-    const numKept = (await folder.readLineage()).length;
+  const finished = await folder.readSummary();
+  const lineage = await folder.readLineage();
+  if (finished === undefined && !lineage.some(({ stage }) => stage === "sft"))
     throw new UsageError(
-      `Cannot show "${path}" yet: the run is not finished (${numKept} checkpoints so far); continue it with: untwist run --resume --out ${path}`,
+      `Cannot show "${path}" yet: it has no SFT checkpoint so far; continue it with: untwist run --resume --out ${path}`,
     );
-  }
+  const summary = finished ?? (await summarize(folder));
   const output = createOutput(flags);
-  const { recipe, seed } = summary;
-  const title = `${output.paint("bold", recipe)}   seed ${seed}   ${output.paint("dim", path)}`;
+  const { paint } = output;
+  const state = finished === undefined ? `   unfinished, ${lineage.length} checkpoints so far` : "";
+  const title = `${paint("bold", summary.recipe)}   seed ${summary.seed}   ${paint("dim", path)}${state}`;
   output.print([title, "", ...formatSummary(summary, output)], summary);
 }

@@ -22,6 +22,11 @@ export function formatContrast({
   return `${sign}${formatPoints(estimate)} points [${formatPoints(low)}, ${formatPoints(high)}]`;
 }
 
+/** `71.0 points [64.0, 77.5]` of what was lost: a loss is positive. */
+export function formatLoss({ estimate, low, high }: { estimate: number; low: number; high: number }): string {
+  return `${formatPoints(estimate)} points [${formatPoints(low)}, ${formatPoints(high)}]`;
+}
+
 /** `4m 05s`, `12s`. */
 export function formatDuration(ms: number): string {
   const seconds = Math.round(ms / 1000);

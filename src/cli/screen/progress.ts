@@ -1,5 +1,5 @@
 /** Progress of a run: a bar with an estimate on a terminal, a plain line a checkpoint elsewhere. */
-import { SingleBar } from "cli-progress";
+import { MultiBar } from "cli-progress";
 import { createEstimator, type LabEvent } from "../../lab/index.ts";
 import { formatShare } from "../../statistics/index.ts";
 import { formatDuration } from "./format.ts";
@@ -44,7 +44,8 @@ function createLines({ stream, paint }: ProgressOptions): Progress {
 
 function createBar({ stream, paint }: ProgressOptions): Progress {
   const estimator = createEstimator();
-  const bar = new SingleBar({
+  // A MultiBar, though of one bar: it alone can print lines that stay above the bar.
+  const bars = new MultiBar({
     stream,
     format: `${paint("dim", "{bar}")} {percentage} %  {what}  ${paint("dim", "{remaining}")}`,
     barCompleteChar: "━",
@@ -52,9 +53,8 @@ function createBar({ stream, paint }: ProgressOptions): Progress {
     barsize: 24,
     hideCursor: true,
     clearOnComplete: true,
-    stopOnComplete: false,
-    forceRedraw: true,
   });
+  const bar = bars.create(100, 0, { what: "starting", remaining: "" });
   const numSteps = new Map<string, number>();
   const update = (what: string): void => {
     const remaining = `about ${formatDuration(estimator.remainingMs())} left`;
@@ -66,24 +66,22 @@ function createBar({ stream, paint }: ProgressOptions): Progress {
       switch (event.kind) {
         case "planned":
           for (const { id, numSteps: total } of event.stages) numSteps.set(id, total);
-          bar.start(100, 0, { what: "starting", remaining: "" });
           break;
         case "step":
           update(`${event.stage} ${event.step}/${numSteps.get(event.stage) ?? "?"}`);
           break;
         case "evaluated":
-          // The bar's line makes room for a line that stays.
-          stream.write(`\r\u001b[K${formatEvaluated(event, paint)}\n`);
+          bars.log(`${formatEvaluated(event, paint)}\n`);
           update(`evaluated ${event.checkpoint}`);
           break;
         case "notice":
-          stream.write(`\r\u001b[K${event.text}\n`);
+          bars.log(`${event.text}\n`);
           break;
         case "finished":
-          bar.stop();
+          bars.stop();
           break;
       }
     },
-    stop: () => bar.stop(),
+    stop: () => bars.stop(),
   };
 }

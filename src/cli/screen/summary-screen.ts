@@ -2,7 +2,7 @@
 import type { CheckpointResult, Summary, TrajectoryRecord } from "../../run/index.ts";
 import { formatPValue, formatShare } from "../../statistics/index.ts";
 import { drawCurves } from "./curve-chart.ts";
-import { formatContrast, formatCount } from "./format.ts";
+import { formatContrast, formatCount, formatLoss } from "./format.ts";
 import type { Paint } from "./paint.ts";
 import { formatTable } from "./table.ts";
 
@@ -135,11 +135,10 @@ function formatForgetting(
     formatCount(point.ood),
     formatCount(point.id),
   ];
-  const lost = { estimate: -forgetting.estimate, low: -forgetting.high, high: -forgetting.low };
   const isLoss = forgetting.estimate > 0 && forgetting.pValue < 0.05;
   const head = ["SFT", "step", "OOD, held-out half", "OOD", "ID"].map((cell) => paint("bold", cell));
   const table = [head, row("peak", peak), row("end", sftEnd)];
-  const difference = `${formatContrast(lost)}, ${formatPValue(forgetting.pValue)}`;
+  const difference = `${formatLoss(forgetting)}, ${formatPValue(forgetting.pValue)}`;
   return [
     ...formatTable(width < fullTableWidth ? table.map((cells) => cells.slice(0, 4)) : table),
     `forgotten  ${paint(isLoss ? "bad" : "dim", difference)}, on the held-out half`,
