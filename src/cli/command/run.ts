@@ -55,14 +55,12 @@ function collect(value: string, before: readonly string[]): readonly string[] {
 async function run(recipe: string | undefined, flags: RunFlags): Promise<void> {
   const output = createOutput(flags);
   const paint = wantsColor(process.stderr) ? colorPaint : plainPaint;
-  const progress = createProgress({
-    stream: process.stderr,
-    paint,
-    isTerminal: process.stderr.isTTY === true,
-  });
+  const isTerminal = process.stderr.isTTY === true;
+  const progress = createProgress({ stream: process.stderr, paint, isTerminal });
   const stop = new AbortController();
   const onInterrupt = (): void => {
-    progress.report({ kind: "notice", text: "Stopping at the next step …" });
+    // A person at a terminal wants to see that the key was heard.
+    if (isTerminal) progress.report({ kind: "notice", text: "Stopping at the next step …" });
     stop.abort();
   };
   process.once("SIGINT", onInterrupt);
