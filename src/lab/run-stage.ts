@@ -64,17 +64,13 @@ async function train(workshop: Workshop, training: Training): Promise<void> {
     await folder.addTiming(plan.kind.stage, trainingMs);
     trainingMs = 0;
   };
-  const takeTimedStep = async (): Promise<SavedState> => {
-    const startMs = effects.now();
-    const next = await takeStep(workshop, training, { saved, append: (line) => metrics.append(line) });
-    trainingMs += effects.now() - startMs;
-    return next;
-  };
   try {
     await keepIfAsked(workshop, training, saved);
     let savedMs = effects.now();
     while (saved.step < plan.numSteps) {
-      saved = await takeTimedStep();
+      const taken = await takeStep(workshop, training, { saved, append: (line) => metrics.append(line) });
+      saved = taken.saved;
+      trainingMs += taken.ms;
       const isCheckpoint = plan.checkpointSteps.includes(saved.step);
       if (isCheckpoint || effects.signal.aborted || effects.now() - savedMs > saveIntervalMs) {
         await save();
@@ -97,7 +93,7 @@ async function takeStep(
   { effects }: Workshop,
   { plan, trainer }: Training,
   { saved, append }: Step,
-): Promise<SavedState> {
+): Promise<{ readonly saved: SavedState; readonly ms: number }> {
   const startMs = effects.now();
   const step = saved.step + 1;
   const { state, metrics } = await trainer.step(saved.state, step);
@@ -109,7 +105,7 @@ async function takeStep(
   const tokensPerSecond = Math.round(metrics.numTokens / (ms / 1000));
   await append({ step, ...metrics, ms: Math.round(ms * 10) / 10, tokensPerSecond });
   effects.report({ kind: "step", stage: plan.id, step, ms, metrics });
-  return { step, state };
+  return { saved: { step, state }, ms };
 }
 
 function isFiniteVector(values: Float32Array): boolean {

@@ -2,7 +2,7 @@
 import type { Tensor as EngineTensor } from "onnxruntime-node";
 import { lowerGraph, type Outputs } from "./lowering.ts";
 import { encodeOnnxModel, type OnnxValue } from "./onnx-model.ts";
-import { formatShape, type Shape, sizeOf } from "./shape.ts";
+import { formatShape, sizeOf } from "./shape.ts";
 
 // ONNX Runtime collects usage events unless it is told not to before it is loaded. Nothing leaves this machine.
 process.env.ORT_DISABLE_TELEMETRY = "1";
@@ -26,8 +26,6 @@ export interface CompileOptions {
 export interface Program<Name extends string = string> {
   /** Feeds every input by name and gives every output by name; arrays are row-major, shapes static. */
   run(feeds: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<Name, Float32Array>>>;
-  /** The shape of each output. */
-  readonly outputShapes: Readonly<Record<Name, Shape>>;
   /** Frees the native memory; the program cannot run afterwards. */
   release(): Promise<void>;
 }
@@ -49,9 +47,7 @@ export async function compile<Name extends string>(
     logSeverityLevel: 3,
     extra: { session: { intra_op: { allow_spinning: waitsActively ? "1" : "0" } } },
   });
-  const outputShapes = Object.fromEntries(graph.outputs.map(({ name, shape }) => [name, shape]));
   return {
-    outputShapes: outputShapes as Record<Name, Shape>,
     run: async (feeds) => {
       const results = await session.run(createFeeds(graph.inputs, feeds));
       const values = Object.entries(results).map(([name, value]) => [name, value.data as Float32Array]);
