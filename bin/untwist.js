@@ -22,3 +22,5 @@ if (!existsSync(`${root}dist/cli/index.js`)) {
 }
 const { main } = await import("../dist/cli/index.js");
 process.exitCode = await main(process.argv);
+// Stopped: a worker thread may be deep in a native routine, and nobody waits for its result.
+if (process.exitCode === 130) process.exit();

@@ -12,6 +12,7 @@ const scripts = [
   { script: "tools/golden/make-checkpoint-fixtures.py", folder: "checkpoint", modules: ["numpy"] },
   { script: "tools/golden/make-statistics-golden.py", folder: "statistics", modules: ["numpy", "scipy"] },
   { script: "tools/golden/make-model-golden.py", folder: "model", modules: ["numpy", "torch"] },
+  { script: "tools/golden/spectra.py", folder: "spectra", modules: ["numpy", "scipy"] },
 ];
 
 function hasModules(modules: readonly string[]): boolean {

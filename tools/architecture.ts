@@ -26,6 +26,16 @@ export const rows: readonly (readonly Room[])[] = [
       isPure: false,
     },
     {
+      name: "execution",
+      purpose: "Independent tasks on all cores, the largest first, within a limit of memory.",
+      isPure: false,
+    },
+    {
+      name: "linalg",
+      purpose: "Dense linear algebra on two backends, factorisations with known errors, principal angles.",
+      isPure: true,
+    },
+    {
       name: "statistics",
       purpose: "Intervals, paired tests and summaries of plain numbers.",
       isPure: true,
@@ -49,6 +59,11 @@ export const rows: readonly (readonly Room[])[] = [
     },
   ],
   [
+    {
+      name: "spectra",
+      purpose: "What a fine-tune did to every weight matrix: measures, null models, guards, cached factors.",
+      isPure: true,
+    },
     {
       name: "model",
       purpose:
@@ -100,7 +115,7 @@ const pureRooms: ReadonlySet<string> = new Set(
   rows.flatMap((row) => row.flatMap(({ name, isPure }) => (isPure ? [name] : []))),
 );
 /** Files of pure rooms that may have effects: the one door to ONNX Runtime. */
-const impureFiles: ReadonlySet<string> = new Set(["src/tensor/session.ts"]);
+const impureFiles: ReadonlySet<string> = new Set(["src/linalg/lapack-library.ts", "src/tensor/session.ts"]);
 /** Node's modules that pure rooms may import, without the `node:` prefix. */
 const pureModules: ReadonlySet<string> = new Set(["path", "crypto"]);
 const impureGlobals: ReadonlySet<string> = new Set([

@@ -29,6 +29,8 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
   /** A tensor's values as 32-bit floats. Throws `CheckpointError` when there is none or it is no float. */
   readTensor(name: string): Promise<TensorData>;
+  /** A tensor's bytes as stored, whatever its format. Throws `CheckpointError` when there is none. */
+  readBytes(name: string): Promise<Uint8Array>;
   /** Gives all files back; reads after that fail. */
   close(): Promise<void>;
 }
@@ -57,6 +59,7 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     throw new CheckpointError("no such folder; give the path of a Hugging Face checkpoint folder", {
       path: folder,
     });
+  await refuseAdapter(folder);
   const config = await readConfig(folder);
   const files = new Map<string, SafetensorsFile>();
   const close = async (): Promise<void> => {
@@ -68,7 +71,8 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       folder,
       config,
       tensors,
-      readTensor: (name) => readTensor({ folder, tensors, files }, name),
+      readTensor: async (name) => await findFile({ folder, tensors, files }, name).readTensor(name),
+      readBytes: async (name) => await findFile({ folder, tensors, files }, name).readBytes(name),
       close,
     };
   } catch (error) {
@@ -115,6 +119,15 @@ export async function writeCheckpoint(
       await writeFileAtomic(`${temporary}/${name}`, content);
     await writeSafetensors(`${temporary}/${MODEL_NAME}`, tensors);
   });
+}
+
+/** A LoRA adapter is no checkpoint: it holds a difference to a model that lies elsewhere. */
+async function refuseAdapter(folder: string): Promise<void> {
+  if ((await fileExists(`${folder}/adapter_config.json`)) && !(await fileExists(`${folder}/${CONFIG_NAME}`)))
+    throw new CheckpointError(
+      "it is a LoRA adapter, which holds only a difference to its base model; merge it (merge_and_unload of PEFT), save the merged model and give that folder",
+      { path: folder },
+    );
 }
 
 async function readConfig(folder: string): Promise<Readonly<Record<string, unknown>>> {
@@ -198,9 +211,10 @@ interface OpenTensors {
   readonly files: ReadonlyMap<string, SafetensorsFile>;
 }
 
-async function readTensor({ folder, tensors, files }: OpenTensors, name: string): Promise<TensorData> {
+/** The open file that holds a tensor. */
+function findFile({ folder, tensors, files }: OpenTensors, name: string): SafetensorsFile {
   const file = files.get(tensors.get(name)?.file ?? "");
-  if (file !== undefined) return await file.readTensor(name);
+  if (file !== undefined) return file;
   throw new CheckpointError("there is no such tensor in it; check the name or use another checkpoint", {
     path: folder,
     tensor: name,

@@ -35,7 +35,7 @@ export type Dtype = keyof typeof BITS_PER_ELEMENT;
 /** The formats that `decodeFloats` turns into 32-bit floats. */
 export type FloatDtype = "F64" | "F32" | "F16" | "BF16";
 
-/** The formats that 32-bit floats can be written in. */
+/** The formats that 32-bit floats can be written in; F64 is written from 64-bit floats. */
 export type WritableDtype = "F32" | "F16" | "BF16";
 
 /** Whether a text names a number format of known size. */

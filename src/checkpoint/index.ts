@@ -8,7 +8,7 @@ export {
   writeCheckpoint,
 } from "./checkpoint.ts";
 export { CheckpointError } from "./checkpoint-error.ts";
-export type { Dtype, FloatDtype, WritableDtype } from "./dtype.ts";
+export { type Dtype, decodeFloats, type FloatDtype, isFloatDtype, type WritableDtype } from "./dtype.ts";
 export type { SafetensorsHeader, TensorEntry } from "./safetensors-header.ts";
 export { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";
 export { type SafetensorsMetadata, type WritableTensor, writeSafetensors } from "./safetensors-write.ts";

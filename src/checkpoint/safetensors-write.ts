@@ -11,14 +11,24 @@ import {
 } from "./safetensors-header.ts";
 
 /** A tensor to write: what it will be, and how to get its values when their turn comes. */
-export interface WritableTensor {
+export type WritableTensor = SingleTensor | DoubleTensor;
+
+interface NamedTensor {
   readonly name: string;
-  /** The number format to store; F16 and BF16 round to nearest even. */
-  readonly dtype: WritableDtype;
   /** The axes' sizes, outermost first. */
   readonly shape: readonly number[];
+}
+
+interface SingleTensor extends NamedTensor {
+  /** The number format to store; F16 and BF16 round to nearest even. */
+  readonly dtype: WritableDtype;
   /** The values in C order; called once, and its result is dropped after writing. */
   readonly data: () => Float32Array | Promise<Float32Array>;
+}
+
+interface DoubleTensor extends NamedTensor {
+  readonly dtype: "F64";
+  readonly data: () => Float64Array | Promise<Float64Array>;
 }
 
 /** Notes in the header; `{ format: "pt" }` is what Hugging Face loaders ask for. */
@@ -28,10 +38,10 @@ export type SafetensorsMetadata = Readonly<Record<string, string>>;
 const CHUNK_ELEMENTS = 4 * 2 ** 20;
 
 /** The reference library puts wide formats first, which keeps every tensor aligned. */
-const ORDER: { readonly [Name in WritableDtype]: number } = { F32: 0, BF16: 1, F16: 2 };
+const ORDER: { readonly [Name in WritableTensor["dtype"]]: number } = { F64: 0, F32: 1, BF16: 2, F16: 3 };
 
 /**
- * Writes a safetensors file atomically, laid out as the reference library does: F32 before BF16 before F16, then by
+ * Writes a safetensors file atomically, laid out as the reference library does: F64, F32, BF16, F16, then by
  * name, so the same tensors and metadata (default `{ format: "pt" }`) give the same bytes in whatever order they
  * come. Throws `RangeError` for a name given twice or reserved and a shape that is none, `TypeError` when values do
  * not fill their shape, `UsageError` when the path cannot be written; nothing is left of a failed write.
@@ -83,13 +93,19 @@ async function* encodeFile(
   header: Uint8Array,
 ): AsyncGenerator<Uint8Array, void, void> {
   yield header;
-  for (const { name, dtype, shape, data } of tensors) {
-    const values = await data();
-    if (values.length !== numElementsOf(shape))
-      throw new TypeError(
-        `Cannot write tensor ${quote(name)}: ${values.length} values do not fill [${shape.join(", ")}]`,
-      );
-    for (let start = 0; start < values.length; start += CHUNK_ELEMENTS)
-      yield encodeFloats(values.subarray(start, start + CHUNK_ELEMENTS), dtype);
+  for (const tensor of tensors) yield* encodeTensor(tensor);
+}
+
+async function* encodeTensor(tensor: WritableTensor): AsyncGenerator<Uint8Array, void, void> {
+  const values = await tensor.data();
+  const { name, shape } = tensor;
+  if (values.length !== numElementsOf(shape))
+    throw new TypeError(
+      `Cannot write tensor ${quote(name)}: ${values.length} values do not fill [${shape.join(", ")}]`,
+    );
+  for (let start = 0; start < values.length; start += CHUNK_ELEMENTS) {
+    const chunk = values.subarray(start, start + CHUNK_ELEMENTS);
+    if (chunk instanceof Float64Array) yield new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    else if (tensor.dtype !== "F64") yield encodeFloats(chunk, tensor.dtype);
   }
 }

@@ -9,6 +9,7 @@ import { createGradeCommand } from "./command/grade.ts";
 import { createLsCommand } from "./command/ls.ts";
 import { createRunCommand } from "./command/run.ts";
 import { createShowCommand } from "./command/show.ts";
+import { createSpectraCommand } from "./command/spectra.ts";
 
 const exitCodes = `
 Exit codes:
@@ -29,6 +30,7 @@ export function createProgram(): Command {
     createRunCommand(),
     createLsCommand(),
     createShowCommand(),
+    createSpectraCommand(),
     createEvalCommand(),
     createGradeCommand(),
     createDoctorCommand(),

@@ -18,3 +18,4 @@ export {
 } from "./json-lines.ts";
 export { removeTemporaries } from "./leftover.ts";
 export { type Lock, takeLock } from "./lock.ts";
+export { type ParquetColumn, writeParquet } from "./parquet.ts";

@@ -17,6 +17,14 @@ export type LabEvent =
       readonly id: { readonly correct: number; readonly total: number };
       readonly ood: { readonly correct: number; readonly total: number };
     }
+  | {
+      readonly kind: "spectra";
+      /** What is under way. */
+      readonly what: string;
+      readonly doneFraction: number;
+      /** Absent until there is something to go by. */
+      readonly remainingMs?: number;
+    }
   | { readonly kind: "notice"; readonly text: string }
   | { readonly kind: "finished"; readonly folder: string };
 
@@ -37,12 +45,16 @@ export interface Effects {
   readonly signal: AbortSignal;
 }
 
-/** Thrown when a run stops because it was asked to; nothing is lost. */
+/** Thrown when work stops because it was asked to; nothing is lost. */
 export class StoppedError extends Error {
-  readonly folder: string;
-  constructor(folder: string) {
-    super(`Stopped; nothing is lost, continue with: untwist run --resume --out ${folder}`);
+  /** `command` is what continues the work. */
+  constructor(command: string) {
+    super(`Stopped; nothing is lost, continue with: ${command}`);
     this.name = "StoppedError";
-    this.folder = folder;
   }
+}
+
+/** The command that continues a run. */
+export function resumeCommand(folder: string): string {
+  return `untwist run --resume --out ${folder}`;
 }

@@ -1,9 +1,11 @@
 /** lab: recipes carried out; the only room that knows all the others below it. Knows neither terminals nor HTTP. */
 export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
+export { chooseCacheFolder } from "./cache-folder.ts";
 export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./effects.ts";
 export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
-export { type FinishedRun, resumeRun, startRun } from "./run-recipe.ts";
+export { type FinishedRun, renewSpectra, resumeRun, startRun } from "./run-recipe.ts";
+export { compareCheckpoints, defaultRanks, type SpectraChoice, writeSpectra } from "./run-spectra.ts";
 export { summarize } from "./summarize.ts";
 export { chooseNumThreads } from "./threads.ts";
 export { listVersions } from "./versions.ts";

@@ -4,7 +4,7 @@ import { splits } from "../environment/index.ts";
 import { aggregate, evaluate } from "../evaluation/index.ts";
 import { folderExists } from "../file/index.ts";
 import type { LineageEntry } from "../run/index.ts";
-import { StoppedError } from "./effects.ts";
+import { resumeCommand, StoppedError } from "./effects.ts";
 import { checkpointPath, type Workshop } from "./workshop.ts";
 
 /** A checkpoint that is to be kept. */
@@ -41,7 +41,7 @@ async function evaluateCheckpoint(
     rendering: folder.recipe.rendering,
     splits,
     onBatch: () => {
-      if (effects.signal.aborted) throw new StoppedError(folder.path);
+      if (effects.signal.aborted) throw new StoppedError(resumeCommand(folder.path));
     },
   });
   await folder.writeEvaluation(checkpoint, items);

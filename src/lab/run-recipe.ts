@@ -7,13 +7,15 @@ import {
   openRunFolder,
   type Recipe,
   type RunFolder,
+  type SpectraRecord,
   type Summary,
   schemaVersion,
 } from "../run/index.ts";
 import { checkModel } from "./check-model.ts";
 import { checkRecipe } from "./check-recipe.ts";
-import type { Effects } from "./effects.ts";
+import { type Effects, resumeCommand } from "./effects.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
+import { computeRunSpectra, type SpectraChoice, wholeChoice } from "./run-spectra.ts";
 import { runStage } from "./run-stage.ts";
 import { baseCheckpoint, nameCheckpoint, planStages, type StagePlan } from "./stage-plan.ts";
 import { loadState } from "./state-file.ts";
@@ -58,6 +60,22 @@ export async function resumeRun(path: string, effects: Effects): Promise<Finishe
   });
 }
 
+/** Computes the spectra of a run as asked for; its folder and, where it is finished, its summary then hold them. */
+export async function renewSpectra(
+  path: string,
+  choice: SpectraChoice,
+  { command, effects }: { readonly command: string; readonly effects: Effects },
+): Promise<SpectraRecord> {
+  const folder = await openRunFolder(path);
+  return withLock(folder, async () => {
+    const finished = await folder.readSummary();
+    const { trajectory } = finished ?? (await summarize(folder));
+    const spectra = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+    if (finished !== undefined) await folder.writeSummary({ ...finished, spectra });
+    return spectra;
+  });
+}
+
 /** Does `work` while no other process may work on the run. */
 async function withLock<Result>(folder: RunFolder, work: () => Promise<Result>): Promise<Result> {
   const lock = await takeLock(folder.locate("run.lock"), `the run "${folder.path}"`);
@@ -72,13 +90,34 @@ async function carryOut(folder: RunFolder, model: Model, effects: Effects): Prom
   const workshop = createWorkshop(folder, model, effects);
   try {
     await runStages(workshop, model);
-    const summary = await summarize(folder);
-    await folder.writeSummary(summary);
+    const summary = await conclude(folder, effects);
     effects.report({ kind: "finished", folder: folder.path });
     return { folder, summary };
   } finally {
     await workshop.release();
   }
+}
+
+/** The summary, with the spectra that the recipe asks for, written into the folder. */
+async function conclude(folder: RunFolder, effects: Effects): Promise<Summary> {
+  const summary = await summarize(folder);
+  const { spectra: wanted } = folder.recipe;
+  if (wanted === false) {
+    await folder.writeSummary(summary);
+    return summary;
+  }
+  const choice = { ...wholeChoice, settings: { ranks: wanted.ranks } };
+  const startMs = effects.now();
+  const command = resumeCommand(folder.path);
+  const spectra = await computeRunSpectra(
+    folder,
+    { trajectory: summary.trajectory, choice, command },
+    effects,
+  );
+  await folder.addTiming("spectra", effects.now() - startMs);
+  const finished = { ...summary, spectra, timings: await folder.readTimings() };
+  await folder.writeSummary(finished);
+  return finished;
 }
 
 async function runStages(workshop: Workshop, model: Model): Promise<void> {

@@ -1,7 +1,7 @@
 /** Running a stage: steps, metrics, checkpoints; stopped and resumed at any step without changing the outcome. */
 import { UsageError } from "../base/index.ts";
 import type { Trainer } from "../training/index.ts";
-import { StoppedError } from "./effects.ts";
+import { resumeCommand, StoppedError } from "./effects.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
 import { nameCheckpoint, type StagePlan } from "./stage-plan.ts";
 import { createStageTrainer } from "./stage-trainer.ts";
@@ -76,7 +76,7 @@ async function train(workshop: Workshop, training: Training): Promise<void> {
         await save();
         savedMs = effects.now();
       }
-      if (effects.signal.aborted) throw new StoppedError(folder.path);
+      if (effects.signal.aborted) throw new StoppedError(resumeCommand(folder.path));
       await keepIfAsked(workshop, training, saved);
     }
   } finally {

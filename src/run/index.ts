@@ -16,6 +16,7 @@ export {
   type ItemRecord,
   type LineageEntry,
   type RunRecord,
+  type SpectraRecord,
   type Summary,
   schemaVersion,
   type TrajectoryRecord,

@@ -50,6 +50,11 @@ const evaluationSchema = z.strictObject({
   batchSize: count.default(128),
 });
 
+const spectraSchema = z.strictObject({
+  /** Ranks of the subspaces to compare. */
+  ranks: z.array(count).min(1).default([8, 32, 128]),
+});
+
 const sftSchema = z.strictObject({
   numSteps: count,
   batchSize: count,
@@ -112,6 +117,8 @@ const recipeSchema = z
     /** A shipped base model, a checkpoint folder, or a model to be trained from nothing. */
     base: z.union([z.string().min(1), newBaseSchema]),
     evaluation: evaluationSchema,
+    /** How the weights of all checkpoints are compared at the end; false for not at all. */
+    spectra: z.union([z.literal(false), spectraSchema]).prefault({}),
     sft: sftSchema.optional(),
     rl: z.array(z.discriminatedUnion("method", [grpoSchema, ppoSchema])).default([]),
   })

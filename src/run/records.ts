@@ -113,6 +113,39 @@ const checkpointResultSchema = lineageEntrySchema.extend({
   loss: z.object({ id: z.number(), ood: z.number() }),
 });
 
+const spreadSchema = z.object({ least: z.number(), median: z.number(), largest: z.number() });
+
+const pairSchema = z.object({
+  before: z.string(),
+  after: z.string(),
+  numMatrices: z.number().int(),
+  spectralShift: spreadSchema.optional(),
+  relativeUpdate: spreadSchema.optional(),
+  turn: spreadSchema.optional(),
+  chance: spreadSchema.optional(),
+  beyondChance: spreadSchema.optional(),
+  ranks: z.array(z.number().int()).readonly(),
+  mostTurned: z.array(z.string()).readonly(),
+  unchanged: z.object({ weighted: z.number(), unweighted: z.number() }).optional(),
+  flags: z.record(z.string(), z.number().int()),
+  coverage: z.object({
+    numMatched: z.number().int(),
+    numLeftOut: z.number().int(),
+    unmatched: z.array(z.object({ name: z.string(), reason: z.string() })).readonly(),
+  }),
+  reading: z.string(),
+});
+
+const spectraSchema = z.object({
+  schema: z.literal(schemaVersion),
+  /** The linear algebra backend: numbers agree between backends to more digits than are kept. */
+  backend: z.string(),
+  /** Ranks of the subspaces compared. */
+  ranks: z.array(z.number().int().positive()),
+  /** Angles in radians, everything else as fractions. */
+  pairs: z.array(pairSchema),
+});
+
 const summarySchema = z.object({
   schema: z.literal(schemaVersion),
   recipe: z.string(),
@@ -120,6 +153,8 @@ const summarySchema = z.object({
   checkpoints: z.array(checkpointResultSchema),
   /** Null where there is no SFT stage to speak of. */
   trajectory: trajectorySchema.nullable(),
+  /** What the weights say; absent where the run was made by a version without spectra. */
+  spectra: spectraSchema.optional(),
   timings: z.record(z.string(), z.number()),
   versions: z.record(z.string(), z.string()),
 });
@@ -130,6 +165,9 @@ export type Summary = z.infer<typeof summarySchema>;
 export type CheckpointResult = z.infer<typeof checkpointResultSchema>;
 /** The statistics of a summary. */
 export type TrajectoryRecord = z.infer<typeof trajectorySchema>;
+
+/** The spectra of a run in a few numbers a pair; the tables in its folder `spectra` hold the rest. */
+export type SpectraRecord = z.infer<typeof spectraSchema>;
 
 /** The schema of every file of a run folder, by what it holds. */
 export const recordSchemas = {

@@ -2,7 +2,8 @@
 import { spawnSync } from "node:child_process";
 import { availableParallelism, totalmem } from "node:os";
 import { Command } from "commander";
-import { chooseNumThreads, listBuiltinRecipes, listVersions } from "../../lab/index.ts";
+import { chooseCacheFolder, chooseNumThreads, listBuiltinRecipes, listVersions } from "../../lab/index.ts";
+import { type LinearAlgebra, openLinearAlgebra } from "../../linalg/index.ts";
 import { createOutput } from "../output.ts";
 import { formatTable } from "../screen/table.ts";
 
@@ -18,6 +19,7 @@ export function createDoctorCommand(): Command {
 async function examine(flags: { readonly json?: boolean }): Promise<void> {
   const { untwist, node, onnxruntime } = listVersions();
   const pytorch = findPythonModule("torch");
+  const algebra = await openLinearAlgebra(process.env.UNTWIST_LAPACK);
   const findings = {
     untwist,
     node,
@@ -25,14 +27,18 @@ async function examine(flags: { readonly json?: boolean }): Promise<void> {
     threads: { used: chooseNumThreads(), available: availableParallelism() },
     memoryBytes: totalmem(),
     recipes: await listBuiltinRecipes(),
+    linearAlgebra: { backend: algebra.name, description: algebra.description },
+    cache: chooseCacheFolder(),
     optional: { pytorch: pytorch ?? null },
   };
   const rows = [
     ["untwist", untwist ?? ""],
     ["node", `${node} on ${process.platform} ${process.arch}`],
     ["engine", findings.engine],
+    ["linear algebra", describeAlgebra(algebra)],
     ["threads", `${findings.threads.used} of ${findings.threads.available}`],
     ["memory", `${(totalmem() / 2 ** 30).toFixed(1)} GiB`],
+    ["cache", `${findings.cache} (factors of matrices; deleting it loses nothing but time)`],
     ["recipes", findings.recipes.join(", ")],
     [
       "PyTorch",
@@ -40,6 +46,11 @@ async function examine(flags: { readonly json?: boolean }): Promise<void> {
     ],
   ];
   createOutput(flags).print(formatTable(rows), findings);
+}
+
+function describeAlgebra({ name, description }: LinearAlgebra): string {
+  if (name === "lapack") return `LAPACK: ${description}`;
+  return `${description}; slow above 1,000 rows: install OpenBLAS (Debian: libopenblas0-pthread; macOS has Accelerate), or name a library by UNTWIST_LAPACK`;
 }
 
 /** The version of a Python module, or `undefined` where Python or the module is missing. */

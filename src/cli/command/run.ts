@@ -10,10 +10,9 @@ import {
   startRun,
 } from "../../lab/index.ts";
 import { openRunFolder, type RecipeChange } from "../../run/index.ts";
-import { createOutput, wantsColor } from "../output.ts";
-import { colorPaint, plainPaint } from "../screen/paint.ts";
-import { createProgress } from "../screen/progress.ts";
+import { createOutput } from "../output.ts";
 import { formatSummary } from "../screen/summary-screen.ts";
+import { withEffects } from "./effects.ts";
 import { chooseFreeFolder, findLatestFolder } from "./run-location.ts";
 
 interface RunFlags {
@@ -54,34 +53,15 @@ function collect(value: string, before: readonly string[]): readonly string[] {
 
 async function run(recipe: string | undefined, flags: RunFlags): Promise<void> {
   const output = createOutput(flags);
-  const paint = wantsColor(process.stderr) ? colorPaint : plainPaint;
-  const isTerminal = process.stderr.isTTY === true;
-  const progress = createProgress({ stream: process.stderr, paint, isTerminal });
-  const stop = new AbortController();
-  const onInterrupt = (): void => {
-    // A person at a terminal wants to see that the key was heard.
-    if (isTerminal) progress.report({ kind: "notice", text: "Stopping at the next step …" });
-    stop.abort();
-  };
-  process.once("SIGINT", onInterrupt);
-  process.once("SIGTERM", onInterrupt);
-  const effects: Effects = { report: progress.report, now: () => performance.now(), signal: stop.signal };
-  try {
-    const { folder, summary } = await (flags.resume
-      ? resume(recipe, flags, effects)
-      : start(recipe, flags, effects));
-    progress.stop();
-    const lines = [
-      ...formatSummary(summary, output),
-      "",
-      `Written to ${folder.path}; show it again: untwist show ${folder.path}`,
-    ];
-    output.print(flags.json ? [] : ["", ...lines], summary);
-  } finally {
-    progress.stop();
-    process.off("SIGINT", onInterrupt);
-    process.off("SIGTERM", onInterrupt);
-  }
+  const { folder, summary } = await withEffects((effects) =>
+    flags.resume ? resume(recipe, flags, effects) : start(recipe, flags, effects),
+  );
+  const lines = [
+    ...formatSummary(summary, output),
+    "",
+    `Written to ${folder.path}; show it again: untwist show ${folder.path}`,
+  ];
+  output.print(flags.json ? [] : ["", ...lines], summary);
 }
 
 async function start(name: string = defaultRecipe, flags: RunFlags, effects: Effects): Promise<FinishedRun> {

@@ -74,6 +74,13 @@ function createBar({ stream, paint }: ProgressOptions): Progress {
           bars.log(`${formatEvaluated(event, paint)}\n`);
           update(`evaluated ${event.checkpoint}`);
           break;
+        case "spectra":
+          bar.update(Math.floor(100 * event.doneFraction), {
+            what: `spectra: ${event.what}`,
+            remaining:
+              event.remainingMs === undefined ? "" : `about ${formatDuration(event.remainingMs)} left`,
+          });
+          break;
         case "notice":
           bars.log(`${event.text}\n`);
           break;

@@ -5,6 +5,7 @@ import { drawCurves } from "./curve-chart.ts";
 import { formatContrast, formatCount, formatLoss } from "./format.ts";
 import type { Paint } from "./paint.ts";
 import { formatTable } from "./table.ts";
+import { wrapSentence, wrapText } from "./wrap.ts";
 
 /** How to show it. */
 export interface ScreenOptions {
@@ -20,15 +21,13 @@ export function formatSummary(summary: Summary, options: ScreenOptions): readonl
 
 /** The curves, the tables of forgetting and recovery, and what they say in sentences. */
 export function formatOutcome(
-  { checkpoints, trajectory }: Summary,
+  { checkpoints, trajectory, spectra }: Summary,
   { paint, width }: ScreenOptions,
 ): readonly string[] {
   const chart = width === undefined ? [] : formatChart(checkpoints, { paint, width });
   if (trajectory === null) return chart;
-  const sentences = trajectory.sentences.flatMap((sentence) =>
-    wrap(sentence, (width ?? Number.POSITIVE_INFINITY) - 2).map(
-      (line, index) => (index === 0 ? "• " : "  ") + line,
-    ),
+  const sentences = [...trajectory.sentences, ...describeWeights({ spectra, trajectory })].flatMap(
+    (sentence) => wrapSentence(`• ${sentence}`, width),
   );
   const tables = [
     ...formatForgetting(trajectory, { paint, ...(width !== undefined && { width }) }),
@@ -94,7 +93,7 @@ function formatChart(
   const more = numLeftOut === 0 ? "" : `; ${numLeftOut} more branches in the table`;
   const branchLegend = breaks.length === 0 ? "" : "; after ┊ an RL branch from that SFT step, +updates";
   const legend = `${paint("id", "● ID")}  ${paint("ood", "◆ OOD")}  ${paint("dim", `tasks solved, by SFT step${branchLegend}${more}`)}`;
-  return [...wrap(legend, 2 * width), "", ...drawCurves(chart, paint)];
+  return [...wrapText(legend, 2 * width), "", ...drawCurves(chart, paint)];
 }
 
 /** Narrower screens do without the last columns of the checkpoint table. */
@@ -167,15 +166,18 @@ function formatRecovery({ estimate, low, high }: { estimate: number; low: number
   return `${formatShare(estimate, 0)} [${ends.join(", ")}]`;
 }
 
-function wrap(text: string, width: number): readonly string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = "";
-    }
-    line = line === "" ? word : `${line} ${word}`;
-  }
-  return [...lines, line];
+/** What the weights did from the SFT peak to its end, and from the base to it. */
+function describeWeights({
+  spectra,
+  trajectory,
+}: {
+  readonly spectra: Summary["spectra"];
+  readonly trajectory: TrajectoryRecord;
+}): readonly string[] {
+  const [peak, end] = [trajectory.peak.checkpoint, trajectory.sftEnd.checkpoint];
+  const pairs = spectra?.pairs ?? [];
+  const pair =
+    pairs.find(({ before, after }) => before === peak && after === end) ??
+    pairs.find(({ after }) => after === end);
+  return pair === undefined ? [] : [`Weights, ${pair.before} to ${pair.after}: ${pair.reading}`];
 }

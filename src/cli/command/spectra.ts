@@ -1,0 +1,123 @@
+/** `untwist spectra`: what changed in the weights between two checkpoints, or along a run. */
+import { Command } from "commander";
+import { UsageError } from "../../base/index.ts";
+import { folderExists, isEmptyFolder } from "../../file/index.ts";
+import {
+  compareCheckpoints,
+  defaultRanks,
+  type Effects,
+  renewSpectra,
+  type SpectraChoice,
+  writeSpectra,
+} from "../../lab/index.ts";
+import { isRunFolder } from "../../run/index.ts";
+import {
+  describePair,
+  parseLayers,
+  parsePatterns,
+  type TensorLabel,
+  totalSparsity,
+} from "../../spectra/index.ts";
+import { createOutput } from "../output.ts";
+import { formatPairSpectra, formatRunSpectra } from "../screen/spectra-screen.ts";
+import { withEffects } from "./effects.ts";
+
+interface SpectraFlags {
+  readonly rank: string;
+  readonly matrices?: string;
+  readonly layers?: string;
+  readonly randomised?: string;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+const examples = `
+Examples:
+  untwist spectra runs/general-points                                every checkpoint against base, SFT peak, SFT end
+  untwist spectra BEFORE AFTER                                       two Hugging Face checkpoint folders
+  untwist spectra BEFORE AFTER --rank 64,256 --matrices 'q_proj,k_proj' --layers 0-3,31
+  untwist spectra BEFORE AFTER --out changed                         Parquet tables and JSON into changed/
+  untwist spectra BEFORE AFTER --rank 256 --randomised 1             leading directions only, quick and approximate`;
+
+/** The command. */
+export function createSpectraCommand(): Command {
+  return new Command("spectra")
+    .description("say what changed in the weights: singular values, directions, sparsity, each beside chance")
+    .argument("<before>", "a checkpoint folder, or a run (then leave <after> out)")
+    .argument("[after]", "a checkpoint folder")
+    .option("--rank <list>", "ranks of the subspaces to compare, separated by commas", defaultRanks.join(","))
+    .option("--matrices <patterns>", "only tensors of these kinds or names; * stands for any characters")
+    .option("--layers <ranges>", "only these layers, as in 0-3,7")
+    .option("--randomised <seed>", "find the leading directions by seeded random projections")
+    .option(
+      "--out <folder>",
+      "write Parquet tables and spectra.json into this folder (a run: always its own)",
+    )
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", examples)
+    .action(run);
+}
+
+async function run(before: string, after: string | undefined, flags: SpectraFlags): Promise<void> {
+  const choice = parseChoice(flags);
+  if (after === undefined) return await showRun(before, choice, flags);
+  await checkFree(flags.out);
+  const command = describeCommand([before, after], flags);
+  const pair = await withEffects((effects: Effects) =>
+    compareCheckpoints({ before, after, command }, choice, effects),
+  );
+  const headline = describePair(pair);
+  const sparsity = totalSparsity(pair);
+  const { matrices, vectors } = pair;
+  const value = { ...headline, settings: choice.settings, sparsity, matrices, vectors };
+  if (flags.out !== undefined) await writeSpectra(flags.out, [pair], value);
+  const output = createOutput(flags);
+  const written = flags.out === undefined ? [] : ["", `Written to ${flags.out}`];
+  output.print([...formatPairSpectra(pair, output), ...written], value);
+}
+
+async function showRun(path: string, choice: SpectraChoice, flags: SpectraFlags): Promise<void> {
+  if (!(await isRunFolder(path)))
+    throw new UsageError(
+      `Cannot compare "${path}" with nothing: it is no run; give a second checkpoint folder, or the folder of a run`,
+    );
+  if (flags.out !== undefined)
+    throw new UsageError(
+      "Cannot write the spectra of a run elsewhere: they go into its own folder; leave out --out",
+    );
+  const command = describeCommand([path], flags);
+  const record = await withEffects((effects: Effects) => renewSpectra(path, choice, { command, effects }));
+  const output = createOutput(flags);
+  output.print([...formatRunSpectra(record, output), "", `Tables: ${path}/spectra`], record);
+}
+
+/** The same command again, which continues stopped work. */
+function describeCommand(folders: readonly string[], flags: SpectraFlags): string {
+  const given = Object.entries(flags).map(([name, value]) =>
+    value === true ? `--${name}` : `--${name} '${value}'`,
+  );
+  return ["untwist spectra", ...folders, ...given].join(" ");
+}
+
+async function checkFree(out: string | undefined): Promise<void> {
+  if (out !== undefined && (await folderExists(out)) && !(await isEmptyFolder(out)))
+    throw new UsageError(`Cannot write into "${out}": the folder is not empty; choose another --out`);
+}
+
+function parseChoice({ rank, matrices, layers, randomised }: SpectraFlags): SpectraChoice {
+  const isKind = matrices === undefined ? () => true : parsePatterns(matrices);
+  const isLayer = layers === undefined ? undefined : parseLayers(layers);
+  const isWanted = ({ name, layer }: TensorLabel): boolean =>
+    isKind(name) && (isLayer === undefined || (layer !== undefined && isLayer(layer)));
+  const seed = randomised === undefined ? {} : { randomisedSeed: parseWhole("--randomised", randomised, 0) };
+  const ranks = rank.split(",").map((text) => parseWhole("--rank", text.trim(), 1));
+  return { settings: { ranks: [...new Set(ranks)].sort((a, b) => a - b), ...seed }, isWanted };
+}
+
+function parseWhole(flag: string, text: string, least: number): number {
+  const value = Number(text);
+  if (/^\d{1,9}$/.test(text) && value >= least) return value;
+  throw new UsageError(
+    `Cannot read ${flag} "${text}": give ${flag === "--rank" ? "whole numbers from 1, separated by commas" : "a whole number"}`,
+  );
+}

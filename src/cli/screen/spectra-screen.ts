@@ -1,0 +1,197 @@
+/** Spectra in text: a table of what turned most, and what it says in words; every number beside what chance would give. */
+import type { SpectraRecord } from "../../run/index.ts";
+import {
+  type CombinedSparsity,
+  describePair,
+  describeTurn,
+  type Flag,
+  flagMeanings,
+  type MatrixSpectra,
+  type PairSpectra,
+  type Spread,
+  totalSparsity,
+} from "../../spectra/index.ts";
+import { formatShare } from "../../statistics/index.ts";
+import type { ScreenOptions } from "./summary-screen.ts";
+import { formatTable } from "./table.ts";
+import { wrapSentence } from "./wrap.ts";
+
+/** Rows shown of a table; the rest is in the files. */
+const mostRows = 24;
+
+/** Narrower screens do without the last columns. */
+const fullWidth = 118;
+
+/** Lines about one pair of checkpoints. */
+export function formatPairSpectra(pair: PairSpectra, options: ScreenOptions): readonly string[] {
+  const { paint, width = fullWidth } = options;
+  const { matrices } = pair;
+  const headline = describePair(pair);
+  const head = [
+    "matrix",
+    "Δσ/σ",
+    "|ΔW|/|W|",
+    "left turns",
+    "right turns",
+    "chance",
+    "× chance",
+    "stretch",
+    "turn in",
+    "out",
+    "same",
+  ];
+  const rows = [
+    head.map((cell) => paint("bold", cell)),
+    ...matrices.slice(0, mostRows).map((matrix) => describeRow(matrix, options)),
+  ];
+  const numMore = matrices.length - mostRows;
+  const ranks = headline.ranks.join(" or ");
+  return [
+    `${paint("bold", pair.before)} → ${paint("bold", pair.after)}`,
+    "",
+    ...formatTable(width < fullWidth ? rows.map((row) => row.slice(0, 7)) : rows),
+    ...(numMore > 0 ? [paint("dim", `… and ${numMore} more; all of them with --json or --out`)] : []),
+    "",
+    ...legend(ranks)
+      .flatMap((line) => wrapSentence(line, options.width))
+      .map((line) => paint("dim", line)),
+    "",
+    ...[
+      headline.reading,
+      ...describeSparsity(pair),
+      ...describeCoverage(pair),
+      ...describeFlags(matrices),
+    ].flatMap((sentence) => wrapSentence(`• ${sentence}`, options.width)),
+  ];
+}
+
+function legend(ranks: string): readonly string[] {
+  return [
+    `turns: root mean square angle of the leading ${ranks} singular directions on each side; chance: what a random update of the same size would do to both`,
+    "stretch, turn in, out: shares of the update that change singular values, turn the leading directions among themselves, leave them; same: scalars equal to the last bit",
+  ];
+}
+
+function describeRow(matrix: MatrixSpectra, { paint }: ScreenOptions): readonly string[] {
+  const turn = describeTurn(matrix);
+  const { energy, relative } = matrix.update;
+  const beyond = turn?.beyondChance;
+  const isBeyond = beyond !== undefined && beyond > 1;
+  return [
+    shortenName(matrix.name),
+    formatOptional(matrix.spectralShift, formatSmallShare),
+    formatOptional(relative, formatSmallShare),
+    formatOptional(turn?.sides.left, formatAngle).padStart(10),
+    formatOptional(turn?.sides.right, formatAngle).padStart(11),
+    formatOptional(turn?.chance, formatAngle),
+    paint(isBeyond ? "good" : "dim", formatOptional(beyond, formatRatio)),
+    ...[energy?.stretch, energy?.rotation, energy?.outside].map((share) =>
+      formatOptional(share, (value) => formatShare(value, 0)).padStart(5),
+    ),
+    formatShare(matrix.sparsity.bitwise),
+    matrix.flags.map((flag) => paint("bad", flag)).join(" "),
+  ];
+}
+
+function formatOptional(value: number | undefined, format: (value: number) => string): string {
+  return value === undefined ? "–" : format(value);
+}
+
+/** Names without the parts that all of them have. */
+function shortenName(name: string): string {
+  return name.replace(/^model\./, "").replace(/\.weight$/, "");
+}
+
+function formatSmallShare(share: number): string {
+  return share === 0 ? "0" : `${(100 * share).toPrecision(2)} %`;
+}
+
+function formatAngle(radians: number): string {
+  const degrees = (180 / Math.PI) * radians;
+  if (degrees === 0) return "0°";
+  return `${degrees >= 0.1 ? degrees.toFixed(1) : degrees.toExponential(0)}°`;
+}
+
+function formatRatio(ratio: number): string {
+  return `${ratio.toFixed(2)}×`;
+}
+
+function describeSparsity(pair: PairSpectra): readonly string[] {
+  const totals = totalSparsity(pair);
+  if (totals === undefined) return [];
+  const show = ({ bitwise, byTolerance, relative }: CombinedSparsity["weighted"]): string =>
+    `${formatShare(bitwise)} bitwise, ${formatShare(byTolerance["1e-5"])} within 1e-5, ${formatShare(relative)} within 0.1 % of the value`;
+  const { weighted, unweighted, numElements, numTensors } = totals.model;
+  return [
+    `Unchanged of ${numElements.toLocaleString("en")} scalars: ${show(weighted)}; each of ${numTensors} tensors counting alike: ${show(unweighted)}`,
+  ];
+}
+
+function describeCoverage({ coverage, matrices, vectors }: PairSpectra): readonly string[] {
+  const { unmatched, numLeftOut } = coverage;
+  const compared = `Compared ${matrices.length} matrices and ${vectors.length} other tensors`;
+  const leftOut = numLeftOut === 0 ? "" : `, ${numLeftOut} were not asked for`;
+  if (unmatched.length === 0)
+    return [
+      `${compared}${leftOut}; every other tensor of both checkpoints has its match`.replace(
+        "every other tensor",
+        numLeftOut === 0 ? "every tensor" : "every other tensor",
+      ),
+    ];
+  const shown = unmatched.slice(0, 5).map(({ name, reason }) => `${name} (${reason})`);
+  const more = unmatched.length > shown.length ? ` and ${unmatched.length - shown.length} more` : "";
+  return [`${compared}${leftOut}; not compared: ${shown.join(", ")}${more}`];
+}
+
+function describeFlags(matrices: readonly MatrixSpectra[]): readonly string[] {
+  const raised = new Set(matrices.flatMap(({ flags }) => flags));
+  return [...raised].map((flag) => {
+    const names = matrices.filter(({ flags }) => flags.includes(flag)).map(({ name }) => shortenName(name));
+    const shown =
+      names.length > 3 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
+    return `${flag}: ${flagMeanings[flag]} (${shown})`;
+  });
+}
+
+/** Lines about every pair of a run. */
+export function formatRunSpectra(
+  { pairs, backend }: SpectraRecord,
+  options: ScreenOptions,
+): readonly string[] {
+  const { paint } = options;
+  const head = ["compared", "with", "Δσ/σ", "|ΔW|/|W|", "turns", "chance", "× chance", "same"];
+  const rows = pairs.map((pair) => [
+    pair.after,
+    pair.before,
+    formatSpread(pair.spectralShift, formatSmallShare),
+    formatOptional(pair.relativeUpdate?.median, formatSmallShare),
+    formatSpread(pair.turn, formatAngle),
+    formatOptional(pair.chance?.median, formatAngle),
+    formatOptional(pair.beyondChance?.median, formatRatio),
+    formatOptional(pair.unchanged?.weighted, formatShare),
+    Object.entries(pair.flags)
+      .map(([flag, count]) => paint("bad", `${flag} ${count}`))
+      .join(" "),
+  ]);
+  const ranks = [...new Set(pairs.flatMap((pair) => pair.ranks))].join(" or ");
+  const flags = new Set(pairs.flatMap((pair) => Object.keys(pair.flags)));
+  return [
+    ...formatTable([head.map((cell) => paint("bold", cell)), ...rows]),
+    "",
+    ...wrapSentence(
+      `medians over the matrices, least and largest in brackets; turns: root mean square angle of the leading ${ranks} directions; chance: a random update of the same size; same: scalars equal to the last bit; ${backend} backend`,
+      options.width,
+    ).map((line) => paint("dim", line)),
+    ...[...flags].filter(isFlag).map((flag) => `• ${flag}: ${flagMeanings[flag]}`),
+  ];
+}
+
+function isFlag(text: string): text is Flag {
+  return text in flagMeanings;
+}
+
+function formatSpread(spread: Spread | undefined, format: (value: number) => string): string {
+  if (spread === undefined) return "–";
+  const { least, median, largest } = spread;
+  return `${format(median)} [${format(least)}, ${format(largest)}]`;
+}

@@ -1,0 +1,25 @@
+/** Who carries out tasks: the same interface for this thread and for a pool of others. */
+
+/** How one task is to be carried out. */
+export interface Share {
+  /** Threads that the task may use. */
+  readonly numThreads: number;
+}
+
+/** Carries out tasks, several at a time. Tasks and results are plain data. */
+export interface Executor<Task, Result> {
+  /** The task's result, or its error. */
+  run(task: Task, share: Share): Promise<Result>;
+  /** Ends it; tasks that still run are lost and their promises rejected. */
+  close(): Promise<void>;
+}
+
+/** Carries out one task: what a worker serves. */
+export type TaskHandler<Task, Result> = (task: Task, share: Share) => Promise<Result>;
+
+/** An executor on this very thread, for small work and for tests. */
+export function createInlineExecutor<Task, Result>(
+  handler: TaskHandler<Task, Result>,
+): Executor<Task, Result> {
+  return { run: handler, close: () => Promise.resolve() };
+}

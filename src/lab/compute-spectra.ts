@@ -1,0 +1,307 @@
+/**
+ * Pairs of checkpoints compared, tensor by tensor: every tensor is read once for its fingerprint, every different
+ * matrix factorised once, every different pair of tensors compared once. What the cache holds is not done again, so
+ * stopped work continues where it was.
+ */
+import { availableParallelism } from "node:os";
+import { UsageError } from "../base/index.ts";
+import { type CheckpointTensor, openCheckpoint } from "../checkpoint/index.ts";
+import { carryOut, createWorkerPool, type Executor, type PlannedTask } from "../execution/index.ts";
+import {
+  type Comparison,
+  type ComparisonKey,
+  type Coverage,
+  collectPair,
+  countElements,
+  countVectors,
+  type MatchedTensor,
+  matchTensors,
+  openFactorCache,
+  type PairSpectra,
+  planComparison,
+  planFactors,
+  planFingerprint,
+  type SpectraSettings,
+  type TensorLabel,
+} from "../spectra/index.ts";
+import { type Effects, StoppedError } from "./effects.ts";
+import type { KnownTensor, SpectraAnswer, SpectraTask, TensorPlace } from "./spectra-task.ts";
+
+/** A checkpoint folder under the name that results call it by. */
+export interface NamedCheckpoint {
+  readonly name: string;
+  readonly folder: string;
+}
+
+/** Which checkpoints to compare, and how. */
+export interface SpectraRequest {
+  readonly pairs: readonly { readonly before: NamedCheckpoint; readonly after: NamedCheckpoint }[];
+  readonly settings: SpectraSettings;
+  /** Which tensors are asked for. */
+  readonly isWanted: (label: TensorLabel) => boolean;
+  readonly cacheFolder: string;
+  /** The command that continues the work when it is stopped. */
+  readonly command: string;
+}
+
+/** Tasks that run together take at most this much memory, unless one alone takes more. */
+const memoryBytes = 2 ** 30;
+
+/** Compares all pairs, in their order. Throws `UsageError`, `CheckpointError` or `StoppedError`. */
+export async function computeSpectra(
+  request: SpectraRequest,
+  effects: Effects,
+  executor: Executor<SpectraTask, SpectraAnswer> = createPool(request.cacheFolder),
+): Promise<readonly PairSpectra[]> {
+  try {
+    const pairs = await matchPairs(request);
+    const runner = createRunner(request, effects, executor);
+    const fingerprints = await readFingerprints(pairs, runner);
+    const wanted = listComparisons(pairs, fingerprints);
+    const comparisons = await compareAll(wanted, request, runner);
+    return pairs.map((pair) => assemble(pair, (place) => fingerprints.get(keyOf(place)) ?? "", comparisons));
+  } finally {
+    await executor.close();
+  }
+}
+
+function createPool(cacheFolder: string): Executor<SpectraTask, SpectraAnswer> {
+  const url = new URL("./spectra-worker.js", import.meta.url);
+  return createWorkerPool({ url, data: cacheFolder, size: availableParallelism() });
+}
+
+/** A pair whose tensors are matched. */
+interface MatchedPair {
+  readonly before: NamedCheckpoint;
+  readonly after: NamedCheckpoint;
+  readonly coverage: Coverage;
+}
+
+async function matchPairs({ pairs, isWanted }: SpectraRequest): Promise<readonly MatchedPair[]> {
+  const tensors = new Map<string, ReadonlyMap<string, CheckpointTensor>>();
+  for (const { folder } of pairs.flatMap(({ before, after }) => [before, after]))
+    if (!tensors.has(folder)) tensors.set(folder, await listTensors(folder));
+  return pairs.map(({ before, after }) => {
+    const of = ({ folder }: NamedCheckpoint): ReadonlyMap<string, CheckpointTensor> =>
+      tensors.get(folder) ?? new Map();
+    const coverage = matchTensors({ before: of(before), after: of(after) }, isWanted);
+    if (coverage.matched.length === 0) throw new UsageError(describeMismatch({ before, after, coverage }));
+    return { before, after, coverage };
+  });
+}
+
+async function listTensors(folder: string): Promise<ReadonlyMap<string, CheckpointTensor>> {
+  const checkpoint = await openCheckpoint(folder);
+  await checkpoint.close();
+  return checkpoint.tensors;
+}
+
+function describeMismatch({ before, after, coverage: { unmatched } }: MatchedPair): string {
+  const subject = `Cannot compare "${before.folder}" with "${after.folder}"`;
+  const [first] = unmatched;
+  return first === undefined
+    ? `${subject}: no tensor is chosen; choose others with --matrices and --layers`
+    : `${subject}: no tensor is in both, "${first.name}" is ${first.reason}; give two checkpoints of one model`;
+}
+
+/** Carries out tasks, tells how far it is, and what the cache had to make again. */
+interface Runner {
+  /** Sets what is still to be done after what was done. */
+  expect(cost: number): void;
+  run(tasks: readonly Planned[], onAnswer: (task: SpectraTask, answer: SpectraAnswer) => void): Promise<void>;
+  notice(text: string): void;
+}
+
+type Planned = PlannedTask<SpectraTask>;
+
+function createRunner(
+  { command }: SpectraRequest,
+  effects: Effects,
+  executor: Executor<SpectraTask, SpectraAnswer>,
+): Runner {
+  const startMs = effects.now();
+  let [done, total] = [0, 1];
+  const notice = (text: string): void => effects.report({ kind: "notice", text });
+  const report = (what: string): void => {
+    const doneFraction = Math.min(1, done / total);
+    const remainingMs = ((effects.now() - startMs) * (1 - doneFraction)) / doneFraction;
+    effects.report({ kind: "spectra", what, doneFraction, ...(done > 0 && { remainingMs }) });
+  };
+  return {
+    notice,
+    expect: (cost) => {
+      total = done + cost;
+    },
+    run: async (tasks, onAnswer) => {
+      await carryOut(tasks, {
+        executor,
+        memoryBytes,
+        numCores: availableParallelism(),
+        signal: effects.signal,
+        onDone: ({ task, cost }, answer) => {
+          done += cost;
+          for (const path of answer.damaged) notice(`Damaged cache entry made again: ${path}`);
+          onAnswer(task, answer);
+          report(describeTask(task));
+        },
+      });
+      if (effects.signal.aborted) throw new StoppedError(command);
+    },
+  };
+}
+
+function describeTask(task: SpectraTask): string {
+  switch (task.kind) {
+    case "fingerprint":
+      return `read ${task.tensor.name}`;
+    case "factorise":
+      return `factorised ${task.tensor.name}`;
+    case "compare":
+      return `compared ${task.after.name}`;
+  }
+}
+
+const keyOf = ({ folder, name }: TensorPlace): string => `${folder}\n${name}`;
+
+/** A matched tensor in both places. */
+interface TensorPlaces {
+  readonly before: TensorPlace;
+  readonly after: TensorPlace;
+}
+
+function locate({ before, after }: MatchedPair, { name }: MatchedTensor): TensorPlaces {
+  return { before: { folder: before.folder, name }, after: { folder: after.folder, name } };
+}
+
+/** The fingerprint of every tensor that is compared, by its place. */
+async function readFingerprints(
+  pairs: readonly MatchedPair[],
+  runner: Runner,
+): Promise<ReadonlyMap<string, string>> {
+  const tasks = new Map<string, Planned>();
+  for (const pair of pairs)
+    for (const tensor of pair.coverage.matched) {
+      const places = locate(pair, tensor);
+      for (const side of ["before", "after"] as const) {
+        const work = planFingerprint(countBytes(tensor, side));
+        tasks.set(keyOf(places[side]), { task: { kind: "fingerprint", tensor: places[side] }, ...work });
+      }
+    }
+  const fingerprints = new Map<string, string>();
+  // Reading is the smaller part; what follows is known only when it is done.
+  runner.expect(3 * sumCosts([...tasks.values()]));
+  await runner.run([...tasks.values()], (task, { fingerprint = "" }) => {
+    if (task.kind === "fingerprint") fingerprints.set(keyOf(task.tensor), fingerprint);
+  });
+  return fingerprints;
+}
+
+const bytesPerElement = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;
+
+function countBytes({ shape, dtype }: MatchedTensor, side: "before" | "after"): number {
+  return countElements(shape) * bytesPerElement[dtype[side]];
+}
+
+function sumCosts(tasks: readonly Planned[]): number {
+  return tasks.reduce((sum, { cost }) => sum + cost, 0);
+}
+
+/** Two tensors that are to be compared, by their content. */
+interface WantedComparison {
+  readonly before: KnownTensor;
+  readonly after: KnownTensor;
+  readonly numBytes: number;
+}
+
+const comparisonKey = (before: string, after: string): string => `${before} ${after}`;
+
+/** Every different pair of tensors once. */
+function listComparisons(
+  pairs: readonly MatchedPair[],
+  fingerprints: ReadonlyMap<string, string>,
+): readonly WantedComparison[] {
+  const wanted = new Map<string, WantedComparison>();
+  for (const pair of pairs)
+    for (const tensor of pair.coverage.matched) {
+      const places = locate(pair, tensor);
+      const know = (place: TensorPlace): KnownTensor => ({
+        ...place,
+        shape: tensor.shape,
+        fingerprint: fingerprints.get(keyOf(place)) ?? "",
+      });
+      const [before, after] = [know(places.before), know(places.after)];
+      const numBytes = Math.max(countBytes(tensor, "before"), countBytes(tensor, "after"));
+      wanted.set(comparisonKey(before.fingerprint, after.fingerprint), { before, after, numBytes });
+    }
+  return [...wanted.values()];
+}
+
+/** All comparisons by the fingerprints of their tensors: from the cache, or factorised and compared now. */
+async function compareAll(
+  wanted: readonly WantedComparison[],
+  { settings, cacheFolder }: SpectraRequest,
+  runner: Runner,
+): Promise<ReadonlyMap<string, Comparison>> {
+  const cache = openFactorCache(cacheFolder, (path) =>
+    runner.notice(`Damaged cache entry made again: ${path}`),
+  );
+  const comparisons = new Map<string, Comparison>();
+  const missing: WantedComparison[] = [];
+  for (const one of wanted) {
+    const key: ComparisonKey = { before: one.before.fingerprint, after: one.after.fingerprint, settings };
+    const known = await cache.readComparison(key);
+    if (known === undefined) missing.push(one);
+    else comparisons.set(comparisonKey(key.before, key.after), known);
+  }
+  const factorisations = await planFactorisations(missing, settings, (tensor, numVectors) =>
+    cache.hasFactors(tensor.fingerprint, { ...settings, numVectors }),
+  );
+  const tasks = missing.map((one) => planOne(one, settings));
+  runner.expect(sumCosts(factorisations) + sumCosts(tasks));
+  await runner.run(factorisations, () => undefined);
+  await runner.run(tasks, (task, { comparison }) => {
+    if (task.kind !== "compare" || comparison === undefined) return;
+    comparisons.set(comparisonKey(task.before.fingerprint, task.after.fingerprint), comparison);
+  });
+  return comparisons;
+}
+
+/** Every different matrix that is not in the cache, once. */
+async function planFactorisations(
+  missing: readonly WantedComparison[],
+  settings: SpectraSettings,
+  isKnown: (tensor: KnownTensor, numVectors: number) => Promise<boolean>,
+): Promise<readonly Planned[]> {
+  const planned = new Map<string, Planned>();
+  for (const { before, after, numBytes } of missing)
+    for (const tensor of [before, after]) {
+      if (tensor.shape.length !== 2 || planned.has(tensor.fingerprint)) continue;
+      const numVectors = countVectors(tensor.shape, Math.max(...settings.ranks));
+      if (await isKnown(tensor, numVectors)) continue;
+      const work = planFactors(tensor.shape, { numBytes, numVectors });
+      planned.set(tensor.fingerprint, { task: { kind: "factorise", tensor, settings }, ...work });
+    }
+  return [...planned.values()];
+}
+
+function planOne({ before, after, numBytes }: WantedComparison, settings: SpectraSettings): Planned {
+  const numVectors = countVectors(before.shape, Math.max(...settings.ranks));
+  const work = planComparison(before.shape, { numBytes, numVectors });
+  return { task: { kind: "compare", before, after, settings }, ...work };
+}
+
+function assemble(
+  pair: MatchedPair,
+  fingerprintOf: (place: TensorPlace) => string,
+  comparisons: ReadonlyMap<string, Comparison>,
+): PairSpectra {
+  const compared = pair.coverage.matched.flatMap(({ name, layer, kind, ...tensor }) => {
+    const places = locate(pair, { name, kind, ...tensor });
+    const key = comparisonKey(fingerprintOf(places.before), fingerprintOf(places.after));
+    const comparison = comparisons.get(key);
+    return comparison === undefined
+      ? []
+      : [{ name, ...(layer !== undefined && { layer }), kind, ...comparison }];
+  });
+  return collectPair({ before: pair.before.name, after: pair.after.name, coverage: pair.coverage }, compared);
+}

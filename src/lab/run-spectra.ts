@@ -1,0 +1,139 @@
+/** The spectra of a run: every checkpoint against the base, the SFT peak and the SFT end; tables beside the run. */
+import { join } from "node:path";
+import { writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
+import { openLinearAlgebra } from "../linalg/index.ts";
+import {
+  type LineageEntry,
+  type RunFolder,
+  type SpectraRecord,
+  schemaVersion,
+  type TrajectoryRecord,
+} from "../run/index.ts";
+import {
+  createTables,
+  describePair,
+  flagShrinking,
+  type PairSpectra,
+  type SpectraSettings,
+  spectraVersion,
+  type TensorLabel,
+  tableNames,
+} from "../spectra/index.ts";
+import { chooseCacheFolder } from "./cache-folder.ts";
+import { computeSpectra, type NamedCheckpoint } from "./compute-spectra.ts";
+import type { Effects } from "./effects.ts";
+
+/** Ranks of the subspaces that are compared unless others are asked for. */
+export const defaultRanks: readonly number[] = [8, 32, 128];
+
+/** Which tensors, and how. */
+export interface SpectraChoice {
+  readonly settings: SpectraSettings;
+  readonly isWanted: (label: TensorLabel) => boolean;
+}
+
+/** Everything, at the usual ranks. */
+export const wholeChoice: SpectraChoice = { settings: { ranks: defaultRanks }, isWanted: () => true };
+
+/** Compares two checkpoint folders. Throws as `computeSpectra`. */
+export async function compareCheckpoints(
+  { before, after, command }: { readonly before: string; readonly after: string; readonly command: string },
+  choice: SpectraChoice,
+  effects: Effects,
+): Promise<PairSpectra> {
+  const pair = { before: { name: before, folder: before }, after: { name: after, folder: after } };
+  const request = { ...choice, pairs: [pair], cacheFolder: chooseCacheFolder(), command };
+  const [compared] = await computeSpectra(request, effects);
+  if (compared === undefined) throw new Error("Cannot compare checkpoints: there is no result");
+  return compared;
+}
+
+/** Which checkpoints of a run are compared. */
+interface Milestones {
+  readonly lineage: readonly LineageEntry[];
+  readonly trajectory: Pick<TrajectoryRecord, "peak" | "sftEnd"> | null;
+}
+
+/** Pairs of a run: each checkpoint with the base, each later one with the SFT peak, each RL one with the SFT end. */
+export function listRunPairs({
+  lineage,
+  trajectory,
+}: Milestones): readonly { readonly before: LineageEntry; readonly after: LineageEntry }[] {
+  const [base, ...others] = lineage;
+  if (base === undefined) return [];
+  const find = (id: string | undefined): LineageEntry | undefined => lineage.find((entry) => entry.id === id);
+  const [peak, end] = [find(trajectory?.peak.checkpoint), find(trajectory?.sftEnd.checkpoint)];
+  const pairs = others.map((after) => ({ before: base, after }));
+  const isLater = ({ stage, step }: LineageEntry): boolean =>
+    peak !== undefined && (stage === "rl" || (stage === "sft" && step > peak.step));
+  if (peak !== undefined && peak !== base)
+    pairs.push(...others.filter(isLater).map((after) => ({ before: peak, after })));
+  if (end !== undefined && end !== base && end !== peak)
+    pairs.push(...others.filter(({ stage }) => stage === "rl").map((after) => ({ before: end, after })));
+  return pairs;
+}
+
+/**
+ * Computes the spectra of a run, writes them into its folder `spectra` (Parquet tables and spectra.json), and gives
+ * what goes into its summary. Throws as `computeSpectra`.
+ */
+export async function computeRunSpectra(
+  folder: RunFolder,
+  {
+    trajectory,
+    choice,
+    command,
+  }: {
+    readonly trajectory: Milestones["trajectory"];
+    readonly choice: SpectraChoice;
+    readonly command: string;
+  },
+  effects: Effects,
+): Promise<SpectraRecord> {
+  const lineage = await folder.readLineage();
+  const name = ({ id, path }: LineageEntry): NamedCheckpoint => ({ name: id, folder: folder.locate(path) });
+  const pairs = listRunPairs({ lineage, trajectory }).map(({ before, after }) => ({
+    before: name(before),
+    after: name(after),
+  }));
+  const request = { ...choice, pairs, cacheFolder: chooseCacheFolder(), command };
+  const parents = new Map(lineage.map(({ id, parent }) => [id, parent]));
+  const compared = flagShrinking(await computeSpectra(request, effects), parents);
+  const algebra = await openLinearAlgebra(process.env.UNTWIST_LAPACK);
+  const record: SpectraRecord = {
+    schema: schemaVersion,
+    backend: algebra.name,
+    ranks: [...choice.settings.ranks],
+    pairs: compared.map((pair) => roundNumbers(describePair(pair))),
+  };
+  await writeSpectra(folder.locate("spectra"), compared, record);
+  return record;
+}
+
+/** Writes a folder of spectra, whole or not at all: the tables, and the record as spectra.json. */
+export async function writeSpectra(
+  path: string,
+  pairs: readonly PairSpectra[],
+  record: unknown,
+): Promise<void> {
+  const tables = createTables(pairs);
+  await writeFolderAtomic(path, async (temporary) => {
+    await writeFileAtomic(join(temporary, "spectra.json"), `${JSON.stringify(record, null, 2)}\n`);
+    for (const table of tableNames)
+      await writeParquet(join(temporary, `${table}.parquet`), tables[table], {
+        metadata: { "untwist.spectra": String(spectraVersion) },
+      });
+  });
+}
+
+/** Digits of a summary's numbers: what different backends agree on. */
+const numDigits = 6;
+
+/** The same value with all numbers rounded, so that a summary does not depend on the last bits. */
+function roundNumbers<Value>(value: Value): Value {
+  return JSON.parse(
+    JSON.stringify(value, (_, part: unknown) =>
+      typeof part === "number" && !Number.isInteger(part) ? Number(part.toPrecision(numDigits)) : part,
+    ),
+  ) as Value;
+}

@@ -1,0 +1,163 @@
+/** The tasks of spectra: tensors read, factorised and compared. What a worker does, with everything it keeps open. */
+import { type Checkpoint, CheckpointError, isFloatDtype, openCheckpoint } from "../checkpoint/index.ts";
+import type { TaskHandler } from "../execution/index.ts";
+import {
+  type Factors,
+  factorize,
+  factorizeRandomly,
+  type LinearAlgebra,
+  openLinearAlgebra,
+} from "../linalg/index.ts";
+import {
+  type Change,
+  type Comparison,
+  compareMatrices,
+  compareVectors,
+  countVectors,
+  createStoredSource,
+  type FactorCache,
+  findNonFinite,
+  fingerprint,
+  openFactorCache,
+  type SpectraSettings,
+  type StoredTensor,
+  type TensorPair,
+} from "../spectra/index.ts";
+
+/** A tensor of a checkpoint folder. */
+export interface TensorPlace {
+  readonly folder: string;
+  readonly name: string;
+}
+
+/** A tensor whose content is known by its fingerprint. */
+export interface KnownTensor extends TensorPlace {
+  readonly fingerprint: string;
+  /** The axes' sizes. */
+  readonly shape: readonly number[];
+}
+
+/** Something to do for spectra. */
+export type SpectraTask =
+  | { readonly kind: "fingerprint"; readonly tensor: TensorPlace }
+  | { readonly kind: "factorise"; readonly tensor: KnownTensor; readonly settings: SpectraSettings }
+  | ComparisonTask;
+
+/** Two tensors to compare, of the same shape. */
+export interface ComparisonTask extends Change<KnownTensor> {
+  readonly kind: "compare";
+  readonly settings: SpectraSettings;
+}
+
+/** What came of a task. */
+export interface SpectraAnswer {
+  /** Of a tensor that was read for it. */
+  readonly fingerprint?: string;
+  /** Of two tensors. */
+  readonly comparison?: Comparison;
+  /** Cache entries that turned out to be damaged and were made again. */
+  readonly damaged: readonly string[];
+}
+
+/** Largest error of a singular value of weights, as a fraction of the largest. */
+const weightTolerance = 1e-8;
+
+/** A handler of tasks. Throws `CheckpointError` where a tensor cannot be read or holds NaN or infinite values. */
+export function createSpectraHandler(cacheFolder: string): TaskHandler<SpectraTask, SpectraAnswer> {
+  const checkpoints = new Map<string, Promise<Checkpoint>>();
+  let algebra: Promise<LinearAlgebra> | undefined;
+  const read = async ({ folder, name }: TensorPlace): Promise<StoredTensor> => {
+    const opened = checkpoints.get(folder) ?? openCheckpoint(folder);
+    checkpoints.set(folder, opened);
+    return await readStored(await opened, name);
+  };
+  return async (task, { numThreads }) => {
+    const damaged: string[] = [];
+    algebra ??= openLinearAlgebra(process.env.UNTWIST_LAPACK);
+    const tools: Tools = {
+      read,
+      cache: openFactorCache(cacheFolder, (path) => damaged.push(path)),
+      algebra: await algebra,
+    };
+    tools.algebra.useThreads(numThreads);
+    return { ...(await perform(task, tools)), damaged };
+  };
+}
+
+interface Tools {
+  readonly read: (place: TensorPlace) => Promise<StoredTensor>;
+  readonly cache: FactorCache;
+  readonly algebra: LinearAlgebra;
+}
+
+async function perform(task: SpectraTask, tools: Tools): Promise<Omit<SpectraAnswer, "damaged">> {
+  switch (task.kind) {
+    case "fingerprint":
+      return { fingerprint: await identify(task.tensor, tools) };
+    case "factorise":
+      await obtainFactors(task.tensor, task.settings, tools);
+      return {};
+    case "compare":
+      return { comparison: await compare(task, tools) };
+  }
+}
+
+async function readStored(checkpoint: Checkpoint, name: string): Promise<StoredTensor> {
+  const bytes = await checkpoint.readBytes(name);
+  const { dtype, shape } = checkpoint.tensors.get(name) ?? { dtype: "U8" as const, shape: [] };
+  if (isFloatDtype(dtype)) return { dtype, shape, bytes };
+  throw new CheckpointError(`${dtype} numbers are no floats; leave the tensor out`, {
+    path: checkpoint.folder,
+    tensor: name,
+  });
+}
+
+async function identify(place: TensorPlace, { read }: Tools): Promise<string> {
+  const tensor = await read(place);
+  const position = findNonFinite(tensor);
+  if (position === undefined) return fingerprint(tensor);
+  throw new CheckpointError(
+    `its value ${position} is NaN or infinite; repair the checkpoint, or choose other tensors with --matrices`,
+    { path: place.folder, tensor: place.name },
+  );
+}
+
+/** Factors from the cache; computed and kept where they are not there. */
+async function obtainFactors(
+  place: KnownTensor,
+  { ranks, randomisedSeed }: SpectraSettings,
+  { read, cache, algebra }: Tools,
+): Promise<Factors> {
+  const numVectors = countVectors(place.shape, Math.max(...ranks));
+  const request = { numVectors, ...(randomisedSeed !== undefined && { randomisedSeed }) };
+  const cached = await cache.readFactors(place.fingerprint, request);
+  if (cached !== undefined) return cached;
+  const source = createStoredSource(await read(place));
+  const factors =
+    randomisedSeed === undefined
+      ? factorize(source, { numVectors, tolerance: weightTolerance }, algebra)
+      : factorizeRandomly(source, { numVectors, seed: randomisedSeed }, algebra);
+  await cache.writeFactors(place.fingerprint, request, factors);
+  return factors;
+}
+
+async function compare({ before, after, settings }: ComparisonTask, tools: Tools): Promise<Comparison> {
+  const { read, cache, algebra } = tools;
+  const key = { before: before.fingerprint, after: after.fingerprint, settings };
+  const isUnchanged = key.before === key.after;
+  const obtain = (tensor: KnownTensor): Promise<Factors> => obtainFactors(tensor, settings, tools);
+  const readPair = async (): Promise<TensorPair> => {
+    const first = await read(before);
+    return { before: first, after: isUnchanged ? first : await read(after), isUnchanged };
+  };
+  if (before.shape.length !== 2) {
+    const comparison = compareVectors(await readPair());
+    await cache.writeComparison(key, comparison);
+    return comparison;
+  }
+  const first = await obtain(before);
+  const factors = { before: first, after: isUnchanged ? first : await obtain(after) };
+  const comparison = compareMatrices(await readPair(), factors, { settings, algebra });
+  await cache.writeComparison(key, comparison);
+  return comparison;
+}

@@ -1,0 +1,25 @@
+/** linalg: dense linear algebra on one of two backends, factorisations with known errors, principal angles. */
+export {
+  type FactorMethod,
+  type FactorRequest,
+  type Factors,
+  factorize,
+  factorMethods,
+  subspaceError,
+} from "./factorize.ts";
+export type { LinearAlgebra } from "./linear-algebra.ts";
+export {
+  createMatrix,
+  type Matrix,
+  sumOfSquares,
+} from "./matrix.ts";
+export {
+  createDenseSource,
+  createDifference,
+  type MatrixSource,
+  readBlocks,
+  sidesOf,
+} from "./matrix-source.ts";
+export { openLinearAlgebra } from "./open.ts";
+export { type BasisPair, numForcedZeros, pairBases, principalAngles } from "./principal-angles.ts";
+export { factorizeRandomly } from "./randomise.ts";

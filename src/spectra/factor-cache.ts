@@ -1,0 +1,194 @@
+/**
+ * Factors and comparisons that are computed once: named by a hash of the tensors' bytes and of the settings, shared by
+ * every command. Entries carry a checksum; a damaged one counts as missing, so it is computed again. Deleting the
+ * folder loses nothing but time.
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import {
+  CheckpointError,
+  openSafetensors,
+  type SafetensorsFile,
+  writeSafetensors,
+} from "../checkpoint/index.ts";
+import { fileExists, folderExists, listFiles, readText, writeFileAtomic } from "../file/index.ts";
+import { createMatrix, type FactorMethod, type Factors, factorMethods } from "../linalg/index.ts";
+import type { SpectraSettings } from "./compare.ts";
+import type { MatrixComparison, VectorComparison } from "./matrix-spectra.ts";
+
+/** Which factors: how many vectors a side at least, and the seed if they are randomised. */
+export interface CachedRequest {
+  readonly numVectors: number;
+  readonly randomisedSeed?: number;
+}
+
+/** Any cached comparison. */
+export type Comparison = MatrixComparison | VectorComparison;
+
+/** Two tensors by their fingerprints, and how they are compared. */
+export interface ComparisonKey {
+  readonly before: string;
+  readonly after: string;
+  readonly settings: SpectraSettings;
+}
+
+/** The cache. Reading gives `undefined` for what is not there or is damaged. */
+export interface FactorCache {
+  /** Whether factors that satisfy the request are there (unread: they may turn out to be damaged). */
+  hasFactors(fingerprint: string, request: CachedRequest): Promise<boolean>;
+  /** Factors with at least as many vectors as asked for. */
+  readFactors(fingerprint: string, request: CachedRequest): Promise<Factors | undefined>;
+  writeFactors(fingerprint: string, request: CachedRequest, factors: Factors): Promise<void>;
+  readComparison(key: ComparisonKey): Promise<Comparison | undefined>;
+  writeComparison(key: ComparisonKey, comparison: Comparison): Promise<void>;
+}
+
+/** Changes whenever a measure or the layout of entries changes its meaning. */
+const version = 1;
+
+/** Opens the cache in a folder, which need not exist. `onDamage` hears of every damaged entry. */
+export function openFactorCache(folder: string, onDamage: (path: string) => void): FactorCache {
+  const factorsFolder = (fingerprint: string): string =>
+    join(folder, `factors-${version}`, fingerprint.slice(0, 2), fingerprint);
+  const comparisonPath = (key: ComparisonKey): string => {
+    const name = hash(JSON.stringify([version, key.before, key.after, key.settings]));
+    return join(folder, `comparisons-${version}`, name.slice(0, 2), `${name}.json`);
+  };
+  const locate = async (fingerprint: string, request: CachedRequest): Promise<string | undefined> => {
+    const place = factorsFolder(fingerprint);
+    if (!(await folderExists(place))) return undefined;
+    const name = chooseEntry(await listFiles(place), request);
+    return name === undefined ? undefined : join(place, name);
+  };
+  return {
+    hasFactors: async (fingerprint, request) => (await locate(fingerprint, request)) !== undefined,
+    readFactors: async (fingerprint, request) => {
+      const path = await locate(fingerprint, request);
+      return path === undefined ? undefined : await orDamaged(readFactors(path), () => onDamage(path));
+    },
+    writeFactors: (fingerprint, request, factors) =>
+      writeFactors(join(factorsFolder(fingerprint), nameEntry(request)), factors),
+    readComparison: async (key) => {
+      const path = comparisonPath(key);
+      if (!(await fileExists(path))) return undefined;
+      return await orDamaged(readComparison(path), () => onDamage(path));
+    },
+    writeComparison: async (key, comparison) => {
+      const text = JSON.stringify(comparison);
+      await writeFileAtomic(comparisonPath(key), `${hash(text)}\n${text}\n`);
+    },
+  };
+}
+
+function nameEntry({ numVectors, randomisedSeed }: CachedRequest): string {
+  return `${describeMethod(randomisedSeed)}-${numVectors}.safetensors`;
+}
+
+function describeMethod(randomisedSeed: number | undefined): string {
+  return randomisedSeed === undefined ? "exact" : `randomised-${randomisedSeed}`;
+}
+
+/** The smallest entry that satisfies a request. */
+function chooseEntry(
+  names: readonly string[],
+  { numVectors, randomisedSeed }: CachedRequest,
+): string | undefined {
+  const start = `${describeMethod(randomisedSeed)}-`;
+  const counts = names
+    .filter((name) => name.startsWith(start) && /-\d+\.safetensors$/.test(name))
+    .map((name) => Number(/-(\d+)\.safetensors$/.exec(name)?.[1]))
+    .filter((count) => count >= numVectors);
+  return counts.length === 0 ? undefined : `${start}${Math.min(...counts)}.safetensors`;
+}
+
+async function writeFactors(path: string, factors: Factors): Promise<void> {
+  const { rows, columns, left, right, values, method, valueError, rounding } = factors;
+  const tensors = [
+    { name: "left", shape: [rows, left.columns], data: left.values },
+    { name: "right", shape: [columns, right.columns], data: right.values },
+    { name: "values", shape: [values.length], data: values },
+  ];
+  await writeSafetensors(
+    path,
+    tensors.map(({ name, shape, data }) => ({ name, shape, dtype: "F64" as const, data: () => data })),
+    {
+      method,
+      valueError: String(valueError),
+      rounding: String(rounding),
+      checksum: checksum(tensors.map(({ data }) => data)),
+    },
+  );
+}
+
+async function readFactors(path: string): Promise<Factors> {
+  const file = await openSafetensors(path);
+  try {
+    const method = factorMethods.find((name) => name === file.header.metadata.get("method"));
+    const [left, right, values] = [
+      await readMatrix(file, "left"),
+      await readMatrix(file, "right"),
+      await readMatrix(file, "values"),
+    ];
+    const sum = checksum([left.values, right.values, values.values]);
+    if (method === undefined || sum !== file.header.metadata.get("checksum"))
+      throw new CheckpointError("its checksum is wrong; delete it", { path });
+    return createFactors({ left, right, values: values.values, method }, file);
+  } finally {
+    await file.close();
+  }
+}
+
+function createFactors(
+  read: Pick<Factors, "left" | "right" | "values"> & { readonly method: FactorMethod },
+  { header }: SafetensorsFile,
+): Factors {
+  const [valueError, rounding] = [header.metadata.get("valueError"), header.metadata.get("rounding")].map(
+    Number,
+  );
+  return {
+    ...read,
+    rows: read.left.rows,
+    columns: read.right.rows,
+    valueError: valueError ?? 0,
+    rounding: rounding ?? 0,
+  };
+}
+
+/** A tensor of one or two axes as a matrix. */
+async function readMatrix(file: SafetensorsFile, name: string): Promise<Factors["left"]> {
+  const bytes = await file.readBytes(name);
+  const [rows = 1, columns = 1] = file.header.tensors.get(name)?.shape ?? [];
+  return createMatrix(rows, columns, new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8));
+}
+
+function checksum(arrays: readonly Float64Array[]): string {
+  const sum = createHash("sha256");
+  for (const { buffer, byteOffset, byteLength } of arrays)
+    sum.update(new Uint8Array(buffer, byteOffset, byteLength));
+  return sum.digest("hex");
+}
+
+function hash(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+async function readComparison(path: string): Promise<Comparison> {
+  const text = await readText(path);
+  const end = text.indexOf("\n");
+  const json = text.slice(end + 1, -1);
+  if (hash(json) !== text.slice(0, end))
+    throw new CheckpointError("its checksum is wrong; delete it", { path });
+  // The checksum says that it is what writeComparison wrote.
+  return JSON.parse(json) as Comparison;
+}
+
+async function orDamaged<Value>(read: Promise<Value>, onDamage: () => void): Promise<Value | undefined> {
+  try {
+    return await read;
+  } catch (error) {
+    // Malformed in any way: as safetensors, by its checksum, as text.
+    if (!(error instanceof Error)) throw error;
+    onDamage();
+    return undefined;
+  }
+}

@@ -1,0 +1,34 @@
+/** spectra: what a fine-tune did to every weight matrix: measures, null models, guards, and the cache of factors. */
+export { compareMatrices, compareVectors, type SpectraSettings, type TensorPair } from "./compare.ts";
+export { flagShrinking } from "./continuity.ts";
+export { type Comparison, type ComparisonKey, type FactorCache, openFactorCache } from "./factor-cache.ts";
+export { type Coverage, type MatchedTensor, matchTensors, type UnmatchedTensor } from "./match-tensors.ts";
+export {
+  type Change,
+  type Flag,
+  flagMeanings,
+  type MatrixComparison,
+  type MatrixSpectra,
+  type TensorLabel,
+  type VectorSpectra,
+} from "./matrix-spectra.ts";
+export {
+  collectPair,
+  describePair,
+  describeTurn,
+  type PairHeadline,
+  type PairSpectra,
+  type Spread,
+  totalSparsity,
+} from "./pair-spectra.ts";
+export type { CombinedSparsity } from "./sparsity.ts";
+export {
+  countElements,
+  createStoredSource,
+  findNonFinite,
+  fingerprint,
+  type StoredTensor,
+} from "./stored-tensor.ts";
+export { createTables, spectraVersion, tableNames } from "./tables.ts";
+export { parseLayers, parsePatterns } from "./tensor-name.ts";
+export { countVectors, planComparison, planFactors, planFingerprint } from "./work.ts";

@@ -1,0 +1,235 @@
+/** Everything that two checkpoints say about each other, and what of it is worth saying first. */
+import { chooseHeadlineRank } from "./compare.ts";
+import type { Comparison } from "./factor-cache.ts";
+import type { Coverage } from "./match-tensors.ts";
+import {
+  type BothSides,
+  type Flag,
+  flags,
+  type MatrixComparison,
+  type MatrixSpectra,
+  type SubspaceRecord,
+  type TensorLabel,
+  type VectorComparison,
+  type VectorSpectra,
+} from "./matrix-spectra.ts";
+import { dropUndefined } from "./present.ts";
+import { type CombinedSparsity, combineSparsity } from "./sparsity.ts";
+
+/** Two checkpoints compared. */
+export interface PairSpectra {
+  readonly before: string;
+  readonly after: string;
+  readonly coverage: Coverage;
+  /** What turned most comes first. */
+  readonly matrices: readonly MatrixSpectra[];
+  readonly vectors: readonly VectorSpectra[];
+}
+
+/** Sorts the compared tensors of a pair into matrices and others. */
+export function collectPair(
+  names: Pick<PairSpectra, "before" | "after" | "coverage">,
+  compared: readonly (TensorLabel & Comparison)[],
+): PairSpectra {
+  const matrices = compared.filter((one): one is TensorLabel & MatrixComparison => "singularValues" in one);
+  const vectors = compared.filter((one): one is TensorLabel & VectorComparison => !("singularValues" in one));
+  const turnOf = (matrix: MatrixSpectra): number => describeTurn(matrix)?.angle ?? 0;
+  return { ...names, matrices: [...matrices].sort((a, b) => turnOf(b) - turnOf(a)), vectors };
+}
+
+/** How far the leading subspaces of one matrix turned, both sides together. */
+export interface Turn {
+  readonly rank: number;
+  /** asin of the root mean square sine of the free angles of both sides, radians. */
+  readonly angle: number;
+  /** The same of one side. */
+  readonly sides: BothSides<number>;
+  /** What a random update of the same size would do; absent where the null is not known. */
+  readonly chance?: number;
+  /** Ratio of the root mean square sines. */
+  readonly beyondChance?: number;
+}
+
+/**
+ * The turn at the largest rank that leaves all angles free on both sides, or at the smallest rank asked for; absent
+ * for a matrix of one row or column.
+ */
+export function describeTurn({ shape: [rows, columns], subspaces }: MatrixComparison): Turn | undefined {
+  if (Math.min(rows, columns) < 2) return undefined;
+  const { left, right } = subspaces;
+  const ranks = left.map((subspace) => subspace.rank);
+  const rank = chooseHeadlineRank(ranks, { rows, columns });
+  const pair = [left, right].map((side) => side.find((subspace) => subspace.rank === rank));
+  const [first, second] = pair;
+  if (rank === undefined || first === undefined || second === undefined) return undefined;
+  const sine = meanSine(first.chordal, second.chordal);
+  const chance =
+    first.chance === undefined || second.chance === undefined
+      ? undefined
+      : meanSine(first.chance, second.chance);
+  return {
+    rank,
+    angle: Math.asin(sine),
+    sides: { left: angleOf(first), right: angleOf(second) },
+    ...(chance !== undefined && { chance: Math.asin(chance) }),
+    ...(chance !== undefined && chance > 0 && { beyondChance: sine / chance }),
+  };
+}
+
+function meanSine(left: number, right: number): number {
+  return Math.min(1, Math.sqrt((left * left + right * right) / 2));
+}
+
+function angleOf({ chordal }: SubspaceRecord): number {
+  return Math.asin(Math.min(1, chordal));
+}
+
+/** Sparsity of the whole model and of each layer, matrices and all other tensors together. */
+export interface SparsityTotals {
+  readonly model: CombinedSparsity;
+  readonly layers: readonly { readonly layer: number; readonly sparsity: CombinedSparsity }[];
+}
+
+/** Adds up what stayed the same. `undefined` where nothing was compared. */
+export function totalSparsity({ matrices, vectors }: PairSpectra): SparsityTotals | undefined {
+  const all = [...matrices, ...vectors];
+  const combine = (tensors: readonly (MatrixSpectra | VectorSpectra)[]): CombinedSparsity | undefined =>
+    combineSparsity(tensors.map(({ elements }) => elements));
+  const model = combine(all);
+  if (model === undefined) return undefined;
+  const numbers = new Set(all.map(({ layer }) => layer).filter((layer) => layer !== undefined));
+  const layers = [...numbers]
+    .sort((a, b) => a - b)
+    .flatMap((layer) => {
+      const sparsity = combine(all.filter((tensor) => tensor.layer === layer));
+      return sparsity === undefined ? [] : [{ layer, sparsity }];
+    });
+  return { model, layers };
+}
+
+/** Least, middle and largest of several numbers. */
+export interface Spread {
+  readonly least: number;
+  readonly median: number;
+  readonly largest: number;
+}
+
+/** A pair of checkpoints in a few numbers, over its matrices; angles in radians. */
+export interface PairHeadline {
+  readonly before: string;
+  readonly after: string;
+  readonly numMatrices: number;
+  /** ‖Δσ‖ / ‖σ‖. */
+  readonly spectralShift?: Spread;
+  /** ‖Δ‖_F / ‖before‖_F. */
+  readonly relativeUpdate?: Spread;
+  readonly turn?: Spread;
+  readonly chance?: Spread;
+  readonly beyondChance?: Spread;
+  /** Ranks at which the turns were taken. */
+  readonly ranks: readonly number[];
+  /** Matrices that turned furthest beyond chance, first the furthest. */
+  readonly mostTurned: readonly string[];
+  /** Share of all scalars that are the same to the last bit; each tensor counting alike in the other. */
+  readonly unchanged?: { readonly weighted: number; readonly unweighted: number };
+  readonly flags: Readonly<Partial<Record<Flag, number>>>;
+  readonly coverage: {
+    readonly numMatched: number;
+    readonly numLeftOut: number;
+    readonly unmatched: Coverage["unmatched"];
+  };
+  /** In words. */
+  readonly reading: string;
+}
+
+/** The headline of a pair. */
+export function describePair(pair: PairSpectra): PairHeadline {
+  const { matrices, coverage } = pair;
+  const turned = matrices.flatMap((matrix) => {
+    const turn = describeTurn(matrix);
+    return turn === undefined ? [] : [{ name: matrix.name, ...turn }];
+  });
+  const sparsity = totalSparsity(pair)?.model;
+  const furthest = [...turned].sort((a, b) => (b.beyondChance ?? 0) - (a.beyondChance ?? 0));
+  const numbers = {
+    spectralShift: spread(matrices.map(({ spectralShift }) => spectralShift)),
+    relativeUpdate: spread(matrices.map(({ update }) => update.relative)),
+    turn: spread(turned.map(({ angle }) => angle)),
+    chance: spread(turned.map(({ chance }) => chance)),
+    beyondChance: spread(turned.map(({ beyondChance }) => beyondChance)),
+    unchanged: sparsity && {
+      weighted: sparsity.weighted.bitwise,
+      unweighted: sparsity.unweighted.bitwise,
+    },
+  };
+  const headline = {
+    before: pair.before,
+    after: pair.after,
+    numMatrices: matrices.length,
+    ...dropUndefined(numbers),
+    ranks: [...new Set(turned.map(({ rank }) => rank))].sort((a, b) => a - b),
+    mostTurned: furthest.slice(0, 3).map(({ name }) => name),
+    flags: countFlags(matrices),
+    coverage: {
+      numMatched: coverage.matched.length,
+      numLeftOut: coverage.numLeftOut,
+      unmatched: coverage.unmatched,
+    },
+  };
+  return { ...headline, reading: readPair(headline) };
+}
+
+function spread(values: readonly (number | undefined)[]): Spread | undefined {
+  const known = values.filter((value) => value !== undefined).sort((a, b) => a - b);
+  const [least, median, largest] = [known[0], known[Math.floor(known.length / 2)], known.at(-1)];
+  if (least === undefined || median === undefined || largest === undefined) return undefined;
+  return { least, median, largest };
+}
+
+function countFlags(matrices: readonly MatrixSpectra[]): PairHeadline["flags"] {
+  const counts = flags.map(
+    (flag) => [flag, matrices.filter((matrix) => matrix.flags.includes(flag)).length] as const,
+  );
+  return Object.fromEntries(counts.filter(([, count]) => count > 0));
+}
+
+/** What a pair says in a sentence or two. */
+function readPair({
+  numMatrices,
+  spectralShift,
+  turn,
+  chance,
+  beyondChance,
+  ranks,
+  mostTurned,
+  flags: raised,
+}: Omit<PairHeadline, "reading">): string {
+  if (numMatrices === 0) return "No matrix was compared";
+  if (raised.unchanged === numMatrices) return "No matrix changed";
+  const parts: string[] = [];
+  if (spectralShift !== undefined)
+    parts.push(`singular values move by ${formatRange(spectralShift, formatPercent)}`);
+  if (turn !== undefined)
+    parts.push(`the leading ${ranks.join(" or ")} directions turn by ${formatRange(turn, formatDegrees)}`);
+  const nulls =
+    chance === undefined || beyondChance === undefined
+      ? ""
+      : `; a random update of the same size would turn them by ${formatRange(chance, formatDegrees)}, so they turn ${formatRange(beyondChance, (ratio) => `${ratio.toFixed(1)}×`)} what chance would, most in ${mostTurned.slice(0, 2).join(" and ")}`;
+  const sentence = `${parts.join(", ")}${nulls}`;
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
+}
+
+function formatRange({ least, median, largest }: Spread, format: (value: number) => string): string {
+  return format(least) === format(largest)
+    ? format(median)
+    : `${format(least)} to ${format(largest)} (median ${format(median)})`;
+}
+
+function formatPercent(share: number): string {
+  return `${(100 * share).toPrecision(2)} %`;
+}
+
+function formatDegrees(radians: number): string {
+  const degrees = (180 / Math.PI) * radians;
+  return `${degrees.toPrecision(degrees >= 10 ? 3 : 2)}°`;
+}
