@@ -64,6 +64,32 @@ export function decodeFloats(bytes: Uint8Array, dtype: FloatDtype): Float32Array
   return DECODERS[dtype](new Uint8Array(bytes).buffer);
 }
 
+/** Reads ranges of elements; each result is overwritten by the next call. */
+export type RangeDecoder = (start: number, end: number) => Float32Array;
+
+/**
+ * A decoder of ranges of the same bytes, by element indexes. For many small ranges it is several times faster than
+ * `decodeFloats`, because it takes no new memory for each.
+ */
+export function createRangeDecoder(bytes: Uint8Array, dtype: FloatDtype): RangeDecoder {
+  const width = numBytesOf(dtype, 1);
+  const isAligned = bytes.byteOffset % width === 0;
+  if (dtype === "F32" && isAligned) {
+    const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / width);
+    return (start, end) => values.subarray(start, end);
+  }
+  if (dtype === "BF16" && isAligned) {
+    const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / width);
+    let scratch = new Uint32Array(0);
+    return (start, end) => {
+      if (scratch.length < end - start) scratch = new Uint32Array(end - start);
+      for (let index = start; index < end; index++) scratch[index - start] = (halves[index] ?? 0) << 16;
+      return new Float32Array(scratch.buffer, 0, end - start);
+    };
+  }
+  return (start, end) => decodeFloats(bytes.subarray(start * width, end * width), dtype);
+}
+
 /**
  * 32-bit floats as little-endian bytes of a format, in memory of their own. F16 and BF16 round to nearest, ties to
  * even; too large becomes infinite; NaN stays NaN with the upper bits of its payload.

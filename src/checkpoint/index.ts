@@ -8,7 +8,13 @@ export {
   writeCheckpoint,
 } from "./checkpoint.ts";
 export { CheckpointError } from "./checkpoint-error.ts";
-export { type Dtype, decodeFloats, type FloatDtype, isFloatDtype, type WritableDtype } from "./dtype.ts";
+export {
+  createRangeDecoder,
+  type Dtype,
+  type FloatDtype,
+  isFloatDtype,
+  type WritableDtype,
+} from "./dtype.ts";
 export type { SafetensorsHeader, TensorEntry } from "./safetensors-header.ts";
 export { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";
 export { type SafetensorsMetadata, type WritableTensor, writeSafetensors } from "./safetensors-write.ts";

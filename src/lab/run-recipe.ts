@@ -15,7 +15,7 @@ import { checkModel } from "./check-model.ts";
 import { checkRecipe } from "./check-recipe.ts";
 import { type Effects, resumeCommand } from "./effects.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
-import { computeRunSpectra, type SpectraChoice, wholeChoice } from "./run-spectra.ts";
+import { computeRunSpectra, type SpectraChoice } from "./run-spectra.ts";
 import { runStage } from "./run-stage.ts";
 import { baseCheckpoint, nameCheckpoint, planStages, type StagePlan } from "./stage-plan.ts";
 import { loadState } from "./state-file.ts";
@@ -63,13 +63,14 @@ export async function resumeRun(path: string, effects: Effects): Promise<Finishe
 /** Computes the spectra of a run as asked for; its folder and, where it is finished, its summary then hold them. */
 export async function renewSpectra(
   path: string,
-  choice: SpectraChoice,
+  choose: (recipe: Recipe) => SpectraChoice,
   { command, effects }: { readonly command: string; readonly effects: Effects },
 ): Promise<SpectraRecord> {
   const folder = await openRunFolder(path);
   return withLock(folder, async () => {
     const finished = await folder.readSummary();
     const { trajectory } = finished ?? (await summarize(folder));
+    const choice = choose(folder.recipe);
     const spectra = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
     if (finished !== undefined) await folder.writeSummary({ ...finished, spectra });
     return spectra;
@@ -106,7 +107,7 @@ async function conclude(folder: RunFolder, effects: Effects): Promise<Summary> {
     await folder.writeSummary(summary);
     return summary;
   }
-  const choice = { ...wholeChoice, settings: { ranks: wanted.ranks } };
+  const choice = { settings: { ranks: wanted.ranks }, isWanted: () => true };
   const startMs = effects.now();
   const command = resumeCommand(folder.path);
   const spectra = await computeRunSpectra(

@@ -23,7 +23,7 @@ import { chooseCacheFolder } from "./cache-folder.ts";
 import { computeSpectra, type NamedCheckpoint } from "./compute-spectra.ts";
 import type { Effects } from "./effects.ts";
 
-/** Ranks of the subspaces that are compared unless others are asked for. */
+/** Ranks of the subspaces of two checkpoints that are compared unless others are asked for. */
 export const defaultRanks: readonly number[] = [8, 32, 128];
 
 /** Which tensors, and how. */
@@ -31,9 +31,6 @@ export interface SpectraChoice {
   readonly settings: SpectraSettings;
   readonly isWanted: (label: TensorLabel) => boolean;
 }
-
-/** Everything, at the usual ranks. */
-export const wholeChoice: SpectraChoice = { settings: { ranks: defaultRanks }, isWanted: () => true };
 
 /** Compares two checkpoint folders. Throws as `computeSpectra`. */
 export async function compareCheckpoints(

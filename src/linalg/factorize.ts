@@ -93,8 +93,7 @@ function decomposeWhole(source: MatrixSource, count: number, algebra: LinearAlge
  * value is off by δ / (σ + √(σ² + δ)) at most: fully accurate near σ₁, √δ at 0.
  */
 function factorizeByGram(source: MatrixSource, count: number, algebra: LinearAlgebra): Factors {
-  const { gram } = computeGram(source, algebra);
-  const { values: squares, vectors } = algebra.symmetricEigenpairs(gram, count);
+  const { values: squares, vectors } = algebra.symmetricEigenpairs(computeGram(source, algebra), count);
   const values = squares.map((square) => Math.sqrt(Math.max(0, square)));
   const rounding = boundRounding(source, algebra);
   const delta = rounding * (squares[0] ?? 0);

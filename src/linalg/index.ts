@@ -18,6 +18,7 @@ export {
   createDifference,
   type MatrixSource,
   readBlocks,
+  readWhole,
   sidesOf,
 } from "./matrix-source.ts";
 export { openLinearAlgebra } from "./open.ts";

@@ -3,13 +3,16 @@
  * its rows where it has at least as many rows as columns, its columns otherwise.
  */
 import type { LinearAlgebra } from "./linear-algebra.ts";
-import { createMatrix, type Matrix, subtract, sumOfSquares } from "./matrix.ts";
+import { createMatrix, type Matrix, subtractFrom } from "./matrix.ts";
 
 /** A matrix to be read in blocks across its long side. */
 export interface MatrixSource {
   readonly rows: number;
   readonly columns: number;
-  /** Rows `start` up to `end` of a tall or square matrix; columns `start` up to `end` of a wide one. */
+  /**
+   * Rows `start` up to `end` of a tall or square matrix; columns `start` up to `end` of a wide one. In memory of its
+   * own, which whoever reads it may overwrite.
+   */
   readBlock(start: number, end: number): Matrix;
 }
 
@@ -30,7 +33,7 @@ export function createDenseSource(matrix: Matrix): MatrixSource {
     columns,
     readBlock: (start, end) => {
       if (rows >= columns)
-        return createMatrix(end - start, columns, values.subarray(start * columns, end * columns));
+        return createMatrix(end - start, columns, values.slice(start * columns, end * columns));
       const block = createMatrix(rows, end - start);
       for (let row = 0; row < rows; row++)
         block.values.set(values.subarray(row * columns + start, row * columns + end), row * (end - start));
@@ -48,7 +51,7 @@ export function createDifference(before: MatrixSource, after: MatrixSource): Mat
   return {
     rows: before.rows,
     columns: before.columns,
-    readBlock: (start, end) => subtract(after.readBlock(start, end), before.readBlock(start, end)),
+    readBlock: (start, end) => subtractFrom(after.readBlock(start, end), before.readBlock(start, end)),
   };
 }
 
@@ -77,19 +80,12 @@ export function readWhole(source: MatrixSource): Matrix {
   return source.readBlock(0, sidesOf(source).long);
 }
 
-/** The Gram matrix of the short side (on and above its diagonal) and Σ of the squares of all elements. */
-export function computeGram(
-  source: MatrixSource,
-  algebra: LinearAlgebra,
-): { readonly gram: Matrix; readonly squares: number } {
+/** The Gram matrix of the short side, on and above its diagonal. */
+export function computeGram(source: MatrixSource, algebra: LinearAlgebra): Matrix {
   const { short, isWide } = sidesOf(source);
   const gram = createMatrix(short, short);
-  let squares = 0;
-  for (const { matrix } of readBlocks(source)) {
-    algebra.addGram(gram, matrix, isWide);
-    squares += sumOfSquares(matrix.values);
-  }
-  return { gram, squares };
+  for (const { matrix } of readBlocks(source)) algebra.addGram(gram, matrix, isWide);
+  return gram;
 }
 
 /** From the short side to the long one: A · x (or Aᵀ · x of a wide matrix), long × k for x of short × k. */

@@ -56,17 +56,16 @@ export function scaleColumns({ rows, columns, values }: Matrix, factors: ArrayLi
     }
 }
 
-/** Left minus right, element by element, in memory of its own. Throws `RangeError` when the shapes differ. */
-export function subtract(left: Matrix, right: Matrix): Matrix {
-  if (left.rows !== right.rows || left.columns !== right.columns)
+/** Takes `other` from `matrix`, in place, and gives `matrix`. Throws `RangeError` when the shapes differ. */
+export function subtractFrom(matrix: Matrix, other: Matrix): Matrix {
+  if (matrix.rows !== other.rows || matrix.columns !== other.columns)
     throw new RangeError(
-      `Cannot subtract ${right.rows} × ${right.columns} from ${left.rows} × ${left.columns}`,
+      `Cannot subtract ${other.rows} × ${other.columns} from ${matrix.rows} × ${matrix.columns}`,
     );
-  const difference = createMatrix(left.rows, left.columns);
-  const [minuend, subtrahend, { values }] = [left.values, right.values, difference];
+  const { values } = matrix;
   for (let index = 0; index < values.length; index++)
-    values[index] = (minuend[index] ?? 0) - (subtrahend[index] ?? 0);
-  return difference;
+    values[index] = (values[index] ?? 0) - (other.values[index] ?? 0);
+  return matrix;
 }
 
 /** Σ of the squares of all elements: the square of the Frobenius norm. */

@@ -4,7 +4,7 @@
  * 64-bit floats, and below 1e-3 in 32-bit ones.
  */
 import type { LinearAlgebra } from "./linear-algebra.ts";
-import { createMatrix, type Matrix, subtract, takeColumns, takeLeadingBlock } from "./matrix.ts";
+import { createMatrix, type Matrix, subtractFrom, takeColumns, takeLeadingBlock } from "./matrix.ts";
 import { reduceToTriangle } from "./reduce.ts";
 
 /** Two bases of subspaces of the same space, and what they have in common. */
@@ -48,7 +48,7 @@ export function principalAngles(pair: BasisPair, rank: number, algebra: LinearAl
 /** Rows of a block: enough for fast products, whatever the dimension. */
 const blockRows = 4096;
 
-/** What is left of the vectors after, without their parts along those before: after − before · overlap, by rows. */
+/** What is left of the vectors after, without their parts along those before: before · overlap − after, by rows. */
 function* residuals(
   { before, after }: BasisPair,
   overlap: Matrix,
@@ -60,6 +60,8 @@ function* residuals(
     const [first, second] = [before, after].map(({ columns, values }) =>
       takeColumns(createMatrix(end - start, columns, values.subarray(start * columns, end * columns)), rank),
     );
-    if (first !== undefined && second !== undefined) yield subtract(second, algebra.multiply(first, overlap));
+    // The sign does not matter to singular values.
+    if (first !== undefined && second !== undefined)
+      yield subtractFrom(algebra.multiply(first, overlap), second);
   }
 }

@@ -5,7 +5,7 @@
 import { createRandom } from "../base/index.ts";
 import type { Factors } from "./factorize.ts";
 import type { LinearAlgebra } from "./linear-algebra.ts";
-import { createMatrix, type Matrix, scaleColumns, subtract, takeColumns } from "./matrix.ts";
+import { createMatrix, type Matrix, scaleColumns, subtractFrom, takeColumns } from "./matrix.ts";
 import { type MatrixSource, multiplyToLong, multiplyToShort, sidesOf } from "./matrix-source.ts";
 
 /** What to compute. */
@@ -63,7 +63,7 @@ export function factorizeRandomly(
 function measureResidual(image: Matrix, vectors: Matrix, values: Float64Array): number {
   const expected = createMatrix(vectors.rows, vectors.columns, vectors.values.slice());
   scaleColumns(expected, values);
-  const { columns, values: gaps } = subtract(image, expected);
+  const { columns, values: gaps } = subtractFrom(image, expected);
   const squares = new Float64Array(columns);
   for (const [index, gap] of gaps.entries())
     squares[index % columns] = (squares[index % columns] ?? 0) + gap * gap;

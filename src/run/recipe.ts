@@ -52,7 +52,7 @@ const evaluationSchema = z.strictObject({
 
 const spectraSchema = z.strictObject({
   /** Ranks of the subspaces to compare. */
-  ranks: z.array(count).min(1).default([8, 32, 128]),
+  ranks: z.array(count).min(1).default([8, 32]),
 });
 
 const sftSchema = z.strictObject({

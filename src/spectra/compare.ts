@@ -22,7 +22,7 @@ import {
   type UpdateRecord,
   type VectorComparison,
 } from "./matrix-spectra.ts";
-import { computeNulls } from "./nulls.ts";
+import { computeNulls, drawSpectralShift } from "./nulls.ts";
 import { dropUndefined } from "./present.ts";
 import { fitMarchenkoPastur } from "./random-initialisation.ts";
 import { shareOf } from "./sparsity.ts";
@@ -113,7 +113,10 @@ export function compareMatrices(
   const update = examineUpdate(tensors, factors.before, context);
   const pair: FactorPair = { ...factors, spectral: update.values[0] ?? 0, isUnchanged };
   const overlaps = pairVectors(pair, context.algebra);
-  const nulls = computeNulls({ before: factors.before, elements, ranks });
+  const nulls = {
+    ...computeNulls({ before: factors.before, elements, ranks }),
+    ...dropUndefined({ spectralShift: drawShift(before, factors.before, { elements, context }) }),
+  };
   const compared = bothSides((side) =>
     ranks.map((rank) => compareSubspaces(pair, { bases: overlaps[side], rank }, context.algebra)),
   );
@@ -141,6 +144,16 @@ export function compareMatrices(
     randomness: mapChange(factors, detectRandomness),
   };
   return { ...comparison, flags: raiseFlags(comparison, isUnchanged) };
+}
+
+/** Null (a) of the singular values. */
+function drawShift(
+  tensor: StoredTensor,
+  before: Factors,
+  { elements, context }: { readonly elements: ElementComparison; readonly context: ComparisonContext },
+): number | undefined {
+  const frobenius = Math.sqrt(elements.updateSquares);
+  return drawSpectralShift({ before, source: createStoredSource(tensor), frobenius }, context.algebra);
 }
 
 /** Singular values of the update, and the update in the basis before. */

@@ -52,10 +52,12 @@ export interface SubspaceRecord {
   readonly beyondChance?: number;
 }
 
-/** What random models give in place of the measured `chordal`; absent where there is nothing to compare with. */
+/** What random models give, `chordal` unless it says otherwise; absent where there is nothing to compare with. */
 export interface Nulls {
   /** (a) A random update of the same Frobenius norm. */
   readonly randomUpdate?: BothSides<ByRank<number>>;
+  /** (a) ‖Δσ‖ / ‖σ‖ of such an update, from one seeded draw; small matrices only. */
+  readonly spectralShift?: number;
   /** (b) Two unrelated random subspaces, and their smallest angle in radians. */
   readonly randomSubspaces: BothSides<ByRank<{ readonly chordal: number; readonly smallestAngle: number }>>;
   /** (c) Rounding the matrix before to bf16. */

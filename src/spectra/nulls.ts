@@ -1,9 +1,47 @@
 /** What chance would give in place of the measured rotations: a random update, random subspaces, rounding to bf16. */
-import type { Factors } from "../linalg/index.ts";
+import { createRandom } from "../base/index.ts";
+import {
+  createMatrix,
+  type Factors,
+  type LinearAlgebra,
+  type MatrixSource,
+  readWhole,
+  sumOfSquares,
+} from "../linalg/index.ts";
 import type { BothSides, ByRank, ElementComparison, Nulls } from "./matrix-spectra.ts";
 import { describeRandomSubspaces } from "./random-subspace.ts";
 import { expectRotation } from "./random-update.ts";
+import { spectralShift } from "./spectrum.ts";
 import { type Side, sides } from "./subspace.ts";
+
+/** Matrices up to this many elements are small enough for a random update to be drawn and tried. */
+const mostDrawn = 2 ** 18;
+
+/** What a spectral shift of a random update is drawn from. */
+export interface DrawRequest {
+  readonly before: Factors;
+  readonly source: MatrixSource;
+  /** Frobenius norm of the update. */
+  readonly frobenius: number;
+}
+
+/**
+ * ‖Δσ‖ / ‖σ‖ of a random update of that norm: i.i.d. normal elements, one draw of a fixed seed (the many values of a
+ * spectrum average over it). `undefined` for no update and for matrices that are too large for a trial.
+ */
+export function drawSpectralShift(
+  { before, source, frobenius }: DrawRequest,
+  algebra: LinearAlgebra,
+): number | undefined {
+  const { rows, columns } = source;
+  if (frobenius === 0 || rows * columns > mostDrawn || before.method === "randomised") return undefined;
+  const matrix = readWhole(source);
+  const random = createRandom(1, "random update", rows, columns);
+  const noise = Float64Array.from({ length: rows * columns }, () => random.normal());
+  const scale = frobenius / Math.sqrt(sumOfSquares(noise));
+  const moved = matrix.values.map((value, index) => value + scale * (noise[index] ?? 0));
+  return spectralShift(before.values, algebra.singularValues(createMatrix(rows, columns, moved)));
+}
 
 /** What the nulls depend on. */
 export interface NullRequest {

@@ -44,6 +44,8 @@ export interface Turn {
   readonly angle: number;
   /** The same of one side. */
   readonly sides: BothSides<number>;
+  /** The largest principal angle of either side. */
+  readonly largestAngle: number;
   /** What a random update of the same size would do; absent where the null is not known. */
   readonly chance?: number;
   /** Ratio of the root mean square sines. */
@@ -71,6 +73,7 @@ export function describeTurn({ shape: [rows, columns], subspaces }: MatrixCompar
     rank,
     angle: Math.asin(sine),
     sides: { left: angleOf(first), right: angleOf(second) },
+    largestAngle: Math.max(first.largestAngle, second.largestAngle),
     ...(chance !== undefined && { chance: Math.asin(chance) }),
     ...(chance !== undefined && chance > 0 && { beyondChance: sine / chance }),
   };
@@ -121,9 +124,13 @@ export interface PairHeadline {
   readonly numMatrices: number;
   /** ‖Δσ‖ / ‖σ‖. */
   readonly spectralShift?: Spread;
+  /** The same of a random update of equal size, where it was drawn. */
+  readonly spectralShiftChance?: Spread;
   /** ‖Δ‖_F / ‖before‖_F. */
   readonly relativeUpdate?: Spread;
   readonly turn?: Spread;
+  /** The largest principal angle at the same rank, of either side. */
+  readonly largestAngle?: Spread;
   readonly chance?: Spread;
   readonly beyondChance?: Spread;
   /** Ranks at which the turns were taken. */
@@ -153,8 +160,10 @@ export function describePair(pair: PairSpectra): PairHeadline {
   const furthest = [...turned].sort((a, b) => (b.beyondChance ?? 0) - (a.beyondChance ?? 0));
   const numbers = {
     spectralShift: spread(matrices.map(({ spectralShift }) => spectralShift)),
+    spectralShiftChance: spread(matrices.map(({ nulls }) => nulls.spectralShift)),
     relativeUpdate: spread(matrices.map(({ update }) => update.relative)),
     turn: spread(turned.map(({ angle }) => angle)),
+    largestAngle: spread(turned.map(({ largestAngle }) => largestAngle)),
     chance: spread(turned.map(({ chance }) => chance)),
     beyondChance: spread(turned.map(({ beyondChance }) => beyondChance)),
     unchanged: sparsity && {
@@ -193,36 +202,44 @@ function countFlags(matrices: readonly MatrixSpectra[]): PairHeadline["flags"] {
   return Object.fromEntries(counts.filter(([, count]) => count > 0));
 }
 
-/** What a pair says in a sentence or two. */
-function readPair({
-  numMatrices,
-  spectralShift,
-  turn,
-  chance,
-  beyondChance,
-  ranks,
-  mostTurned,
-  flags: raised,
-}: Omit<PairHeadline, "reading">): string {
-  if (numMatrices === 0) return "No matrix was compared";
-  if (raised.unchanged === numMatrices) return "No matrix changed";
+/** What a pair says in a sentence, each number beside what a random update of the same size would give. */
+function readPair(headline: Omit<PairHeadline, "reading">): string {
+  const { numMatrices, spectralShift, spectralShiftChance, turn, chance, largestAngle } = headline;
+  if (numMatrices === 0) return "no matrix was compared";
+  if (headline.flags.unchanged === numMatrices) return "no matrix changed";
   const parts: string[] = [];
   if (spectralShift !== undefined)
-    parts.push(`singular values move by ${formatRange(spectralShift, formatPercent)}`);
-  if (turn !== undefined)
-    parts.push(`the leading ${ranks.join(" or ")} directions turn by ${formatRange(turn, formatDegrees)}`);
-  const nulls =
-    chance === undefined || beyondChance === undefined
-      ? ""
-      : `; a random update of the same size would turn them by ${formatRange(chance, formatDegrees)}, so they turn ${formatRange(beyondChance, (ratio) => `${ratio.toFixed(1)}×`)} what chance would, most in ${mostTurned.slice(0, 2).join(" and ")}`;
-  const sentence = `${parts.join(", ")}${nulls}`;
-  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
+    parts.push(
+      `singular values move by ${formatSpread(spectralShift, formatPercent)}${formatChance(spectralShiftChance, formatPercent)}`,
+    );
+  if (turn !== undefined && largestAngle !== undefined)
+    parts.push(
+      `the leading ${headline.ranks.join(" or ")} directions turn by ${formatSpread(turn, formatDegrees)}${formatChance(chance, formatDegrees)}${formatBeyond(headline)}, single ones by up to ${formatDegrees(largestAngle.largest)}`,
+    );
+  return parts.join("; ");
 }
 
-function formatRange({ least, median, largest }: Spread, format: (value: number) => string): string {
+function formatChance(chance: Spread | undefined, format: (value: number) => string): string {
+  return chance === undefined ? "" : `, by chance ${formatSpread(chance, format)}`;
+}
+
+/** Turning further than this times chance is worth a name. */
+const remarkable = 1.5;
+
+function formatBeyond({
+  beyondChance,
+  mostTurned,
+}: Pick<PairHeadline, "beyondChance" | "mostTurned">): string {
+  if (beyondChance === undefined) return "";
+  const where = beyondChance.largest >= remarkable ? `, most in ${mostTurned.slice(0, 2).join(" and ")}` : "";
+  return `, that is ${formatSpread(beyondChance, (value) => `${value.toPrecision(2)}×`)} chance${where}`;
+}
+
+/** The median, and the ends where they differ. */
+function formatSpread({ least, median, largest }: Spread, format: (value: number) => string): string {
   return format(least) === format(largest)
     ? format(median)
-    : `${format(least)} to ${format(largest)} (median ${format(median)})`;
+    : `${format(median)} (${format(least)} to ${format(largest)})`;
 }
 
 function formatPercent(share: number): string {

@@ -1,6 +1,6 @@
 /** A tensor as its bytes lie in a checkpoint, read as a matrix block by block: a copy in wider floats never exists. */
 import { createHash } from "node:crypto";
-import { decodeFloats, type FloatDtype } from "../checkpoint/index.ts";
+import { createRangeDecoder, type FloatDtype } from "../checkpoint/index.ts";
 import { createMatrix, type Matrix, type MatrixSource } from "../linalg/index.ts";
 
 /** A tensor in memory, in the number format it is stored in. */
@@ -28,12 +28,12 @@ export function fingerprint({ dtype, shape, bytes }: StoredTensor): string {
 /** Elements decoded at a time. */
 const chunkElements = 2 ** 20;
 
-/** The values in order, as 32-bit floats, in chunks of their own memory. */
+/** The values in order, as 32-bit floats, in chunks that are overwritten by the next. */
 export function* readChunks({ dtype, shape, bytes }: StoredTensor): Generator<Float32Array, void, void> {
-  const width = bytes.length / Math.max(1, countElements(shape));
-  const step = chunkElements * width;
-  for (let start = 0; start < bytes.length; start += step)
-    yield decodeFloats(bytes.subarray(start, start + step), dtype);
+  const decode = createRangeDecoder(bytes, dtype);
+  const numElements = countElements(shape);
+  for (let start = 0; start < numElements; start += chunkElements)
+    yield decode(start, Math.min(start + chunkElements, numElements));
 }
 
 /** The index of the first value that is NaN or infinite, or `undefined` where all are finite. */
@@ -57,9 +57,7 @@ export function createStoredSource({ dtype, shape, bytes }: StoredTensor): Matri
   const [rows, columns, ...others] = shape;
   if (rows === undefined || columns === undefined || others.length > 0)
     throw new RangeError(`Cannot read a tensor of shape [${shape.join(", ")}] as a matrix`);
-  const width = bytes.length / (rows * columns);
-  const decode = (start: number, end: number): Float32Array =>
-    decodeFloats(bytes.subarray(start * width, end * width), dtype);
+  const decode = createRangeDecoder(bytes, dtype);
   return {
     rows,
     columns,

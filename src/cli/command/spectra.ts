@@ -10,7 +10,7 @@ import {
   type SpectraChoice,
   writeSpectra,
 } from "../../lab/index.ts";
-import { isRunFolder } from "../../run/index.ts";
+import { isRunFolder, type Recipe } from "../../run/index.ts";
 import {
   describePair,
   parseLayers,
@@ -23,7 +23,7 @@ import { formatPairSpectra, formatRunSpectra } from "../screen/spectra-screen.ts
 import { withEffects } from "./effects.ts";
 
 interface SpectraFlags {
-  readonly rank: string;
+  readonly rank?: string;
   readonly matrices?: string;
   readonly layers?: string;
   readonly randomised?: string;
@@ -45,7 +45,10 @@ export function createSpectraCommand(): Command {
     .description("say what changed in the weights: singular values, directions, sparsity, each beside chance")
     .argument("<before>", "a checkpoint folder, or a run (then leave <after> out)")
     .argument("[after]", "a checkpoint folder")
-    .option("--rank <list>", "ranks of the subspaces to compare, separated by commas", defaultRanks.join(","))
+    .option(
+      "--rank <list>",
+      `ranks of the subspaces to compare, separated by commas (default: ${defaultRanks.join(",")}; of a run, its recipe's)`,
+    )
     .option("--matrices <patterns>", "only tensors of these kinds or names; * stands for any characters")
     .option("--layers <ranges>", "only these layers, as in 0-3,7")
     .option("--randomised <seed>", "find the leading directions by seeded random projections")
@@ -59,8 +62,8 @@ export function createSpectraCommand(): Command {
 }
 
 async function run(before: string, after: string | undefined, flags: SpectraFlags): Promise<void> {
-  const choice = parseChoice(flags);
-  if (after === undefined) return await showRun(before, choice, flags);
+  const choice = parseChoice(flags, defaultRanks);
+  if (after === undefined) return await showRun(before, flags);
   await checkFree(flags.out);
   const command = describeCommand([before, after], flags);
   const pair = await withEffects((effects: Effects) =>
@@ -76,7 +79,7 @@ async function run(before: string, after: string | undefined, flags: SpectraFlag
   output.print([...formatPairSpectra(pair, output), ...written], value);
 }
 
-async function showRun(path: string, choice: SpectraChoice, flags: SpectraFlags): Promise<void> {
+async function showRun(path: string, flags: SpectraFlags): Promise<void> {
   if (!(await isRunFolder(path)))
     throw new UsageError(
       `Cannot compare "${path}" with nothing: it is no run; give a second checkpoint folder, or the folder of a run`,
@@ -86,7 +89,9 @@ async function showRun(path: string, choice: SpectraChoice, flags: SpectraFlags)
       "Cannot write the spectra of a run elsewhere: they go into its own folder; leave out --out",
     );
   const command = describeCommand([path], flags);
-  const record = await withEffects((effects: Effects) => renewSpectra(path, choice, { command, effects }));
+  const choose = ({ spectra }: Recipe): SpectraChoice =>
+    parseChoice(flags, spectra === false ? defaultRanks : spectra.ranks);
+  const record = await withEffects((effects: Effects) => renewSpectra(path, choose, { command, effects }));
   const output = createOutput(flags);
   output.print([...formatRunSpectra(record, output), "", `Tables: ${path}/spectra`], record);
 }
@@ -104,13 +109,16 @@ async function checkFree(out: string | undefined): Promise<void> {
     throw new UsageError(`Cannot write into "${out}": the folder is not empty; choose another --out`);
 }
 
-function parseChoice({ rank, matrices, layers, randomised }: SpectraFlags): SpectraChoice {
+function parseChoice(
+  { rank, matrices, layers, randomised }: SpectraFlags,
+  usualRanks: readonly number[],
+): SpectraChoice {
   const isKind = matrices === undefined ? () => true : parsePatterns(matrices);
   const isLayer = layers === undefined ? undefined : parseLayers(layers);
   const isWanted = ({ name, layer }: TensorLabel): boolean =>
     isKind(name) && (isLayer === undefined || (layer !== undefined && isLayer(layer)));
   const seed = randomised === undefined ? {} : { randomisedSeed: parseWhole("--randomised", randomised, 0) };
-  const ranks = rank.split(",").map((text) => parseWhole("--rank", text.trim(), 1));
+  const ranks = rank?.split(",").map((text) => parseWhole("--rank", text.trim(), 1)) ?? usualRanks;
   return { settings: { ranks: [...new Set(ranks)].sort((a, b) => a - b), ...seed }, isWanted };
 }
 

@@ -30,6 +30,7 @@ export function formatPairSpectra(pair: PairSpectra, options: ScreenOptions): re
   const head = [
     "matrix",
     "Δσ/σ",
+    "chance",
     "|ΔW|/|W|",
     "left turns",
     "right turns",
@@ -49,7 +50,7 @@ export function formatPairSpectra(pair: PairSpectra, options: ScreenOptions): re
   return [
     `${paint("bold", pair.before)} → ${paint("bold", pair.after)}`,
     "",
-    ...formatTable(width < fullWidth ? rows.map((row) => row.slice(0, 7)) : rows),
+    ...formatTable(width < fullWidth ? rows.map((row) => row.slice(0, 8)) : rows),
     ...(numMore > 0 ? [paint("dim", `… and ${numMore} more; all of them with --json or --out`)] : []),
     "",
     ...legend(ranks)
@@ -61,13 +62,15 @@ export function formatPairSpectra(pair: PairSpectra, options: ScreenOptions): re
       ...describeSparsity(pair),
       ...describeCoverage(pair),
       ...describeFlags(matrices),
-    ].flatMap((sentence) => wrapSentence(`• ${sentence}`, options.width)),
+    ].flatMap((sentence) =>
+      wrapSentence(`• ${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}`, options.width),
+    ),
   ];
 }
 
 function legend(ranks: string): readonly string[] {
   return [
-    `turns: root mean square angle of the leading ${ranks} singular directions on each side; chance: what a random update of the same size would do to both`,
+    `turns: root mean square angle of the leading ${ranks} singular directions on each side; chance: the same for a random update of the same size, expected by theory; the chance beside Δσ/σ is one such update tried`,
     "stretch, turn in, out: shares of the update that change singular values, turn the leading directions among themselves, leave them; same: scalars equal to the last bit",
   ];
 }
@@ -80,6 +83,7 @@ function describeRow(matrix: MatrixSpectra, { paint }: ScreenOptions): readonly 
   return [
     shortenName(matrix.name),
     formatOptional(matrix.spectralShift, formatSmallShare),
+    formatOptional(matrix.nulls.spectralShift, formatSmallShare),
     formatOptional(relative, formatSmallShare),
     formatOptional(turn?.sides.left, formatAngle).padStart(10),
     formatOptional(turn?.sides.right, formatAngle).padStart(11),
@@ -159,11 +163,12 @@ export function formatRunSpectra(
   options: ScreenOptions,
 ): readonly string[] {
   const { paint } = options;
-  const head = ["compared", "with", "Δσ/σ", "|ΔW|/|W|", "turns", "chance", "× chance", "same"];
+  const head = ["compared", "with", "Δσ/σ", "chance", "|ΔW|/|W|", "turns", "chance", "× chance", "same"];
   const rows = pairs.map((pair) => [
     pair.after,
     pair.before,
     formatSpread(pair.spectralShift, formatSmallShare),
+    formatOptional(pair.spectralShiftChance?.median, formatSmallShare),
     formatOptional(pair.relativeUpdate?.median, formatSmallShare),
     formatSpread(pair.turn, formatAngle),
     formatOptional(pair.chance?.median, formatAngle),
