@@ -15,7 +15,7 @@ export {
 export {
   collectPair,
   describePair,
-  describeTurn,
+  describeRotation,
   type PairHeadline,
   type PairSpectra,
   type Spread,

@@ -21,7 +21,7 @@ export interface PairSpectra {
   readonly before: string;
   readonly after: string;
   readonly coverage: Coverage;
-  /** What turned most comes first. */
+  /** What rotated most comes first. */
   readonly matrices: readonly MatrixSpectra[];
   readonly vectors: readonly VectorSpectra[];
 }
@@ -33,12 +33,12 @@ export function collectPair(
 ): PairSpectra {
   const matrices = compared.filter((one): one is TensorLabel & MatrixComparison => "singularValues" in one);
   const vectors = compared.filter((one): one is TensorLabel & VectorComparison => !("singularValues" in one));
-  const turnOf = (matrix: MatrixSpectra): number => describeTurn(matrix)?.angle ?? 0;
-  return { ...names, matrices: [...matrices].sort((a, b) => turnOf(b) - turnOf(a)), vectors };
+  const rotationOf = (matrix: MatrixSpectra): number => describeRotation(matrix)?.angle ?? 0;
+  return { ...names, matrices: [...matrices].sort((a, b) => rotationOf(b) - rotationOf(a)), vectors };
 }
 
-/** How far the leading subspaces of one matrix turned, both sides together. */
-export interface Turn {
+/** How far the leading subspaces of one matrix rotated, both sides together. */
+export interface Rotation {
   readonly rank: number;
   /** asin of the root mean square sine of the free angles of both sides, radians. */
   readonly angle: number;
@@ -53,10 +53,13 @@ export interface Turn {
 }
 
 /**
- * The turn at the largest rank that leaves all angles free on both sides, or at the smallest rank asked for; absent
+ * The rotation at the largest rank that leaves all angles free on both sides, or at the smallest rank asked for; absent
  * for a matrix of one row or column.
  */
-export function describeTurn({ shape: [rows, columns], subspaces }: MatrixComparison): Turn | undefined {
+export function describeRotation({
+  shape: [rows, columns],
+  subspaces,
+}: MatrixComparison): Rotation | undefined {
   if (Math.min(rows, columns) < 2) return undefined;
   const { left, right } = subspaces;
   const ranks = left.map((subspace) => subspace.rank);
@@ -128,15 +131,15 @@ export interface PairHeadline {
   readonly spectralShiftChance?: Spread;
   /** ‖Δ‖_F / ‖before‖_F. */
   readonly relativeUpdate?: Spread;
-  readonly turn?: Spread;
+  readonly rotation?: Spread;
   /** The largest principal angle at the same rank, of either side. */
   readonly largestAngle?: Spread;
   readonly chance?: Spread;
   readonly beyondChance?: Spread;
-  /** Ranks at which the turns were taken. */
+  /** Ranks at which the rotations were taken. */
   readonly ranks: readonly number[];
-  /** Matrices that turned furthest beyond chance, first the furthest. */
-  readonly mostTurned: readonly string[];
+  /** Matrices that rotated furthest beyond chance, first the furthest. */
+  readonly mostRotated: readonly string[];
   /** Share of all scalars that are the same to the last bit; each tensor counting alike in the other. */
   readonly unchanged?: { readonly weighted: number; readonly unweighted: number };
   readonly flags: Readonly<Partial<Record<Flag, number>>>;
@@ -152,20 +155,20 @@ export interface PairHeadline {
 /** The headline of a pair. */
 export function describePair(pair: PairSpectra): PairHeadline {
   const { matrices, coverage } = pair;
-  const turned = matrices.flatMap((matrix) => {
-    const turn = describeTurn(matrix);
-    return turn === undefined ? [] : [{ name: matrix.name, ...turn }];
+  const rotated = matrices.flatMap((matrix) => {
+    const rotation = describeRotation(matrix);
+    return rotation === undefined ? [] : [{ name: matrix.name, ...rotation }];
   });
   const sparsity = totalSparsity(pair)?.model;
-  const furthest = [...turned].sort((a, b) => (b.beyondChance ?? 0) - (a.beyondChance ?? 0));
+  const furthest = [...rotated].sort((a, b) => (b.beyondChance ?? 0) - (a.beyondChance ?? 0));
   const numbers = {
     spectralShift: spread(matrices.map(({ spectralShift }) => spectralShift)),
     spectralShiftChance: spread(matrices.map(({ nulls }) => nulls.spectralShift)),
     relativeUpdate: spread(matrices.map(({ update }) => update.relative)),
-    turn: spread(turned.map(({ angle }) => angle)),
-    largestAngle: spread(turned.map(({ largestAngle }) => largestAngle)),
-    chance: spread(turned.map(({ chance }) => chance)),
-    beyondChance: spread(turned.map(({ beyondChance }) => beyondChance)),
+    rotation: spread(rotated.map(({ angle }) => angle)),
+    largestAngle: spread(rotated.map(({ largestAngle }) => largestAngle)),
+    chance: spread(rotated.map(({ chance }) => chance)),
+    beyondChance: spread(rotated.map(({ beyondChance }) => beyondChance)),
     unchanged: sparsity && {
       weighted: sparsity.weighted.bitwise,
       unweighted: sparsity.unweighted.bitwise,
@@ -176,8 +179,8 @@ export function describePair(pair: PairSpectra): PairHeadline {
     after: pair.after,
     numMatrices: matrices.length,
     ...dropUndefined(numbers),
-    ranks: [...new Set(turned.map(({ rank }) => rank))].sort((a, b) => a - b),
-    mostTurned: furthest.slice(0, 3).map(({ name }) => name),
+    ranks: [...new Set(rotated.map(({ rank }) => rank))].sort((a, b) => a - b),
+    mostRotated: furthest.slice(0, 3).map(({ name }) => name),
     flags: countFlags(matrices),
     coverage: {
       numMatched: coverage.matched.length,
@@ -204,7 +207,7 @@ function countFlags(matrices: readonly MatrixSpectra[]): PairHeadline["flags"] {
 
 /** What a pair says in a sentence, each number beside what a random update of the same size would give. */
 function readPair(headline: Omit<PairHeadline, "reading">): string {
-  const { numMatrices, spectralShift, spectralShiftChance, turn, chance, largestAngle } = headline;
+  const { numMatrices, spectralShift, spectralShiftChance, rotation, chance, largestAngle } = headline;
   if (numMatrices === 0) return "no matrix was compared";
   if (headline.flags.unchanged === numMatrices) return "no matrix changed";
   const parts: string[] = [];
@@ -212,9 +215,9 @@ function readPair(headline: Omit<PairHeadline, "reading">): string {
     parts.push(
       `singular values move by ${formatSpread(spectralShift, formatPercent)}${formatChance(spectralShiftChance, formatPercent)}`,
     );
-  if (turn !== undefined && largestAngle !== undefined)
+  if (rotation !== undefined && largestAngle !== undefined)
     parts.push(
-      `the leading ${headline.ranks.join(" or ")} directions turn by ${formatSpread(turn, formatDegrees)}${formatChance(chance, formatDegrees)}${formatBeyond(headline)}, single ones by up to ${formatDegrees(largestAngle.largest)}`,
+      `the leading ${headline.ranks.join(" or ")} directions rotate by ${formatSpread(rotation, formatDegrees)}${formatChance(chance, formatDegrees)}${formatBeyond(headline)}, single ones by up to ${formatDegrees(largestAngle.largest)}`,
     );
   return parts.join("; ");
 }
@@ -223,15 +226,16 @@ function formatChance(chance: Spread | undefined, format: (value: number) => str
   return chance === undefined ? "" : `, by chance ${formatSpread(chance, format)}`;
 }
 
-/** Turning further than this times chance is worth a name. */
+/** Rotating further than this times chance is worth a name. */
 const remarkable = 1.5;
 
 function formatBeyond({
   beyondChance,
-  mostTurned,
-}: Pick<PairHeadline, "beyondChance" | "mostTurned">): string {
+  mostRotated,
+}: Pick<PairHeadline, "beyondChance" | "mostRotated">): string {
   if (beyondChance === undefined) return "";
-  const where = beyondChance.largest >= remarkable ? `, most in ${mostTurned.slice(0, 2).join(" and ")}` : "";
+  const where =
+    beyondChance.largest >= remarkable ? `, most in ${mostRotated.slice(0, 2).join(" and ")}` : "";
   return `, that is ${formatSpread(beyondChance, (value) => `${value.toPrecision(2)}×`)} chance${where}`;
 }
 

@@ -1,4 +1,4 @@
-/** How far singular subspaces turned between two factorisations of the same shape, with the bounds that theory gives. */
+/** How far singular subspaces rotated between two factorisations of the same shape, with the bounds that theory gives. */
 import {
   type BasisPair,
   type Factors,

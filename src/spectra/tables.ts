@@ -4,7 +4,7 @@
  */
 import type { ParquetColumn } from "../file/index.ts";
 import type { MatrixSpectra, VectorSpectra } from "./matrix-spectra.ts";
-import { describeTurn, type PairSpectra } from "./pair-spectra.ts";
+import { describeRotation, type PairSpectra } from "./pair-spectra.ts";
 import { type Tolerance, tolerances } from "./sparsity.ts";
 import { sides } from "./subspace.ts";
 
@@ -59,6 +59,7 @@ const valueColumns: readonly Column<MatrixRow>[] = [
   { name: "error_after", kind: "number", read: ({ tensor }) => tensor.singularValues.error.after },
   { name: "method", kind: "text", read: ({ tensor }) => tensor.singularValues.method.after },
   { name: "spectral_shift", kind: "number", read: ({ tensor }) => tensor.spectralShift },
+  { name: "spectral_shift_chance", kind: "number", read: ({ tensor }) => tensor.nulls.spectralShift },
   { name: "relative_change_mean", kind: "number", read: ({ tensor }) => tensor.relativeChange?.mean },
   { name: "relative_change_largest", kind: "number", read: ({ tensor }) => tensor.relativeChange?.largest },
   { name: "stable_rank_before", kind: "number", read: ({ tensor }) => tensor.stableRank.before },
@@ -135,22 +136,22 @@ const updateColumns: readonly Column<MatrixRow>[] = [
     read: ({ tensor }) => tensor.update.numericalRank?.tolerance,
   },
   {
-    name: "energy_ranks",
+    name: "energy_at_ranks",
     kind: "numbers",
     read: ({ tensor }) => tensor.update.energyByRank.map(({ rank }) => rank),
   },
   {
-    name: "stretch",
+    name: "energy_stretch",
     kind: "numbers",
     read: ({ tensor }) => tensor.update.energyByRank.map(({ stretch }) => stretch),
   },
   {
-    name: "rotation",
+    name: "energy_rotation",
     kind: "numbers",
     read: ({ tensor }) => tensor.update.energyByRank.map(({ rotation }) => rotation),
   },
   {
-    name: "outside",
+    name: "energy_outside",
     kind: "numbers",
     read: ({ tensor }) => tensor.update.energyByRank.map(({ outside }) => outside),
   },
@@ -165,8 +166,8 @@ const updateColumns: readonly Column<MatrixRow>[] = [
   { name: "direction_bounds", kind: "numbers", read: ({ tensor }) => tensor.directions.bounds },
   { name: "weighted_rotation_left", kind: "number", read: ({ tensor }) => tensor.directions.weighted.left },
   { name: "weighted_rotation_right", kind: "number", read: ({ tensor }) => tensor.directions.weighted.right },
-  { name: "turn", kind: "number", read: ({ tensor }) => describeTurn(tensor)?.angle },
-  { name: "turn_chance", kind: "number", read: ({ tensor }) => describeTurn(tensor)?.chance },
+  { name: "rotation", kind: "number", read: ({ tensor }) => describeRotation(tensor)?.angle },
+  { name: "rotation_chance", kind: "number", read: ({ tensor }) => describeRotation(tensor)?.chance },
 ];
 
 type TensorRow = Row<AnyTensor>;

@@ -1,6 +1,6 @@
 /**
  * The pairs of weight matrices of `test/golden/spectra`, built from their specs to the last bit as
- * `tools/golden/spectra.py` builds them: integer hashes, then single additions, products, divisions and square roots in
+ * `tools/golden/make-spectra-golden.py` builds them: integer hashes, then single additions, products, divisions and square roots in
  * the same order. Also what the golden files say of them, as types.
  */
 import { readFileSync } from "node:fs";

@@ -1,9 +1,9 @@
-/** Spectra in text: a table of what turned most, and what it says in words; every number beside what chance would give. */
+/** Spectra in text: a table of what rotated most, and what it says in words; every number beside what chance would give. */
 import type { SpectraRecord } from "../../run/index.ts";
 import {
   type CombinedSparsity,
   describePair,
-  describeTurn,
+  describeRotation,
   type Flag,
   flagMeanings,
   type MatrixSpectra,
@@ -32,12 +32,12 @@ export function formatPairSpectra(pair: PairSpectra, options: ScreenOptions): re
     "Δσ/σ",
     "chance",
     "|ΔW|/|W|",
-    "left turns",
-    "right turns",
+    "left",
+    "right",
     "chance",
     "× chance",
     "stretch",
-    "turn in",
+    "rotate",
     "out",
     "same",
   ];
@@ -70,24 +70,24 @@ export function formatPairSpectra(pair: PairSpectra, options: ScreenOptions): re
 
 function legend(ranks: string): readonly string[] {
   return [
-    `turns: root mean square angle of the leading ${ranks} singular directions on each side; chance: the same for a random update of the same size, expected by theory; the chance beside Δσ/σ is one such update tried`,
-    "stretch, turn in, out: shares of the update that change singular values, turn the leading directions among themselves, leave them; same: scalars equal to the last bit",
+    `left, right: rotation of the leading ${ranks} singular directions, root mean square of their angles; chance: the same for a random update of the same size, expected by theory; the chance beside Δσ/σ is one such update tried`,
+    "stretch, rotate, out: shares of the update that change singular values, rotate the leading directions among themselves, leave their span; same: scalars equal to the last bit",
   ];
 }
 
 function describeRow(matrix: MatrixSpectra, { paint }: ScreenOptions): readonly string[] {
-  const turn = describeTurn(matrix);
+  const rotation = describeRotation(matrix);
   const { energy, relative } = matrix.update;
-  const beyond = turn?.beyondChance;
+  const beyond = rotation?.beyondChance;
   const isBeyond = beyond !== undefined && beyond > 1;
   return [
     shortenName(matrix.name),
     formatOptional(matrix.spectralShift, formatSmallShare),
     formatOptional(matrix.nulls.spectralShift, formatSmallShare),
     formatOptional(relative, formatSmallShare),
-    formatOptional(turn?.sides.left, formatAngle).padStart(10),
-    formatOptional(turn?.sides.right, formatAngle).padStart(11),
-    formatOptional(turn?.chance, formatAngle),
+    formatOptional(rotation?.sides.left, formatAngle).padStart(10),
+    formatOptional(rotation?.sides.right, formatAngle).padStart(11),
+    formatOptional(rotation?.chance, formatAngle),
     paint(isBeyond ? "good" : "dim", formatOptional(beyond, formatRatio)),
     ...[energy?.stretch, energy?.rotation, energy?.outside].map((share) =>
       formatOptional(share, (value) => formatShare(value, 0)).padStart(5),
@@ -163,14 +163,14 @@ export function formatRunSpectra(
   options: ScreenOptions,
 ): readonly string[] {
   const { paint } = options;
-  const head = ["compared", "with", "Δσ/σ", "chance", "|ΔW|/|W|", "turns", "chance", "× chance", "same"];
+  const head = ["compared", "with", "Δσ/σ", "chance", "|ΔW|/|W|", "rotation", "chance", "× chance", "same"];
   const rows = pairs.map((pair) => [
     pair.after,
     pair.before,
     formatSpread(pair.spectralShift, formatSmallShare),
     formatOptional(pair.spectralShiftChance?.median, formatSmallShare),
     formatOptional(pair.relativeUpdate?.median, formatSmallShare),
-    formatSpread(pair.turn, formatAngle),
+    formatSpread(pair.rotation, formatAngle),
     formatOptional(pair.chance?.median, formatAngle),
     formatOptional(pair.beyondChance?.median, formatRatio),
     formatOptional(pair.unchanged?.weighted, formatShare),
@@ -184,7 +184,7 @@ export function formatRunSpectra(
     ...formatTable([head.map((cell) => paint("bold", cell)), ...rows]),
     "",
     ...wrapSentence(
-      `medians over the matrices, least and largest in brackets; turns: root mean square angle of the leading ${ranks} directions; chance: a random update of the same size; same: scalars equal to the last bit; ${backend} backend`,
+      `medians over the matrices, least and largest in brackets; rotation: root mean square angle of the leading ${ranks} singular directions; chance: a random update of the same size; same: scalars equal to the last bit; ${backend} backend`,
       options.width,
     ).map((line) => paint("dim", line)),
     ...[...flags].filter(isFlag).map((flag) => `• ${flag}: ${flagMeanings[flag]}`),

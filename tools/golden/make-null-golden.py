@@ -1,6 +1,6 @@
 """Writes test/golden/null/random-update.json and random-initialisation.json: what chance does, by drawing it.
 
-Command, from the repository root: /usr/bin/python3 tools/golden/null.py   (needs numpy; takes 20 seconds)
+Command, from the repository root: /usr/bin/python3 tools/golden/make-null-golden.py   (needs numpy; takes 20 seconds)
 
 Random updates. The matrix before is rows × columns with `values` on its diagonal and zeros elsewhere: noise with
 independent normal elements has the same law in every orthonormal basis, so its singular vectors do not matter. The noise
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-GENERATOR = "tools/golden/null.py"
+GENERATOR = "tools/golden/make-null-golden.py"
 GOLDEN = Path(__file__).resolve().parents[2] / "test" / "golden"
 OUT = (Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN) / "null"
 SEED = 2511

@@ -1,6 +1,6 @@
 """Writes test/golden/spectra/spectra.json and sparsity.json: what NumPy says of pairs of weight matrices.
 
-Command, from the repository root: /usr/bin/python3 tools/golden/spectra.py   (needs numpy and scipy; takes seconds)
+Command, from the repository root: /usr/bin/python3 tools/golden/make-spectra-golden.py   (needs numpy and scipy; takes seconds)
 
 Inputs. No matrix is stored. Each case has a spec that this script and test/support/golden-matrix.ts build into the same
 float64 matrices, bit for bit: integer hashes, then single IEEE additions, products, divisions and square roots in a
@@ -50,7 +50,7 @@ import numpy as np
 import scipy
 from scipy.linalg import svd
 
-GENERATOR = "tools/golden/spectra.py"
+GENERATOR = "tools/golden/make-spectra-golden.py"
 GOLDEN = Path(__file__).resolve().parents[2] / "test" / "golden"
 OUT = (Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN) / "spectra"
 
