@@ -55,6 +55,7 @@ export async function computeSpectra(
 ): Promise<readonly PairSpectra[]> {
   try {
     const pairs = await matchPairs(request);
+    await announceBackend(pairs, effects);
     const runner = createRunner(request, effects, executor);
     const fingerprints = await readFingerprints(pairs, runner);
     const wanted = listComparisons(pairs, fingerprints);
@@ -102,6 +103,24 @@ function describeMismatch({ before, after, coverage: { unmatched } }: MatchedPai
   return first === undefined
     ? `${subject}: no tensor is chosen; choose others with --matrices and --layers`
     : `${subject}: no tensor is in both, "${first.name}" is ${first.reason}; give two checkpoints of one model`;
+}
+
+/** From this short side on, the portable backend takes minutes a matrix. */
+const largeForPortable = 1024;
+
+/** Says so where large matrices are to be done without LAPACK. Throws `UsageError` for a LAPACK that cannot be used. */
+async function announceBackend(pairs: readonly MatchedPair[], { report }: Effects): Promise<void> {
+  const { name } = await openLinearAlgebra(process.env.UNTWIST_LAPACK);
+  const isLarge = ({ shape }: MatchedTensor): boolean =>
+    shape.length === 2 && Math.min(...shape) > largeForPortable;
+  const numLarge = new Set(
+    pairs.flatMap(({ coverage }) => coverage.matched.filter(isLarge)).map((one) => one.name),
+  ).size;
+  if (name === "portable" && numLarge > 0)
+    report({
+      kind: "notice",
+      text: `No LAPACK was found: ${numLarge} matrices of more than ${largeForPortable} rows and columns will take long; untwist doctor says how to get one`,
+    });
 }
 
 /** Carries out tasks, tells how far it is, and what the cache had to make again. */

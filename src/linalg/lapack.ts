@@ -45,6 +45,7 @@ export function createLapack(library: LapackLibrary): LinearAlgebra {
     singularValues: (matrix) => singularValues(library, matrix),
     symmetricEigenpairs: (matrix, numVectors) => symmetricEigenpairs(library, matrix, numVectors),
     orthogonalize: (matrix) => orthogonalize(library, matrix),
+    triangularFactor: (matrix) => readTriangle(reduce(library, matrix)),
   };
 }
 
@@ -181,25 +182,38 @@ function reverseRows({ rows, columns, values }: Matrix): Matrix {
   return createMatrix(rows, columns, reversed);
 }
 
+/** What dgelqf leaves of A: R on and above the diagonal of its first rows, the reflections of Q in the rest. */
+interface Reduced extends Matrix {
+  readonly reflectors: Float64Array;
+}
+
 /** A = Q R from the LQ factors of Aᵀ, which is what the buffer holds: Aᵀ = L Qᵀ with L = Rᵀ. */
-function orthogonalize(
-  library: LapackLibrary,
-  { rows, columns, values }: Matrix,
-): ReturnType<LinearAlgebra["orthogonalize"]> {
-  const q = createMatrix(rows, columns, values.slice());
-  const reflectors = new Float64Array(columns);
+function reduce(library: LapackLibrary, { rows, columns, values }: Matrix): Reduced {
+  const reduced = { rows, columns, values: values.slice(), reflectors: new Float64Array(columns) };
   const info = library.integers(0);
   const [m, n] = [library.integers(columns), library.integers(rows)];
   withWorkspace(library, (work, size) =>
-    library.call("gelqf", m, n, q.values, m, reflectors, work, size, info),
+    library.call("gelqf", m, n, reduced.values, m, reduced.reflectors, work, size, info),
   );
   expectSuccess("dgelqf", info);
+  return reduced;
+}
+
+function readTriangle({ columns, values }: Reduced): Matrix {
   const r = createMatrix(columns, columns);
   for (let row = 0; row < columns; row++)
-    r.values.set(q.values.subarray(row * columns + row, (row + 1) * columns), row * columns + row);
+    r.values.set(values.subarray(row * columns + row, (row + 1) * columns), row * columns + row);
+  return r;
+}
+
+function orthogonalize(library: LapackLibrary, matrix: Matrix): ReturnType<LinearAlgebra["orthogonalize"]> {
+  const { rows, columns, values, reflectors } = reduce(library, matrix);
+  const r = readTriangle({ rows, columns, values, reflectors });
+  const info = library.integers(0);
+  const [m, n] = [library.integers(columns), library.integers(rows)];
   withWorkspace(library, (work, size) =>
-    library.call("orglq", m, n, m, q.values, m, reflectors, work, size, info),
+    library.call("orglq", m, n, m, values, m, reflectors, work, size, info),
   );
   expectSuccess("dorglq", info);
-  return { q, r };
+  return { q: createMatrix(rows, columns, values), r };
 }

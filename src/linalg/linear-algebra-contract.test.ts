@@ -71,8 +71,15 @@ for (const [name, algebra] of backends)
   describe.skipIf(algebra === undefined && !isRequired)(
     `${name} backend${algebra === undefined ? " (no LAPACK here)" : ""}`,
     () => {
-      const { multiply, addGram, decompose, singularValues, symmetricEigenpairs, orthogonalize } =
-        algebra ?? createPortable();
+      const {
+        multiply,
+        addGram,
+        decompose,
+        singularValues,
+        symmetricEigenpairs,
+        orthogonalize,
+        triangularFactor,
+      } = algebra ?? createPortable();
 
       it("is there where it is required", () => expect(algebra).toBeDefined());
 
@@ -179,6 +186,7 @@ for (const [name, algebra] of backends)
             1e-13 * Math.sqrt(sumOfSquares(matrix.values)),
           );
           expect(distance(multiply(q, q, { left: true }), identity(columns))).toBeLessThan(1e-12);
+          expect(distance(triangularFactor(matrix), r)).toBe(0);
           for (let i = 0; i < columns; i++)
             for (let j = 0; j < i; j++) expect(r.values[i * columns + j]).toBe(0);
         },

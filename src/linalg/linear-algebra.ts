@@ -47,6 +47,8 @@ export interface LinearAlgebra {
   symmetricEigenpairs(matrix: Matrix, numVectors: number): SymmetricEigenpairs;
   /** The thin QR factors of a matrix with rows ≥ columns: q with orthonormal columns, r upper triangular. */
   orthogonalize(matrix: Matrix): { readonly q: Matrix; readonly r: Matrix };
+  /** The r of `orthogonalize` alone, at half the time. */
+  triangularFactor(matrix: Matrix): Matrix;
 }
 
 /** Which factors of a product are transposed first. */

@@ -38,6 +38,7 @@ export function createPortable(): LinearAlgebra {
       const { orthogonalMatrix, upperTriangularMatrix } = new QrDecomposition(toRows(matrix));
       return { q: fromRows(orthogonalMatrix), r: fromRows(upperTriangularMatrix) };
     },
+    triangularFactor: (matrix) => fromRows(new QrDecomposition(toRows(matrix)).upperTriangularMatrix),
   };
 }
 

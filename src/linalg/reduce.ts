@@ -11,7 +11,7 @@ export function reduceToTriangle(blocks: Iterable<Matrix>, algebra: LinearAlgebr
   let triangle: Matrix | undefined;
   for (const block of blocks) {
     const joined = triangle === undefined ? block : stack(triangle, block);
-    triangle = joined.rows > joined.columns ? algebra.orthogonalize(joined).r : joined;
+    triangle = joined.rows > joined.columns ? algebra.triangularFactor(joined) : joined;
   }
   return triangle ?? createMatrix(0, 0);
 }

@@ -20,6 +20,10 @@ export interface ProgressOptions {
 }
 
 type Evaluated = Extract<LabEvent, { kind: "evaluated" }>;
+type SpectraProgress = Extract<LabEvent, { kind: "spectra" }>;
+
+/** In a log, a tenth of the spectra is worth a line when there is more than that to wait for. */
+const worthReportingMs = 10_000;
 
 function formatEvaluated({ checkpoint, id, ood, ms }: Evaluated, paint: Paint): string {
   const show = ({ correct, total }: Evaluated["id"]): string =>
@@ -33,9 +37,17 @@ export function createProgress(options: ProgressOptions): Progress {
 }
 
 function createLines({ stream, paint }: ProgressOptions): Progress {
+  let numTenths = 0;
+  const reportSpectra = ({ doneFraction, remainingMs = 0 }: SpectraProgress): void => {
+    const isNew = Math.floor(10 * doneFraction) > numTenths;
+    if (!isNew || remainingMs < worthReportingMs) return;
+    numTenths = Math.floor(10 * doneFraction);
+    stream.write(`spectra: ${10 * numTenths} %, about ${formatDuration(remainingMs)} left\n`);
+  };
   return {
     report: (event) => {
       if (event.kind === "evaluated") stream.write(`${formatEvaluated(event, paint)}\n`);
+      if (event.kind === "spectra") reportSpectra(event);
       if (event.kind === "notice") stream.write(`${event.text}\n`);
     },
     stop: () => undefined,
