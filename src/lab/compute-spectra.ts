@@ -7,6 +7,7 @@ import { availableParallelism } from "node:os";
 import { UsageError } from "../base/index.ts";
 import { type CheckpointTensor, openCheckpoint } from "../checkpoint/index.ts";
 import { carryOut, createWorkerPool, type Executor, type PlannedTask } from "../execution/index.ts";
+import { openLinearAlgebra } from "../linalg/index.ts";
 import {
   type Comparison,
   type ComparisonKey,
