@@ -19,6 +19,12 @@ import { wrapSentence } from "./wrap.ts";
 /** Rows shown of a table; the rest is in the files. */
 const mostRows = 24;
 
+/** Columns of numbers in the table of a pair, and in that of a run. */
+const [pairNumbers, runNumbers] = [
+  [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+  [3, 4, 6, 7, 8],
+] as const;
+
 /** Narrower screens do without the last columns. */
 const fullWidth = 118;
 
@@ -50,7 +56,7 @@ export function formatPairSpectra(pair: PairSpectra, options: ScreenOptions): re
   return [
     `${paint("bold", pair.before)} → ${paint("bold", pair.after)}`,
     "",
-    ...formatTable(width < fullWidth ? rows.map((row) => row.slice(0, 8)) : rows),
+    ...formatTable(width < fullWidth ? rows.map((row) => row.slice(0, 8)) : rows, { right: pairNumbers }),
     ...(numMore > 0 ? [paint("dim", `… and ${numMore} more; all of them with --json or --out`)] : []),
     "",
     ...legend(ranks)
@@ -85,12 +91,12 @@ function describeRow(matrix: MatrixSpectra, { paint }: ScreenOptions): readonly 
     formatOptional(matrix.spectralShift, formatSmallShare),
     formatOptional(matrix.nulls.spectralShift, formatSmallShare),
     formatOptional(relative, formatSmallShare),
-    formatOptional(rotation?.sides.left, formatAngle).padStart(10),
-    formatOptional(rotation?.sides.right, formatAngle).padStart(11),
+    formatOptional(rotation?.sides.left, formatAngle),
+    formatOptional(rotation?.sides.right, formatAngle),
     formatOptional(rotation?.chance, formatAngle),
     paint(isBeyond ? "good" : "dim", formatOptional(beyond, formatRatio)),
     ...[energy?.stretch, energy?.rotation, energy?.outside].map((share) =>
-      formatOptional(share, (value) => formatShare(value, 0)).padStart(5),
+      formatOptional(share, (value) => formatShare(value, 0)),
     ),
     formatShare(matrix.sparsity.bitwise),
     matrix.flags.map((flag) => paint("bad", flag)).join(" "),
@@ -181,7 +187,7 @@ export function formatRunSpectra(
   const ranks = [...new Set(pairs.flatMap((pair) => pair.ranks))].join(" or ");
   const flags = new Set(pairs.flatMap((pair) => Object.keys(pair.flags)));
   return [
-    ...formatTable([head.map((cell) => paint("bold", cell)), ...rows]),
+    ...formatTable([head.map((cell) => paint("bold", cell)), ...rows], { right: runNumbers }),
     "",
     ...wrapSentence(
       `medians over the matrices, least and largest in brackets; rotation: root mean square angle of the leading ${ranks} singular directions; chance: a random update of the same size; same: scalars equal to the last bit; ${backend} backend`,
