@@ -4,7 +4,7 @@
  */
 import { fileExists, folderExists, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import { CheckpointError, expectReadable, quote } from "./checkpoint-error.ts";
-import type { Dtype } from "./dtype.ts";
+import type { Dtype, ReadableBytes } from "./dtype.ts";
 import { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
 import { isPlainName, parseShardIndex } from "./shard-index.ts";
@@ -31,6 +31,8 @@ export interface Checkpoint {
   readTensor(name: string): Promise<TensorData>;
   /** A tensor's bytes as stored, whatever its format. Throws `CheckpointError` when there is none. */
   readBytes(name: string): Promise<Uint8Array>;
+  /** A tensor's bytes to be read range by range while the thread waits. Throws `CheckpointError` when there is none. */
+  openBytes(name: string): ReadableBytes;
   /** Gives all files back; reads after that fail. */
   close(): Promise<void>;
 }
@@ -73,6 +75,7 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
       tensors,
       readTensor: async (name) => await findFile({ folder, tensors, files }, name).readTensor(name),
       readBytes: async (name) => await findFile({ folder, tensors, files }, name).readBytes(name),
+      openBytes: (name) => findFile({ folder, tensors, files }, name).openBytes(name),
       close,
     };
   } catch (error) {

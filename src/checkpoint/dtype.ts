@@ -64,6 +64,13 @@ export function decodeFloats(bytes: Uint8Array, dtype: FloatDtype): Float32Array
   return DECODERS[dtype](new Uint8Array(bytes).buffer);
 }
 
+/** Bytes to be read in ranges: an array of them, or a part of a file. */
+export interface ReadableBytes {
+  readonly length: number;
+  /** The bytes from `start` up to `end`. */
+  subarray(start: number, end: number): Uint8Array;
+}
+
 /** Reads ranges of elements; each result is overwritten by the next call. */
 export type RangeDecoder = (start: number, end: number) => Float32Array;
 
@@ -71,14 +78,14 @@ export type RangeDecoder = (start: number, end: number) => Float32Array;
  * A decoder of ranges of the same bytes, by element indexes. For many small ranges it is several times faster than
  * `decodeFloats`, because it takes no new memory for each.
  */
-export function createRangeDecoder(bytes: Uint8Array, dtype: FloatDtype): RangeDecoder {
+export function createRangeDecoder(bytes: ReadableBytes, dtype: FloatDtype): RangeDecoder {
   const width = numBytesOf(dtype, 1);
-  const isAligned = bytes.byteOffset % width === 0;
-  if (dtype === "F32" && isAligned) {
+  const isArray = bytes instanceof Uint8Array && bytes.byteOffset % width === 0;
+  if (dtype === "F32" && isArray) {
     const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / width);
     return (start, end) => values.subarray(start, end);
   }
-  if (dtype === "BF16" && isAligned) {
+  if (dtype === "BF16" && isArray) {
     const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / width);
     let scratch = new Uint32Array(0);
     return (start, end) => {

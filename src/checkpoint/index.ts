@@ -13,6 +13,7 @@ export {
   type Dtype,
   type FloatDtype,
   isFloatDtype,
+  type ReadableBytes,
   type WritableDtype,
 } from "./dtype.ts";
 export type { SafetensorsHeader, TensorEntry } from "./safetensors-header.ts";

@@ -1,7 +1,7 @@
 /** Reading tensors of one safetensors file by byte ranges, the header first and nothing but what is asked for. */
 import { type ByteSource, openByteSource } from "../file/index.ts";
 import { CheckpointError, expectReadable } from "./checkpoint-error.ts";
-import { type Dtype, decodeFloats, isFloatDtype, numBytesOf } from "./dtype.ts";
+import { type Dtype, decodeFloats, isFloatDtype, numBytesOf, type ReadableBytes } from "./dtype.ts";
 import {
   LENGTH_BYTES,
   numElementsOf,
@@ -34,6 +34,8 @@ export interface SafetensorsFile {
   readTensor(name: string): Promise<TensorData>;
   /** A tensor's bytes as stored, whatever its format. Throws `CheckpointError` as `readTensor`. */
   readBytes(name: string): Promise<Uint8Array>;
+  /** A tensor's bytes to be read range by range while the thread waits. Throws `CheckpointError` as `readTensor`. */
+  openBytes(name: string): ReadableBytes;
   /** Gives the file back; reads after that fail. */
   close(): Promise<void>;
 }
@@ -80,6 +82,17 @@ async function readSafetensors(source: ByteSource): Promise<SafetensorsFile> {
       const { start, end } = find(name);
       return await explain(source.read(start, end), { path, tensor: name });
     },
+    openBytes: (name) => {
+      const { start, end } = find(name);
+      const subarray = (from: number, to: number): Uint8Array => {
+        try {
+          return source.readSync(start + from, start + to);
+        } catch (cause) {
+          throw describeLoss(cause, { path, tensor: name });
+        }
+      };
+      return { length: end - start, subarray };
+    },
     close: () => source.close(),
   };
 }
@@ -102,18 +115,24 @@ async function readFloats(
   return values;
 }
 
+interface ReadPlace {
+  readonly path: string;
+  readonly tensor: string;
+}
+
 /** The answer of a ranged read; a range that is gone means that the file changed under the reader. */
-async function explain<Value>(
-  answer: Promise<Value>,
-  place: { readonly path: string; readonly tensor: string },
-): Promise<Value> {
+async function explain<Value>(answer: Promise<Value>, place: ReadPlace): Promise<Value> {
   try {
     return await answer;
   } catch (cause) {
-    if (!(cause instanceof RangeError)) throw cause;
-    throw new CheckpointError("its bytes cannot be read any more; keep the file unchanged while it is open", {
-      ...place,
-      cause,
-    });
+    throw describeLoss(cause, place);
   }
+}
+
+function describeLoss(cause: unknown, place: ReadPlace): unknown {
+  if (!(cause instanceof RangeError)) return cause;
+  return new CheckpointError("its bytes cannot be read any more; keep the file unchanged while it is open", {
+    ...place,
+    cause,
+  });
 }

@@ -1,4 +1,5 @@
 /** A file open for reading byte ranges, the way big checkpoints are read: positioned reads, never a memory map. */
+import { readSync } from "node:fs";
 import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { UsageError } from "../base/index.ts";
 import { describePathProblem } from "./path-problem.ts";
@@ -14,6 +15,8 @@ export interface ByteSource {
   readonly size: number;
   /** The bytes from `start` up to, not including, `end`: exactly that many, in memory of their own, or `RangeError`. */
   read(start: number, end: number): Promise<Uint8Array>;
+  /** The same while this thread waits: for worker threads, which have nothing else to do. */
+  readSync(start: number, end: number): Uint8Array;
   /** Gives the file back; reads after that fail. */
   close(): Promise<void>;
 }
@@ -28,6 +31,7 @@ export async function openByteSource(path: string): Promise<ByteSource> {
     path,
     size,
     read: (start, end) => readRange({ handle, path, size }, { start, end }),
+    readSync: (start, end) => readRangeSync({ handle, path, size }, { start, end }),
     close: () => handle.close(),
   };
 }
@@ -70,18 +74,35 @@ interface Range {
   readonly end: number;
 }
 
-async function readRange({ handle, path, size }: OpenFile, { start, end }: Range): Promise<Uint8Array> {
-  const range = `bytes ${start} to ${end} of "${path}"`;
-  const whole = Number.isSafeInteger(start) && Number.isSafeInteger(end);
-  if (!whole || start < 0 || start > end || end > size)
-    throw new RangeError(`Cannot read ${range}: the file has ${size} bytes`);
-  const bytes = new Uint8Array(end - start);
+async function readRange(file: OpenFile, range: Range): Promise<Uint8Array> {
+  const bytes = takeRange(file, range);
   for (let filled = 0; filled < bytes.length; ) {
     const length = Math.min(bytes.length - filled, MAX_READ_BYTES);
-    const { bytesRead } = await handle.read(bytes, filled, length, start + filled);
-    if (bytesRead === 0)
-      throw new RangeError(`Cannot read ${range}: the file became shorter while it was open`);
-    filled += bytesRead;
+    const { bytesRead } = await file.handle.read(bytes, filled, length, range.start + filled);
+    filled += expectBytes(bytesRead, file);
   }
   return bytes;
+}
+
+function readRangeSync(file: OpenFile, range: Range): Uint8Array {
+  const bytes = takeRange(file, range);
+  for (let filled = 0; filled < bytes.length; ) {
+    const length = Math.min(bytes.length - filled, MAX_READ_BYTES);
+    filled += expectBytes(readSync(file.handle.fd, bytes, filled, length, range.start + filled), file);
+  }
+  return bytes;
+}
+
+/** Memory for a range of the file, or `RangeError`. */
+function takeRange({ path, size }: OpenFile, { start, end }: Range): Uint8Array {
+  const whole = Number.isSafeInteger(start) && Number.isSafeInteger(end);
+  if (!whole || start < 0 || start > end || end > size)
+    throw new RangeError(`Cannot read bytes ${start} to ${end} of "${path}": the file has ${size} bytes`);
+  return new Uint8Array(end - start);
+}
+
+function expectBytes(count: number, { path }: OpenFile): number {
+  if (count === 0)
+    throw new RangeError(`Cannot read "${path}" to its end: the file became shorter while it was open`);
+  return count;
 }

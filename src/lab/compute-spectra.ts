@@ -203,7 +203,7 @@ async function readFingerprints(
     for (const tensor of pair.coverage.matched) {
       const places = locate(pair, tensor);
       for (const side of ["before", "after"] as const) {
-        const work = planFingerprint(countBytes(tensor, side));
+        const work = planFingerprint(tensor.shape, countBytes(tensor, side));
         tasks.set(keyOf(places[side]), { task: { kind: "fingerprint", tensor: places[side] }, ...work });
       }
     }

@@ -51,23 +51,36 @@ interface Milestones {
   readonly trajectory: Pick<TrajectoryRecord, "peak" | "sftEnd"> | null;
 }
 
-/** Pairs of a run: each checkpoint with the base, each later one with the SFT peak, each RL one with the SFT end. */
-export function listRunPairs({
-  lineage,
-  trajectory,
-}: Milestones): readonly { readonly before: LineageEntry; readonly after: LineageEntry }[] {
+/** Two checkpoints of a run. */
+interface LineagePair {
+  readonly before: LineageEntry;
+  readonly after: LineageEntry;
+}
+
+/**
+ * Pairs of a run: each checkpoint with the base, each later one with the SFT peak, each RL one with the SFT end and with
+ * the SFT checkpoint that it grew from. None twice.
+ */
+export function listRunPairs({ lineage, trajectory }: Milestones): readonly LineagePair[] {
   const [base, ...others] = lineage;
   if (base === undefined) return [];
   const find = (id: string | undefined): LineageEntry | undefined => lineage.find((entry) => entry.id === id);
   const [peak, end] = [find(trajectory?.peak.checkpoint), find(trajectory?.sftEnd.checkpoint)];
-  const pairs = others.map((after) => ({ before: base, after }));
-  const isLater = ({ stage, step }: LineageEntry): boolean =>
-    peak !== undefined && (stage === "rl" || (stage === "sft" && step > peak.step));
-  if (peak !== undefined && peak !== base)
-    pairs.push(...others.filter(isLater).map((after) => ({ before: peak, after })));
-  if (end !== undefined && end !== base && end !== peak)
-    pairs.push(...others.filter(({ stage }) => stage === "rl").map((after) => ({ before: end, after })));
-  return pairs;
+  const isRl = ({ stage }: LineageEntry): boolean => stage === "rl";
+  const isLater = (entry: LineageEntry): boolean =>
+    isRl(entry) || (entry.stage === "sft" && entry.step > (peak?.step ?? 0));
+  const findStart = (entry: LineageEntry): LineageEntry | undefined => {
+    const parent = find(entry.parent);
+    return parent !== undefined && isRl(parent) ? findStart(parent) : parent;
+  };
+  const compare = (before: LineageEntry | undefined, after: LineageEntry): readonly LineagePair[] =>
+    before === undefined ? [] : [{ before, after }];
+  const pairs = [
+    ...others.flatMap((after) => compare(base, after)),
+    ...others.filter(isLater).flatMap((after) => compare(peak, after)),
+    ...others.filter(isRl).flatMap((after) => [...compare(end, after), ...compare(findStart(after), after)]),
+  ];
+  return [...new Map(pairs.map((pair) => [`${pair.before.id} ${pair.after.id}`, pair])).values()];
 }
 
 /**

@@ -18,6 +18,7 @@ import {
   type FactorCache,
   findNonFinite,
   fingerprint,
+  isReadWhole,
   openFactorCache,
   type SpectraSettings,
   type StoredTensor,
@@ -103,8 +104,9 @@ async function perform(task: SpectraTask, tools: Tools): Promise<Omit<SpectraAns
 }
 
 async function readStored(checkpoint: Checkpoint, name: string): Promise<StoredTensor> {
-  const bytes = await checkpoint.readBytes(name);
+  const stored = checkpoint.openBytes(name);
   const { dtype, shape } = checkpoint.tensors.get(name) ?? { dtype: "U8" as const, shape: [] };
+  const bytes = isReadWhole(shape, stored.length) ? await checkpoint.readBytes(name) : stored;
   if (isFloatDtype(dtype)) return { dtype, shape, bytes };
   throw new CheckpointError(`${dtype} numbers are no floats; leave the tensor out`, {
     path: checkpoint.folder,

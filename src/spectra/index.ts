@@ -31,4 +31,4 @@ export {
 } from "./stored-tensor.ts";
 export { createTables, spectraVersion, tableNames } from "./tables.ts";
 export { parseLayers, parsePatterns } from "./tensor-name.ts";
-export { countVectors, planComparison, planFactors, planFingerprint } from "./work.ts";
+export { countVectors, isReadWhole, planComparison, planFactors, planFingerprint } from "./work.ts";

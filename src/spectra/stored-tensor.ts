@@ -1,15 +1,15 @@
 /** A tensor as its bytes lie in a checkpoint, read as a matrix block by block: a copy in wider floats never exists. */
 import { createHash } from "node:crypto";
-import { createRangeDecoder, type FloatDtype } from "../checkpoint/index.ts";
+import { createRangeDecoder, type FloatDtype, type ReadableBytes } from "../checkpoint/index.ts";
 import { createMatrix, type Matrix, type MatrixSource } from "../linalg/index.ts";
 
-/** A tensor in memory, in the number format it is stored in. */
+/** A tensor in the number format it is stored in, in memory or in its file. */
 export interface StoredTensor {
   readonly dtype: FloatDtype;
   /** The axes' sizes, outermost first. */
   readonly shape: readonly number[];
   /** Little-endian, C order. */
-  readonly bytes: Uint8Array;
+  readonly bytes: ReadableBytes;
 }
 
 /** Elements of a tensor of that shape. */
@@ -19,11 +19,14 @@ export function countElements(shape: readonly number[]): number {
 
 /** What a tensor is named by in the cache: a hash (SHA-256, hex) of format, shape and bytes. */
 export function fingerprint({ dtype, shape, bytes }: StoredTensor): string {
-  return createHash("sha256")
-    .update(`${dtype} ${shape.join("x")}\n`)
-    .update(bytes)
-    .digest("hex");
+  const sum = createHash("sha256").update(`${dtype} ${shape.join("x")}\n`);
+  for (let start = 0; start < bytes.length; start += hashedBytes)
+    sum.update(bytes.subarray(start, Math.min(start + hashedBytes, bytes.length)));
+  return sum.digest("hex");
 }
+
+/** Bytes hashed at a time. */
+const hashedBytes = 16 * 2 ** 20;
 
 /** Elements decoded at a time. */
 const chunkElements = 2 ** 20;

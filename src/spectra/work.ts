@@ -1,4 +1,5 @@
 /** What factorising and comparing a tensor takes, in time and memory: for planning, so rough numbers do. */
+import { countElements } from "./stored-tensor.ts";
 import { numExaminedForIntruders } from "./update.ts";
 
 /** The size of a task. */
@@ -18,8 +19,24 @@ export function countVectors(shape: readonly number[], largestRank: number): num
   return short <= keepAllShort ? short : Math.min(short, Math.max(largestRank, numExaminedForIntruders));
 }
 
-/** Blocks of decoded floats that are in memory at a time, with room for the runtime. */
-const blockBytes = 128 * 2 ** 20;
+/** Tensors up to this size are read whole, as are all wide ones, whose blocks of columns lie all over the file. */
+const mostWholeBytes = 2 ** 28;
+
+/** Whether a tensor is read whole, or block by block from its file whenever it is needed. */
+export function isReadWhole(shape: readonly number[], numBytes: number): boolean {
+  const [rows = 1, columns = 1] = shape;
+  return numBytes <= mostWholeBytes || (shape.length === 2 && columns > rows);
+}
+
+/** Memory that a tensor takes while it is worked on. */
+function heldBytes(shape: readonly number[], numBytes: number): number {
+  return isReadWhole(shape, numBytes) ? numBytes : 0;
+}
+
+/** Decoded floats that are in memory at a time: a few blocks, or less of a small matrix. */
+function blockBytes(shape: readonly number[]): number {
+  return Math.min(128 * 2 ** 20, 32 * countElements(shape));
+}
 
 const sidesOf = (shape: readonly number[]): { readonly long: number; readonly short: number } => ({
   long: Math.max(...shape),
@@ -27,8 +44,8 @@ const sidesOf = (shape: readonly number[]): { readonly long: number; readonly sh
 });
 
 /** Reading a tensor for its fingerprint. */
-export function planFingerprint(numBytes: number): Work {
-  return { cost: 8 * numBytes, bytes: 2 * numBytes };
+export function planFingerprint(shape: readonly number[], numBytes: number): Work {
+  return { cost: 8 * numBytes, bytes: heldBytes(shape, numBytes) + blockBytes(shape) };
 }
 
 /** Factorising a matrix: Gram matrix, tridiagonalisation, vectors of both sides. */
@@ -39,7 +56,8 @@ export function planFactors(
   const { long, short } = sidesOf(shape);
   return {
     cost: long * short ** 2 + 2 * short ** 3 + long * short * numVectors,
-    bytes: numBytes + 8 * (2 * short ** 2 + 3 * numVectors * (long + short)) + blockBytes,
+    bytes:
+      heldBytes(shape, numBytes) + 8 * (2 * short ** 2 + 3 * numVectors * (long + short)) + blockBytes(shape),
   };
 }
 
@@ -48,11 +66,12 @@ export function planComparison(
   shape: readonly number[],
   { numBytes, numVectors }: { readonly numBytes: number; readonly numVectors: number },
 ): Work {
-  const elements = shape.reduce((product, size) => product * size, 1);
-  if (shape.length !== 2) return { cost: 50 * elements, bytes: 2 * numBytes };
+  const elements = countElements(shape);
+  if (shape.length !== 2) return { cost: 50 * elements, bytes: 2 * heldBytes(shape, numBytes) };
   const { long, short } = sidesOf(shape);
   return {
     cost: 50 * elements + long * short ** 2 + 1.5 * short ** 3 + 2 * long * short * numVectors,
-    bytes: 2 * numBytes + 8 * (short ** 2 + 6 * numVectors * (long + short)) + blockBytes,
+    bytes:
+      2 * heldBytes(shape, numBytes) + 8 * (short ** 2 + 6 * numVectors * (long + short)) + blockBytes(shape),
   };
 }
