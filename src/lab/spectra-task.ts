@@ -61,7 +61,7 @@ export interface SpectraAnswer {
 }
 
 /** Largest error of a singular value of weights, as a fraction of the largest. */
-const weightTolerance = 1e-8;
+const weightTolerance = 1e-7;
 
 /** A handler of tasks. Throws `CheckpointError` where a tensor cannot be read or holds NaN or infinite values. */
 export function createSpectraHandler(cacheFolder: string): TaskHandler<SpectraTask, SpectraAnswer> {

@@ -47,7 +47,7 @@ export interface FactorRequest {
 /** Matrices up to this short side and size are decomposed whole: the most accurate way, and quick enough. */
 const [denseShort, denseElements] = [512, 2 ** 21];
 
-/** Factors of the matrix. Throws `Error` when the backend does not converge, as it does on NaN. */
+/** Factors of the matrix, whose elements must be finite. Throws `Error` when the backend does not converge. */
 export function factorize(
   source: MatrixSource,
   { numVectors, tolerance }: FactorRequest,
@@ -56,16 +56,28 @@ export function factorize(
   const { long, short } = sidesOf(source);
   const count = Math.min(numVectors, short);
   if (short <= denseShort && long * short <= denseElements) return decomposeWhole(source, count, algebra);
-  const found = factorizeByGram(source, count, algebra);
+  const found = examineGram(source, count, algebra);
   const [largest = 0] = found.values;
-  return found.valueError <= tolerance * largest ? found : factorizeByQr(source, count, algebra);
+  if (found.valueError <= tolerance * largest) return assemble(source, found, algebra);
+  if (count > 0 && found.departure > tellingDeparture) return factorizeByQr(source, count, algebra);
+  // The leading vectors are as good as any; only small values were lost.
+  return assemble(source, { ...found, ...examineValues(source, algebra) }, algebra);
 }
+
+/** Vectors whose long side departs further from orthonormal columns than this are not told by the Gram matrix. */
+const tellingDeparture = 1e-4;
 
 const epsilon = Number.EPSILON;
 
-/** Backward error of a decomposition, in units of the spectral norm: as random rounding adds up, times a safety. */
-function boundRounding(source: Pick<MatrixSource, "rows" | "columns">, { safety }: LinearAlgebra): number {
-  return safety * epsilon * (Math.sqrt(source.rows) + Math.sqrt(source.columns));
+/**
+ * Backward error of a decomposition, in units of the spectral norm: roundings add up like a random walk, and in part in
+ * step, as they do where elements are alike. No proof: it held for all that the tests try.
+ */
+function boundRounding(
+  { rows, columns }: Pick<MatrixSource, "rows" | "columns">,
+  { safety }: LinearAlgebra,
+): number {
+  return safety * epsilon * (Math.sqrt(rows) + Math.sqrt(columns) + (rows + columns) / 8);
 }
 
 function decomposeWhole(source: MatrixSource, count: number, algebra: LinearAlgebra): Factors {
@@ -92,15 +104,28 @@ function decomposeWhole(source: MatrixSource, count: number, algebra: LinearAlge
  * By the eigenpairs of the Gram matrix. An eigenvalue λ = σ² is off by up to δ = rounding · λ₁, so a
  * value is off by δ / (σ + √(σ² + δ)) at most: fully accurate near σ₁, √δ at 0.
  */
-function factorizeByGram(source: MatrixSource, count: number, algebra: LinearAlgebra): Factors {
+function examineGram(source: MatrixSource, count: number, algebra: LinearAlgebra): ShortSide {
   const { values: squares, vectors } = algebra.symmetricEigenpairs(computeGram(source, algebra), count);
   const values = squares.map((square) => Math.sqrt(Math.max(0, square)));
   const rounding = boundRounding(source, algebra);
   const delta = rounding * (squares[0] ?? 0);
   const smallest = values.at(-1) ?? 0;
   const valueError = delta === 0 ? 0 : delta / (smallest + Math.sqrt(smallest ** 2 + delta));
-  const vectorsToo = { values, short: vectors, departure: delta / (values[count - 1] ?? 1) ** 2 };
-  return assemble(source, { ...vectorsToo, method: "gram", valueError, rounding }, algebra);
+  const last = values[count - 1] ?? 0;
+  const departure = last === 0 ? Number.POSITIVE_INFINITY : delta / last ** 2;
+  return { values, short: vectors, departure, method: "gram", valueError, rounding };
+}
+
+/** All values without squaring the matrix: of its triangular factor, or of itself when it is square. */
+function examineValues(
+  source: MatrixSource,
+  algebra: LinearAlgebra,
+): Pick<ShortSide, "values" | "valueError" | "rounding"> {
+  const isSquare = source.rows === source.columns;
+  const reduced = isSquare ? readWhole(source) : reduceToTriangle(readLongRows(source), algebra);
+  const values = algebra.singularValues(reduced);
+  const rounding = boundRounding(source, algebra);
+  return { values, valueError: rounding * (values[0] ?? 0), rounding };
 }
 
 /** By QR of the long side in blocks, which keeps small values, and a dense SVD of the triangular factor. */
@@ -133,8 +158,8 @@ interface ShortSide extends Pick<Factors, "values" | "method" | "valueError" | "
   readonly departure: number;
 }
 
-/** Largest departure from orthonormal columns that is left as it is. */
-const acceptedDeparture = 1e-12;
+/** Departures from orthonormal columns that are left as they are, and that one step of polishing removes. */
+const [acceptedDeparture, polishedDeparture] = [1e-12, 1e-8];
 
 /** Adds the vectors of the long side: A · v / σ, made orthonormal once more where rounding asks for it. */
 function assemble(
@@ -150,7 +175,7 @@ function assemble(
     product,
     values.map((value) => (value > 0 ? 1 / value : 0)),
   );
-  const long = departure <= acceptedDeparture || short.columns === 0 ? product : straighten(product, algebra);
+  const long = short.columns === 0 ? product : orthonormalize(product, departure, algebra);
   return {
     rows,
     columns,
@@ -161,7 +186,28 @@ function assemble(
   };
 }
 
-/** The nearest thing to the columns that is orthonormal to the last bit, by QR; signs are kept. */
+/** Columns that are orthonormal to the last bits, given how far they depart from it. */
+function orthonormalize(matrix: Matrix, departure: number, algebra: LinearAlgebra): Matrix {
+  if (departure <= acceptedDeparture) return matrix;
+  return departure <= polishedDeparture ? polish(matrix, algebra) : straighten(matrix, algebra);
+}
+
+/** One Newton–Schulz step, X (3 I − XᵀX) / 2, towards the nearest orthonormal columns: squares the departure. */
+function polish(matrix: Matrix, algebra: LinearAlgebra): Matrix {
+  const size = matrix.columns;
+  const step = createMatrix(size, size);
+  algebra.addGram(step, matrix);
+  const { values } = step;
+  for (let row = 0; row < size; row++)
+    for (let column = row; column < size; column++) {
+      const value = ((row === column ? 3 : 0) - (values[row * size + column] ?? 0)) / 2;
+      values[row * size + column] = value;
+      values[column * size + row] = value;
+    }
+  return algebra.multiply(matrix, step);
+}
+
+/** Orthonormal columns by QR, for columns that may be far from it; signs are kept. */
 function straighten(matrix: Matrix, algebra: LinearAlgebra): Matrix {
   const { q, r } = algebra.orthogonalize(matrix);
   scaleColumns(

@@ -1,0 +1,20 @@
+/**
+ * Starts benchmarks, each in a process of its own: `npm run bench` for the engine and then spectra, or the name of one
+ * and its arguments: `npm run bench spectra 512x2048`.
+ */
+import { inheritChild } from "./child.ts";
+
+const benchmarks = ["engine", "spectra", "spectra-memory"] as const;
+
+const [wanted, ...options] = process.argv.slice(2);
+const chosen = benchmarks.filter((name) =>
+  wanted === undefined ? name !== "spectra-memory" : name === wanted,
+);
+if (chosen.length === 0) {
+  console.error(`Cannot find a benchmark "${wanted}": choose ${benchmarks.join(", ")}`);
+  process.exit(2);
+}
+for (const name of chosen) {
+  const code = await inheritChild(process.execPath, ["--import", "tsx", `bench/${name}.ts`, ...options]);
+  if (code !== 0) process.exit(code);
+}
