@@ -1,18 +1,11 @@
 /** Mistakes of users: each is one sentence on standard error and exit code 2, and leaves no trace. */
-import { cpSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cpSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { openCheckpoint, type WritableTensor, writeCheckpoint } from "../src/checkpoint/index.ts";
 import { listVersions } from "../src/lab/index.ts";
-import {
-  createTemporaryFolder,
-  identifyFiles,
-  type Outcome,
-  removeFolder,
-  root,
-  runUntwist,
-  tinyRecipe,
-} from "./support/untwist.ts";
+import { expectRefusal as expectRefusalIn, type Mistake } from "./support/refusal.ts";
+import { createTemporaryFolder, removeFolder, root, tinyRecipe } from "./support/untwist.ts";
 
 const folder = createTemporaryFolder();
 const shipped = join(root, "models/general-points-base");
@@ -74,37 +67,9 @@ beforeAll(async () => {
 
 afterAll(() => removeFolder(folder));
 
-/** Every file and folder of the folder that `untwist` is started in; files with what tells them rewritten. */
-function observeFolder(): Readonly<Record<string, string>> {
-  const folders = readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => [relative(folder, join(entry.parentPath, entry.name)), "a folder"]);
-  return { ...Object.fromEntries(folders), ...identifyFiles(folder) };
+function expectRefusal(args: readonly string[], named: readonly string[]): Promise<void> {
+  return expectRefusalIn([args, ...named], folder);
 }
-
-/** Runs `untwist`, and says what it changed in the folder that it was started in. */
-async function attempt(args: readonly string[]): Promise<Outcome & { readonly touched: readonly string[] }> {
-  const before = observeFolder();
-  const outcome = await runUntwist(args, folder);
-  const after = observeFolder();
-  const paths = [...new Set([...Object.keys(before), ...Object.keys(after)])];
-  return { ...outcome, touched: paths.filter((path) => before[path] !== after[path]) };
-}
-
-async function expectRefusal(args: readonly string[], named: readonly string[]): Promise<void> {
-  const { code, stdout, stderr, touched } = await attempt(args);
-  expect({ code, stdout, numLines: stderr.split("\n").length - 1, touched }, stderr).toEqual({
-    code: 2,
-    stdout: "",
-    numLines: 1,
-    touched: [],
-  });
-  expect(stderr).toMatch(/^\S.*\S\n$/);
-  for (const name of named) expect(stderr).toContain(name);
-}
-
-/** A mistake in what `run` is given besides `--out`, and what the sentence must name. */
-type Mistake = readonly [args: readonly string[], ...named: string[]];
 
 const set = (...changes: readonly string[]): readonly string[] => [
   recipe,

@@ -126,7 +126,10 @@ export async function writeCheckpoint(
 
 /** A LoRA adapter is no checkpoint: it holds a difference to a model that lies elsewhere. */
 async function refuseAdapter(folder: string): Promise<void> {
-  if ((await fileExists(`${folder}/adapter_config.json`)) && !(await fileExists(`${folder}/${CONFIG_NAME}`)))
+  const isAdapter = await fileExists(`${folder}/adapter_config.json`);
+  const hasModel =
+    (await fileExists(`${folder}/${MODEL_NAME}`)) || (await fileExists(`${folder}/${INDEX_NAME}`));
+  if (isAdapter && !hasModel)
     throw new CheckpointError(
       "it is a LoRA adapter, which holds only a difference to its base model; merge it (merge_and_unload of PEFT), save the merged model and give that folder",
       { path: folder },
@@ -170,8 +173,17 @@ async function openTensors(
       { path: folder },
     );
   const shardOf = parseShardIndex(await expectReadable(path, readText(path)), path);
-  for (const shard of new Set(shardOf.values()))
-    files.set(shard, await openSafetensors(`${folder}/${shard}`));
+  for (const shard of new Set(shardOf.values())) {
+    const shardPath = `${folder}/${shard}`;
+    if (!(await fileExists(shardPath)))
+      throw new CheckpointError(
+        "the index lists this file, and it is missing; download or save the checkpoint again",
+        {
+          path: shardPath,
+        },
+      );
+    files.set(shard, await openSafetensors(shardPath));
+  }
   checkShards(files, shardOf);
   return listTensors(files);
 }

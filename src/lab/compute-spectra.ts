@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import { UsageError } from "../base/index.ts";
 import { type CheckpointTensor, openCheckpoint } from "../checkpoint/index.ts";
 import { carryOut, createWorkerPool, type Executor, type PlannedTask } from "../execution/index.ts";
-import { openLinearAlgebra } from "../linalg/index.ts";
+import type { LinearAlgebra } from "../linalg/index.ts";
 import {
   type Comparison,
   type ComparisonKey,
@@ -25,6 +25,7 @@ import {
   type SpectraSettings,
   type TensorLabel,
 } from "../spectra/index.ts";
+import { openBackend } from "./backend.ts";
 import { type Effects, StoppedError } from "./effects.ts";
 import type { KnownTensor, SpectraAnswer, SpectraTask, TensorPlace } from "./spectra-task.ts";
 
@@ -56,11 +57,12 @@ export async function computeSpectra(
 ): Promise<readonly PairSpectra[]> {
   try {
     const pairs = await matchPairs(request);
-    await announceBackend(pairs, effects);
+    const { name: backend } = await openBackend();
+    if (backend === "portable") warnOfLargeMatrices(pairs, effects);
     const runner = createRunner(request, effects, executor);
     const fingerprints = await readFingerprints(pairs, runner);
     const wanted = listComparisons(pairs, fingerprints);
-    const comparisons = await compareAll(wanted, request, runner);
+    const comparisons = await compareAll(wanted, { ...request, backend }, runner);
     return pairs.map((pair) => assemble(pair, (place) => fingerprints.get(keyOf(place)) ?? "", comparisons));
   } finally {
     await executor.close();
@@ -103,24 +105,20 @@ function describeMismatch({ before, after, coverage: { unmatched } }: MatchedPai
   const [first] = unmatched;
   return first === undefined
     ? `${subject}: no tensor is chosen; choose others with --matrices and --layers`
-    : `${subject}: no tensor is in both, "${first.name}" is ${first.reason}; give two checkpoints of one model`;
+    : `${subject}: no tensor has its match, "${first.name}" is ${first.reason}; give two checkpoints of one model`;
 }
 
 /** From this short side on, the portable backend takes minutes a matrix. */
 const largeForPortable = 1024;
 
-/** Says so where large matrices are to be done without LAPACK. Throws `UsageError` for a LAPACK that cannot be used. */
-async function announceBackend(pairs: readonly MatchedPair[], { report }: Effects): Promise<void> {
-  const { name } = await openLinearAlgebra(process.env.UNTWIST_LAPACK);
+function warnOfLargeMatrices(pairs: readonly MatchedPair[], { report }: Effects): void {
   const isLarge = ({ shape }: MatchedTensor): boolean =>
     shape.length === 2 && Math.min(...shape) > largeForPortable;
-  const numLarge = new Set(
-    pairs.flatMap(({ coverage }) => coverage.matched.filter(isLarge)).map((one) => one.name),
-  ).size;
-  if (name === "portable" && numLarge > 0)
+  const names = pairs.flatMap(({ coverage }) => coverage.matched.filter(isLarge).map(({ name }) => name));
+  if (names.length > 0)
     report({
       kind: "notice",
-      text: `No LAPACK was found: ${numLarge} matrices of more than ${largeForPortable} rows and columns will take long; untwist doctor says how to get one`,
+      text: `No LAPACK was found: ${new Set(names).size} matrices of more than ${largeForPortable} rows and columns will take long; untwist doctor says how to get one`,
     });
 }
 
@@ -259,12 +257,11 @@ function listComparisons(
 /** All comparisons by the fingerprints of their tensors: from the cache, or factorised and compared now. */
 async function compareAll(
   wanted: readonly WantedComparison[],
-  { settings, cacheFolder }: SpectraRequest,
+  { settings, cacheFolder, backend }: SpectraRequest & { readonly backend: LinearAlgebra["name"] },
   runner: Runner,
 ): Promise<ReadonlyMap<string, Comparison>> {
-  const cache = openFactorCache(cacheFolder, (path) =>
-    runner.notice(`Damaged cache entry made again: ${path}`),
-  );
+  const onDamage = (path: string): void => runner.notice(`Damaged cache entry made again: ${path}`);
+  const cache = openFactorCache(cacheFolder, { backend, onDamage });
   const comparisons = new Map<string, Comparison>();
   const missing: WantedComparison[] = [];
   for (const one of wanted) {

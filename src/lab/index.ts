@@ -1,4 +1,6 @@
 /** lab: recipes carried out; the only room that knows all the others below it. Knows neither terminals nor HTTP. */
+
+export { openBackend } from "./backend.ts";
 export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
 export { chooseCacheFolder } from "./cache-folder.ts";
 export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./effects.ts";

@@ -1,7 +1,6 @@
 /** The spectra of a run: every checkpoint against the base, the SFT peak and the SFT end; tables beside the run. */
 import { join } from "node:path";
 import { writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
-import { openLinearAlgebra } from "../linalg/index.ts";
 import {
   type LineageEntry,
   type RunFolder,
@@ -19,6 +18,7 @@ import {
   type TensorLabel,
   tableNames,
 } from "../spectra/index.ts";
+import { openBackend } from "./backend.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
 import { computeSpectra, type NamedCheckpoint } from "./compute-spectra.ts";
 import type { Effects } from "./effects.ts";
@@ -109,7 +109,7 @@ export async function computeRunSpectra(
   const request = { ...choice, pairs, cacheFolder: chooseCacheFolder(), command };
   const parents = new Map(lineage.map(({ id, parent }) => [id, parent]));
   const compared = flagShrinking(await computeSpectra(request, effects), parents);
-  const algebra = await openLinearAlgebra(process.env.UNTWIST_LAPACK);
+  const algebra = await openBackend();
   const record: SpectraRecord = {
     schema: schemaVersion,
     backend: algebra.name,

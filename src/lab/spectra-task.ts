@@ -1,13 +1,7 @@
 /** The tasks of spectra: tensors read, factorised and compared. What a worker does, with everything it keeps open. */
 import { type Checkpoint, CheckpointError, isFloatDtype, openCheckpoint } from "../checkpoint/index.ts";
 import type { TaskHandler } from "../execution/index.ts";
-import {
-  type Factors,
-  factorize,
-  factorizeRandomly,
-  type LinearAlgebra,
-  openLinearAlgebra,
-} from "../linalg/index.ts";
+import { type Factors, factorize, factorizeRandomly, type LinearAlgebra } from "../linalg/index.ts";
 import {
   type Change,
   type Comparison,
@@ -24,6 +18,7 @@ import {
   type StoredTensor,
   type TensorPair,
 } from "../spectra/index.ts";
+import { openBackend } from "./backend.ts";
 
 /** A tensor of a checkpoint folder. */
 export interface TensorPlace {
@@ -74,11 +69,15 @@ export function createSpectraHandler(cacheFolder: string): TaskHandler<SpectraTa
   };
   return async (task, { numThreads }) => {
     const damaged: string[] = [];
-    algebra ??= openLinearAlgebra(process.env.UNTWIST_LAPACK);
+    algebra ??= openBackend();
+    const backend = await algebra;
     const tools: Tools = {
       read,
-      cache: openFactorCache(cacheFolder, (path) => damaged.push(path)),
-      algebra: await algebra,
+      cache: openFactorCache(cacheFolder, {
+        backend: backend.name,
+        onDamage: (path) => damaged.push(path),
+      }),
+      algebra: backend,
     };
     tools.algebra.useThreads(numThreads);
     return { ...(await perform(task, tools)), damaged };
@@ -119,7 +118,7 @@ async function identify(place: TensorPlace, { read }: Tools): Promise<string> {
   const position = findNonFinite(tensor);
   if (position === undefined) return fingerprint(tensor);
   throw new CheckpointError(
-    `its value ${position} is NaN or infinite; repair the checkpoint, or choose other tensors with --matrices`,
+    `its value ${position} is NaN, infinite or beyond 32-bit floats; repair the checkpoint, or choose other tensors with --matrices`,
     { path: place.folder, tensor: place.name },
   );
 }

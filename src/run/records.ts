@@ -155,8 +155,8 @@ const summarySchema = z.object({
   checkpoints: z.array(checkpointResultSchema),
   /** Null where there is no SFT stage to speak of. */
   trajectory: trajectorySchema.nullable(),
-  /** What the weights say; absent where the run was made by a version without spectra. */
-  spectra: spectraSchema.optional(),
+  /** What the weights say; absent where there are none, or none that this version can read. */
+  spectra: spectraSchema.optional().catch(undefined),
   timings: z.record(z.string(), z.number()),
   versions: z.record(z.string(), z.string()),
 });

@@ -82,7 +82,7 @@ export function compareVectors({ before, after, isUnchanged }: TensorPair): Vect
     update: sizeUpdate(elements),
     sparsity: shareOf(elements.counts),
     elements,
-    flags: isUnchanged ? ["unchanged"] : [],
+    flags: isUnchanged || elements.updateSquares === 0 ? ["unchanged"] : [],
   };
 }
 
@@ -278,8 +278,9 @@ function raiseFlags(
   }: Pick<MatrixComparison, "subspaces" | "update" | "elements" | "randomness">,
   isUnchanged: boolean,
 ): readonly Flag[] {
-  if (isUnchanged) return ["unchanged"];
   const { frobenius } = update;
+  // Equal numbers may be stored in different formats.
+  if (isUnchanged || frobenius === 0) return ["unchanged"];
   const raised: Readonly<Partial<Record<Flag, boolean | undefined>>> = {
     "random-before": randomness.before?.looksRandom,
     "random-after": randomness.after?.looksRandom,

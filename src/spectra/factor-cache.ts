@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { UsageError } from "../base/index.ts";
 import {
   CheckpointError,
   openSafetensors,
@@ -12,7 +13,7 @@ import {
   writeSafetensors,
 } from "../checkpoint/index.ts";
 import { fileExists, folderExists, listFiles, readText, writeFileAtomic } from "../file/index.ts";
-import { createMatrix, type FactorMethod, type Factors, factorMethods } from "../linalg/index.ts";
+import { createMatrix, type Factors, factorMethods, type LinearAlgebra } from "../linalg/index.ts";
 import type { SpectraSettings } from "./compare.ts";
 import type { MatrixComparison, VectorComparison } from "./matrix-spectra.ts";
 
@@ -46,13 +47,21 @@ export interface FactorCache {
 /** Changes whenever a measure or the layout of entries changes its meaning. */
 const version = 1;
 
-/** Opens the cache in a folder, which need not exist. `onDamage` hears of every damaged entry. */
-export function openFactorCache(folder: string, onDamage: (path: string) => void): FactorCache {
+/** Whose results a cache holds, and who hears of damage. */
+export interface CacheOptions {
+  /** Backends agree to many digits, not to the last: each has entries of its own. */
+  readonly backend: LinearAlgebra["name"];
+  /** Called with the path of every damaged entry. */
+  readonly onDamage: (path: string) => void;
+}
+
+/** Opens the cache in a folder, which need not exist. */
+export function openFactorCache(folder: string, { backend, onDamage }: CacheOptions): FactorCache {
   const factorsFolder = (fingerprint: string): string =>
-    join(folder, `factors-${version}`, fingerprint.slice(0, 2), fingerprint);
+    join(folder, `${backend}-${version}`, "factors", fingerprint.slice(0, 2), fingerprint);
   const comparisonPath = (key: ComparisonKey): string => {
     const name = hash(JSON.stringify([version, key.before, key.after, key.settings]));
-    return join(folder, `comparisons-${version}`, name.slice(0, 2), `${name}.json`);
+    return join(folder, `${backend}-${version}`, "comparisons", name.slice(0, 2), `${name}.json`);
   };
   const locate = async (fingerprint: string, request: CachedRequest): Promise<string | undefined> => {
     const place = factorsFolder(fingerprint);
@@ -67,7 +76,7 @@ export function openFactorCache(folder: string, onDamage: (path: string) => void
       return path === undefined ? undefined : await orDamaged(readFactors(path), () => onDamage(path));
     },
     writeFactors: (fingerprint, request, factors) =>
-      writeFactors(join(factorsFolder(fingerprint), nameEntry(request)), factors),
+      explainFailure(writeFactors(join(factorsFolder(fingerprint), nameEntry(request)), factors)),
     readComparison: async (key) => {
       const path = comparisonPath(key);
       if (!(await fileExists(path))) return undefined;
@@ -75,9 +84,21 @@ export function openFactorCache(folder: string, onDamage: (path: string) => void
     },
     writeComparison: async (key, comparison) => {
       const text = JSON.stringify(comparison);
-      await writeFileAtomic(comparisonPath(key), `${hash(text)}\n${text}\n`);
+      await explainFailure(writeFileAtomic(comparisonPath(key), `${hash(text)}\n${text}\n`));
     },
   };
+}
+
+/** A cache that cannot be written is told as such: its path says little to who did not choose it. */
+async function explainFailure(write: Promise<void>): Promise<void> {
+  try {
+    await write;
+  } catch (cause) {
+    if (!(cause instanceof UsageError)) throw cause;
+    throw new UsageError(`${cause.message}; it belongs to the cache, which UNTWIST_CACHE can put elsewhere`, {
+      cause,
+    });
+  }
 }
 
 function nameEntry({ numVectors, randomisedSeed }: CachedRequest): string {
@@ -108,14 +129,16 @@ async function writeFactors(path: string, factors: Factors): Promise<void> {
     { name: "right", shape: [columns, right.columns], data: right.values },
     { name: "values", shape: [values.length], data: values },
   ];
+  const notes = { method, valueError: String(valueError), rounding: String(rounding) };
   await writeSafetensors(
     path,
     tensors.map(({ name, shape, data }) => ({ name, shape, dtype: "F64" as const, data: () => data })),
     {
-      method,
-      valueError: String(valueError),
-      rounding: String(rounding),
-      checksum: checksum(tensors.map(({ data }) => data)),
+      ...notes,
+      checksum: checksum(
+        tensors.map(({ data }) => data),
+        notes,
+      ),
     },
   );
 }
@@ -123,35 +146,22 @@ async function writeFactors(path: string, factors: Factors): Promise<void> {
 async function readFactors(path: string): Promise<Factors> {
   const file = await openSafetensors(path);
   try {
-    const method = factorMethods.find((name) => name === file.header.metadata.get("method"));
-    const [left, right, values] = [
+    const { metadata } = file.header;
+    const [left, right, { values }] = [
       await readMatrix(file, "left"),
       await readMatrix(file, "right"),
       await readMatrix(file, "values"),
     ];
-    const sum = checksum([left.values, right.values, values.values]);
-    if (method === undefined || sum !== file.header.metadata.get("checksum"))
+    const notes = Object.fromEntries(noteNames.map((name) => [name, metadata.get(name) ?? ""]));
+    const method = factorMethods.find((name) => name === notes.method);
+    const sum = checksum([left.values, right.values, values], notes);
+    if (method === undefined || sum !== metadata.get("checksum"))
       throw new CheckpointError("its checksum is wrong; delete it", { path });
-    return createFactors({ left, right, values: values.values, method }, file);
+    const precision = { method, valueError: Number(notes.valueError), rounding: Number(notes.rounding) };
+    return { rows: left.rows, columns: right.rows, left, values, right, ...precision };
   } finally {
     await file.close();
   }
-}
-
-function createFactors(
-  read: Pick<Factors, "left" | "right" | "values"> & { readonly method: FactorMethod },
-  { header }: SafetensorsFile,
-): Factors {
-  const [valueError, rounding] = [header.metadata.get("valueError"), header.metadata.get("rounding")].map(
-    Number,
-  );
-  return {
-    ...read,
-    rows: read.left.rows,
-    columns: read.right.rows,
-    valueError: valueError ?? 0,
-    rounding: rounding ?? 0,
-  };
 }
 
 /** A tensor of one or two axes as a matrix. */
@@ -161,8 +171,12 @@ async function readMatrix(file: SafetensorsFile, name: string): Promise<Factors[
   return createMatrix(rows, columns, new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8));
 }
 
-function checksum(arrays: readonly Float64Array[]): string {
-  const sum = createHash("sha256");
+/** What is noted beside the arrays of an entry. */
+const noteNames = ["method", "valueError", "rounding"] as const;
+
+/** Over the numbers and the notes: everything that a reader relies on. */
+function checksum(arrays: readonly Float64Array[], notes: Readonly<Record<string, string>>): string {
+  const sum = createHash("sha256").update(noteNames.map((name) => notes[name]).join("\n"));
   for (const { buffer, byteOffset, byteLength } of arrays)
     sum.update(new Uint8Array(buffer, byteOffset, byteLength));
   return sum.digest("hex");

@@ -16,6 +16,8 @@ export {
   collectPair,
   describePair,
   describeRotation,
+  formatPercent,
+  formatRanks,
   type PairHeadline,
   type PairSpectra,
   type Spread,

@@ -86,7 +86,7 @@ export type Flag = (typeof flags)[number];
 
 /** What each flag says, in words. */
 export const flagMeanings: { readonly [Name in Flag]: string } = {
-  unchanged: "the same to the last bit",
+  unchanged: "the same numbers",
   "random-before": "the spectrum before is that of random noise: were the weights loaded?",
   "random-after": "the spectrum after is that of random noise: were the weights loaded?",
   replaced: "the update is larger than the weights were: not the same model?",

@@ -1,4 +1,5 @@
 /** Everything that two checkpoints say about each other, and what of it is worth saying first. */
+import { quantile } from "../statistics/index.ts";
 import { chooseHeadlineRank } from "./compare.ts";
 import type { Comparison } from "./factor-cache.ts";
 import type { Coverage } from "./match-tensors.ts";
@@ -42,8 +43,8 @@ export interface Rotation {
   readonly rank: number;
   /** asin of the root mean square sine of the free angles of both sides, radians. */
   readonly angle: number;
-  /** The same of one side. */
-  readonly sides: BothSides<number>;
+  /** The same of one side; absent where the dimension forces all of its angles to 0. */
+  readonly sides: Partial<BothSides<number>>;
   /** The largest principal angle of either side. */
   readonly largestAngle: number;
   /** What a random update of the same size would do; absent where the null is not known. */
@@ -53,41 +54,39 @@ export interface Rotation {
 }
 
 /**
- * The rotation at the largest rank that leaves all angles free on both sides, or at the smallest rank asked for; absent
- * for a matrix of one row or column.
+ * The rotation at the largest rank that leaves all angles free on both sides, or at the smallest rank asked for. A side
+ * whose angles are all forced to 0 says nothing and is left out; absent where that is both.
  */
 export function describeRotation({
   shape: [rows, columns],
   subspaces,
 }: MatrixComparison): Rotation | undefined {
-  if (Math.min(rows, columns) < 2) return undefined;
-  const { left, right } = subspaces;
-  const ranks = left.map((subspace) => subspace.rank);
+  const ranks = subspaces.left.map((subspace) => subspace.rank);
   const rank = chooseHeadlineRank(ranks, { rows, columns });
-  const pair = [left, right].map((side) => side.find((subspace) => subspace.rank === rank));
-  const [first, second] = pair;
-  if (rank === undefined || first === undefined || second === undefined) return undefined;
-  const sine = meanSine(first.chordal, second.chordal);
-  const chance =
-    first.chance === undefined || second.chance === undefined
-      ? undefined
-      : meanSine(first.chance, second.chance);
+  const find = (side: readonly SubspaceRecord[]): SubspaceRecord | undefined =>
+    side.find((subspace) => subspace.rank === rank && subspace.numForced < subspace.rank);
+  const [left, right] = [find(subspaces.left), find(subspaces.right)];
+  const free = [left, right].filter((subspace) => subspace !== undefined);
+  if (rank === undefined || free.length === 0) return undefined;
+  const sine = meanSine(free.map(({ chordal }) => chordal));
+  const chances = free.map(({ chance }) => chance).filter((chance) => chance !== undefined);
+  const chance = chances.length < free.length ? undefined : meanSine(chances);
   return {
     rank,
     angle: Math.asin(sine),
-    sides: { left: angleOf(first), right: angleOf(second) },
-    largestAngle: Math.max(first.largestAngle, second.largestAngle),
+    sides: dropUndefined({ left: angleOf(left), right: angleOf(right) }),
+    largestAngle: Math.max(...free.map(({ largestAngle }) => largestAngle)),
     ...(chance !== undefined && { chance: Math.asin(chance) }),
     ...(chance !== undefined && chance > 0 && { beyondChance: sine / chance }),
   };
 }
 
-function meanSine(left: number, right: number): number {
-  return Math.min(1, Math.sqrt((left * left + right * right) / 2));
+function meanSine(sines: readonly number[]): number {
+  return Math.min(1, Math.sqrt(sines.reduce((sum, sine) => sum + sine * sine, 0) / sines.length));
 }
 
-function angleOf({ chordal }: SubspaceRecord): number {
-  return Math.asin(Math.min(1, chordal));
+function angleOf(subspace: SubspaceRecord | undefined): number | undefined {
+  return subspace && Math.asin(Math.min(1, subspace.chordal));
 }
 
 /** Sparsity of the whole model and of each layer, matrices and all other tensors together. */
@@ -193,9 +192,9 @@ export function describePair(pair: PairSpectra): PairHeadline {
 
 function spread(values: readonly (number | undefined)[]): Spread | undefined {
   const known = values.filter((value) => value !== undefined).sort((a, b) => a - b);
-  const [least, median, largest] = [known[0], known[Math.floor(known.length / 2)], known.at(-1)];
-  if (least === undefined || median === undefined || largest === undefined) return undefined;
-  return { least, median, largest };
+  const [least, largest] = [known[0], known.at(-1)];
+  if (least === undefined || largest === undefined) return undefined;
+  return { least, median: quantile(known, 0.5), largest };
 }
 
 function countFlags(matrices: readonly MatrixSpectra[]): PairHeadline["flags"] {
@@ -217,7 +216,7 @@ function readPair(headline: Omit<PairHeadline, "reading">): string {
     );
   if (rotation !== undefined && largestAngle !== undefined)
     parts.push(
-      `the leading ${headline.ranks.join(" or ")} directions rotate by ${formatSpread(rotation, formatDegrees)}${formatChance(chance, formatDegrees)}${formatBeyond(headline)}, single ones by up to ${formatDegrees(largestAngle.largest)}`,
+      `the leading ${formatRanks(headline.ranks)} directions rotate by ${formatSpread(rotation, formatDegrees)}${formatChance(chance, formatDegrees)}${formatBeyond(headline)}, single ones by up to ${formatDegrees(largestAngle.largest)}`,
     );
   return parts.join("; ");
 }
@@ -246,8 +245,16 @@ function formatSpread({ least, median, largest }: Spread, format: (value: number
     : `${format(median)} (${format(least)} to ${format(largest)})`;
 }
 
-function formatPercent(share: number): string {
-  return `${(100 * share).toPrecision(2)} %`;
+/** `8`, `8 or 32`, `8 to 128`. */
+export function formatRanks(ranks: readonly number[]): string {
+  return ranks.length > 2 ? `${ranks[0]} to ${ranks.at(-1)}` : ranks.join(" or ");
+}
+
+/** A share as a percentage of two digits. */
+export function formatPercent(share: number): string {
+  const percent = 100 * share;
+  if (percent === 0) return "0 %";
+  return `${percent >= 99.5 ? percent.toLocaleString("en", { maximumFractionDigits: 0 }) : percent.toPrecision(2)} %`;
 }
 
 function formatDegrees(radians: number): string {

@@ -44,8 +44,16 @@ function labelColumns<Item extends Row<AnyTensor>>(): readonly Column<Item>[] {
     { name: "name", kind: "text", read: ({ tensor }) => tensor.name },
     { name: "layer", kind: "integer", read: ({ tensor }) => tensor.layer },
     { name: "kind", kind: "text", read: ({ tensor }) => tensor.kind },
-    { name: "rows", kind: "integer", read: ({ tensor }) => tensor.shape[0] },
-    { name: "columns", kind: "integer", read: ({ tensor }) => tensor.shape[1] },
+    {
+      name: "rows",
+      kind: "integer",
+      read: ({ tensor }) => (tensor.shape.length === 2 ? tensor.shape[0] : undefined),
+    },
+    {
+      name: "columns",
+      kind: "integer",
+      read: ({ tensor }) => (tensor.shape.length === 2 ? tensor.shape[1] : undefined),
+    },
   ];
 }
 

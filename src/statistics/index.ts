@@ -9,5 +9,6 @@ export {
   type BootstrapStatistic,
   pairedBootstrap,
 } from "./paired-bootstrap.ts";
+export { quantile } from "./quantile.ts";
 export { shannonEntropy } from "./shannon-entropy.ts";
 export { type Interval, type Tally, wilsonInterval } from "./wilson-interval.ts";

@@ -4,6 +4,36 @@ import { expect } from "vitest";
 /** A count of the tiny recipe's evaluations. */
 export const count = { correct: expect.any(Number), total: 24 };
 
+const spread = { least: expect.any(Number), median: expect.any(Number), largest: expect.any(Number) };
+
+/** What `spectra` of a summary promises where it is there: the pairs of checkpoints, each in a few numbers. */
+export const summarySpectraShape = {
+  schema: 1,
+  backend: expect.stringMatching(/^(lapack|portable)$/),
+  ranks: expect.any(Array),
+  pairs: expect.toSatisfy(
+    (pairs: readonly Readonly<Record<string, unknown>>[]) =>
+      pairs.length > 0 &&
+      pairs.every((pair) => {
+        expect(pair).toMatchObject({
+          before: expect.any(String),
+          after: expect.any(String),
+          numMatrices: expect.any(Number),
+          spectralShift: spread,
+          relativeUpdate: spread,
+          rotation: spread,
+          chance: spread,
+          beyondChance: spread,
+          unchanged: { weighted: expect.any(Number), unweighted: expect.any(Number) },
+          flags: expect.any(Object),
+          coverage: { numMatched: expect.any(Number), numLeftOut: expect.any(Number), unmatched: [] },
+          reading: expect.any(String),
+        });
+        return true;
+      }),
+  ),
+};
+
 /** What every summary.json of schema 1 has, and any program may rely on. */
 export const summaryShape = {
   schema: 1,
@@ -24,6 +54,7 @@ export const summaryShape = {
       (value) => value === null || ["estimate", "low", "high"].every((key) => typeof value[key] === "number"),
     ),
   },
+  spectra: summarySpectraShape,
   timings: expect.objectContaining({
     sft: expect.any(Number),
     rl: expect.any(Number),

@@ -5,6 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { afterAll } from "vitest";
 
 /** The folder of the repository. */
 export const root: string = fileURLToPath(new URL("../..", import.meta.url));
@@ -23,10 +24,22 @@ export interface Running {
   readonly outcome: Promise<Outcome>;
 }
 
+/** Environment variables to set on top of the test's own; `undefined` unsets one. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The cache of every process that is given no other: never the user's own. One for each test file. */
+const cacheFolder = createTemporaryFolder();
+afterAll(() => removeFolder(cacheFolder));
+
 /** Starts `untwist` with these arguments. */
-export function startUntwist(args: readonly string[], cwd: string = tmpdir()): Running {
+export function startUntwist(
+  args: readonly string[],
+  cwd: string = tmpdir(),
+  environment: Environment = {},
+): Running {
   const child = spawn(process.execPath, [join(root, "bin/untwist.js"), ...args], {
     cwd,
+    env: { ...process.env, UNTWIST_CACHE: cacheFolder, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const text = { stdout: "", stderr: "" };
@@ -42,8 +55,12 @@ export function startUntwist(args: readonly string[], cwd: string = tmpdir()): R
 }
 
 /** Runs `untwist` to its end. */
-export function runUntwist(args: readonly string[], cwd?: string): Promise<Outcome> {
-  return startUntwist(args, cwd).outcome;
+export function runUntwist(
+  args: readonly string[],
+  cwd?: string,
+  environment?: Environment,
+): Promise<Outcome> {
+  return startUntwist(args, cwd, environment).outcome;
 }
 
 /** A new folder outside of the repository; whoever makes it removes it. */

@@ -2,8 +2,15 @@
 import { spawnSync } from "node:child_process";
 import { availableParallelism, totalmem } from "node:os";
 import { Command } from "commander";
-import { chooseCacheFolder, chooseNumThreads, listBuiltinRecipes, listVersions } from "../../lab/index.ts";
-import { type LinearAlgebra, openLinearAlgebra } from "../../linalg/index.ts";
+import { UsageError } from "../../base/index.ts";
+import {
+  chooseCacheFolder,
+  chooseNumThreads,
+  listBuiltinRecipes,
+  listVersions,
+  openBackend,
+} from "../../lab/index.ts";
+import type { LinearAlgebra } from "../../linalg/index.ts";
 import { createOutput } from "../output.ts";
 import { formatTable } from "../screen/table.ts";
 
@@ -19,7 +26,7 @@ export function createDoctorCommand(): Command {
 async function examine(flags: { readonly json?: boolean }): Promise<void> {
   const { untwist, node, onnxruntime } = listVersions();
   const pytorch = findPythonModule("torch");
-  const algebra = await openLinearAlgebra(process.env.UNTWIST_LAPACK);
+  const algebra = await findAlgebra();
   const findings = {
     untwist,
     node,
@@ -27,7 +34,7 @@ async function examine(flags: { readonly json?: boolean }): Promise<void> {
     threads: { used: chooseNumThreads(), available: availableParallelism() },
     memoryBytes: totalmem(),
     recipes: await listBuiltinRecipes(),
-    linearAlgebra: { backend: algebra.name, description: algebra.description },
+    linearAlgebra: algebra,
     cache: chooseCacheFolder(),
     optional: { pytorch: pytorch ?? null },
   };
@@ -48,8 +55,25 @@ async function examine(flags: { readonly json?: boolean }): Promise<void> {
   createOutput(flags).print(formatTable(rows), findings);
 }
 
-function describeAlgebra({ name, description }: LinearAlgebra): string {
-  if (name === "lapack") return `LAPACK: ${description}`;
+interface FoundAlgebra {
+  /** Absent where the library that the user named cannot be used. */
+  readonly backend?: LinearAlgebra["name"];
+  readonly description: string;
+}
+
+async function findAlgebra(): Promise<FoundAlgebra> {
+  try {
+    const { name, description } = await openBackend();
+    return { backend: name, description };
+  } catch (error) {
+    if (error instanceof UsageError) return { description: error.message };
+    throw error;
+  }
+}
+
+function describeAlgebra({ backend, description }: FoundAlgebra): string {
+  if (backend === undefined) return description;
+  if (backend === "lapack") return `LAPACK: ${description}`;
   return `${description}; slow above 1,000 rows: install OpenBLAS (Debian: libopenblas0-pthread; macOS has Accelerate), or name a library by UNTWIST_LAPACK`;
 }
 

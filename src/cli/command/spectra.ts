@@ -1,7 +1,8 @@
 /** `untwist spectra`: what changed in the weights between two checkpoints, or along a run. */
+import { dirname, resolve } from "node:path";
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
-import { folderExists, isEmptyFolder } from "../../file/index.ts";
+import { ensureWritableFolder, fileExists, folderExists, isEmptyFolder } from "../../file/index.ts";
 import {
   compareCheckpoints,
   defaultRanks,
@@ -64,7 +65,7 @@ export function createSpectraCommand(): Command {
 async function run(before: string, after: string | undefined, flags: SpectraFlags): Promise<void> {
   const choice = parseChoice(flags, defaultRanks);
   if (after === undefined) return await showRun(before, flags);
-  await checkFree(flags.out);
+  if (flags.out !== undefined) await checkFree(flags.out);
   const command = describeCommand([before, after], flags);
   const pair = await withEffects((effects: Effects) =>
     compareCheckpoints({ before, after, command }, choice, effects),
@@ -80,6 +81,10 @@ async function run(before: string, after: string | undefined, flags: SpectraFlag
 }
 
 async function showRun(path: string, flags: SpectraFlags): Promise<void> {
+  if (!(await folderExists(path)))
+    throw new UsageError(
+      `Cannot compare "${path}": there is no such folder; give the folder of a run or checkpoint`,
+    );
   if (!(await isRunFolder(path)))
     throw new UsageError(
       `Cannot compare "${path}" with nothing: it is no run; give a second checkpoint folder, or the folder of a run`,
@@ -99,14 +104,23 @@ async function showRun(path: string, flags: SpectraFlags): Promise<void> {
 /** The same command again, which continues stopped work. */
 function describeCommand(folders: readonly string[], flags: SpectraFlags): string {
   const given = Object.entries(flags).map(([name, value]) =>
-    value === true ? `--${name}` : `--${name} '${value}'`,
+    value === true ? `--${name}` : `--${name} ${quoteForShell(String(value))}`,
   );
-  return ["untwist spectra", ...folders, ...given].join(" ");
+  return ["untwist spectra", ...folders.map(quoteForShell), ...given].join(" ");
 }
 
-async function checkFree(out: string | undefined): Promise<void> {
-  if (out !== undefined && (await folderExists(out)) && !(await isEmptyFolder(out)))
+/** A word as a POSIX shell reads it back. */
+function quoteForShell(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/** Refuses a place for results before any work is done. */
+async function checkFree(out: string): Promise<void> {
+  if (await fileExists(out))
+    throw new UsageError(`Cannot write into "${out}": it is a file; choose another --out`);
+  if ((await folderExists(out)) && !(await isEmptyFolder(out)))
     throw new UsageError(`Cannot write into "${out}": the folder is not empty; choose another --out`);
+  await ensureWritableFolder(dirname(resolve(out)));
 }
 
 function parseChoice(
@@ -117,15 +131,17 @@ function parseChoice(
   const isLayer = layers === undefined ? undefined : parseLayers(layers);
   const isWanted = ({ name, layer }: TensorLabel): boolean =>
     isKind(name) && (isLayer === undefined || (layer !== undefined && isLayer(layer)));
-  const seed = randomised === undefined ? {} : { randomisedSeed: parseWhole("--randomised", randomised, 0) };
-  const ranks = rank?.split(",").map((text) => parseWhole("--rank", text.trim(), 1)) ?? usualRanks;
+  const seed = randomised === undefined ? {} : { randomisedSeed: parseSeed(randomised) };
+  const ranks = rank === undefined ? usualRanks : parseRanks(rank);
   return { settings: { ranks: [...new Set(ranks)].sort((a, b) => a - b), ...seed }, isWanted };
 }
 
-function parseWhole(flag: string, text: string, least: number): number {
-  const value = Number(text);
-  if (/^\d{1,9}$/.test(text) && value >= least) return value;
-  throw new UsageError(
-    `Cannot read ${flag} "${text}": give ${flag === "--rank" ? "whole numbers from 1, separated by commas" : "a whole number"}`,
-  );
+function parseRanks(text: string): readonly number[] {
+  if (/^ *[1-9]\d{0,8} *(, *[1-9]\d{0,8} *)*$/.test(text)) return text.split(",").map(Number);
+  throw new UsageError(`Cannot read --rank "${text}": give whole numbers from 1, separated by commas`);
+}
+
+function parseSeed(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new UsageError(`Cannot read --randomised "${text}": give a whole number from 0`);
 }

@@ -6,6 +6,8 @@ import {
   describeRotation,
   type Flag,
   flagMeanings,
+  formatPercent,
+  formatRanks,
   type MatrixSpectra,
   type PairSpectra,
   type Spread,
@@ -13,64 +15,70 @@ import {
 } from "../../spectra/index.ts";
 import { formatShare } from "../../statistics/index.ts";
 import type { ScreenOptions } from "./summary-screen.ts";
-import { formatTable } from "./table.ts";
+import { fitTable } from "./table.ts";
 import { wrapSentence } from "./wrap.ts";
 
 /** Rows shown of a table; the rest is in the files. */
 const mostRows = 24;
 
-/** Columns of numbers in the table of a pair, and in that of a run. */
-const [pairNumbers, runNumbers] = [
-  [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
-  [3, 4, 6, 7, 8],
-] as const;
+const pairHead = [
+  "matrix",
+  "Δσ/σ",
+  "chance",
+  "|ΔW|/|W|",
+  "left",
+  "right",
+  "chance",
+  "× chance",
+  "stretch",
+  "rotate",
+  "out",
+  "same",
+  "",
+];
 
-/** Narrower screens do without the last columns. */
-const fullWidth = 118;
+/** Columns of numbers, and columns that a narrow screen does without, the first of them first. */
+const pairLayout = { right: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], expendable: [10, 9, 8, 11, 2, 3, 1, 5, 12] };
+const runLayout = { right: [3, 4, 6, 7, 8], expendable: [3, 8, 4, 6, 9, 2] };
 
 /** Lines about one pair of checkpoints. */
 export function formatPairSpectra(pair: PairSpectra, options: ScreenOptions): readonly string[] {
-  const { paint, width = fullWidth } = options;
-  const { matrices } = pair;
+  const { paint } = options;
   const headline = describePair(pair);
-  const head = [
-    "matrix",
-    "Δσ/σ",
-    "chance",
-    "|ΔW|/|W|",
-    "left",
-    "right",
-    "chance",
-    "× chance",
-    "stretch",
-    "rotate",
-    "out",
-    "same",
+  const sentences = [
+    headline.reading,
+    ...describeSparsity(pair),
+    ...describeCoverage(pair),
+    ...describeFlags(pair.matrices),
   ];
-  const rows = [
-    head.map((cell) => paint("bold", cell)),
-    ...matrices.slice(0, mostRows).map((matrix) => describeRow(matrix, options)),
-  ];
-  const numMore = matrices.length - mostRows;
-  const ranks = headline.ranks.join(" or ");
   return [
     `${paint("bold", pair.before)} → ${paint("bold", pair.after)}`,
     "",
-    ...formatTable(width < fullWidth ? rows.map((row) => row.slice(0, 8)) : rows, { right: pairNumbers }),
-    ...(numMore > 0 ? [paint("dim", `… and ${numMore} more; all of them with --json or --out`)] : []),
-    "",
-    ...legend(ranks)
-      .flatMap((line) => wrapSentence(line, options.width))
-      .map((line) => paint("dim", line)),
-    "",
-    ...[
-      headline.reading,
-      ...describeSparsity(pair),
-      ...describeCoverage(pair),
-      ...describeFlags(matrices),
-    ].flatMap((sentence) =>
+    ...(pair.matrices.length === 0 ? [] : formatMatrices(pair.matrices, options)),
+    ...sentences.flatMap((sentence) =>
       wrapSentence(`• ${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}`, options.width),
     ),
+  ];
+}
+
+/** The table of matrices, and what its columns are. */
+function formatMatrices(matrices: readonly MatrixSpectra[], options: ScreenOptions): readonly string[] {
+  const { paint, width } = options;
+  const rows = [
+    pairHead.map((cell) => paint("bold", cell)),
+    ...matrices.slice(0, mostRows).map((matrix) => describeRow(matrix, options)),
+  ];
+  const numMore = matrices.length - mostRows;
+  const rotations = matrices.map(describeRotation).filter((rotation) => rotation !== undefined);
+  const ranks = [...new Set(rotations.map(({ rank }) => rank))].sort((a, b) => a - b);
+  return [
+    ...fitTable(rows, { ...pairLayout, width }),
+    ...(numMore > 0 ? [paint("dim", `… and ${numMore} more; all of them with --json or --out`)] : []),
+    "",
+    ...legend(formatRanks(ranks))
+      .flatMap((line) => wrapSentence(line, width))
+      .map((line) => paint("dim", line)),
+    "",
   ];
 }
 
@@ -88,9 +96,9 @@ function describeRow(matrix: MatrixSpectra, { paint }: ScreenOptions): readonly 
   const isBeyond = beyond !== undefined && beyond > 1;
   return [
     shortenName(matrix.name),
-    formatOptional(matrix.spectralShift, formatSmallShare),
-    formatOptional(matrix.nulls.spectralShift, formatSmallShare),
-    formatOptional(relative, formatSmallShare),
+    formatOptional(matrix.spectralShift, formatPercent),
+    formatOptional(matrix.nulls.spectralShift, formatPercent),
+    formatOptional(relative, formatPercent),
     formatOptional(rotation?.sides.left, formatAngle),
     formatOptional(rotation?.sides.right, formatAngle),
     formatOptional(rotation?.chance, formatAngle),
@@ -107,13 +115,10 @@ function formatOptional(value: number | undefined, format: (value: number) => st
   return value === undefined ? "–" : format(value);
 }
 
-/** Names without the parts that all of them have. */
+/** Names without the parts that all of them have; what a terminal would obey is written out. */
 function shortenName(name: string): string {
-  return name.replace(/^model\./, "").replace(/\.weight$/, "");
-}
-
-function formatSmallShare(share: number): string {
-  return share === 0 ? "0" : `${(100 * share).toPrecision(2)} %`;
+  const short = name.replace(/^model\./, "").replace(/\.weight$/, "");
+  return JSON.stringify(short).slice(1, -1);
 }
 
 function formatAngle(radians: number): string {
@@ -139,18 +144,17 @@ function describeSparsity(pair: PairSpectra): readonly string[] {
 
 function describeCoverage({ coverage, matrices, vectors }: PairSpectra): readonly string[] {
   const { unmatched, numLeftOut } = coverage;
-  const compared = `Compared ${matrices.length} matrices and ${vectors.length} other tensors`;
-  const leftOut = numLeftOut === 0 ? "" : `, ${numLeftOut} were not asked for`;
+  const compared = `Compared ${count(matrices.length, "matrix", "matrices")} and ${count(vectors.length, "other tensor", "other tensors")}`;
+  const leftOut = numLeftOut === 0 ? "" : `; ${numLeftOut} more were not asked for`;
   if (unmatched.length === 0)
-    return [
-      `${compared}${leftOut}; every other tensor of both checkpoints has its match`.replace(
-        "every other tensor",
-        numLeftOut === 0 ? "every tensor" : "every other tensor",
-      ),
-    ];
-  const shown = unmatched.slice(0, 5).map(({ name, reason }) => `${name} (${reason})`);
+    return [numLeftOut === 0 ? `${compared}: all that both checkpoints hold` : `${compared}${leftOut}`];
+  const shown = unmatched.slice(0, 5).map(({ name, reason }) => `${shortenName(name)} (${reason})`);
   const more = unmatched.length > shown.length ? ` and ${unmatched.length - shown.length} more` : "";
   return [`${compared}${leftOut}; not compared: ${shown.join(", ")}${more}`];
+}
+
+function count(number: number, singular: string, plural: string): string {
+  return `${number} ${number === 1 ? singular : plural}`;
 }
 
 function describeFlags(matrices: readonly MatrixSpectra[]): readonly string[] {
@@ -169,13 +173,24 @@ export function formatRunSpectra(
   options: ScreenOptions,
 ): readonly string[] {
   const { paint } = options;
-  const head = ["compared", "with", "Δσ/σ", "chance", "|ΔW|/|W|", "rotation", "chance", "× chance", "same"];
+  const head = [
+    "compared",
+    "with",
+    "Δσ/σ",
+    "chance",
+    "|ΔW|/|W|",
+    "rotation",
+    "chance",
+    "× chance",
+    "same",
+    "",
+  ];
   const rows = pairs.map((pair) => [
     pair.after,
     pair.before,
-    formatSpread(pair.spectralShift, formatSmallShare),
-    formatOptional(pair.spectralShiftChance?.median, formatSmallShare),
-    formatOptional(pair.relativeUpdate?.median, formatSmallShare),
+    formatSpread(pair.spectralShift, formatPercent),
+    formatOptional(pair.spectralShiftChance?.median, formatPercent),
+    formatOptional(pair.relativeUpdate?.median, formatPercent),
     formatSpread(pair.rotation, formatAngle),
     formatOptional(pair.chance?.median, formatAngle),
     formatOptional(pair.beyondChance?.median, formatRatio),
@@ -184,10 +199,10 @@ export function formatRunSpectra(
       .map(([flag, count]) => paint("bad", `${flag} ${count}`))
       .join(" "),
   ]);
-  const ranks = [...new Set(pairs.flatMap((pair) => pair.ranks))].join(" or ");
+  const ranks = formatRanks([...new Set(pairs.flatMap((pair) => pair.ranks))].sort((a, b) => a - b));
   const flags = new Set(pairs.flatMap((pair) => Object.keys(pair.flags)));
   return [
-    ...formatTable([head.map((cell) => paint("bold", cell)), ...rows], { right: runNumbers }),
+    ...fitTable([head.map((cell) => paint("bold", cell)), ...rows], { ...runLayout, width: options.width }),
     "",
     ...wrapSentence(
       `medians over the matrices, least and largest in brackets; rotation: root mean square angle of the leading ${ranks} singular directions; chance: a random update of the same size; same: scalars equal to the last bit; ${backend} backend`,

@@ -31,3 +31,28 @@ export function visibleLength(text: string): number {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes begin with the escape character
   return text.replace(/\u001b\[[0-9;]*m/g, "").length;
 }
+
+/**
+ * The table with as many of its columns as fit into `width`: while a line is too long, the next of `expendable`
+ * (numbers of columns) is left out. Whole where there is no width.
+ */
+export function fitTable(
+  rows: readonly (readonly string[])[],
+  {
+    width,
+    expendable,
+    right = [],
+  }: TableLayout & { readonly width?: number | undefined; readonly expendable: readonly number[] },
+): readonly string[] {
+  for (let numDropped = 0; ; numDropped++) {
+    const dropped = expendable.slice(0, numDropped);
+    const kept = (rows[0] ?? []).map((_, column) => column).filter((column) => !dropped.includes(column));
+    // Rows may be longer than the head: what stands beyond it has no heading.
+    const lines = formatTable(
+      rows.map((row) => row.filter((_, column) => !dropped.includes(column))),
+      { right: kept.flatMap((column, position) => (right.includes(column) ? [position] : [])) },
+    );
+    const longest = Math.max(0, ...lines.map(visibleLength));
+    if (width === undefined || longest <= width || numDropped >= expendable.length) return lines;
+  }
+}
