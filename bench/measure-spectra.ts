@@ -17,7 +17,7 @@ import {
   pairBases,
   principalAngles,
 } from "../src/linalg/index.ts";
-import { compareMatrices, createStoredSource, type StoredTensor } from "../src/spectra/index.ts";
+import { compareMatrices, createStoredSource, type StoredTensor, tolerances } from "../src/spectra/index.ts";
 
 /** What is measured, and where the matrices lie. */
 export interface MeasureRequest {
@@ -160,9 +160,6 @@ function warmUp(algebra: LinearAlgebra): void {
   principalAngles(pairBases(left, left, algebra), 32, algebra);
 }
 
-/** Largest errors of singular values, as in `untwist spectra`. */
-const [weightTolerance, differenceTolerance] = [1e-8, 1e-6];
-
 function measure(request: MeasureRequest, algebra: LinearAlgebra): Omit<Measured, "backend"> {
   const { rank, isShort = false } = request;
   const seconds: Record<string, number> = {};
@@ -173,14 +170,14 @@ function measure(request: MeasureRequest, algebra: LinearAlgebra): Omit<Measured
     return value;
   };
   const factorizeTensor = (tensor: StoredTensor): Factors =>
-    factorize(createStoredSource(tensor), { numVectors: rank, tolerance: weightTolerance }, algebra);
+    factorize(createStoredSource(tensor), { numVectors: rank, tolerance: tolerances.weight }, algebra);
   const [first, second] = [readTensor(request, "before"), readTensor(request, "after")];
   if (algebra.name !== "portable") warmUp(algebra);
   const before = time("before", () => factorizeTensor(first));
   const after = time("after", () => factorizeTensor(second));
   const update = time("update", () => {
     const difference = createDifference(createStoredSource(first), createStoredSource(second));
-    return factorize(difference, { numVectors: 0, tolerance: differenceTolerance }, algebra);
+    return factorize(difference, { numVectors: 0, tolerance: tolerances.update }, algebra);
   });
   const angles = time("angles", () =>
     (["left", "right"] as const).map((side) =>

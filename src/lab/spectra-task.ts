@@ -17,6 +17,7 @@ import {
   type SpectraSettings,
   type StoredTensor,
   type TensorPair,
+  tolerances,
 } from "../spectra/index.ts";
 import { openBackend } from "./backend.ts";
 
@@ -54,9 +55,6 @@ export interface SpectraAnswer {
   /** Cache entries that turned out to be damaged and were made again. */
   readonly damaged: readonly string[];
 }
-
-/** Largest error of a singular value of weights, as a fraction of the largest. */
-const weightTolerance = 1e-7;
 
 /** A handler of tasks. Throws `CheckpointError` where a tensor cannot be read or holds NaN or infinite values. */
 export function createSpectraHandler(cacheFolder: string): TaskHandler<SpectraTask, SpectraAnswer> {
@@ -136,7 +134,7 @@ async function obtainFactors(
   const source = createStoredSource(await read(place));
   const factors =
     randomisedSeed === undefined
-      ? factorize(source, { numVectors, tolerance: weightTolerance }, algebra)
+      ? factorize(source, { numVectors, tolerance: tolerances.weight }, algebra)
       : factorizeRandomly(source, { numVectors, seed: randomisedSeed }, algebra);
   await cache.writeFactors(place.fingerprint, request, factors);
   return factors;

@@ -62,8 +62,11 @@ export interface TensorPair {
   readonly isUnchanged: boolean;
 }
 
-/** Largest error of a singular value of an update, as a fraction of the largest: its ranks do not need more. */
-const updateTolerance = 1e-6;
+/**
+ * Largest errors of singular values, as fractions of the largest: of weights as of an SVD in 32-bit floats at its best;
+ * of updates what their ranks need.
+ */
+export const tolerances = { weight: 1e-7, update: 1e-6 } as const;
 
 /** The ranks that a matrix of that size can be asked for. */
 export function clipRanks(
@@ -168,7 +171,7 @@ function examineUpdate(
   const difference = createDifference(createStoredSource(before), createStoredSource(after));
   const { values } =
     randomisedSeed === undefined
-      ? factorize(difference, { numVectors: 0, tolerance: updateTolerance }, algebra)
+      ? factorize(difference, { numVectors: 0, tolerance: tolerances.update }, algebra)
       : factorizeRandomly(difference, { numVectors, seed: randomisedSeed }, algebra);
   return { values, projected: projectUpdate(difference, factors, algebra) };
 }

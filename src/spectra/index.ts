@@ -1,5 +1,11 @@
 /** spectra: what a fine-tune did to every weight matrix: measures, null models, guards, and the cache of factors. */
-export { compareMatrices, compareVectors, type SpectraSettings, type TensorPair } from "./compare.ts";
+export {
+  compareMatrices,
+  compareVectors,
+  type SpectraSettings,
+  type TensorPair,
+  tolerances,
+} from "./compare.ts";
 export { flagShrinking } from "./continuity.ts";
 export { type Comparison, type ComparisonKey, type FactorCache, openFactorCache } from "./factor-cache.ts";
 export { type Coverage, type MatchedTensor, matchTensors, type UnmatchedTensor } from "./match-tensors.ts";
