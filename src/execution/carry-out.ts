@@ -18,7 +18,7 @@ export interface PlanOptions<Task, Result> {
   readonly memoryBytes: number;
   /** Aborted when no further task is to be started. */
   readonly signal: AbortSignal;
-  /** Called after each task, in the order in which they end. */
+  /** Called after each task, in the order in which they end; no more after an abort. */
   readonly onDone: (planned: PlannedTask<Task>, result: Result) => void;
 }
 
@@ -52,27 +52,30 @@ async function runPhase<Task, Result>(
   const numAtOnce = Math.min(mostAtOnce, numCores, tasks.length);
   const share: Share = { numThreads: Math.max(1, Math.floor(numCores / Math.max(1, numAtOnce))) };
   const rest = tasks.values();
-  let hasFailed = false;
+  const failures: unknown[] = [];
   const work = async (): Promise<void> => {
     for (const planned of rest) {
-      if (signal.aborted || hasFailed) return;
+      if (signal.aborted || failures.length > 0) return;
       try {
-        onDone(planned, await executor.run(planned.task, share));
+        const result = await executor.run(planned.task, share);
+        if (!signal.aborted) onDone(planned, result);
       } catch (error) {
-        hasFailed = true;
-        throw error;
+        failures.push(error);
       }
     }
   };
-  const working = Promise.allSettled(Array.from({ length: numAtOnce }, work));
-  const outcomes = await Promise.race([working, untilAborted(signal)]);
-  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  await untilAborted(Promise.all(Array.from({ length: numAtOnce }, work)), signal);
+  if (failures.length > 0 && !signal.aborted) throw failures[0];
 }
 
-/** Resolves when the signal is aborted, to no outcomes. */
-function untilAborted(signal: AbortSignal): Promise<readonly PromiseSettledResult<void>[]> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve([]);
-    signal.addEventListener("abort", () => resolve([]), { once: true });
+/** Waits for the work or for the signal, whichever comes first. */
+async function untilAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  let stopWaiting = (): void => undefined;
+  const aborted = new Promise<void>((resolve) => {
+    stopWaiting = resolve;
   });
+  signal.addEventListener("abort", stopWaiting);
+  await Promise.race([work, aborted]);
+  signal.removeEventListener("abort", stopWaiting);
 }

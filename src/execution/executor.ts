@@ -10,7 +10,7 @@ export interface Share {
 export interface Executor<Task, Result> {
   /** The task's result, or its error. */
   run(task: Task, share: Share): Promise<Result>;
-  /** Ends it; tasks that still run are lost and their promises rejected. */
+  /** Ends it: tasks that still run are lost, their promises and those of later tasks rejected. */
   close(): Promise<void>;
 }
 
@@ -21,5 +21,14 @@ export type TaskHandler<Task, Result> = (task: Task, share: Share) => Promise<Re
 export function createInlineExecutor<Task, Result>(
   handler: TaskHandler<Task, Result>,
 ): Executor<Task, Result> {
-  return { run: handler, close: () => Promise.resolve() };
+  let isClosed = false;
+  return {
+    run: async (task, share) => {
+      if (isClosed) throw new Error("Cannot carry out a task: the executor is closed");
+      return await handler(task, share);
+    },
+    close: async () => {
+      isClosed = true;
+    },
+  };
 }

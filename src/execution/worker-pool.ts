@@ -44,13 +44,16 @@ export function createWorkerPool<Task, Result>({ url, data, size }: PoolOptions)
       else waiting?.reject(restoreError(answer));
       assign();
     });
-    const bury = (error: Error): void => {
-      settle(worker)?.reject(error);
+    const bury = (error: unknown): void => {
+      settle(worker)?.reject(
+        error instanceof Error ? error : new Error(`Cannot finish a task: ${String(error)}`),
+      );
       const position = idle.indexOf(worker);
       if (position >= 0) idle.splice(position, 1);
       if (!isClosed) assign();
     };
     worker.on("error", bury);
+    worker.on("messageerror", bury);
     worker.on("exit", () => bury(new Error("Cannot finish a task: its thread ended")));
     return worker;
   };
@@ -59,24 +62,36 @@ export function createWorkerPool<Task, Result>({ url, data, size }: PoolOptions)
       const waiting = queue.shift();
       if (waiting === undefined) return;
       const worker = idle.pop() ?? start();
-      busy.set(worker, waiting);
-      worker.postMessage({ id: 0, task: waiting.task, share: waiting.share } satisfies TaskMessage<Task>);
+      try {
+        worker.postMessage({ task: waiting.task, share: waiting.share } satisfies TaskMessage<Task>);
+        busy.set(worker, waiting);
+      } catch (error) {
+        // What cannot be sent is the task's fault, not the thread's.
+        idle.push(worker);
+        waiting.reject(error instanceof Error ? error : new Error(String(error)));
+      }
     }
   };
   return {
     run: (task, share) =>
       new Promise((resolve, reject) => {
-        if (isClosed) reject(new Error("Cannot carry out a task: the pool is closed"));
+        if (isClosed) {
+          reject(closedError());
+          return;
+        }
         queue.push({ task, share, resolve, reject });
         assign();
       }),
     close: async () => {
       isClosed = true;
-      for (const { reject } of queue.splice(0))
-        reject(new Error("Cannot carry out a task: the pool is closed"));
+      for (const { reject } of queue.splice(0)) reject(closedError());
       // Busy threads are not waited for: one may be deep in a native routine.
       for (const worker of busy.keys()) void worker.terminate();
       await Promise.all(idle.map((worker) => worker.terminate()));
     },
   };
+}
+
+function closedError(): Error {
+  return new Error("Cannot carry out a task: the executor is closed");
 }

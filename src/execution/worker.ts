@@ -5,36 +5,40 @@ import type { Share, TaskHandler } from "./executor.ts";
 
 /** A task on its way to a worker. */
 export interface TaskMessage<Task> {
-  readonly id: number;
   readonly task: Task;
   readonly share: Share;
 }
 
 /** What comes back: errors as data, because a class does not survive the way between threads. */
 export type AnswerMessage<Result> =
-  | { readonly id: number; readonly kind: "done"; readonly result: Result }
-  | { readonly id: number; readonly kind: "refused"; readonly message: string; readonly exitCode: number }
-  | { readonly id: number; readonly kind: "failed"; readonly message: string; readonly stack: string };
+  | { readonly kind: "done"; readonly result: Result }
+  | { readonly kind: "refused"; readonly message: string; readonly exitCode: number }
+  | { readonly kind: "failed"; readonly message: string; readonly stack: string };
 
 /** Serves tasks until the pool ends this thread. Call it once, in the worker's entry file. */
 export function serveTasks<Task, Result>(handler: TaskHandler<Task, Result>): void {
   if (parentPort === null) throw new TypeError("Cannot serve tasks: this is not a worker thread");
   const port = parentPort;
-  port.on("message", ({ id, task, share }: TaskMessage<Task>) => {
-    handler(task, share).then(
-      (result) => port.postMessage({ id, kind: "done", result } satisfies AnswerMessage<Result>),
-      (error: unknown) => port.postMessage(describeError(id, error)),
-    );
+  const answer = async ({ task, share }: TaskMessage<Task>): Promise<void> => {
+    try {
+      const result = await handler(task, share);
+      port.postMessage({ kind: "done", result } satisfies AnswerMessage<Result>);
+    } catch (error) {
+      port.postMessage(describeError(error));
+    }
+  };
+  port.on("message", (message: TaskMessage<Task>) => {
+    void answer(message);
   });
 }
 
-function describeError(id: number, error: unknown): AnswerMessage<never> {
-  if (!(error instanceof Error)) return { id, kind: "failed", message: String(error), stack: "" };
+function describeError(error: unknown): AnswerMessage<never> {
+  if (!(error instanceof Error)) return { kind: "failed", message: String(error), stack: String(error) };
   const { message, stack = "" } = error;
   // Errors that a user can fix say so by an exit code of their own.
   if ("exitCode" in error && typeof error.exitCode === "number")
-    return { id, kind: "refused", message, exitCode: error.exitCode };
-  return { id, kind: "failed", message, stack };
+    return { kind: "refused", message, exitCode: error.exitCode };
+  return { kind: "failed", message, stack };
 }
 
 /** The error of an answer that is none of success. */

@@ -15,6 +15,7 @@ import {
   collectPair,
   countElements,
   countVectors,
+  isReadWhole,
   type MatchedTensor,
   matchTensors,
   openFactorCache,
@@ -248,7 +249,9 @@ function listComparisons(
         fingerprint: fingerprints.get(keyOf(place)) ?? "",
       });
       const [before, after] = [know(places.before), know(places.after)];
-      const numBytes = Math.max(countBytes(tensor, "before"), countBytes(tensor, "after"));
+      const sizes = [countBytes(tensor, "before"), countBytes(tensor, "after")];
+      // Of sides in different formats, one may be read whole and the larger one not.
+      const numBytes = Math.max(0, ...sizes.filter((size) => isReadWhole(tensor.shape, size)));
       wanted.set(comparisonKey(before.fingerprint, after.fingerprint), { before, after, numBytes });
     }
   return [...wanted.values()];
@@ -293,7 +296,7 @@ async function planFactorisations(
   for (const { before, after, numBytes } of missing)
     for (const tensor of [before, after]) {
       if (tensor.shape.length !== 2 || planned.has(tensor.fingerprint)) continue;
-      const numVectors = countVectors(tensor.shape, Math.max(...settings.ranks));
+      const numVectors = countVectors(tensor.shape, settings);
       if (await isKnown(tensor, numVectors)) continue;
       const work = planFactors(tensor.shape, { numBytes, numVectors });
       planned.set(tensor.fingerprint, { task: { kind: "factorise", tensor, settings }, ...work });
@@ -302,7 +305,7 @@ async function planFactorisations(
 }
 
 function planOne({ before, after, numBytes }: WantedComparison, settings: SpectraSettings): Planned {
-  const numVectors = countVectors(before.shape, Math.max(...settings.ranks));
+  const numVectors = countVectors(before.shape, settings);
   const work = planComparison(before.shape, { numBytes, numVectors });
   return { task: { kind: "compare", before, after, settings }, ...work };
 }

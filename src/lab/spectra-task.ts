@@ -124,10 +124,11 @@ async function identify(place: TensorPlace, { read }: Tools): Promise<string> {
 /** Factors from the cache; computed and kept where they are not there. */
 async function obtainFactors(
   place: KnownTensor,
-  { ranks, randomisedSeed }: SpectraSettings,
+  settings: SpectraSettings,
   { read, cache, algebra }: Tools,
 ): Promise<Factors> {
-  const numVectors = countVectors(place.shape, Math.max(...ranks));
+  const numVectors = countVectors(place.shape, settings);
+  const { randomisedSeed } = settings;
   const request = { numVectors, ...(randomisedSeed !== undefined && { randomisedSeed }) };
   const cached = await cache.readFactors(place.fingerprint, request);
   if (cached !== undefined) return cached;

@@ -71,13 +71,13 @@ const epsilon = Number.EPSILON;
 
 /**
  * Backward error of a decomposition, in units of the spectral norm: roundings add up like a random walk, and in part in
- * step, as they do where elements are alike. No proof: it held for all that the tests try.
+ * step, as they do where elements are alike; a few operations are more than none. No proof: it held for all that the tests try.
  */
 function boundRounding(
   { rows, columns }: Pick<MatrixSource, "rows" | "columns">,
   { safety }: LinearAlgebra,
 ): number {
-  return safety * epsilon * (Math.sqrt(rows) + Math.sqrt(columns) + (rows + columns) / 8);
+  return safety * epsilon * (12 + Math.sqrt(rows) + Math.sqrt(columns) + (rows + columns) / 8);
 }
 
 function decomposeWhole(source: MatrixSource, count: number, algebra: LinearAlgebra): Factors {
@@ -227,6 +227,8 @@ function straighten(matrix: Matrix, algebra: LinearAlgebra): Matrix {
 export function subspaceError(factors: Factors, rank: number): number {
   const { values, method, rounding } = factors;
   if (rank >= factors.rows && rank >= factors.columns) return 0;
+  // A randomised factorisation does not know what comes after its last value.
+  if (method === "randomised" && rank >= values.length) return Math.PI / 2;
   const [largest = 0] = values;
   const [inside = 0, outside = 0] = [values[rank - 1], values[rank]];
   if (inside <= outside) return Math.PI / 2;
@@ -235,4 +237,16 @@ export function subspaceError(factors: Factors, rank: number): number {
       ? (rounding * largest ** 2) / (inside ** 2 - outside ** 2)
       : (rounding * largest) / (inside - outside);
   return Math.asin(Math.min(1, sine));
+}
+
+/** The same factors with fewer vectors; of randomised ones, with fewer values too. */
+export function trimFactors(factors: Factors, numVectors: number): Factors {
+  const { left, right, values, method } = factors;
+  if (left.columns <= numVectors) return factors;
+  return {
+    ...factors,
+    left: takeColumns(left, numVectors),
+    right: takeColumns(right, numVectors),
+    values: method === "randomised" ? values.slice(0, numVectors) : values,
+  };
 }

@@ -6,6 +6,7 @@ export {
   factorize,
   factorMethods,
   subspaceError,
+  trimFactors,
 } from "./factorize.ts";
 export type { LinearAlgebra } from "./linear-algebra.ts";
 export {

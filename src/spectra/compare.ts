@@ -7,6 +7,7 @@ import {
   factorizeRandomly,
   type LinearAlgebra,
   type Matrix,
+  trimFactors,
 } from "../linalg/index.ts";
 import { compareElements } from "./elements.ts";
 import {
@@ -106,9 +107,10 @@ export interface ComparisonContext {
 /** Compares a matrix, given the factors of both sides with vectors up to the largest rank at least. */
 export function compareMatrices(
   tensors: TensorPair,
-  factors: Change<Factors>,
+  given: Change<Factors>,
   context: ComparisonContext,
 ): MatrixComparison {
+  const factors = alignFactors(given);
   const { before, after, isUnchanged } = tensors;
   const { rows, columns } = factors.before;
   const ranks = clipRanks(context.settings.ranks, factors.before);
@@ -147,6 +149,12 @@ export function compareMatrices(
     randomness: mapChange(factors, detectRandomness),
   };
   return { ...comparison, flags: raiseFlags(comparison, isUnchanged) };
+}
+
+/** Both factorisations with the same number of vectors. */
+function alignFactors({ before, after }: Change<Factors>): Change<Factors> {
+  const numVectors = Math.min(before.left.columns, after.left.columns);
+  return { before: trimFactors(before, numVectors), after: trimFactors(after, numVectors) };
 }
 
 /** Null (a) of the singular values. */

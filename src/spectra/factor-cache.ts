@@ -13,7 +13,13 @@ import {
   writeSafetensors,
 } from "../checkpoint/index.ts";
 import { fileExists, folderExists, listFiles, readText, writeFileAtomic } from "../file/index.ts";
-import { createMatrix, type Factors, factorMethods, type LinearAlgebra } from "../linalg/index.ts";
+import {
+  createMatrix,
+  type Factors,
+  factorMethods,
+  type LinearAlgebra,
+  trimFactors,
+} from "../linalg/index.ts";
 import type { SpectraSettings } from "./compare.ts";
 import type { MatrixComparison, VectorComparison } from "./matrix-spectra.ts";
 
@@ -37,7 +43,7 @@ export interface ComparisonKey {
 export interface FactorCache {
   /** Whether factors that satisfy the request are there (unread: they may turn out to be damaged). */
   hasFactors(fingerprint: string, request: CachedRequest): Promise<boolean>;
-  /** Factors with at least as many vectors as asked for. */
+  /** Factors with as many vectors as asked for. */
   readFactors(fingerprint: string, request: CachedRequest): Promise<Factors | undefined>;
   writeFactors(fingerprint: string, request: CachedRequest, factors: Factors): Promise<void>;
   readComparison(key: ComparisonKey): Promise<Comparison | undefined>;
@@ -73,7 +79,9 @@ export function openFactorCache(folder: string, { backend, onDamage }: CacheOpti
     hasFactors: async (fingerprint, request) => (await locate(fingerprint, request)) !== undefined,
     readFactors: async (fingerprint, request) => {
       const path = await locate(fingerprint, request);
-      return path === undefined ? undefined : await orDamaged(readFactors(path), () => onDamage(path));
+      if (path === undefined) return undefined;
+      const factors = await orDamaged(readFactors(path), () => onDamage(path));
+      return factors && trimFactors(factors, request.numVectors);
     },
     writeFactors: (fingerprint, request, factors) =>
       explainFailure(writeFactors(join(factorsFolder(fingerprint), nameEntry(request)), factors)),
@@ -129,7 +137,12 @@ async function writeFactors(path: string, factors: Factors): Promise<void> {
     { name: "right", shape: [columns, right.columns], data: right.values },
     { name: "values", shape: [values.length], data: values },
   ];
-  const notes = { method, valueError: String(valueError), rounding: String(rounding) };
+  const notes = {
+    method,
+    valueError: String(valueError),
+    rounding: String(rounding),
+    shape: describeShape(factors),
+  };
   await writeSafetensors(
     path,
     tensors.map(({ name, shape, data }) => ({ name, shape, dtype: "F64" as const, data: () => data })),
@@ -155,7 +168,8 @@ async function readFactors(path: string): Promise<Factors> {
     const notes = Object.fromEntries(noteNames.map((name) => [name, metadata.get(name) ?? ""]));
     const method = factorMethods.find((name) => name === notes.method);
     const sum = checksum([left.values, right.values, values], notes);
-    if (method === undefined || sum !== metadata.get("checksum"))
+    const isSound = sum === metadata.get("checksum") && notes.shape === describeShape({ left, right });
+    if (method === undefined || !isSound)
       throw new CheckpointError("its checksum is wrong; delete it", { path });
     const precision = { method, valueError: Number(notes.valueError), rounding: Number(notes.rounding) };
     return { rows: left.rows, columns: right.rows, left, values, right, ...precision };
@@ -171,8 +185,12 @@ async function readMatrix(file: SafetensorsFile, name: string): Promise<Factors[
   return createMatrix(rows, columns, new Float64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8));
 }
 
+function describeShape({ left, right }: Pick<Factors, "left" | "right">): string {
+  return [left.rows, left.columns, right.rows, right.columns].join(" ");
+}
+
 /** What is noted beside the arrays of an entry. */
-const noteNames = ["method", "valueError", "rounding"] as const;
+const noteNames = ["method", "valueError", "rounding", "shape"] as const;
 
 /** Over the numbers and the notes: everything that a reader relies on. */
 function checksum(arrays: readonly Float64Array[], notes: Readonly<Record<string, string>>): string {

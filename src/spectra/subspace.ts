@@ -104,7 +104,9 @@ function meanAlignment({ overlap }: BasisPair, rank: number): number {
 /** Wedin: sin of every angle ≤ ‖Δ‖₂ / gap, for the wider gap between a value inside and one outside of the other. */
 function boundAngle({ before, after, spectral, isUnchanged }: FactorPair, rank: number): number {
   if (isUnchanged) return 0;
-  if (before.values.length < rank + 1 && before.method === "randomised") return Math.PI / 2;
+  // What comes after the last value is unknown where not all are known.
+  if (before.method === "randomised" && rank >= Math.min(before.values.length, after.values.length))
+    return Math.PI / 2;
   const gapOf = (inside: Factors, outside: Factors): number =>
     (inside.values[rank - 1] ?? 0) - (outside.values[rank] ?? 0);
   return boundBySine(spectral, Math.max(gapOf(after, before), gapOf(before, after)));
@@ -164,6 +166,8 @@ function vectorAngles({ before, after, overlap }: BasisPair): Float64Array {
 
 function boundDirection({ before, after, spectral, isUnchanged }: FactorPair, index: number): number {
   if (isUnchanged) return 0;
+  const isLast = index + 1 >= Math.min(before.values.length, after.values.length);
+  if (before.method === "randomised" && isLast) return Math.PI / 2;
   const own = after.values[index] ?? 0;
   const isSquare = before.rows === before.columns;
   const neighbours = [index - 1, index + 1].map((other) => before.values[other]);

@@ -1,4 +1,5 @@
 /** What factorising and comparing a tensor takes, in time and memory: for planning, so rough numbers do. */
+import type { SpectraSettings } from "./compare.ts";
 import { countElements } from "./stored-tensor.ts";
 import { numExaminedForIntruders } from "./update.ts";
 
@@ -13,10 +14,15 @@ export interface Work {
 /** Up to this short side all vectors are kept: their files are small, and they settle every question exactly. */
 const keepAllShort = 512;
 
-/** Vectors to keep of a matrix of that shape when ranks up to `largestRank` are compared. */
-export function countVectors(shape: readonly number[], largestRank: number): number {
+/** Vectors to keep of a matrix of that shape. */
+export function countVectors(shape: readonly number[], { ranks, randomisedSeed }: SpectraSettings): number {
   const short = Math.min(...shape);
-  return short <= keepAllShort ? short : Math.min(short, Math.max(largestRank, numExaminedForIntruders));
+  if (randomisedSeed === undefined && short <= keepAllShort) return short;
+  // One more than the largest rank: a gap has two sides, and a randomised factorisation knows no value beyond its last.
+  return Math.min(
+    short,
+    Math.max(...ranks, numExaminedForIntruders) + (randomisedSeed === undefined ? 0 : 1),
+  );
 }
 
 /** Tensors up to this size are read whole, as are all wide ones, whose blocks of columns lie all over the file. */
@@ -67,7 +73,8 @@ export function planComparison(
   { numBytes, numVectors }: { readonly numBytes: number; readonly numVectors: number },
 ): Work {
   const elements = countElements(shape);
-  if (shape.length !== 2) return { cost: 50 * elements, bytes: 2 * heldBytes(shape, numBytes) };
+  if (shape.length !== 2)
+    return { cost: 50 * elements, bytes: 2 * heldBytes(shape, numBytes) + blockBytes(shape) };
   const { long, short } = sidesOf(shape);
   return {
     cost: 50 * elements + long * short ** 2 + 1.5 * short ** 3 + 2 * long * short * numVectors,

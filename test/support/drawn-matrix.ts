@@ -40,17 +40,25 @@ export function sliceColumns({ rows, columns, values }: Matrix, start: number, e
 
 /** The matrix with column j multiplied by `factors[j]`. */
 export function stretchColumns({ rows, columns, values }: Matrix, factors: ArrayLike<number>): Matrix {
-  return { rows, columns, values: values.map((value, index) => value * (factors[index % columns] ?? 0)) };
+  const stretched = values.slice();
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      stretched[row * columns + column]! *= factors[column] ?? 0;
+  return { rows, columns, values: stretched };
 }
 
 /** Left minus right. */
 export function subtractNaively(left: Matrix, right: Matrix): Matrix {
-  return { ...left, values: left.values.map((value, index) => value - right.values[index]!) };
+  const values = left.values.slice();
+  for (let index = 0; index < values.length; index++) values[index]! -= right.values[index]!;
+  return { rows: left.rows, columns: left.columns, values };
 }
 
 /** ‖·‖_F. */
 export function measureNorm({ values }: Matrix): number {
-  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
+  let sum = 0;
+  for (let index = 0; index < values.length; index++) sum += values[index]! ** 2;
+  return Math.sqrt(sum);
 }
 
 /** How far the columns are from orthonormal: the largest element of columnsᵀ · columns − I, in absolute value. */

@@ -1,0 +1,92 @@
+import { describe, expect, it } from "vitest";
+import type { CheckpointTensor, Dtype } from "../checkpoint/index.ts";
+import { type Coverage, matchTensors } from "./match-tensors.ts";
+
+type Tensors = Readonly<Record<string, readonly [shape: readonly number[], dtype?: Dtype]>>;
+
+const toMap = (tensors: Tensors): ReadonlyMap<string, CheckpointTensor> =>
+  new Map(
+    Object.entries(tensors).map(([name, [shape, dtype = "F32"]]) => [
+      name,
+      { shape, dtype, file: "model.safetensors" },
+    ]),
+  );
+
+const match = (before: Tensors, after: Tensors): Coverage =>
+  matchTensors({ before: toMap(before), after: toMap(after) }, () => true);
+
+/** Why a tensor cannot be compared; `undefined` where it can. */
+function reasonOf(
+  before: Tensors[string] | undefined,
+  after: Tensors[string] | undefined,
+): string | undefined {
+  const { matched, unmatched, numLeftOut } = match(before ? { w: before } : {}, after ? { w: after } : {});
+  expect([matched.length + unmatched.length, numLeftOut]).toEqual([1, 0]);
+  return unmatched[0]?.reason;
+}
+
+describe("matchTensors()", () => {
+  it("matches tensors of the same name and shape, and says what they are", () => {
+    const name = "model.layers.3.self_attn.q_proj.weight";
+    const { matched, unmatched, numLeftOut } = match(
+      { [name]: [[4, 6], "BF16"] },
+      { [name]: [[4, 6], "F32"] },
+    );
+    expect(matched).toEqual([
+      { name, layer: 3, kind: "q_proj", shape: [4, 6], dtype: { before: "BF16", after: "F32" } },
+    ]);
+    expect([unmatched, numLeftOut]).toEqual([[], 0]);
+  });
+
+  it("takes floats of every format, and any number of axes", () => {
+    for (const dtype of ["F64", "F32", "F16", "BF16"] as const)
+      for (const shape of [[], [5], [2, 3], [2, 3, 4]])
+        expect(reasonOf([shape, dtype], [shape, "F32"])).toBeUndefined();
+  });
+
+  it("says why a tensor cannot be compared", () => {
+    expect(reasonOf(undefined, [[2, 3]])).toBe("only in the checkpoint after");
+    expect(reasonOf([[2, 3]], undefined)).toBe("only in the checkpoint before");
+    expect(reasonOf([[2, 3]], [[3, 2]])).toBe("of shape [2, 3] before and [3, 2] after");
+    expect(reasonOf([[6]], [[6, 1]])).toBe("of shape [6] before and [6, 1] after");
+    expect(reasonOf([[]], [[1]])).toBe("of shape [] before and [1] after");
+    expect(reasonOf([[2], "I64"], [[2]])).toBe("of I64 numbers, which are no floats");
+    expect(reasonOf([[2]], [[2], "U8"])).toBe("of U8 numbers, which are no floats");
+    expect(reasonOf([[2, 0]], [[2, 0]])).toBe("without elements");
+  });
+
+  it("passes over nothing: every name is matched, unmatched or left out, once", () => {
+    const before: Tensors = { a: [[2]], b: [[2]], c: [[2]], d: [[2], "I8"] };
+    const after: Tensors = { e: [[2]], c: [[3]], b: [[2]], d: [[2], "I8"], f: [[1]] };
+    const asked: string[] = [];
+    const { matched, unmatched, numLeftOut } = matchTensors(
+      { before: toMap(before), after: toMap(after) },
+      ({ name }) => {
+        asked.push(name);
+        return name !== "a" && name !== "f";
+      },
+    );
+    expect(asked).toEqual(["a", "b", "c", "d", "e", "f"]);
+    expect(matched.map(({ name }) => name)).toEqual(["b"]);
+    expect(unmatched.map(({ name }) => name)).toEqual(["c", "d", "e"]);
+    expect(numLeftOut).toBe(2);
+  });
+
+  it("asks by the place of a tensor", () => {
+    const tensors: Tensors = {
+      "model.layers.0.mlp.up_proj.weight": [[2, 2]],
+      "model.layers.1.mlp.up_proj.weight": [[2, 2]],
+      "lm_head.weight": [[2, 2]],
+    };
+    const both = { before: toMap(tensors), after: toMap(tensors) };
+    const inLayers = matchTensors(both, ({ layer }) => layer === 1);
+    expect(inLayers.matched.map(({ layer, kind }) => [layer, kind])).toEqual([[1, "up_proj"]]);
+    const outside = matchTensors(both, ({ layer }) => layer === undefined);
+    expect(outside.matched.map(({ name }) => name)).toEqual(["lm_head.weight"]);
+    expect(outside.matched[0]).not.toHaveProperty("layer");
+  });
+
+  it("finds nothing in empty checkpoints", () => {
+    expect(match({}, {})).toEqual({ matched: [], unmatched: [], numLeftOut: 0 });
+  });
+});
