@@ -61,7 +61,7 @@ export async function computeSpectra(
     const { name: backend } = await openBackend();
     if (backend === "portable") warnOfLargeMatrices(pairs, effects);
     const runner = createRunner(request, effects, executor);
-    const fingerprints = await readFingerprints(pairs, runner);
+    const fingerprints = await readFingerprints(pairs, request.settings, runner);
     const wanted = listComparisons(pairs, fingerprints);
     const comparisons = await compareAll(wanted, { ...request, backend }, runner);
     return pairs.map((pair) => assemble(pair, (place) => fingerprints.get(keyOf(place)) ?? "", comparisons));
@@ -195,6 +195,7 @@ function locate({ before, after }: MatchedPair, { name }: MatchedTensor): Tensor
 /** The fingerprint of every tensor that is compared, by its place. */
 async function readFingerprints(
   pairs: readonly MatchedPair[],
+  settings: SpectraSettings,
   runner: Runner,
 ): Promise<ReadonlyMap<string, string>> {
   const tasks = new Map<string, Planned>();
@@ -207,12 +208,27 @@ async function readFingerprints(
       }
     }
   const fingerprints = new Map<string, string>();
-  // Reading is the smaller part; what follows is known only when it is done.
-  runner.expect(3 * sumCosts([...tasks.values()]));
+  runner.expect(sumCosts([...tasks.values()]) + estimateRest(pairs, { settings, numPlaces: tasks.size }));
   await runner.run([...tasks.values()], (task, { fingerprint = "" }) => {
     if (task.kind === "fingerprint") fingerprints.set(keyOf(task.tensor), fingerprint);
   });
   return fingerprints;
+}
+
+/** The cost of what follows the fingerprints if nothing is cached and no two tensors are alike. */
+function estimateRest(
+  pairs: readonly MatchedPair[],
+  { settings, numPlaces }: { readonly settings: SpectraSettings; readonly numPlaces: number },
+): number {
+  const matched = pairs.flatMap(({ coverage }) => coverage.matched);
+  // Pairs share checkpoints: a tensor is in several, and factorised once.
+  const shareFactorised = numPlaces / Math.max(1, matched.length);
+  return matched.reduce((sum, tensor) => {
+    const { shape } = tensor;
+    const size = { numBytes: 0, numVectors: countVectors(shape, settings) };
+    const factors = shape.length === 2 ? shareFactorised * planFactors(shape, size).cost : 0;
+    return sum + factors + planComparison(shape, size).cost;
+  }, 0);
 }
 
 const bytesPerElement = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;

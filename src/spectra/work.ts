@@ -49,9 +49,12 @@ const sidesOf = (shape: readonly number[]): { readonly long: number; readonly sh
   short: Math.min(...shape),
 });
 
+/** Costs measured in multiplications of the factorisation of a large matrix: a task, a byte read, an element compared. */
+const [taskCost, byteCost, elementCost] = [1e8, 75, 250];
+
 /** Reading a tensor for its fingerprint. */
 export function planFingerprint(shape: readonly number[], numBytes: number): Work {
-  return { cost: 8 * numBytes, bytes: heldBytes(shape, numBytes) + blockBytes(shape) };
+  return { cost: taskCost + byteCost * numBytes, bytes: heldBytes(shape, numBytes) + blockBytes(shape) };
 }
 
 /** Factorising a matrix: Gram matrix, tridiagonalisation, vectors of both sides. */
@@ -61,7 +64,7 @@ export function planFactors(
 ): Work {
   const { long, short } = sidesOf(shape);
   return {
-    cost: long * short ** 2 + 2 * short ** 3 + long * short * numVectors,
+    cost: taskCost + long * short ** 2 + 2 * short ** 3 + long * short * numVectors,
     bytes:
       heldBytes(shape, numBytes) + 8 * (2 * short ** 2 + 3 * numVectors * (long + short)) + blockBytes(shape),
   };
@@ -74,10 +77,18 @@ export function planComparison(
 ): Work {
   const elements = countElements(shape);
   if (shape.length !== 2)
-    return { cost: 50 * elements, bytes: 2 * heldBytes(shape, numBytes) + blockBytes(shape) };
+    return {
+      cost: taskCost + elementCost * elements,
+      bytes: 2 * heldBytes(shape, numBytes) + blockBytes(shape),
+    };
   const { long, short } = sidesOf(shape);
   return {
-    cost: 50 * elements + long * short ** 2 + 1.5 * short ** 3 + 2 * long * short * numVectors,
+    cost:
+      taskCost +
+      elementCost * elements +
+      long * short ** 2 +
+      1.5 * short ** 3 +
+      2 * long * short * numVectors,
     bytes:
       2 * heldBytes(shape, numBytes) + 8 * (short ** 2 + 6 * numVectors * (long + short)) + blockBytes(shape),
   };
