@@ -88,7 +88,7 @@ function expectEnergies(
   squares: number,
 ): void {
   const ranks = golden.subspaces.map(({ k }) => k);
-  const splits = splitEnergy(projected, { ranks, squares });
+  const splits = splitEnergy(projected, { ranks, squares, numElements: 1 });
   for (const [index, { energy }] of golden.subspaces.entries()) {
     if (energy === null) continue;
     const split = splits[index]!;

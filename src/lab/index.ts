@@ -6,7 +6,7 @@ export { chooseCacheFolder } from "./cache-folder.ts";
 export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./effects.ts";
 export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
-export { type FinishedRun, renewSpectra, resumeRun, startRun } from "./run-recipe.ts";
+export { examineRun, type FinishedRun, renewSpectra, resumeRun, startRun } from "./run-recipe.ts";
 export { compareCheckpoints, defaultRanks, type SpectraChoice, writeSpectra } from "./run-spectra.ts";
 export { summarize } from "./summarize.ts";
 export { chooseNumThreads } from "./threads.ts";

@@ -7,7 +7,6 @@ import {
   openRunFolder,
   type Recipe,
   type RunFolder,
-  type SpectraRecord,
   type Summary,
   schemaVersion,
 } from "../run/index.ts";
@@ -15,7 +14,7 @@ import { checkModel } from "./check-model.ts";
 import { checkRecipe } from "./check-recipe.ts";
 import { type Effects, resumeCommand } from "./effects.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
-import { computeRunSpectra, type SpectraChoice } from "./run-spectra.ts";
+import { computeRunSpectra, keepRunSpectra, type RunSpectra, type SpectraChoice } from "./run-spectra.ts";
 import { runStage } from "./run-stage.ts";
 import { baseCheckpoint, nameCheckpoint, planStages, type StagePlan } from "./stage-plan.ts";
 import { loadState } from "./state-file.ts";
@@ -60,21 +59,32 @@ export async function resumeRun(path: string, effects: Effects): Promise<Finishe
   });
 }
 
-/** Computes the spectra of a run as asked for; its folder and, where it is finished, its summary then hold them. */
+/** Computes the spectra that the recipe asks for; the run's folder and, once it is finished, its summary hold them. */
 export async function renewSpectra(
   path: string,
-  choose: (recipe: Recipe) => SpectraChoice,
+  choice: SpectraChoice,
   { command, effects }: { readonly command: string; readonly effects: Effects },
-): Promise<SpectraRecord> {
+): Promise<RunSpectra> {
   const folder = await openRunFolder(path);
   return withLock(folder, async () => {
     const finished = await folder.readSummary();
     const { trajectory } = finished ?? (await summarize(folder));
-    const choice = choose(folder.recipe);
-    const spectra = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
-    if (finished !== undefined) await folder.writeSummary({ ...finished, spectra });
-    return spectra;
+    const computed = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+    await keepRunSpectra(folder, computed);
+    if (finished !== undefined) await folder.writeSummary({ ...finished, spectra: computed.record });
+    return computed;
   });
+}
+
+/** Computes the spectra of a run in another way than its recipe says; the run stays as it is. */
+export async function examineRun(
+  path: string,
+  choice: SpectraChoice,
+  { command, effects }: { readonly command: string; readonly effects: Effects },
+): Promise<RunSpectra> {
+  const folder = await openRunFolder(path);
+  const { trajectory } = (await folder.readSummary()) ?? (await summarize(folder));
+  return await computeRunSpectra(folder, { trajectory, choice, command }, effects);
 }
 
 /** Does `work` while no other process may work on the run. */
@@ -110,11 +120,13 @@ async function conclude(folder: RunFolder, effects: Effects): Promise<Summary> {
   const choice = { settings: { ranks: wanted.ranks }, isWanted: () => true };
   const startMs = effects.now();
   const command = resumeCommand(folder.path);
-  const spectra = await computeRunSpectra(
+  const computed = await computeRunSpectra(
     folder,
     { trajectory: summary.trajectory, choice, command },
     effects,
   );
+  await keepRunSpectra(folder, computed);
+  const spectra = computed.record;
   await folder.addTiming("spectra", effects.now() - startMs);
   const finished = { ...summary, spectra, timings: await folder.readTimings() };
   await folder.writeSummary(finished);

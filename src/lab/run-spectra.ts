@@ -83,10 +83,13 @@ export function listRunPairs({ lineage, trajectory }: Milestones): readonly Line
   return [...new Map(pairs.map((pair) => [`${pair.before.id} ${pair.after.id}`, pair])).values()];
 }
 
-/**
- * Computes the spectra of a run, writes them into its folder `spectra` (Parquet tables and spectra.json), and gives
- * what goes into its summary. Throws as `computeSpectra`.
- */
+/** The spectra of a run: every pair, and what goes into its summary. */
+export interface RunSpectra {
+  readonly pairs: readonly PairSpectra[];
+  readonly record: SpectraRecord;
+}
+
+/** Computes the spectra of a run; writes nothing but the cache. Throws as `computeSpectra`. */
 export async function computeRunSpectra(
   folder: RunFolder,
   {
@@ -99,7 +102,7 @@ export async function computeRunSpectra(
     readonly command: string;
   },
   effects: Effects,
-): Promise<SpectraRecord> {
+): Promise<RunSpectra> {
   const lineage = await folder.readLineage();
   const name = ({ id, path }: LineageEntry): NamedCheckpoint => ({ name: id, folder: folder.locate(path) });
   const pairs = listRunPairs({ lineage, trajectory }).map(({ before, after }) => ({
@@ -116,8 +119,12 @@ export async function computeRunSpectra(
     ranks: [...choice.settings.ranks],
     pairs: compared.map((pair) => roundNumbers(describePair(pair))),
   };
-  await writeSpectra(folder.locate("spectra"), compared, record);
-  return record;
+  return { pairs: compared, record };
+}
+
+/** Writes the spectra of a run into its folder `spectra`: Parquet tables and spectra.json. */
+export async function keepRunSpectra(folder: RunFolder, { pairs, record }: RunSpectra): Promise<void> {
+  await writeSpectra(folder.locate("spectra"), pairs, record);
 }
 
 /** Writes a folder of spectra, whole or not at all: the tables, and the record as spectra.json. */

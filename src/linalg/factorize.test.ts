@@ -12,6 +12,7 @@ import {
   subtractNaively,
 } from "../../test/support/drawn-matrix.ts";
 import { anyBackend, describeOnEveryBackend, describeOnLapack } from "../../test/support/every-backend.ts";
+import { createRandom } from "../base/index.ts";
 import { type Factors, factorize, subspaceError } from "./factorize.ts";
 import type { LinearAlgebra } from "./linear-algebra.ts";
 import { createMatrix, type Matrix } from "./matrix.ts";
@@ -201,6 +202,29 @@ describeOnEveryBackend("factorize()", (algebra) => {
       }),
       { numRuns: 150 },
     );
+  });
+
+  it("bounds the error of clustered values, too, which LAPACK's quickest way finds less exactly", () => {
+    const random = createRandom(1, "clusters");
+    for (let time = 0; time < 300; time++) {
+      const draw = (): Matrix =>
+        multiplyOut(Array.from({ length: 4 }, () => random.integer(0, integerFactors.length - 1))).matrix;
+      const [first, second] = [draw(), draw()];
+      const rank = random.integer(1, 16);
+      const middle = createMatrix(16, 16);
+      for (let index = 0; index < rank; index++) middle.values[index * 17] = 2 ** 20 - random.integer(0, 2);
+      const matrix = multiplyNaively(multiplyNaively(first, middle), second);
+      // The factors' rows are orthogonal and as long as each other.
+      const scale = measureNorm(first) * measureNorm(second) * (1 / 16);
+      const expected = [...middle.values].filter((_, index) => index % 17 === 0).sort((a, b) => b - a);
+      const { values, valueError } = run(matrix, 0);
+      expect(
+        farthest(
+          values,
+          expected.map((value) => value * scale),
+        ),
+      ).toBeLessThanOrEqual(valueError);
+    }
   });
 
   it("rebuilds small matrices of any shape and spectrum from orthonormal vectors", () => {

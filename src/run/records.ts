@@ -126,6 +126,8 @@ const pairSchema = z.object({
   largestAngle: spreadSchema.optional(),
   chance: spreadSchema.optional(),
   beyondChance: spreadSchema.optional(),
+  inside: spreadSchema.optional(),
+  insideChance: spreadSchema.optional(),
   ranks: z.array(z.number().int()).readonly(),
   mostRotated: z.array(z.string()).readonly(),
   unchanged: z.object({ weighted: z.number(), unweighted: z.number() }).optional(),

@@ -125,7 +125,11 @@ export function compareMatrices(
   const compared = bothSides((side) =>
     ranks.map((rank) => compareSubspaces(pair, { bases: overlaps[side], rank }, context.algebra)),
   );
-  const energyByRank = splitEnergy(update.projected, { ranks, squares: elements.updateSquares });
+  const energyByRank = splitEnergy(update.projected, {
+    ranks,
+    squares: elements.updateSquares,
+    numElements: rows * columns,
+  });
   const headlineRank = chooseHeadlineRank(ranks, factors.before);
   const energy = energyByRank.find(({ rank }) => rank === headlineRank);
   const comparison = {
@@ -278,7 +282,7 @@ function detectRandomness({ values, rows, columns, method }: Factors): Randomnes
 }
 
 /** Subspaces that rounding may have turned by more are undetermined, radians. */
-const acceptedError = 0.01;
+export const acceptedError = 0.01;
 
 function raiseFlags(
   {

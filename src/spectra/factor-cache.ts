@@ -51,7 +51,7 @@ export interface FactorCache {
 }
 
 /** Changes whenever a measure or the layout of entries changes its meaning. */
-const version = 1;
+const version = 2;
 
 /** Whose results a cache holds, and who hears of damage. */
 export interface CacheOptions {

@@ -14,9 +14,9 @@ const nameOf = (layer: number, part: string): string => `model.layers.${layer}.$
 
 const tensors: readonly DrawnTensor[] = [
   { name: nameOf(0, "self_attn.q_proj"), shape: [12, 10], size: 0.001 },
-  { name: nameOf(0, "mlp.up_proj"), shape: [16, 10], size: 0.03 },
+  { name: nameOf(0, "mlp.up_proj"), shape: [16, 10], size: 0.01 },
   { name: nameOf(1, "self_attn.q_proj"), shape: [12, 10], size: 0 },
-  { name: nameOf(1, "mlp.up_proj"), shape: [16, 10], size: 0.01 },
+  { name: nameOf(1, "mlp.up_proj"), shape: [16, 10], size: 0.03 },
   { name: "model.embed_tokens.weight", shape: [20, 10], size: 0.002 },
   { name: nameOf(0, "input_layernorm"), shape: [10], size: 0.1 },
   { name: "model.norm.weight", shape: [10], size: 0 },
@@ -35,7 +35,7 @@ describe("collectPair()", () => {
   it("puts what rotated most first, and vectors apart", () => {
     const angles = pair.matrices.map((matrix) => describeRotation(matrix)!.angle);
     expect(angles).toEqual([...angles].sort((a, b) => b - a));
-    expect(pair.matrices[0]!.name).toBe(nameOf(0, "mlp.up_proj"));
+    expect(pair.matrices[0]!.name).toBe(nameOf(1, "mlp.up_proj"));
     expect(pair.matrices.at(-1)!.name).toBe(nameOf(1, "self_attn.q_proj"));
     expect(pair.matrices.length).toBe(5);
     expect(pair.vectors.map(({ name }) => name).sort()).toEqual([

@@ -1,6 +1,6 @@
 /** Everything that two checkpoints say about each other, and what of it is worth saying first. */
 import { quantile } from "../statistics/index.ts";
-import { chooseHeadlineRank } from "./compare.ts";
+import { acceptedError, chooseHeadlineRank } from "./compare.ts";
 import type { Comparison } from "./factor-cache.ts";
 import type { Coverage } from "./match-tensors.ts";
 import {
@@ -55,7 +55,7 @@ export interface Rotation {
 
 /**
  * The rotation at the largest rank that leaves all angles free on both sides, or at the smallest rank asked for. A side
- * whose angles are all forced to 0 says nothing and is left out; absent where that is both.
+ * whose angles are all forced to 0, or not determined, says nothing and is left out; absent where that is both.
  */
 export function describeRotation({
   shape: [rows, columns],
@@ -64,7 +64,7 @@ export function describeRotation({
   const ranks = subspaces.left.map((subspace) => subspace.rank);
   const rank = chooseHeadlineRank(ranks, { rows, columns });
   const find = (side: readonly SubspaceRecord[]): SubspaceRecord | undefined =>
-    side.find((subspace) => subspace.rank === rank && subspace.numForced < subspace.rank);
+    side.find((one) => one.rank === rank && one.numForced < one.rank && one.error <= acceptedError);
   const [left, right] = [find(subspaces.left), find(subspaces.right)];
   const free = [left, right].filter((subspace) => subspace !== undefined);
   if (rank === undefined || free.length === 0) return undefined;
@@ -135,6 +135,9 @@ export interface PairHeadline {
   readonly largestAngle?: Spread;
   readonly chance?: Spread;
   readonly beyondChance?: Spread;
+  /** Share of the update in the span of the leading directions on both sides, and that of a random update. */
+  readonly inside?: Spread;
+  readonly insideChance?: Spread;
   /** Ranks at which the rotations were taken. */
   readonly ranks: readonly number[];
   /** Matrices that rotated furthest beyond chance, first the furthest. */
@@ -168,6 +171,8 @@ export function describePair(pair: PairSpectra): PairHeadline {
     largestAngle: spread(rotated.map(({ largestAngle }) => largestAngle)),
     chance: spread(rotated.map(({ chance }) => chance)),
     beyondChance: spread(rotated.map(({ beyondChance }) => beyondChance)),
+    inside: spread(matrices.map(({ update: { energy } }) => energy && energy.stretch + energy.rotation)),
+    insideChance: spread(matrices.map(({ update: { energy } }) => energy?.insideChance)),
     unchanged: sparsity && {
       weighted: sparsity.weighted.bitwise,
       unweighted: sparsity.unweighted.bitwise,
@@ -207,6 +212,7 @@ function countFlags(matrices: readonly MatrixSpectra[]): PairHeadline["flags"] {
 /** What a pair says in a sentence, each number beside what a random update of the same size would give. */
 function readPair(headline: Omit<PairHeadline, "reading">): string {
   const { numMatrices, spectralShift, spectralShiftChance, rotation, chance, largestAngle } = headline;
+  const { inside, insideChance } = headline;
   if (numMatrices === 0) return "no matrix was compared";
   if (headline.flags.unchanged === numMatrices) return "no matrix changed";
   const parts: string[] = [];
@@ -218,6 +224,10 @@ function readPair(headline: Omit<PairHeadline, "reading">): string {
     parts.push(
       `the leading ${formatRanks(headline.ranks)} directions rotate by ${formatSpread(rotation, formatDegrees)}${formatChance(chance, formatDegrees)}${formatBeyond(headline)}, single ones by up to ${formatDegrees(largestAngle.largest)}`,
     );
+  if (inside !== undefined)
+    parts.push(
+      `${formatSpread(inside, formatPercent)} of the update lies in their span${formatChance(insideChance, formatPercent)}`,
+    );
   return parts.join("; ");
 }
 
@@ -226,7 +236,7 @@ function formatChance(chance: Spread | undefined, format: (value: number) => str
 }
 
 /** Rotating further than this times chance is worth a name. */
-const remarkable = 1.5;
+const remarkable = 2;
 
 function formatBeyond({
   beyondChance,

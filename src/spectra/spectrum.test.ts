@@ -160,8 +160,11 @@ describe("fitPowerLaw()", () => {
         expect(tail.at(-1)).toBe(law.start);
         const logs = tail.reduce((sum, value) => sum + Math.log(value / law.start), 0);
         expect(law.exponent).toBeCloseTo(1 + law.numTail / logs, 6);
-        expect(law.distance).toBeGreaterThanOrEqual(0);
-        expect(law.distance).toBeLessThanOrEqual(1);
+        const gaps = tail.map((value, index) => {
+          const shareBelow = 1 - (index + 1) / law.numTail;
+          return Math.abs(1 - (value / law.start) ** (1 - law.exponent) - shareBelow);
+        });
+        expect(law.distance).toBeCloseTo(Math.max(...gaps), 9);
       }),
     );
   });
@@ -178,6 +181,9 @@ describe("fitPowerLaw()", () => {
     const values = followLaw(3, 100);
     const padded = Float64Array.from([...values, ...new Array<number>(50).fill(values[0]! * 1e-8)]);
     expect(fitPowerLaw(padded)).toEqual(fitPowerLaw(values));
+    const few = followLaw(3, 19);
+    const rounded = Array.from({ length: 9 }, (_, index) => few[0]! * 1e-7 * 0.9 ** index);
+    expect(fitPowerLaw(Float64Array.from([...few, ...rounded]))).toBeUndefined();
   });
 
   it("is absent for few values, for zeros and where all are equal", () => {

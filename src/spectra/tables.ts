@@ -163,6 +163,11 @@ const updateColumns: readonly Column<MatrixRow>[] = [
     kind: "numbers",
     read: ({ tensor }) => tensor.update.energyByRank.map(({ outside }) => outside),
   },
+  {
+    name: "energy_inside_chance",
+    kind: "numbers",
+    read: ({ tensor }) => tensor.update.energyByRank.map(({ insideChance }) => insideChance),
+  },
   { name: "intruders", kind: "integer", read: ({ tensor }) => tensor.update.intruders.count },
   {
     name: "intruders_undecided",
@@ -175,6 +180,7 @@ const updateColumns: readonly Column<MatrixRow>[] = [
   { name: "weighted_rotation_left", kind: "number", read: ({ tensor }) => tensor.directions.weighted.left },
   { name: "weighted_rotation_right", kind: "number", read: ({ tensor }) => tensor.directions.weighted.right },
   { name: "rotation", kind: "number", read: ({ tensor }) => describeRotation(tensor)?.angle },
+  { name: "rotation_rank", kind: "integer", read: ({ tensor }) => describeRotation(tensor)?.rank },
   { name: "rotation_chance", kind: "number", read: ({ tensor }) => describeRotation(tensor)?.chance },
 ];
 

@@ -68,7 +68,11 @@ describe("splitEnergy()", () => {
         };
         const projected = projectUpdate(createDenseSource(update), vectors, anyBackend);
         const ranks = [...Array(short).keys()].map((index) => index + 1);
-        const splits = splitEnergy(projected, { ranks, squares: measureNorm(update) ** 2 });
+        const splits = splitEnergy(projected, {
+          ranks,
+          squares: measureNorm(update) ** 2,
+          numElements: rows * columns,
+        });
         expect(splits.map(({ rank }) => rank)).toEqual(ranks);
         let before = 0;
         for (const { stretch, rotation, outside } of splits) {
@@ -85,19 +89,31 @@ describe("splitEnergy()", () => {
   it("tells stretch, rotation and what leaves the leading vectors", () => {
     const projected = createMatrix(3, 3, Float64Array.of(2, 1, 0, 0, 3, 0, 0, 0, 4));
     const squares = 4 + 1 + 9 + 16 + 10;
-    const [first, second, third] = splitEnergy(projected, { ranks: [1, 2, 3], squares });
-    expect(first).toEqual({ rank: 1, stretch: 4 / squares, rotation: 0, outside: 36 / squares });
-    expect(second).toEqual({ rank: 2, stretch: 13 / squares, rotation: 1 / squares, outside: 26 / squares });
+    const [first, second, third] = splitEnergy(projected, { ranks: [1, 2, 3], squares, numElements: 20 });
+    expect(first).toEqual({
+      rank: 1,
+      stretch: 4 / squares,
+      rotation: 0,
+      outside: 36 / squares,
+      insideChance: 1 / 20,
+    });
+    expect(second).toEqual({
+      rank: 2,
+      stretch: 13 / squares,
+      rotation: 1 / squares,
+      outside: 26 / squares,
+      insideChance: 4 / 20,
+    });
     expect(third!.outside).toBeCloseTo(10 / squares, 12);
   });
 
   it("is empty for no update", () => {
-    expect(splitEnergy(createMatrix(2, 2), { ranks: [1, 2], squares: 0 })).toEqual([]);
+    expect(splitEnergy(createMatrix(2, 2), { ranks: [1, 2], squares: 0, numElements: 4 })).toEqual([]);
   });
 
   it("never lets rounding make the outside negative", () => {
     const projected = createMatrix(1, 1, Float64Array.of(1));
-    expect(splitEnergy(projected, { ranks: [1], squares: 1 - 1e-15 })[0]!.outside).toBe(0);
+    expect(splitEnergy(projected, { ranks: [1], squares: 1 - 1e-15, numElements: 1 })[0]!.outside).toBe(0);
   });
 });
 
@@ -189,10 +205,13 @@ describe("countIntruders()", () => {
       after.values[row * 12 + 5] = known + left * frame.values[row * dimension + 30]!;
     }
     expect(count(sliceColumns(frame, 0, 12), after)).toMatchObject({ count: 1, numUndecided: 0 });
-    // Two leave 1 − 2 · 0.45² = 0.6: an unknown one can.
+    // Three leave 1 − 3 · 0.45² = 0.39: an unknown one can.
     for (let row = 0; row < dimension; row++) {
-      const known = [0, 1].reduce((sum, column) => sum + 0.45 * frame.values[row * dimension + column]!, 0);
-      after.values[row * 12 + 5] = known + Math.sqrt(1 - 2 * 0.45 ** 2) * frame.values[row * dimension + 30]!;
+      const known = [0, 1, 2].reduce(
+        (sum, column) => sum + 0.45 * frame.values[row * dimension + column]!,
+        0,
+      );
+      after.values[row * 12 + 5] = known + Math.sqrt(1 - 3 * 0.45 ** 2) * frame.values[row * dimension + 30]!;
     }
     expect(count(sliceColumns(frame, 0, 12), after)).toMatchObject({ count: 0, numUndecided: 1 });
   });

@@ -20,6 +20,8 @@ export interface EnergySplit {
   readonly rotation: number;
   /** All else: what leaves the leading subspaces. */
   readonly outside: number;
+  /** `stretch` + `rotation` of a random update: k² / (rows · columns). */
+  readonly insideChance: number;
 }
 
 /** C = leftᵀ · Δ · right, k × k, in one pass over Δ. */
@@ -47,7 +49,11 @@ function takeRows({ columns, values }: Matrix, start: number, end: number): Matr
 /** Splits the energy of an update at several ranks. `squares` is ‖Δ‖_F²; the list is empty where that is 0. */
 export function splitEnergy(
   projected: Matrix,
-  { ranks, squares }: { readonly ranks: readonly number[]; readonly squares: number },
+  {
+    ranks,
+    squares,
+    numElements,
+  }: { readonly ranks: readonly number[]; readonly squares: number; readonly numElements: number },
 ): readonly EnergySplit[] {
   if (squares === 0) return [];
   return ranks.map((rank) => {
@@ -59,7 +65,8 @@ export function splitEnergy(
         if (row === column) stretch += square;
       }
     const shares = { stretch: stretch / squares, rotation: (inside - stretch) / squares };
-    return { rank, ...shares, outside: Math.max(0, 1 - inside / squares) };
+    const insideChance = rank ** 2 / numElements;
+    return { rank, ...shares, outside: Math.max(0, 1 - inside / squares), insideChance };
   });
 }
 

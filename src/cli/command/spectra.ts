@@ -7,11 +7,12 @@ import {
   compareCheckpoints,
   defaultRanks,
   type Effects,
+  examineRun,
   renewSpectra,
   type SpectraChoice,
   writeSpectra,
 } from "../../lab/index.ts";
-import { isRunFolder, type Recipe } from "../../run/index.ts";
+import { isRunFolder, openRunFolder } from "../../run/index.ts";
 import {
   describePair,
   parseLayers,
@@ -55,7 +56,7 @@ export function createSpectraCommand(): Command {
     .option("--randomised <seed>", "find the leading directions by seeded random projections")
     .option(
       "--out <folder>",
-      "write Parquet tables and spectra.json into this folder (a run: always its own)",
+      "write Parquet tables and spectra.json into this folder (default: a run's own, for the recipe's choice)",
     )
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
@@ -64,8 +65,8 @@ export function createSpectraCommand(): Command {
 
 async function run(before: string, after: string | undefined, flags: SpectraFlags): Promise<void> {
   const choice = parseChoice(flags, defaultRanks);
-  if (after === undefined) return await showRun(before, flags);
   if (flags.out !== undefined) await checkFree(flags.out);
+  if (after === undefined) return await showRun(before, flags);
   const command = describeCommand([before, after], flags);
   const pair = await withEffects((effects: Effects) =>
     compareCheckpoints({ before, after, command }, choice, effects),
@@ -89,16 +90,23 @@ async function showRun(path: string, flags: SpectraFlags): Promise<void> {
     throw new UsageError(
       `Cannot compare "${path}" with nothing: it is no run; give a second checkpoint folder, or the folder of a run`,
     );
-  if (flags.out !== undefined)
-    throw new UsageError(
-      "Cannot write the spectra of a run elsewhere: they go into its own folder; leave out --out",
-    );
+  const { recipe } = await openRunFolder(path);
+  const choice = parseChoice(flags, recipe.spectra === false ? defaultRanks : recipe.spectra.ranks);
   const command = describeCommand([path], flags);
-  const choose = ({ spectra }: Recipe): SpectraChoice =>
-    parseChoice(flags, spectra === false ? defaultRanks : spectra.ranks);
-  const record = await withEffects((effects: Effects) => renewSpectra(path, choose, { command, effects }));
+  // A partial look must not take the place of what the run says of itself.
+  const isWhole = [flags.rank, flags.matrices, flags.layers, flags.randomised, flags.out].every(
+    (flag) => flag === undefined,
+  );
+  const compute = isWhole ? renewSpectra : examineRun;
+  const { pairs, record } = await withEffects((effects: Effects) =>
+    compute(path, choice, { command, effects }),
+  );
+  if (flags.out !== undefined) await writeSpectra(flags.out, pairs, record);
   const output = createOutput(flags);
-  output.print([...formatRunSpectra(record, output), "", `Tables: ${path}/spectra`], record);
+  const place = isWhole ? `${path}/spectra` : flags.out;
+  const written =
+    place === undefined ? "Nothing was written; --out keeps tables of such a choice" : `Written to ${place}`;
+  output.print([...formatRunSpectra(record, output), "", written], record);
 }
 
 /** The same command again, which continues stopped work. */

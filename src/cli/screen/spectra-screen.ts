@@ -31,15 +31,15 @@ const pairHead = [
   "chance",
   "× chance",
   "stretch",
-  "rotate",
-  "out",
+  "inside",
+  "chance",
   "same",
   "",
 ];
 
 /** Columns of numbers, and columns that a narrow screen does without, the first of them first. */
-const pairLayout = { right: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], expendable: [10, 9, 8, 11, 2, 3, 1, 5, 12] };
-const runLayout = { right: [3, 4, 6, 7, 8], expendable: [3, 8, 4, 6, 9, 2] };
+const pairLayout = { right: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], expendable: [11, 8, 10, 9, 3, 2, 5] };
+const runLayout = { right: [3, 4, 6, 7, 8], expendable: [4, 8, 3] };
 
 /** Lines about one pair of checkpoints. */
 export function formatPairSpectra(pair: PairSpectra, options: ScreenOptions): readonly string[] {
@@ -85,7 +85,7 @@ function formatMatrices(matrices: readonly MatrixSpectra[], options: ScreenOptio
 function legend(ranks: string): readonly string[] {
   return [
     `left, right: rotation of the leading ${ranks} singular directions, root mean square of their angles; chance: the same for a random update of the same size, expected by theory; the chance beside Δσ/σ is one such update tried`,
-    "stretch, rotate, out: shares of the update that change singular values, rotate the leading directions among themselves, leave their span; same: scalars equal to the last bit",
+    "stretch: share of the update that only changes the leading singular values; inside: share in the span of the leading directions on both sides, beside a random update's; same: scalars equal to the last bit; sorted by rotation",
   ];
 }
 
@@ -103,7 +103,7 @@ function describeRow(matrix: MatrixSpectra, { paint }: ScreenOptions): readonly 
     formatOptional(rotation?.sides.right, formatAngle),
     formatOptional(rotation?.chance, formatAngle),
     paint(isBeyond ? "good" : "dim", formatOptional(beyond, formatRatio)),
-    ...[energy?.stretch, energy?.rotation, energy?.outside].map((share) =>
+    ...[energy?.stretch, energy && energy.stretch + energy.rotation, energy?.insideChance].map((share) =>
       formatOptional(share, (value) => formatShare(value, 0)),
     ),
     formatShare(matrix.sparsity.bitwise),
