@@ -380,10 +380,10 @@ describe("compareMatrices()", () => {
       ).update.energyByRank;
       return found;
     };
-    expect(split(1, 1)).toEqual({ rank: 2, stretch: 1, rotation: 0, outside: 0 });
-    expect(split(0, 1)).toEqual({ rank: 2, stretch: 0, rotation: 1, outside: 0 });
-    expect(split(0, 2)).toEqual({ rank: 2, stretch: 0, rotation: 0, outside: 1 });
-    expect(split(5, 0)).toEqual({ rank: 2, stretch: 0, rotation: 0, outside: 1 });
+    expect(split(1, 1)).toEqual({ rank: 2, insideChance: 4 / 30, stretch: 1, rotation: 0, outside: 0 });
+    expect(split(0, 1)).toEqual({ rank: 2, insideChance: 4 / 30, stretch: 0, rotation: 1, outside: 0 });
+    expect(split(0, 2)).toEqual({ rank: 2, insideChance: 4 / 30, stretch: 0, rotation: 0, outside: 1 });
+    expect(split(5, 0)).toEqual({ rank: 2, insideChance: 4 / 30, stretch: 0, rotation: 0, outside: 1 });
   });
 
   it("says nothing that is not a number of a zero matrix", () => {

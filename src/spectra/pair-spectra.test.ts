@@ -93,6 +93,19 @@ describe("describeRotation()", () => {
   });
 });
 
+describe("describeRotation() of subspaces that no gap fixes", () => {
+  it("leaves them out", () => {
+    const matrix = find(nameOf(0, "mlp.up_proj"));
+    const vague = (side: "left" | "right"): MatrixSpectra["subspaces"]["left"] =>
+      matrix.subspaces[side].map((subspace) => ({ ...subspace, error: Math.PI / 2 }));
+    const left = describeRotation({ ...matrix, subspaces: { ...matrix.subspaces, left: vague("left") } })!;
+    expect(Object.keys(left.sides)).toEqual(["right"]);
+    expect(left.angle).toBe(left.sides.right);
+    const both = { left: vague("left"), right: vague("right") };
+    expect(describeRotation({ ...matrix, subspaces: both })).toBeUndefined();
+  });
+});
+
 describe("totalSparsity()", () => {
   it("adds up matrices and vectors, for the model and for each layer in order", () => {
     const { model, layers } = totalSparsity(pair)!;
@@ -157,7 +170,8 @@ describe("describePair()", () => {
       /; the leading 4 directions rotate by [\d.]+° \(0(\.0)?° to [\d.]+°\), by chance/,
     );
     expect(headline.reading).toMatch(/that is [\d.]+× \([\d.]+× to [\d.]+×\) chance/);
-    expect(headline.reading).toMatch(/, single ones by up to [\d.]+°$/);
+    expect(headline.reading).toMatch(/, single ones by up to [\d.]+°; /);
+    expect(headline.reading).toMatch(/; [\d.]+ % \(.*\) of the update lies in their span, by chance [^;]+$/);
     expect(headline.reading).not.toMatch(/NaN|undefined|Infinity/);
   });
 
