@@ -12,8 +12,9 @@ import {
   subtractNaively,
 } from "../../test/support/drawn-matrix.ts";
 import { anyBackend, describeOnEveryBackend, describeOnLapack } from "../../test/support/every-backend.ts";
+import { multiplyOut, numIntegerFactors } from "../../test/support/exact-matrix.ts";
 import { createRandom } from "../base/index.ts";
-import { type Factors, factorize, subspaceError } from "./factorize.ts";
+import { type Factors, factorize } from "./factorize.ts";
 import type { LinearAlgebra } from "./linear-algebra.ts";
 import { createMatrix, type Matrix } from "./matrix.ts";
 import { createDenseSource, type MatrixSource } from "./matrix-source.ts";
@@ -70,32 +71,6 @@ const spectra = (count: number): fc.Arbitrary<readonly number[]> =>
         .map((log, index) => (index < rank ? scale * 10 ** log : 0))
         .sort((first, second) => second - first),
     );
-
-/**
- * Integer matrices with orthogonal rows: Kronecker products of rotations with integer sides and of Hadamard's. All
- * arithmetic on them is exact, and so are the singular values of left · diagonal · right.
- */
-const integerFactors = [
-  { norm: 5, values: [3, 4, -4, 3] },
-  { norm: 13, values: [5, 12, -12, 5] },
-  { norm: Math.SQRT2, values: [1, 1, 1, -1] },
-] as const;
-function multiplyOut(choices: readonly number[]): { readonly matrix: Matrix; readonly norm: number } {
-  let matrix = createMatrix(1, 1, Float64Array.of(1));
-  let squaredNorm = 1;
-  for (const choice of choices) {
-    const { norm, values } = integerFactors[choice]!;
-    const size = matrix.rows * 2;
-    const next = new Float64Array(size * size);
-    for (let i = 0; i < size; i++)
-      for (let j = 0; j < size; j++)
-        next[i * size + j] =
-          matrix.values[(i >> 1) * matrix.rows + (j >> 1)]! * values[(i & 1) * 2 + (j & 1)]!;
-    matrix = createMatrix(size, size, next);
-    squaredNorm *= Math.round(norm * norm);
-  }
-  return { matrix, norm: Math.sqrt(squaredNorm) };
-}
 
 interface Route {
   readonly why: string;
@@ -208,7 +183,7 @@ describeOnEveryBackend("factorize()", (algebra) => {
     const random = createRandom(1, "clusters");
     for (let time = 0; time < 300; time++) {
       const draw = (): Matrix =>
-        multiplyOut(Array.from({ length: 4 }, () => random.integer(0, integerFactors.length - 1))).matrix;
+        multiplyOut(Array.from({ length: 4 }, () => random.integer(0, numIntegerFactors - 1))).matrix;
       const [first, second] = [draw(), draw()];
       const rank = random.integer(1, 16);
       const middle = createMatrix(16, 16);
@@ -421,92 +396,3 @@ describeOnLapack("factorize() of matrices with two long sides", (algebra) => {
     expect(farthest(blocked.values, whole)).toBeLessThanOrEqual(blocked.valueError);
   });
 });
-
-describeOnEveryBackend("subspaceError()", (algebra) => {
-  const request = { numVectors: everything, tolerance: strict };
-  const errorOf = (values: readonly number[], rank: number, columns = values.length): number => {
-    const { matrix } = drawKnown({ rows: values.length, columns }, values, 9);
-    return subspaceError(factorize(createDenseSource(matrix), request, algebra), rank);
-  };
-
-  it("is 0 for all of a square matrix, where nothing can rotate", () => {
-    expect(errorOf([3, 2, 1, 1e-9], 4)).toBe(0);
-    expect(errorOf([3, 2, 1, 0], 4)).toBe(0);
-  });
-
-  it("is not 0 for all of the smaller space: the larger has more", () => {
-    expect(errorOf([3, 2, 1], 3, 5)).toBeGreaterThan(0);
-    expect(errorOf([3, 2, 0], 3, 5)).toBe(Math.PI / 2);
-  });
-
-  it("is a right angle where no gap fixes the subspace", () => {
-    const equal: Factors = { ...exactFactors([2, 1, 1, 0.5]), rounding: 1e-15 };
-    expect(subspaceError(equal, 2)).toBe(Math.PI / 2);
-    expect(subspaceError(equal, 1)).toBeLessThan(1e-14);
-    expect(subspaceError({ ...equal, values: new Float64Array(4) }, 2)).toBe(Math.PI / 2);
-    expect(errorOf([1, 1e-15, 1e-15], 2)).toBeGreaterThan(0.1);
-  });
-
-  it("shrinks as the gap grows, and more slowly found by a Gram matrix", () => {
-    for (const method of ["svd", "qr", "gram"] as const) {
-      const errors = [1e-12, 1e-6, 1e-2, 0.5].map((gap) =>
-        subspaceError({ ...exactFactors([1, 0.6, 0.6 - gap, 0.05]), method }, 2),
-      );
-      for (const [index, error] of errors.entries())
-        expect(error).toBeLessThan(errors[index - 1] ?? Math.PI / 2 + 1e-9);
-    }
-    const small = exactFactors([1, 1e-3, 1e-4, 1e-5]);
-    expect(subspaceError({ ...small, method: "gram" }, 2)).toBeGreaterThan(10 * subspaceError(small, 2));
-  });
-
-  it("is more than the computed vectors of a small matrix are off", () => {
-    for (const gap of [0.2, 1e-4]) {
-      const values = spreadOut(6, gap);
-      expectBounded(drawKnown({ rows: 6, columns: 9 }, values, 10), algebra);
-    }
-  });
-});
-
-describeOnLapack("subspaceError() of a long matrix", (algebra) => {
-  it("is more than the vectors found by its Gram matrix are off", () => {
-    for (const gap of [0.2, 1e-4]) {
-      const values = spreadOut(short, gap);
-      expectBounded(drawLong(values, 10, true), algebra);
-    }
-  });
-});
-
-/** Values that fall slowly from 1, with a wider gap after the third. */
-function spreadOut(count: number, gap: number): readonly number[] {
-  return Array.from({ length: count }, (_, index) => 1 - (0.1 * index) / count - (index < 3 ? 0 : gap));
-}
-
-function expectBounded({ matrix, left, right }: KnownMatrix, algebra: LinearAlgebra): void {
-  const request = { numVectors: everything, tolerance: strict };
-  const factors = factorize(createDenseSource(matrix), request, algebra);
-  const bound = subspaceError(factors, 3);
-  for (const [exact, found] of [
-    [left, factors.left],
-    [right, factors.right],
-  ] as const) {
-    const angles = principalAngles(pairBases(exact, found, algebra), 3, algebra);
-    // The exact vectors are orthonormal to some 1e-15 themselves.
-    expect(angles.at(-1)).toBeLessThan(bound + 2e-14);
-  }
-}
-
-/** Factors as if found with rounding 1e-14. */
-function exactFactors(values: readonly number[]): Factors {
-  const identity = createMatrix(values.length, values.length);
-  for (const index of values.keys()) identity.values[index * (values.length + 1)] = 1;
-  return {
-    rows: values.length,
-    columns: values.length,
-    values: Float64Array.from(values),
-    left: identity,
-    right: identity,
-    method: "svd",
-    valueError: 1e-14,
-    rounding: 1e-14,
-  };
-}

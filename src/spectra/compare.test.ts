@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { drawKnown, drawNoise, measureNorm, subtractNaively } from "../../test/support/drawn-matrix.ts";
+import { type DrawnUpdate, drawnUpdates, scale } from "../../test/support/drawn-update.ts";
 import { anyBackend, describeOnEveryBackend } from "../../test/support/every-backend.ts";
 import {
   compareStored,
@@ -9,95 +10,13 @@ import {
   storeMatrix,
   storeTensor,
 } from "../../test/support/stored-matrix.ts";
-import { createRandom } from "../base/index.ts";
-import { createMatrix, type Factors, factorizeRandomly, type Matrix } from "../linalg/index.ts";
+import { createMatrix, type Factors, type Matrix } from "../linalg/index.ts";
 import { chooseHeadlineRank, clipRanks, compareMatrices, compareVectors } from "./compare.ts";
 import type { MatrixComparison } from "./matrix-spectra.ts";
-import { createStoredSource, type StoredTensor } from "./stored-tensor.ts";
+import type { StoredTensor } from "./stored-tensor.ts";
 
 const sides = ["left", "right"] as const;
 const rightAngle = Math.PI / 2;
-
-/** What changed between two matrices. */
-type Update = (before: Matrix, size: number, seed: number) => Matrix;
-
-const updates: { readonly [name: string]: Update } = {
-  noise: ({ rows, columns }, size, seed) => scale(drawNoise(rows, columns, seed), size),
-  "one element": ({ rows, columns }, size, seed) => {
-    const update = createMatrix(rows, columns);
-    update.values[seed % update.values.length] = size;
-    return update;
-  },
-  "low rank": ({ rows, columns }, size, seed) =>
-    scale(drawKnown({ rows, columns }, [1], seed).matrix, size * Math.sqrt(rows * columns)),
-  "a larger scale": (before, size) => scale(before, size),
-  "another sign": (before) => scale(before, -2),
-  "rows in another order": (before, _, seed) => subtractNaively(shuffle(before, seed).byRows, before),
-};
-
-function scale({ rows, columns, values }: Matrix, factor: number): Matrix {
-  return createMatrix(
-    rows,
-    columns,
-    values.map((value) => value * factor),
-  );
-}
-
-/** The matrix with its rows, its columns, or both in a random order with random signs. */
-function shuffle(
-  { rows, columns, values }: Matrix,
-  seed: number,
-): { readonly byRows: Matrix; readonly both: Matrix } {
-  const random = createRandom(seed, "order");
-  const draw = (count: number): readonly (readonly [number, number])[] =>
-    random.shuffle([...Array(count).keys()]).map((index) => [index, random.pick([-1, 1])]);
-  const [rowOrder, columnOrder] = [draw(rows), draw(columns)];
-  const take = (columnPlaces: readonly (readonly [number, number])[]): Matrix =>
-    createMatrix(
-      rows,
-      columns,
-      Float64Array.from(
-        rowOrder.flatMap(([row, rowSign]) =>
-          columnPlaces.map(([column, columnSign]) => rowSign * columnSign * values[row * columns + column]!),
-        ),
-      ),
-    );
-  return { byRows: take([...Array(columns).keys()].map((column) => [column, 1])), both: take(columnOrder) };
-}
-
-interface Draw {
-  readonly before: StoredTensor;
-  readonly after: StoredTensor;
-  readonly update: string;
-}
-
-/** Matrices of any small shape, spectrum and format, and any update of relative size 1e-6 to 1. */
-const draws: fc.Arbitrary<Draw> = fc
-  .record({
-    rows: fc.integer({ min: 1, max: 24 }),
-    columns: fc.integer({ min: 1, max: 24 }),
-    falloff: fc.constantFrom(0, 0.3, 1, 3),
-    rank: fc.oneof(fc.constant(24), fc.integer({ min: 1, max: 24 })),
-    size: fc.double({ min: -6, max: 0, noNaN: true }).map((log) => 10 ** log),
-    update: fc.constantFrom(...Object.keys(updates)),
-    formats: fc.tuple(fc.constantFrom("F32", "F16", "BF16"), fc.constantFrom("F32", "F16", "BF16")),
-    seed: fc.nat(10_000),
-  })
-  .map(({ rows, columns, falloff, rank, size, update, formats, seed }) => {
-    const values = Array.from(
-      { length: Math.min(rows, columns, rank) },
-      (_, index) => (index + 1) ** -falloff,
-    );
-    const { matrix } = drawKnown({ rows, columns }, values, seed);
-    const change = updates[update]!(matrix, size / Math.sqrt(rows * columns), seed);
-    const moved = createMatrix(
-      rows,
-      columns,
-      matrix.values.map((value, index) => value + change.values[index]!),
-    );
-    const [first, second] = formats as ["F32" | "F16" | "BF16", "F32" | "F16" | "BF16"];
-    return { before: storeMatrix(matrix, first), after: storeMatrix(moved, second), update };
-  });
 
 const ranks = [1, 2, 5, 8, 16, 100];
 const compare = (pair: { readonly before: StoredTensor; readonly after: StoredTensor }): MatrixComparison =>
@@ -125,7 +44,7 @@ function roundingOf(
 describeOnEveryBackend("compareMatrices()", (algebra) => {
   it("keeps what mathematics promises, whatever the matrices", () => {
     fc.assert(
-      fc.property(draws, (pair) => {
+      fc.property(drawnUpdates, (pair) => {
         const comparison = compareStored(pair, ranks, algebra);
         expectValues(comparison, pair);
         expectAngles(comparison);
@@ -137,7 +56,7 @@ describeOnEveryBackend("compareMatrices()", (algebra) => {
   });
 });
 
-function expectValues(comparison: MatrixComparison, { before, after }: Draw): void {
+function expectValues(comparison: MatrixComparison, { before, after }: DrawnUpdate): void {
   const { singularValues, update, elements, shape } = comparison;
   const largest = Math.max(singularValues.before[0]!, singularValues.after[0]!);
   const slack = 1e-13 * largest + singularValues.error.before + singularValues.error.after;
@@ -198,7 +117,7 @@ function expectAngles({ principalAngles, subspaces, shape, nulls }: MatrixCompar
   }
 }
 
-function expectUpdate({ update, shape, sparsity, elements }: MatrixComparison, pair: Draw): void {
+function expectUpdate({ update, shape, sparsity, elements }: MatrixComparison, pair: DrawnUpdate): void {
   const difference = subtractNaively(readStored(pair.after), readStored(pair.before));
   const norm = measureNorm(difference);
   expect(update.frobenius).toBeCloseTo(norm, 10);
@@ -246,7 +165,7 @@ const toSize = ([rows, columns]: readonly [number, number]): { rows: number; col
 describe("compareMatrices()", () => {
   it("finds nothing between a matrix and itself", () => {
     fc.assert(
-      fc.property(draws, ({ before }) => {
+      fc.property(drawnUpdates, ({ before }) => {
         const comparison = compare({
           before,
           after: { ...before, bytes: before.bytes.subarray(0, before.bytes.length) },
@@ -273,78 +192,6 @@ describe("compareMatrices()", () => {
         }
         expect(new Set(directions.bounds)).toEqual(new Set([0]));
         expect(new Set(listNumbers(sparsity))).toEqual(new Set([1]));
-      }),
-      { numRuns: 30 },
-    );
-  });
-
-  it("says the same of both in another order, with other signs", () => {
-    fc.assert(
-      fc.property(draws, fc.nat(1000), ({ before, after }, seed) => {
-        const move = (tensor: StoredTensor): StoredTensor =>
-          storeMatrix(shuffle(readStored(tensor), seed).both);
-        expectAlike(
-          compare({ before: storeMatrix(readStored(before)), after: storeMatrix(readStored(after)) }),
-          compare({ before: move(before), after: move(after) }),
-        );
-      }),
-      { numRuns: 40 },
-    );
-  });
-
-  it("says the same of both rotated on both sides", () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 5 }),
-        fc.integer({ min: 1, max: 5 }),
-        fc.nat(1000),
-        (m, n, seed) => {
-          const random = createRandom(seed, "coarse");
-          // Few bits a number: the rotations by halves are then exact in 32-bit floats.
-          const draw = (step: number): Matrix =>
-            createMatrix(
-              4 * m,
-              4 * n,
-              Float64Array.from({ length: 16 * m * n }, () => random.integer(-500, 500) * step),
-            );
-          const first = draw(1 / 64);
-          const step = draw(1 / 4096);
-          const second = subtractNaively(first, step);
-          expectAlike(
-            compare({ before: storeMatrix(first), after: storeMatrix(second) }),
-            compare({ before: storeMatrix(rotateBoth(first)), after: storeMatrix(rotateBoth(second)) }),
-          );
-        },
-      ),
-      { numRuns: 25 },
-    );
-  });
-
-  it("says the same at another scale", () => {
-    fc.assert(
-      fc.property(draws, fc.constantFrom(2 ** -20, 2 ** 20), ({ before, after }, factor) => {
-        const move = (tensor: StoredTensor): StoredTensor => storeMatrix(scale(readStored(tensor), factor));
-        const [one, other] = [
-          compare({ before: storeMatrix(readStored(before)), after: storeMatrix(readStored(after)) }),
-          compare({ before: move(before), after: move(after) }),
-        ];
-        expectAlike(one, other, factor);
-      }),
-      { numRuns: 25 },
-    );
-  });
-
-  it("turns back by as much as it turned", () => {
-    fc.assert(
-      fc.property(draws, ({ before, after }) => {
-        const [there, back] = [compare({ before, after }), compare({ before: after, after: before })];
-        for (const side of sides)
-          for (const [index, subspace] of there.subspaces[side].entries()) {
-            const other = back.subspaces[side][index]!;
-            const slack = subspace.error + other.error + 1e-12;
-            expect(Math.abs(subspace.largestAngle - other.largestAngle)).toBeLessThanOrEqual(slack);
-          }
-        expect(back.update.frobenius).toBe(there.update.frobenius);
       }),
       { numRuns: 30 },
     );
@@ -452,171 +299,6 @@ function keepVectors(factors: Factors, count: number): Factors {
     );
   return { ...factors, left: keep(factors.left), right: keep(factors.right) };
 }
-
-/** Rows and columns rotated by an orthogonal matrix of halves, four by four. */
-function rotateBoth({ rows, columns, values }: Matrix): Matrix {
-  const signs = [1, 1, 1, 1, 1, -1, 1, -1, 1, 1, -1, -1, 1, -1, -1, 1];
-  const half = (row: number, inner: number): number =>
-    row >> 2 === inner >> 2 ? signs[(row & 3) * 4 + (inner & 3)]! / 2 : 0;
-  const rotated = createMatrix(rows, columns);
-  for (let i = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++)
-      for (let k = i - (i & 3); k < i - (i & 3) + 4; k++)
-        for (let l = j - (j & 3); l < j - (j & 3) + 4; l++)
-          rotated.values[i * columns + j]! += half(i, k) * half(j, l) * values[k * columns + l]!;
-  return rotated;
-}
-
-/** That two comparisons agree where rounding leaves anything to agree on; the second at `factor` times the scale. */
-function expectAlike(one: MatrixComparison, other: MatrixComparison, factor = 1): void {
-  const size = one.singularValues.before[0]! + one.singularValues.after[0]!;
-  for (const [index, value] of one.singularValues.after.entries())
-    expect(Math.abs(other.singularValues.after[index]! / factor - value)).toBeLessThanOrEqual(1e-13 * size);
-  expect(other.update.frobenius / factor / (one.update.frobenius || 1)).toBeCloseTo(
-    Number(one.update.frobenius > 0),
-    12,
-  );
-  for (const side of sides)
-    for (const [position, subspace] of one.subspaces[side].entries()) {
-      const slack = subspace.error + other.subspaces[side][position]!.error + 1e-12;
-      const angles = other.principalAngles[side][subspace.rank]!;
-      for (const [index, angle] of one.principalAngles[side][subspace.rank]!.entries())
-        expect(Math.abs(angles[index]! - angle)).toBeLessThanOrEqual(slack);
-      if (subspace.error < 1e-9 && subspace.chance !== undefined)
-        expect(other.subspaces[side][position]!.chance).toBeCloseTo(subspace.chance, 9);
-    }
-  expect(other.flags).toEqual(one.flags);
-}
-
-describe("flags", () => {
-  const flagsOf = (before: Matrix, after: Matrix, dtype: "F32" | "BF16" = "F32"): readonly string[] =>
-    compareStored({ before: storeMatrix(before, dtype), after: storeMatrix(after, dtype) }, [4], anyBackend)
-      .flags;
-  const trained = drawKnown({ rows: 30, columns: 20 }, fallOff(20), 1).matrix;
-  const add = (matrix: Matrix, other: Matrix): Matrix => subtractNaively(matrix, scale(other, -1));
-
-  it("are none for an ordinary update", () => {
-    expect(flagsOf(trained, add(trained, scale(drawNoise(30, 20, 2), 0.005)))).toEqual([]);
-  });
-
-  it("call a matrix unchanged only when all numbers are the same", () => {
-    expect(flagsOf(trained, trained)).toEqual(["unchanged"]);
-    const nudged = { ...trained, values: trained.values.slice() };
-    nudged.values[17]! += 2 ** -20;
-    expect(flagsOf(trained, nudged)).not.toContain("unchanged");
-  });
-
-  it("call an update replaced that is larger than the weights", () => {
-    expect(flagsOf(trained, scale(trained, -0.05))).toContain("replaced");
-    expect(flagsOf(trained, scale(trained, 1.9))).not.toContain("replaced");
-    expect(flagsOf(trained, scale(trained, 0))).not.toContain("replaced");
-    expect(flagsOf(trained, scale(trained, 2.1))).toContain("replaced");
-  });
-
-  it("call an update below rounding that bf16 could not hold", () => {
-    // Rounding to 8 bits moves numbers by some 0.0015 of themselves, root mean square.
-    expect(flagsOf(trained, scale(trained, 1.001))).toContain("below-rounding");
-    expect(flagsOf(trained, scale(trained, 1.002))).not.toContain("below-rounding");
-  });
-
-  it("call a subspace undetermined that no gap fixes", () => {
-    const diagonal = (values: readonly number[]): Matrix => {
-      const matrix = createMatrix(30, 20);
-      for (const [index, value] of values.entries()) matrix.values[index * 21] = value;
-      return matrix;
-    };
-    const noise = scale(drawNoise(30, 20, 3), 0.01);
-    for (const values of [[9, 8], [9, 8, 7, 6, 6, 5], new Array<number>(20).fill(1)]) {
-      const tied = diagonal(values);
-      expect(flagsOf(tied, add(tied, noise))).toContain("undetermined");
-      expect(flagsOf(add(tied, noise), tied)).toContain("undetermined");
-    }
-    for (const values of [
-      [9, 8, 7, 6, 5],
-      [9, 8, 8, 7],
-    ]) {
-      const clear = diagonal(values);
-      expect(flagsOf(clear, add(clear, noise))).not.toContain("undetermined");
-    }
-  });
-
-  it("call weights random that were never trained, before and after", () => {
-    const random = scale(drawNoise(256, 1024, 7), 0.02);
-    const spike = drawKnown({ rows: 256, columns: 1024 }, [3, 2.5, 2], 8).matrix;
-    const learned = add(random, spike);
-    const update = scale(drawNoise(256, 1024, 9), 0.0005);
-    for (const dtype of ["F32", "BF16"] as const) {
-      expect(flagsOf(random, add(random, update), dtype)).toEqual(["random-before", "random-after"]);
-      expect(flagsOf(random, learned, dtype)).toContain("random-before");
-      expect(flagsOf(random, learned, dtype)).not.toContain("random-after");
-      expect(flagsOf(learned, random, dtype)).toContain("random-after");
-      expect(flagsOf(learned, add(learned, update), dtype)).toEqual([]);
-    }
-  });
-});
-
-describe("compareMatrices() of randomised factors", () => {
-  const settings = { ranks: [3, 5], randomisedSeed: 1 };
-  const run = (before: StoredTensor, after: StoredTensor, numVectors = 5): MatrixComparison => {
-    const [first, second] = [before, after].map((tensor) =>
-      factorizeRandomly(createStoredSource(tensor), { numVectors, seed: 1 }, anyBackend),
-    );
-    return compareMatrices(
-      { before, after, isUnchanged: false },
-      { before: first!, after: second! },
-      { settings, algebra: anyBackend },
-    );
-  };
-  const { matrix, left, right } = drawKnown(
-    { rows: 60, columns: 40 },
-    [8, 7, 6, 5, 4, 3.999, ...new Array<number>(34).fill(0.01)],
-    1,
-  );
-  const before = storeMatrix(matrix);
-
-  it("leaves out what needs all singular values", () => {
-    const after = storeMatrix(subtractNaively(matrix, scale(drawNoise(60, 40, 2), 0.002)));
-    const comparison = run(before, after);
-    expect(comparison.singularValues.method).toEqual({ before: "randomised", after: "randomised" });
-    expect(comparison.entropyRank).toEqual({});
-    expect(comparison.powerLaw).toEqual({});
-    expect(comparison.randomness).toEqual({});
-    expect(comparison.nulls.randomUpdate).toBeUndefined();
-    expect(comparison.update.entropyRank).toBeUndefined();
-    expect(comparison.update.energyRanks).toBeUndefined();
-    expect(comparison.update.numericalRank).toBeUndefined();
-    for (const number of listNumbers(comparison)) expect(Number.isFinite(number)).toBe(true);
-    expect(comparison.principalAngles.left[3]!.at(-1)).toBeLessThan(0.05);
-  });
-
-  it("promises nothing about the last vectors, whose neighbours it does not know", () => {
-    // A small update that exchanges vectors 5 and 6, the second of which is not among the factors.
-    const after = storeMatrix(exchange(matrix, { left, right, size: 0.002 }));
-    const { directions, subspaces, principalAngles } = run(before, after);
-    for (const side of sides) {
-      expect(principalAngles[side][5]!.at(-1)).toBeGreaterThan(0.5);
-      expect(directions[side][4]).toBeGreaterThan(0.5);
-      expect(directions[side][4]).toBeLessThanOrEqual(directions.bounds[4]!);
-      const [, last] = subspaces[side];
-      expect(last!.bound).toBe(rightAngle);
-      expect(last!.error).toBe(rightAngle);
-    }
-  });
-
-  /** Takes `size` from the fifth singular value, so that it becomes the sixth. */
-  function exchange(
-    { rows, columns, values }: Matrix,
-    triplets: { readonly left: Matrix; readonly right: Matrix; readonly size: number },
-  ): Matrix {
-    const moved = createMatrix(rows, columns, values.slice());
-    const [u, v] = [triplets.left, triplets.right];
-    for (let i = 0; i < rows; i++)
-      for (let j = 0; j < columns; j++)
-        moved.values[i * columns + j]! -=
-          triplets.size * u.values[i * u.columns + 4]! * v.values[j * v.columns + 4]!;
-    return moved;
-  }
-});
 
 describe("compareVectors()", () => {
   it("compares tensors of any number of axes by their elements", () => {
