@@ -22,7 +22,7 @@ export function createPortable(): LinearAlgebra {
         gram.values[index] = (gram.values[index] ?? 0) + (product.values[index] ?? 0);
     },
     decompose: (matrix) => {
-      const found = new MlSvd(toRows(matrix), { autoTranspose: true });
+      const found = new MlSvd(toRows(blur(matrix)), { autoTranspose: true });
       return {
         left: fromRows(found.leftSingularVectors),
         values: Float64Array.from(found.diagonal),
@@ -31,7 +31,7 @@ export function createPortable(): LinearAlgebra {
     },
     singularValues: (matrix) => {
       const options = { computeLeftSingularVectors: false, computeRightSingularVectors: false };
-      return Float64Array.from(new MlSvd(toRows(matrix), { autoTranspose: true, ...options }).diagonal);
+      return Float64Array.from(new MlSvd(toRows(blur(matrix)), { autoTranspose: true, ...options }).diagonal);
     },
     symmetricEigenpairs,
     orthogonalize: (matrix) => {
@@ -41,6 +41,20 @@ export function createPortable(): LinearAlgebra {
     triangularFactor: (matrix) => fromRows(new QrDecomposition(toRows(matrix)).upperTriangularMatrix),
   };
 }
+
+/**
+ * The matrix with its last bits made unlike: ml-matrix (6.15) never ends on many a matrix whose rows are all alike,
+ * because values that should be 0 shrink until its threshold is 0 as well. By at most ε / 2 of the largest element.
+ */
+function blur({ rows, columns, values }: Matrix): Matrix {
+  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const size = (Number.EPSILON / 2) * largest;
+  // Multiples of the golden ratio, modulo 1: fixed, and unlike in every row.
+  const blurred = values.map((value, index) => value + size * (2 * ((index * goldenRatio) % 1) - 1));
+  return createMatrix(rows, columns, blurred);
+}
+
+const goldenRatio = 0.618033988749895;
 
 function toRows({ rows, columns, values }: Matrix): Rows {
   return Rows.from1DArray(rows, columns, values);

@@ -67,7 +67,7 @@ export interface TensorPair {
  * Largest errors of singular values, as fractions of the largest: of weights as of an SVD in 32-bit floats at its best;
  * of updates what their ranks need.
  */
-export const tolerances = { weight: 1e-7, update: 1e-6 } as const;
+export const tolerances = { weight: 1e-7, update: 1e-5 } as const;
 
 /** The ranks that a matrix of that size can be asked for. */
 export function clipRanks(
