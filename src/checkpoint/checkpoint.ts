@@ -177,7 +177,7 @@ async function openTensors(
     const shardPath = `${folder}/${shard}`;
     if (!(await fileExists(shardPath)))
       throw new CheckpointError(
-        "the index lists this file, and it is missing; download or save the checkpoint again",
+        "the index lists it, and there is no such file; download or save the checkpoint again",
         {
           path: shardPath,
         },
