@@ -13,6 +13,7 @@ export {
   type Dtype,
   type FloatDtype,
   isFloatDtype,
+  numBytesOf,
   type ReadableBytes,
   type WritableDtype,
 } from "./dtype.ts";

@@ -5,7 +5,7 @@
  */
 import { availableParallelism } from "node:os";
 import { UsageError } from "../base/index.ts";
-import { type CheckpointTensor, openCheckpoint } from "../checkpoint/index.ts";
+import { type CheckpointTensor, numBytesOf, openCheckpoint } from "../checkpoint/index.ts";
 import { carryOut, createWorkerPool, type Executor, type PlannedTask } from "../execution/index.ts";
 import type { LinearAlgebra } from "../linalg/index.ts";
 import {
@@ -231,10 +231,8 @@ function estimateRest(
   }, 0);
 }
 
-const bytesPerElement = { F64: 8, F32: 4, F16: 2, BF16: 2 } as const;
-
 function countBytes({ shape, dtype }: MatchedTensor, side: "before" | "after"): number {
-  return countElements(shape) * bytesPerElement[dtype[side]];
+  return numBytesOf(dtype[side], countElements(shape));
 }
 
 function sumCosts(tasks: readonly Planned[]): number {

@@ -71,7 +71,8 @@ const epsilon = Number.EPSILON;
 
 /**
  * Backward error of a decomposition, in units of the spectral norm: roundings add up like a random walk, and in part in
- * step, as they do where elements are alike; the values of tight clusters come out less exactly. No proof: it held for all that the tests try.
+ * step, as they do where elements are alike; the values of tight clusters come out less exactly. No proof: it held for
+ * all that the tests try.
  */
 function boundRounding(
   { rows, columns }: Pick<MatrixSource, "rows" | "columns">,
@@ -101,8 +102,8 @@ function decomposeWhole(source: MatrixSource, count: number, algebra: LinearAlge
 }
 
 /**
- * By the eigenpairs of the Gram matrix. An eigenvalue λ = σ² is off by up to δ = rounding · λ₁, so a
- * value is off by δ / (σ + √(σ² − δ)) at most: fully accurate near σ₁, √δ at 0.
+ * By the eigenpairs of the Gram matrix. An eigenvalue λ = σ² is off by up to δ = rounding · λ₁, so a value is
+ * off by δ / (σ + √(σ² − δ)) at most: fully accurate near σ₁, √δ at 0.
  */
 function examineGram(source: MatrixSource, count: number, algebra: LinearAlgebra): ShortSide {
   const { values: squares, vectors } = algebra.symmetricEigenpairs(computeGram(source, algebra), count);
@@ -131,18 +132,13 @@ function examineValues(
 
 /** By QR of the long side in blocks, which keeps small values, and a dense SVD of the triangular factor. */
 function factorizeByQr(source: MatrixSource, count: number, algebra: LinearAlgebra): Factors {
-  const { rows, columns } = source;
-  const rounding = boundRounding(source, algebra);
-  const errorOf = (values: Float64Array) => ({ rounding, valueError: rounding * (values[0] ?? 0) });
-  if (rows === columns) {
-    // A square matrix cannot be reduced.
-    const { left, values, right } = algebra.decompose(readWhole(source));
-    const sides = { left: takeColumns(left, count), right: takeColumns(right, count) };
-    return { rows, columns, values, ...sides, method: "svd", ...errorOf(values) };
-  }
+  // A square matrix cannot be reduced.
+  if (source.rows === source.columns) return decomposeWhole(source, count, algebra);
   const { values, right } = algebra.decompose(reduceToTriangle(readLongRows(source), algebra));
+  const rounding = boundRounding(source, algebra);
   const found = { values, short: takeColumns(right, count), departure: Number.POSITIVE_INFINITY };
-  return assemble(source, { ...found, method: "qr", ...errorOf(values) }, algebra);
+  const valueError = rounding * (values[0] ?? 0);
+  return assemble(source, { ...found, method: "qr", rounding, valueError }, algebra);
 }
 
 /** The source block by block with its long side as rows: of a wide matrix, the rows of its transpose. */

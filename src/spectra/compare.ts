@@ -18,14 +18,13 @@ import {
   type Flag,
   flags,
   type MatrixComparison,
-  type RandomnessRecord,
   type SubspaceRecord,
   type UpdateRecord,
   type VectorComparison,
 } from "./matrix-spectra.ts";
 import { computeNulls, drawSpectralShift } from "./nulls.ts";
 import { dropUndefined } from "./present.ts";
-import { fitMarchenkoPastur } from "./random-initialisation.ts";
+import { fitMarchenkoPastur, type MarchenkoPasturFit } from "./random-initialisation.ts";
 import { shareOf } from "./sparsity.ts";
 import {
   energyRank,
@@ -276,7 +275,7 @@ function toRecord(
   return { ...measures, chance, ...(chance > 0 && { beyondChance: measures.chordal / chance }) };
 }
 
-function detectRandomness({ values, rows, columns, method }: Factors): RandomnessRecord | undefined {
+function detectRandomness({ values, rows, columns, method }: Factors): MarchenkoPasturFit | undefined {
   if (method === "randomised" || (values[0] ?? 0) === 0) return undefined;
   return fitMarchenkoPastur(values, { rows, columns });
 }

@@ -1,8 +1,10 @@
 /** What two checkpoints' tensors say about each other: the records that are cached, printed and written as tables. */
 import type { FloatDtype } from "../checkpoint/index.ts";
 import type { FactorMethod } from "../linalg/index.ts";
+import type { MarchenkoPasturFit } from "./random-initialisation.ts";
 import type { Sparsity, SparsityCounts } from "./sparsity.ts";
 import type { NumericalRank, PowerLaw } from "./spectrum.ts";
+import type { SubspaceComparison } from "./subspace.ts";
 import type { EnergySplit, Intruders } from "./update.ts";
 
 /** A value before and after. */
@@ -31,21 +33,8 @@ export interface ElementComparison {
   readonly counts: SparsityCounts;
 }
 
-/** Subspace measures at one rank on one side; angles are radians. The angles themselves are in `principalAngles`. */
-export interface SubspaceRecord {
-  readonly rank: number;
-  /** Angles that are 0 because 2 · rank exceeds the dimension; left out of the averages. */
-  readonly numForced: number;
-  readonly meanAngle: number;
-  readonly largestAngle: number;
-  /** Root mean square of the sines of the free angles. */
-  readonly chordal: number;
-  readonly projection: number;
-  readonly alignment: number;
-  /** Wedin's bound on every angle; π/2 where it promises nothing. */
-  readonly bound: number;
-  /** What rounding may have done to the computed angles; π/2 where no gap determines the subspace. */
-  readonly error: number;
+/** Subspace measures at one rank on one side, beside chance; the angles themselves are in `principalAngles`. */
+export interface SubspaceRecord extends Omit<SubspaceComparison, "angles"> {
   /** `chordal` of a random update of the same norm: null (a). */
   readonly chance?: number;
   /** chordal / chance. */
@@ -62,14 +51,6 @@ export interface Nulls {
   readonly randomSubspaces: BothSides<ByRank<{ readonly chordal: number; readonly smallestAngle: number }>>;
   /** (c) Rounding the matrix before to bf16. */
   readonly bf16Rounding?: BothSides<ByRank<number>> & { readonly frobenius: number };
-}
-
-/** Whether a spectrum is that of i.i.d. noise (Marchenko and Pastur): guard (d). */
-export interface RandomnessRecord {
-  readonly scale: number;
-  readonly maxRelativeError: number;
-  readonly isConclusive: boolean;
-  readonly looksRandom: boolean;
 }
 
 /** What guards raise. */
@@ -123,7 +104,8 @@ export interface MatrixComparison {
   readonly sparsity: Sparsity;
   readonly elements: ElementComparison;
   readonly nulls: Nulls;
-  readonly randomness: Partial<Change<RandomnessRecord>>;
+  /** Guard (d): whether the spectra are those of i.i.d. noise (Marchenko and Pastur). */
+  readonly randomness: Partial<Change<MarchenkoPasturFit>>;
   readonly flags: readonly Flag[];
 }
 

@@ -44,7 +44,9 @@ Examples:
 /** The command. */
 export function createSpectraCommand(): Command {
   return new Command("spectra")
-    .description("say what changed in the weights: singular values, directions, sparsity, each beside chance")
+    .description(
+      "say what changed in the weights: singular values, directions, updates, sparsity, beside what chance would give",
+    )
     .argument("<before>", "a checkpoint folder, or a run (then leave <after> out)")
     .argument("[after]", "a checkpoint folder")
     .option(

@@ -68,11 +68,13 @@ function formatMatrices(matrices: readonly MatrixSpectra[], options: ScreenOptio
     pairHead.map((cell) => paint("bold", cell)),
     ...matrices.slice(0, mostRows).map((matrix) => describeRow(matrix, options)),
   ];
+  const { lines, numDropped } = fitTable(rows, { ...pairLayout, width });
   const numMore = matrices.length - mostRows;
   const rotations = matrices.map(describeRotation).filter((rotation) => rotation !== undefined);
   const ranks = [...new Set(rotations.map(({ rank }) => rank))].sort((a, b) => a - b);
   return [
-    ...fitTable(rows, { ...pairLayout, width }),
+    ...lines,
+    ...describeHidden(numDropped),
     ...(numMore > 0 ? [paint("dim", `… and ${numMore} more; all of them with --json or --out`)] : []),
     "",
     ...legend(formatRanks(ranks))
@@ -80,6 +82,11 @@ function formatMatrices(matrices: readonly MatrixSpectra[], options: ScreenOptio
       .map((line) => paint("dim", line)),
     "",
   ];
+}
+
+/** Says that a narrow screen shows less than the legend explains. */
+function describeHidden(numColumns: number): readonly string[] {
+  return numColumns === 0 ? [] : [`(${numColumns} columns do not fit: widen the terminal, or use --json)`];
 }
 
 function legend(ranks: string): readonly string[] {
@@ -201,8 +208,13 @@ export function formatRunSpectra(
   ]);
   const ranks = formatRanks([...new Set(pairs.flatMap((pair) => pair.ranks))].sort((a, b) => a - b));
   const flags = new Set(pairs.flatMap((pair) => Object.keys(pair.flags)));
+  const { lines, numDropped } = fitTable([head.map((cell) => paint("bold", cell)), ...rows], {
+    ...runLayout,
+    width: options.width,
+  });
   return [
-    ...fitTable([head.map((cell) => paint("bold", cell)), ...rows], { ...runLayout, width: options.width }),
+    ...lines,
+    ...describeHidden(numDropped),
     "",
     ...wrapSentence(
       `medians over the matrices, least and largest in brackets; rotation: root mean square angle of the leading ${ranks} singular directions; chance: a random update of the same size; same: scalars equal to the last bit; ${backend} backend`,

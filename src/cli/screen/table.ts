@@ -34,7 +34,7 @@ export function visibleLength(text: string): number {
 
 /**
  * The table with as many of its columns as fit into `width`: while a line is too long, the next of `expendable`
- * (numbers of columns) is left out. Whole where there is no width.
+ * (numbers of columns) is left out; says how many were. Whole where there is no width.
  */
 export function fitTable(
   rows: readonly (readonly string[])[],
@@ -43,7 +43,7 @@ export function fitTable(
     expendable,
     right = [],
   }: TableLayout & { readonly width?: number | undefined; readonly expendable: readonly number[] },
-): readonly string[] {
+): { readonly lines: readonly string[]; readonly numDropped: number } {
   for (let numDropped = 0; ; numDropped++) {
     const dropped = expendable.slice(0, numDropped);
     const kept = (rows[0] ?? []).map((_, column) => column).filter((column) => !dropped.includes(column));
@@ -53,6 +53,7 @@ export function fitTable(
       { right: kept.flatMap((column, position) => (right.includes(column) ? [position] : [])) },
     );
     const longest = Math.max(0, ...lines.map(visibleLength));
-    if (width === undefined || longest <= width || numDropped >= expendable.length) return lines;
+    if (width === undefined || longest <= width || numDropped >= expendable.length)
+      return { lines, numDropped };
   }
 }
