@@ -73,6 +73,11 @@ export const rows: readonly (readonly Room[])[] = [
   ],
   [
     {
+      name: "surgery",
+      purpose: "Plans of edits as data, what they do to matrices, their controls, and adapters.",
+      isPure: true,
+    },
+    {
       name: "rollout",
       purpose: "A model answers tasks and is graded, for training and evaluation alike.",
       isPure: true,

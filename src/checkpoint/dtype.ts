@@ -108,6 +108,12 @@ export function encodeFloats(values: Float32Array, dtype: WritableDtype): Uint8A
   return ENCODERS[dtype](bits);
 }
 
+/** 64-bit floats as little-endian bytes of a format, by way of 32-bit ones where the format is not wider. */
+export function encodeDoubles(values: Float64Array, dtype: FloatDtype): Uint8Array<ArrayBuffer> {
+  if (dtype !== "F64") return encodeFloats(new Float32Array(values), dtype);
+  return new Uint8Array(values.slice().buffer);
+}
+
 const DECODERS: { readonly [Name in FloatDtype]: (buffer: ArrayBuffer) => Float32Array<ArrayBuffer> } = {
   F64: (buffer) => new Float32Array(new Float64Array(buffer)),
   F32: (buffer) => new Float32Array(buffer),

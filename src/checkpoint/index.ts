@@ -11,12 +11,14 @@ export { CheckpointError } from "./checkpoint-error.ts";
 export {
   createRangeDecoder,
   type Dtype,
+  encodeDoubles,
   type FloatDtype,
   isFloatDtype,
   numBytesOf,
   type ReadableBytes,
   type WritableDtype,
 } from "./dtype.ts";
+export { rewriteCheckpoint, type TensorBytes } from "./rewrite.ts";
 export type { SafetensorsHeader, TensorEntry } from "./safetensors-header.ts";
 export { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";
 export { type SafetensorsMetadata, type WritableTensor, writeSafetensors } from "./safetensors-write.ts";

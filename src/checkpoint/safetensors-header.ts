@@ -183,3 +183,37 @@ function checkCoverage(
       path,
     });
 }
+
+/** A tensor as a header lists it: offsets count from the header's end. */
+export interface HeaderField {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * A header as bytes: the length, and the JSON padded with spaces so that the tensors start at a multiple of 8 bytes. Throws
+ * `RangeError` beyond 100 MB.
+ */
+export function encodeSafetensorsHeader(
+  fields: readonly HeaderField[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  // Joined by hand: in an object literal a tensor named "__proto__" would be lost.
+  const texts = fields.map(({ name, dtype, shape, start, end }) => {
+    const field = { dtype, shape, data_offsets: [start, end] };
+    return `${JSON.stringify(name)}:${JSON.stringify(field)}`;
+  });
+  const json = new TextEncoder().encode(
+    `{${[`"${METADATA_KEY}":${JSON.stringify(metadata)}`, ...texts].join(",")}}`,
+  );
+  const length = Math.ceil(json.length / 8) * 8;
+  if (length > MAX_HEADER_BYTES)
+    throw new RangeError(`Cannot write a header of ${length} bytes: the limit is ${MAX_HEADER_BYTES}`);
+  const header = new Uint8Array(LENGTH_BYTES + length).fill(" ".charCodeAt(0));
+  header.set(json, LENGTH_BYTES);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  return header;
+}

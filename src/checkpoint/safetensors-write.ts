@@ -2,13 +2,7 @@
 import { writeFileAtomic } from "../file/index.ts";
 import { quote } from "./checkpoint-error.ts";
 import { encodeFloats, numBytesOf, type WritableDtype } from "./dtype.ts";
-import {
-  isCount,
-  LENGTH_BYTES,
-  MAX_HEADER_BYTES,
-  METADATA_KEY,
-  numElementsOf,
-} from "./safetensors-header.ts";
+import { encodeSafetensorsHeader, isCount, METADATA_KEY, numElementsOf } from "./safetensors-header.ts";
 
 /** A tensor to write: what it will be, and how to get its values when their turn comes. */
 export type WritableTensor = SingleTensor | DoubleTensor;
@@ -68,24 +62,14 @@ function checkTensors(tensors: readonly WritableTensor[]): void {
   }
 }
 
-/** The length, and the JSON padded with spaces so that the tensors start at a multiple of 8 bytes. */
 function encodeHeader(tensors: readonly WritableTensor[], metadata: SafetensorsMetadata): Uint8Array {
-  let start = 0;
-  // Joined by hand: in an object literal a tensor named "__proto__" would be lost.
-  const fields = [`"${METADATA_KEY}":${JSON.stringify(metadata)}`];
-  for (const { name, dtype, shape } of tensors) {
-    const end = start + numBytesOf(dtype, numElementsOf(shape));
-    fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [start, end] })}`);
-    start = end;
-  }
-  const json = new TextEncoder().encode(`{${fields.join(",")}}`);
-  const length = Math.ceil(json.length / 8) * 8;
-  if (length > MAX_HEADER_BYTES)
-    throw new RangeError(`Cannot write a header of ${length} bytes: the limit is ${MAX_HEADER_BYTES}`);
-  const header = new Uint8Array(LENGTH_BYTES + length).fill(" ".charCodeAt(0));
-  header.set(json, LENGTH_BYTES);
-  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
-  return header;
+  let end = 0;
+  const fields = tensors.map(({ name, dtype, shape }) => {
+    const start = end;
+    end = start + numBytesOf(dtype, numElementsOf(shape));
+    return { name, dtype, shape, start, end };
+  });
+  return encodeSafetensorsHeader(fields, metadata);
 }
 
 async function* encodeFile(

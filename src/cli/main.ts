@@ -3,13 +3,16 @@ import { Command, CommanderError } from "commander";
 import { UsageError } from "../base/index.ts";
 import { CheckpointError } from "../checkpoint/index.ts";
 import { listVersions, StoppedError } from "../lab/index.ts";
+import { createApplyCommand } from "./command/apply.ts";
 import { createDoctorCommand } from "./command/doctor.ts";
 import { createEvalCommand } from "./command/eval.ts";
 import { createGradeCommand } from "./command/grade.ts";
 import { createLsCommand } from "./command/ls.ts";
+import { createRestoreCommand } from "./command/restore.ts";
 import { createRunCommand } from "./command/run.ts";
 import { createShowCommand } from "./command/show.ts";
 import { createSpectraCommand } from "./command/spectra.ts";
+import { createSweepCommand } from "./command/sweep.ts";
 
 const exitCodes = `
 Exit codes:
@@ -31,6 +34,9 @@ export function createProgram(): Command {
     createLsCommand(),
     createShowCommand(),
     createSpectraCommand(),
+    createRestoreCommand(),
+    createApplyCommand(),
+    createSweepCommand(),
     createEvalCommand(),
     createGradeCommand(),
     createDoctorCommand(),

@@ -1,7 +1,7 @@
 /** Questions about files and folders, and the check that a folder can be written before work starts. */
 import type { Dirent } from "node:fs";
 import { lstat, mkdir, readdir, stat, unlink, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { describePathProblem, hasCode } from "./path-problem.ts";
 import { createTemporaryPath } from "./temporary-name.ts";
 
@@ -73,9 +73,14 @@ export async function listFolders(path: string): Promise<readonly string[]> {
   return listEntries(path, (entry) => entry.isDirectory());
 }
 
-/** Names of the files directly in `path`, in alphabetical order. Throws `UsageError` where it is no folder. */
+/**
+ * Names of the files directly in `path`, links to files included (a model cache is full of them), in alphabetical order.
+ * Throws `UsageError` where it is no folder.
+ */
 export async function listFiles(path: string): Promise<readonly string[]> {
-  return listEntries(path, (entry) => entry.isFile());
+  const names = await listEntries(path, (entry) => entry.isFile() || entry.isSymbolicLink());
+  const areFiles = await Promise.all(names.map((name) => fileExists(join(path, name))));
+  return names.filter((_, index) => areFiles[index]);
 }
 
 async function listEntries(path: string, isWanted: (entry: Dirent) => boolean): Promise<readonly string[]> {

@@ -3,10 +3,8 @@
  * matrix factorised once, every different pair of tensors compared once. What the cache holds is not done again, so
  * stopped work continues where it was.
  */
-import { availableParallelism } from "node:os";
 import { UsageError } from "../base/index.ts";
 import { type CheckpointTensor, numBytesOf, openCheckpoint } from "../checkpoint/index.ts";
-import { carryOut, createWorkerPool, type Executor, type PlannedTask } from "../execution/index.ts";
 import type { LinearAlgebra } from "../linalg/index.ts";
 import {
   type Comparison,
@@ -27,8 +25,15 @@ import {
   type TensorLabel,
 } from "../spectra/index.ts";
 import { openBackend } from "./backend.ts";
-import { type Effects, StoppedError } from "./effects.ts";
-import type { KnownTensor, SpectraAnswer, SpectraTask, TensorPlace } from "./spectra-task.ts";
+import type { Effects } from "./effects.ts";
+import {
+  createSpectraPool,
+  createSpectraRunner,
+  type PlannedSpectraTask,
+  type SpectraExecutor,
+  type SpectraRunner,
+} from "./spectra-runner.ts";
+import { type KnownTensor, keyOf, requestFactors, type TensorPlace } from "./spectra-task.ts";
 
 /** A checkpoint folder under the name that results call it by. */
 export interface NamedCheckpoint {
@@ -47,20 +52,17 @@ export interface SpectraRequest {
   readonly command: string;
 }
 
-/** Tasks that run together take at most this much memory, unless one alone takes more. */
-const memoryBytes = 2 ** 30;
-
 /** Compares all pairs, in their order. Throws `UsageError`, `CheckpointError` or `StoppedError`. */
 export async function computeSpectra(
   request: SpectraRequest,
   effects: Effects,
-  executor: Executor<SpectraTask, SpectraAnswer> = createPool(request.cacheFolder),
+  executor: SpectraExecutor = createSpectraPool(request.cacheFolder),
 ): Promise<readonly PairSpectra[]> {
   try {
     const pairs = await matchPairs(request);
     const { name: backend } = await openBackend();
     if (backend === "portable") warnOfLargeMatrices(pairs, effects);
-    const runner = createRunner(request, effects, executor);
+    const runner = createSpectraRunner({ ...request, work: "spectra" }, effects, executor);
     const fingerprints = await readFingerprints(pairs, request.settings, runner);
     const wanted = listComparisons(pairs, fingerprints);
     const comparisons = await compareAll(wanted, { ...request, backend }, runner);
@@ -68,11 +70,6 @@ export async function computeSpectra(
   } finally {
     await executor.close();
   }
-}
-
-function createPool(cacheFolder: string): Executor<SpectraTask, SpectraAnswer> {
-  const url = new URL("./spectra-worker.js", import.meta.url);
-  return createWorkerPool({ url, data: cacheFolder, size: availableParallelism() });
 }
 
 /** A pair whose tensors are matched. */
@@ -123,65 +120,6 @@ function warnOfLargeMatrices(pairs: readonly MatchedPair[], { report }: Effects)
     });
 }
 
-/** Carries out tasks, tells how far it is, and what the cache had to make again. */
-interface Runner {
-  /** Sets what is still to be done after what was done. */
-  expect(cost: number): void;
-  run(tasks: readonly Planned[], onAnswer: (task: SpectraTask, answer: SpectraAnswer) => void): Promise<void>;
-  notice(text: string): void;
-}
-
-type Planned = PlannedTask<SpectraTask>;
-
-function createRunner(
-  { command }: SpectraRequest,
-  effects: Effects,
-  executor: Executor<SpectraTask, SpectraAnswer>,
-): Runner {
-  const startMs = effects.now();
-  let [done, total] = [0, 1];
-  const notice = (text: string): void => effects.report({ kind: "notice", text });
-  const report = (what: string): void => {
-    const doneFraction = Math.min(1, done / total);
-    const remainingMs = ((effects.now() - startMs) * (1 - doneFraction)) / doneFraction;
-    effects.report({ kind: "spectra", what, doneFraction, ...(done > 0 && { remainingMs }) });
-  };
-  return {
-    notice,
-    expect: (cost) => {
-      total = done + cost;
-    },
-    run: async (tasks, onAnswer) => {
-      await carryOut(tasks, {
-        executor,
-        memoryBytes,
-        numCores: availableParallelism(),
-        signal: effects.signal,
-        onDone: ({ task, cost }, answer) => {
-          done += cost;
-          for (const path of answer.damaged) notice(`Damaged cache entry made again: ${path}`);
-          onAnswer(task, answer);
-          report(describeTask(task));
-        },
-      });
-      if (effects.signal.aborted) throw new StoppedError(command);
-    },
-  };
-}
-
-function describeTask(task: SpectraTask): string {
-  switch (task.kind) {
-    case "fingerprint":
-      return `read ${task.tensor.name}`;
-    case "factorise":
-      return `factorised ${task.tensor.name}`;
-    case "compare":
-      return `compared ${task.after.name}`;
-  }
-}
-
-const keyOf = ({ folder, name }: TensorPlace): string => `${folder}\n${name}`;
-
 /** A matched tensor in both places. */
 interface TensorPlaces {
   readonly before: TensorPlace;
@@ -196,9 +134,9 @@ function locate({ before, after }: MatchedPair, { name }: MatchedTensor): Tensor
 async function readFingerprints(
   pairs: readonly MatchedPair[],
   settings: SpectraSettings,
-  runner: Runner,
+  runner: SpectraRunner,
 ): Promise<ReadonlyMap<string, string>> {
-  const tasks = new Map<string, Planned>();
+  const tasks = new Map<string, PlannedSpectraTask>();
   for (const pair of pairs)
     for (const tensor of pair.coverage.matched) {
       const places = locate(pair, tensor);
@@ -235,7 +173,7 @@ function countBytes({ shape, dtype }: MatchedTensor, side: "before" | "after"): 
   return numBytesOf(dtype[side], countElements(shape));
 }
 
-function sumCosts(tasks: readonly Planned[]): number {
+function sumCosts(tasks: readonly PlannedSpectraTask[]): number {
   return tasks.reduce((sum, { cost }) => sum + cost, 0);
 }
 
@@ -275,7 +213,7 @@ function listComparisons(
 async function compareAll(
   wanted: readonly WantedComparison[],
   { settings, cacheFolder, backend }: SpectraRequest & { readonly backend: LinearAlgebra["name"] },
-  runner: Runner,
+  runner: SpectraRunner,
 ): Promise<ReadonlyMap<string, Comparison>> {
   const onDamage = (path: string): void => runner.notice(`Damaged cache entry made again: ${path}`);
   const cache = openFactorCache(cacheFolder, { backend, onDamage });
@@ -305,20 +243,26 @@ async function planFactorisations(
   missing: readonly WantedComparison[],
   settings: SpectraSettings,
   isKnown: (tensor: KnownTensor, numVectors: number) => Promise<boolean>,
-): Promise<readonly Planned[]> {
-  const planned = new Map<string, Planned>();
+): Promise<readonly PlannedSpectraTask[]> {
+  const planned = new Map<string, PlannedSpectraTask>();
   for (const { before, after, numBytes } of missing)
     for (const tensor of [before, after]) {
       if (tensor.shape.length !== 2 || planned.has(tensor.fingerprint)) continue;
       const numVectors = countVectors(tensor.shape, settings);
       if (await isKnown(tensor, numVectors)) continue;
       const work = planFactors(tensor.shape, { numBytes, numVectors });
-      planned.set(tensor.fingerprint, { task: { kind: "factorise", tensor, settings }, ...work });
+      planned.set(tensor.fingerprint, {
+        task: { kind: "factorise", tensor, request: requestFactors(tensor.shape, settings) },
+        ...work,
+      });
     }
   return [...planned.values()];
 }
 
-function planOne({ before, after, numBytes }: WantedComparison, settings: SpectraSettings): Planned {
+function planOne(
+  { before, after, numBytes }: WantedComparison,
+  settings: SpectraSettings,
+): PlannedSpectraTask {
   const numVectors = countVectors(before.shape, settings);
   const work = planComparison(before.shape, { numBytes, numVectors });
   return { task: { kind: "compare", before, after, settings }, ...work };

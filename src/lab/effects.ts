@@ -18,8 +18,10 @@ export type LabEvent =
       readonly ood: { readonly correct: number; readonly total: number };
     }
   | {
-      readonly kind: "spectra";
-      /** What is under way. */
+      readonly kind: "progress";
+      /** The kind of work. */
+      readonly work: "spectra" | "edit" | "sweep";
+      /** What was done last. */
       readonly what: string;
       readonly doneFraction: number;
       /** Absent until there is something to go by. */

@@ -3,10 +3,18 @@
 export { openBackend } from "./backend.ts";
 export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
 export { chooseCacheFolder } from "./cache-folder.ts";
+export {
+  type EditForm,
+  type EditReport,
+  editCheckpoint,
+  editForms,
+  type TensorReport,
+} from "./edit-checkpoint.ts";
 export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./effects.ts";
 export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
-export { examineRun, type FinishedRun, renewSpectra, resumeRun, startRun } from "./run-recipe.ts";
+export { type EditPreview, previewEdit } from "./preview-edit.ts";
+export { examineRun, type FinishedRun, renewSpectra, resumeRun, startRun, sweepRun } from "./run-recipe.ts";
 export { compareCheckpoints, defaultRanks, type SpectraChoice, writeSpectra } from "./run-spectra.ts";
 export { summarize } from "./summarize.ts";
 export { chooseNumThreads } from "./threads.ts";

@@ -1,4 +1,5 @@
 /** A recipe carried out: every stage, every checkpoint evaluated, a summary at the end. */
+import { UsageError } from "../base/index.ts";
 import { takeLock } from "../file/index.ts";
 import type { Model } from "../model/index.ts";
 import {
@@ -8,6 +9,8 @@ import {
   type Recipe,
   type RunFolder,
   type Summary,
+  type SweepPlan,
+  type SweepRecord,
   schemaVersion,
 } from "../run/index.ts";
 import { checkModel } from "./check-model.ts";
@@ -16,6 +19,7 @@ import { type Effects, resumeCommand } from "./effects.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
 import { computeRunSpectra, keepRunSpectra, type RunSpectra, type SpectraChoice } from "./run-spectra.ts";
 import { runStage } from "./run-stage.ts";
+import { runRecipeSweeps, runSweep } from "./run-sweep.ts";
 import { baseCheckpoint, nameCheckpoint, planStages, type StagePlan } from "./stage-plan.ts";
 import { loadState } from "./state-file.ts";
 import { summarize } from "./summarize.ts";
@@ -87,6 +91,41 @@ export async function examineRun(
   return await computeRunSpectra(folder, { trajectory, choice, command }, effects);
 }
 
+/** Carries out a sweep on a run that has an SFT stage; once the run is finished, its summary holds the result. */
+export async function sweepRun(
+  path: string,
+  plans: readonly SweepPlan[] | undefined,
+  { command, effects }: { readonly command: string; readonly effects: Effects },
+): Promise<readonly SweepRecord[]> {
+  const folder = await openRunFolder(path);
+  return withLock(folder, async () => {
+    const finished = await folder.readSummary();
+    const { trajectory } = finished ?? (await summarize(folder));
+    if (trajectory === null)
+      throw new UsageError(`Cannot sweep "${path}": it has no SFT stage, whose peak could repair its end`);
+    const workshop = createWorkshop(folder, await restoreFirstModel(folder), effects);
+    try {
+      const place = { workshop, trajectory, command };
+      const records: SweepRecord[] = [];
+      if (plans === undefined) records.push(...(await runRecipeSweeps(place)));
+      else for (const plan of plans) records.push(await runSweep(plan, place));
+      if (finished !== undefined)
+        await folder.writeSummary({ ...finished, repairs: mergeSweeps(finished.repairs, records) });
+      return records;
+    } finally {
+      await workshop.release();
+    }
+  });
+}
+
+/** Earlier sweeps, those of the same names replaced. */
+function mergeSweeps(
+  before: Summary["repairs"] = [],
+  records: readonly SweepRecord[],
+): NonNullable<Summary["repairs"]> {
+  return [...new Map([...before, ...records].map((record) => [record.name, record])).values()];
+}
+
 /** Does `work` while no other process may work on the run. */
 async function withLock<Result>(folder: RunFolder, work: () => Promise<Result>): Promise<Result> {
   const lock = await takeLock(folder.locate("run.lock"), `the run "${folder.path}"`);
@@ -101,7 +140,7 @@ async function carryOut(folder: RunFolder, model: Model, effects: Effects): Prom
   const workshop = createWorkshop(folder, model, effects);
   try {
     await runStages(workshop, model);
-    const summary = await conclude(folder, effects);
+    const summary = await conclude(workshop);
     effects.report({ kind: "finished", folder: folder.path });
     return { folder, summary };
   } finally {
@@ -109,28 +148,39 @@ async function carryOut(folder: RunFolder, model: Model, effects: Effects): Prom
   }
 }
 
-/** The summary, with the spectra that the recipe asks for, written into the folder. */
-async function conclude(folder: RunFolder, effects: Effects): Promise<Summary> {
+/** The summary, with the spectra and the sweeps that the recipe asks for, written into the folder. */
+async function conclude(workshop: Workshop): Promise<Summary> {
+  const { folder, effects } = workshop;
   const summary = await summarize(folder);
-  const { spectra: wanted } = folder.recipe;
-  if (wanted === false) {
-    await folder.writeSummary(summary);
-    return summary;
-  }
-  const choice = { settings: { ranks: wanted.ranks }, isWanted: () => true };
-  const startMs = effects.now();
   const command = resumeCommand(folder.path);
-  const computed = await computeRunSpectra(
-    folder,
-    { trajectory: summary.trajectory, choice, command },
-    effects,
-  );
-  await keepRunSpectra(folder, computed);
-  const spectra = computed.record;
-  await folder.addTiming("spectra", effects.now() - startMs);
-  const finished = { ...summary, spectra, timings: await folder.readTimings() };
+  const spectra = await concludeSpectra(folder, { trajectory: summary.trajectory, command }, effects);
+  const startMs = effects.now();
+  const { trajectory } = summary;
+  const repairs = trajectory === null ? [] : await runRecipeSweeps({ workshop, trajectory, command });
+  if (repairs.length > 0) await folder.addTiming("sweeps", effects.now() - startMs);
+  const finished = {
+    ...summary,
+    ...(spectra !== undefined && { spectra }),
+    ...(repairs.length > 0 && { repairs: [...repairs] }),
+    timings: await folder.readTimings(),
+  };
   await folder.writeSummary(finished);
   return finished;
+}
+
+async function concludeSpectra(
+  folder: RunFolder,
+  { trajectory, command }: { readonly trajectory: Summary["trajectory"]; readonly command: string },
+  effects: Effects,
+): Promise<Summary["spectra"]> {
+  const { spectra: wanted } = folder.recipe;
+  if (wanted === false) return undefined;
+  const choice = { settings: { ranks: wanted.ranks }, isWanted: () => true };
+  const startMs = effects.now();
+  const computed = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+  await keepRunSpectra(folder, computed);
+  await folder.addTiming("spectra", effects.now() - startMs);
+  return computed.record;
 }
 
 async function runStages(workshop: Workshop, model: Model): Promise<void> {

@@ -3,6 +3,7 @@ import { type Checkpoint, CheckpointError, isFloatDtype, openCheckpoint } from "
 import type { TaskHandler } from "../execution/index.ts";
 import { type Factors, factorize, factorizeRandomly, type LinearAlgebra } from "../linalg/index.ts";
 import {
+  type CachedRequest,
   type Change,
   type Comparison,
   compareMatrices,
@@ -27,6 +28,9 @@ export interface TensorPlace {
   readonly name: string;
 }
 
+/** Tells tensors apart by folder and name. */
+export const keyOf = ({ folder, name }: TensorPlace): string => `${folder}\n${name}`;
+
 /** A tensor whose content is known by its fingerprint. */
 export interface KnownTensor extends TensorPlace {
   readonly fingerprint: string;
@@ -37,7 +41,7 @@ export interface KnownTensor extends TensorPlace {
 /** Something to do for spectra. */
 export type SpectraTask =
   | { readonly kind: "fingerprint"; readonly tensor: TensorPlace }
-  | { readonly kind: "factorise"; readonly tensor: KnownTensor; readonly settings: SpectraSettings }
+  | { readonly kind: "factorise"; readonly tensor: KnownTensor; readonly request: CachedRequest }
   | ComparisonTask;
 
 /** Two tensors to compare, of the same shape. */
@@ -93,7 +97,7 @@ async function perform(task: SpectraTask, tools: Tools): Promise<Omit<SpectraAns
     case "fingerprint":
       return { fingerprint: await identify(task.tensor, tools) };
     case "factorise":
-      await obtainFactors(task.tensor, task.settings, tools);
+      await obtainFactors(task.tensor, task.request, tools);
       return {};
     case "compare":
       return { comparison: await compare(task, tools) };
@@ -121,15 +125,22 @@ async function identify(place: TensorPlace, { read }: Tools): Promise<string> {
   );
 }
 
+/** Which factors a comparison of matrices of that shape needs. */
+export function requestFactors(shape: readonly number[], settings: SpectraSettings): CachedRequest {
+  const { randomisedSeed } = settings;
+  return {
+    numVectors: countVectors(shape, settings),
+    ...(randomisedSeed !== undefined && { randomisedSeed }),
+  };
+}
+
 /** Factors from the cache; computed and kept where they are not there. */
 async function obtainFactors(
   place: KnownTensor,
-  settings: SpectraSettings,
+  request: CachedRequest,
   { read, cache, algebra }: Tools,
 ): Promise<Factors> {
-  const numVectors = countVectors(place.shape, settings);
-  const { randomisedSeed } = settings;
-  const request = { numVectors, ...(randomisedSeed !== undefined && { randomisedSeed }) };
+  const { numVectors, randomisedSeed } = request;
   const cached = await cache.readFactors(place.fingerprint, request);
   if (cached !== undefined) return cached;
   const source = createStoredSource(await read(place));
@@ -145,7 +156,8 @@ async function compare({ before, after, settings }: ComparisonTask, tools: Tools
   const { read, cache, algebra } = tools;
   const key = { before: before.fingerprint, after: after.fingerprint, settings };
   const isUnchanged = key.before === key.after;
-  const obtain = (tensor: KnownTensor): Promise<Factors> => obtainFactors(tensor, settings, tools);
+  const obtain = (tensor: KnownTensor): Promise<Factors> =>
+    obtainFactors(tensor, requestFactors(tensor.shape, settings), tools);
   const readPair = async (): Promise<TensorPair> => {
     const first = await read(before);
     return { before: first, after: isUnchanged ? first : await read(after), isUnchanged };

@@ -6,7 +6,8 @@ import type { ItemRecord, LineageEntry, RunFolder, Summary, TrajectoryRecord } f
 import { schemaVersion } from "../run/index.ts";
 import { type CheckpointOutcome, computeTrajectory, describeTrajectory } from "../trajectory/index.ts";
 
-interface EvaluatedCheckpoint {
+/** A checkpoint and its answers. */
+export interface EvaluatedCheckpoint {
   readonly entry: LineageEntry;
   readonly items: readonly ItemRecord[];
 }
@@ -52,7 +53,8 @@ function describeCheckpoint({ entry, items }: EvaluatedCheckpoint): Summary["che
   };
 }
 
-function toOutcome({ entry, items }: EvaluatedCheckpoint): CheckpointOutcome {
+/** Which items a checkpoint solved. */
+export function toOutcome({ entry, items }: EvaluatedCheckpoint): CheckpointOutcome {
   const solved = (split: ItemRecord["split"]): boolean[] =>
     items.filter((item) => item.split === split).map(({ parts }) => parts.solved);
   return { ...entry, solved: { id: solved("id"), ood: solved("ood") } };

@@ -1,4 +1,5 @@
 /** run: the run folder and the recipe in it: schemas, reading, atomic writing; knows not how things are computed. */
+export { parsePlan } from "./edit-plan.ts";
 export { listRuns } from "./list-runs.ts";
 export {
   type BranchRecipe,
@@ -18,6 +19,7 @@ export {
   type RunRecord,
   type SpectraRecord,
   type Summary,
+  type SweepRecord,
   schemaVersion,
   type TrajectoryRecord,
 } from "./records.ts";
@@ -29,3 +31,4 @@ export {
   openRunFolder,
   type RunFolder,
 } from "./run-folder.ts";
+export { defaultSweeps, type Grid, milestones, parseSweep, type SweepPlan } from "./sweep-plan.ts";

@@ -3,6 +3,8 @@ import { parseDocument } from "yaml";
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
 import { describeIssue } from "./issue.ts";
+import { defaultSweeps, sweepSchema } from "./sweep-plan.ts";
+import { readYaml, type YamlDocument } from "./yaml.ts";
 
 const count = z.number().int().positive();
 const fraction = z.number().min(0).max(1);
@@ -119,6 +121,8 @@ const recipeSchema = z
     evaluation: evaluationSchema,
     /** How the weights of all checkpoints are compared at the end; false for not at all. */
     spectra: z.union([z.literal(false), spectraSchema]).prefault({}),
+    /** Sweeps of repairs at the end; false for none. */
+    sweeps: z.union([z.literal(false), z.array(sweepSchema)]).prefault([...defaultSweeps]),
     sft: sftSchema.optional(),
     rl: z.array(z.discriminatedUnion("method", [grpoSchema, ppoSchema])).default([]),
   })
@@ -140,7 +144,7 @@ interface Contradiction {
   readonly message: string;
 }
 
-type Unchecked = Pick<Recipe, "base" | "sft" | "rl">;
+type Unchecked = Pick<Recipe, "base" | "sft" | "rl" | "sweeps">;
 
 /** What the fields allow one by one but not together. */
 function findContradictions(recipe: Unchecked): readonly Contradiction[] {
@@ -150,6 +154,7 @@ function findContradictions(recipe: Unchecked): readonly Contradiction[] {
     ...(sft === undefined ? [] : checkSteps(sft.checkpoints, sft.numSteps, ["sft", "checkpoints"])),
     ...rl.flatMap((branch, index) => checkBranch(branch, index, listCheckpointSteps(sft))),
     ...checkBranchNames(recipe),
+    ...checkSweepNames(recipe),
   ];
 }
 
@@ -202,6 +207,14 @@ function checkBranchNames(recipe: Unchecked): readonly Contradiction[] {
       message: `names the branch ${repeated} twice; leave out the repetition, or give one entry a "name"`,
     },
   ];
+}
+
+function checkSweepNames({ sweeps }: Unchecked): readonly Contradiction[] {
+  const names = sweeps === false ? [] : sweeps.map(({ name }) => name);
+  const repeated = names.find((name, index) => names.indexOf(name) !== index);
+  return repeated === undefined
+    ? []
+    : [{ path: ["sweeps"], message: `names the sweep ${repeated} twice; give each its own name` }];
 }
 
 /** An RL branch of a recipe: one starting checkpoint and one seed of one entry. */
@@ -264,39 +277,15 @@ export interface RecipeChange {
  * (malformed YAML) or the key (unknown, missing or out of range).
  */
 export function parseRecipe(text: string, source: string, changes: readonly RecipeChange[] = []): Recipe {
-  const document = parseDocument(text, { prettyErrors: true });
-  const [error] = document.errors;
-  if (error !== undefined) {
-    const line = error.linePos?.[0].line ?? 1;
-    const [reason = "malformed"] = error.message.split(/ at line \d+/);
-    throw new UsageError(`Cannot read the recipe ${source}: line ${line} is malformed YAML: ${reason}`);
-  }
-  for (const change of changes) applyChange(document, change);
-  const parsed = recipeSchema.safeParse(toValue(document, text, source));
+  const value = readYaml(text, `the recipe ${source}`, (document) => {
+    for (const change of changes) applyChange(document, change);
+  });
+  const parsed = recipeSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new UsageError(`Cannot use the recipe ${source}: ${describeIssue(parsed.error)}`);
 }
 
-/** The document's value. Throws `UsageError` naming the line of an alias that refers to nothing. */
-function toValue(document: ReturnType<typeof parseDocument>, text: string, source: string): unknown {
-  try {
-    return document.toJS();
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const alias = /: (\S+)$/.exec(reason)?.[1] ?? "";
-    const line =
-      1 +
-      Math.max(
-        0,
-        text.split("\n").findIndex((row) => row.includes(`*${alias}`)),
-      );
-    throw new UsageError(`Cannot read the recipe ${source}: line ${line} is malformed YAML: ${reason}`, {
-      cause,
-    });
-  }
-}
-
-function applyChange(document: ReturnType<typeof parseDocument>, { path, value }: RecipeChange): void {
+function applyChange(document: YamlDocument, { path, value }: RecipeChange): void {
   const keys = path.split(".").map((key) => (/^\d+$/.test(key) ? Number(key) : key));
   const parsed = parseDocument(value);
   if (parsed.errors.length > 0)

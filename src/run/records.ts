@@ -1,5 +1,6 @@
 /** The records of a run folder: their schemas, checked whenever a file is read. */
 import { z } from "zod";
+import { operationSchema } from "./edit-plan.ts";
 
 /** Version of the run folder's layout and of `summary.json`. */
 export const schemaVersion = 1;
@@ -150,6 +151,57 @@ const spectraSchema = z.object({
   pairs: z.array(pairSchema),
 });
 
+const repairSchema = z.object({
+  name: z.string(),
+  /** `edit`, or the kind of control. */
+  role: z.string(),
+  operation: operationSchema,
+  id: countSchema,
+  ood: countSchema,
+  /** OOD, repair − target, on the held-out half. */
+  gain: contrastSchema,
+  /** p-value of `gain` corrected for the sweep's repairs (Holm). */
+  adjustedPValue: z.number(),
+  /** ID, repair − target, on all items. */
+  idGain: contrastSchema,
+  /** Share of what the target had lost against the source. */
+  recovered: ratioSchema.nullable(),
+  reason: z.string().optional(),
+  /** ‖repaired − target‖ / ‖target‖ over the edited tensors. */
+  moved: z.number(),
+});
+
+const endSchema = z.object({ id: countSchema, ood: countSchema });
+
+const sweepRecordSchema = z.object({
+  schema: z.literal(schemaVersion),
+  name: z.string(),
+  /** Checkpoints of the run. */
+  target: z.string(),
+  source: z.string(),
+  ends: z.object({ target: endSchema, source: endSchema }),
+  repairs: z.array(repairSchema),
+  /** Chosen on the even-numbered tasks of both splits, measured on the odd-numbered ones. */
+  best: z
+    .object({
+      name: z.string(),
+      selected: countSchema,
+      gain: contrastSchema,
+      idGain: contrastSchema,
+      recovered: ratioSchema.nullable(),
+    })
+    .nullable(),
+  sentences: z.array(z.string()),
+});
+
+/** A sweep of a run: `repairs/<name>/sweep.json`. */
+export type SweepRecord = z.infer<typeof sweepRecordSchema>;
+
+const repairAnswersSchema = z.object({ moved: z.number(), items: z.array(itemSchema).readonly() });
+
+/** What a repaired checkpoint answered: one file of `repairs/<sweep>`. */
+export type RepairAnswers = z.infer<typeof repairAnswersSchema>;
+
 const summarySchema = z.object({
   schema: z.literal(schemaVersion),
   recipe: z.string(),
@@ -159,6 +211,8 @@ const summarySchema = z.object({
   trajectory: trajectorySchema.nullable(),
   /** What the weights say; absent where there are none, or none that this version can read. */
   spectra: spectraSchema.optional().catch(undefined),
+  /** What repairs of its checkpoints did; absent where there was no sweep, or none that this version can read. */
+  repairs: z.array(sweepRecordSchema).optional().catch(undefined),
   timings: z.record(z.string(), z.number()),
   versions: z.record(z.string(), z.string()),
 });
@@ -179,4 +233,6 @@ export const recordSchemas = {
   lineage: lineageSchema,
   item: itemSchema,
   summary: summarySchema,
+  sweep: sweepRecordSchema,
+  repair: repairAnswersSchema,
 } as const;

@@ -25,9 +25,11 @@ import { parseRecipe, type Recipe } from "./recipe.ts";
 import {
   type ItemRecord,
   type LineageEntry,
+  type RepairAnswers,
   type RunRecord,
   recordSchemas,
   type Summary,
+  type SweepRecord,
   schemaVersion,
 } from "./records.ts";
 
@@ -70,6 +72,11 @@ export interface RunFolder {
   /** Where the training state of an unfinished stage is kept. */
   locateState(stage: string): string;
   removeState(stage: string): Promise<void>;
+  /** Whether a repair of a sweep was evaluated; `key` names its file. */
+  hasRepair(sweep: string, key: string): Promise<boolean>;
+  writeRepair(sweep: string, key: string, answers: RepairAnswers): Promise<void>;
+  readRepair(sweep: string, key: string): Promise<RepairAnswers>;
+  writeSweep(record: SweepRecord): Promise<void>;
   writeSummary(summary: Summary): Promise<void>;
   /** The summary, or `undefined` while the run is not finished. */
   readSummary(): Promise<Summary | undefined>;
@@ -120,6 +127,7 @@ function createHandle(path: string, record: RunRecord, recipe: Recipe): RunFolde
   const locate = (relativePath: string): string => join(path, relativePath);
   const evaluationPath = (checkpoint: string): string => locate(`evaluations/${checkpoint}.jsonl`);
   const metricsPath = (stage: string): string => locate(`metrics/${stage}.jsonl`);
+  const repairPath = (sweep: string, key: string): string => locate(`repairs/${sweep}/answers/${key}.json`);
   const locateState = (stage: string): string => locate(`state/${stage}.safetensors`);
   const readLineage = async (): Promise<readonly LineageEntry[]> =>
     (await readRecord(locate(names.lineage), recordSchemas.lineage)).checkpoints;
@@ -157,6 +165,11 @@ function createHandle(path: string, record: RunRecord, recipe: Recipe): RunFolde
     },
     readTimings: () => readTimings(locate(names.timings)),
     removeState: (stage) => removeFile(locateState(stage)),
+    hasRepair: (sweep, key) => fileExists(repairPath(sweep, key)),
+    writeRepair: (sweep, key, answers) =>
+      writeFileAtomic(repairPath(sweep, key), `${JSON.stringify(answers)}\n`),
+    readRepair: (sweep, key) => readRecord(repairPath(sweep, key), recordSchemas.repair),
+    writeSweep: (record) => writeJson(locate(`repairs/${record.name}/sweep.json`), record),
     writeSummary: (summary) => writeJson(locate(names.summary), summary),
     readSummary: async () => {
       const file = locate(names.summary);

@@ -7,7 +7,13 @@ export {
   tolerances,
 } from "./compare.ts";
 export { flagShrinking } from "./continuity.ts";
-export { type Comparison, type ComparisonKey, type FactorCache, openFactorCache } from "./factor-cache.ts";
+export {
+  type CachedRequest,
+  type Comparison,
+  type ComparisonKey,
+  type FactorCache,
+  openFactorCache,
+} from "./factor-cache.ts";
 export { type Coverage, type MatchedTensor, matchTensors, type UnmatchedTensor } from "./match-tensors.ts";
 export {
   type Change,
@@ -38,5 +44,19 @@ export {
   type StoredTensor,
 } from "./stored-tensor.ts";
 export { createTables, spectraVersion, tableNames } from "./tables.ts";
-export { parseLayers, parsePatterns } from "./tensor-name.ts";
-export { countVectors, isReadWhole, planComparison, planFactors, planFingerprint } from "./work.ts";
+export {
+  describeTensorName,
+  type LayerRange,
+  parseLayerRanges,
+  parseLayers,
+  parsePatterns,
+} from "./tensor-name.ts";
+export { findIntruders } from "./update.ts";
+export {
+  countVectors,
+  isReadWhole,
+  keepVectors,
+  planComparison,
+  planFactors,
+  planFingerprint,
+} from "./work.ts";

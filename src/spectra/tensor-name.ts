@@ -82,8 +82,13 @@ function splitPath(
  * Throws `UsageError` for anything else.
  */
 export function parseLayers(text: string): (layer: number) => boolean {
-  const ranges = text.split(",").map((part) => parseRange(part.trim(), text));
+  const ranges = parseLayerRanges(text);
   return (layer) => ranges.some(({ first, last }) => first <= layer && layer <= last);
+}
+
+/** The ranges behind `--layers`, in the order in which they are written. Throws as `parseLayers`. */
+export function parseLayerRanges(text: string): readonly LayerRange[] {
+  return text.split(",").map((part) => parseRange(part.trim(), text));
 }
 
 /**
@@ -107,7 +112,8 @@ function isWholeNumber(text: string): boolean {
   return /^\d+$/.test(text);
 }
 
-interface LayerRange {
+/** Layers from one to another. */
+export interface LayerRange {
   readonly first: number;
   /** At least `first`; belongs to the range. */
   readonly last: number;

@@ -108,6 +108,18 @@ export function countIntruders({ overlap }: BasisPair, after: Factors): Intruder
   return { numExamined, count, numUndecided, energy: total === 0 ? 0 : energy / total };
 }
 
+/**
+ * The numbers of the vectors after that are intruders, when `overlap` holds the cosines with all vectors before (rows) of
+ * the leading ones after (columns).
+ */
+export function findIntruders(overlap: Matrix): readonly number[] {
+  const examined = Array.from(
+    { length: Math.min(numExaminedForIntruders, overlap.columns) },
+    (_, column) => column,
+  );
+  return examined.filter((column) => describeColumn(overlap, column).largest < intruderThreshold);
+}
+
 function describeColumn(
   { rows, columns, values }: Matrix,
   column: number,

@@ -17,12 +17,15 @@ const keepAllShort = 512;
 /** Vectors to keep of a matrix of that shape. */
 export function countVectors(shape: readonly number[], { ranks, randomisedSeed }: SpectraSettings): number {
   const short = Math.min(...shape);
-  if (randomisedSeed === undefined && short <= keepAllShort) return short;
-  // One more than the largest rank: a gap has two sides, and a randomised factorisation knows no value beyond its last.
-  return Math.min(
-    short,
-    Math.max(...ranks, numExaminedForIntruders) + (randomisedSeed === undefined ? 0 : 1),
-  );
+  if (randomisedSeed === undefined) return keepVectors(shape, Math.max(...ranks, numExaminedForIntruders));
+  // One more than the largest rank: a gap has two sides, and these factors know no value beyond their last.
+  return Math.min(short, Math.max(...ranks, numExaminedForIntruders) + 1);
+}
+
+/** Vectors to keep of an exact factorisation where `wanted` are asked for. */
+export function keepVectors(shape: readonly number[], wanted: number): number {
+  const short = Math.min(...shape);
+  return short <= keepAllShort ? short : Math.min(short, wanted);
 }
 
 /** Tensors up to this size are read whole, as are all wide ones, whose blocks of columns lie all over the file. */

@@ -1,6 +1,7 @@
 /** statistics: intervals, paired tests and summaries of plain numbers. Knows nothing of models or tasks. */
 export { formatPoints, formatPValue, formatShare } from "./format.ts";
 export { type Histogram, type HistogramOptions, histogram } from "./histogram.ts";
+export { holm } from "./holm.ts";
 export { type DiscordantCounts, mcnemarExact } from "./mcnemar-exact.ts";
 export { type Moments, moments } from "./moments.ts";
 export {

@@ -2,7 +2,15 @@
 export type { Branch } from "./branch.ts";
 export type { CheckpointOutcome } from "./checkpoint-outcome.ts";
 export type { Contrast } from "./contrast.ts";
+export { describeSweep } from "./describe-repairs.ts";
 export { describeTrajectory } from "./describe-trajectory.ts";
 export type { Point } from "./point.ts";
 export type { Ratio } from "./recovery.ts";
+export {
+  type BestRepair,
+  measureSweep,
+  type RepairMeasure,
+  type RepairOutcome,
+  type SweepMeasure,
+} from "./repair.ts";
 export { computeTrajectory, type Trajectory } from "./trajectory.ts";

@@ -1,8 +1,7 @@
 /** `untwist spectra`: what changed in the weights between two checkpoints, or along a run. */
-import { dirname, resolve } from "node:path";
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
-import { ensureWritableFolder, fileExists, folderExists, isEmptyFolder } from "../../file/index.ts";
+import { folderExists } from "../../file/index.ts";
 import {
   compareCheckpoints,
   defaultRanks,
@@ -22,7 +21,9 @@ import {
 } from "../../spectra/index.ts";
 import { createOutput } from "../output.ts";
 import { formatPairSpectra, formatRunSpectra } from "../screen/spectra-screen.ts";
+import { describeCommand } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
+import { requireFree } from "./out-folder.ts";
 
 interface SpectraFlags {
   readonly rank?: string;
@@ -67,9 +68,9 @@ export function createSpectraCommand(): Command {
 
 async function run(before: string, after: string | undefined, flags: SpectraFlags): Promise<void> {
   const choice = parseChoice(flags, defaultRanks);
-  if (flags.out !== undefined) await checkFree(flags.out);
+  if (flags.out !== undefined) await requireFree(flags.out);
   if (after === undefined) return await showRun(before, flags);
-  const command = describeCommand([before, after], flags);
+  const command = describeCommand("spectra", [before, after], { ...flags });
   const pair = await withEffects((effects: Effects) =>
     compareCheckpoints({ before, after, command }, choice, effects),
   );
@@ -94,7 +95,7 @@ async function showRun(path: string, flags: SpectraFlags): Promise<void> {
     );
   const { recipe } = await openRunFolder(path);
   const choice = parseChoice(flags, recipe.spectra === false ? defaultRanks : recipe.spectra.ranks);
-  const command = describeCommand([path], flags);
+  const command = describeCommand("spectra", [path], { ...flags });
   // A partial look must not take the place of what the run says of itself.
   const isWhole = [flags.rank, flags.matrices, flags.layers, flags.randomised, flags.out].every(
     (flag) => flag === undefined,
@@ -109,28 +110,6 @@ async function showRun(path: string, flags: SpectraFlags): Promise<void> {
   const written =
     place === undefined ? "Nothing was written; --out keeps tables of such a choice" : `Written to ${place}`;
   output.print([...formatRunSpectra(record, output), "", written], record);
-}
-
-/** The same command again, which continues stopped work. */
-function describeCommand(folders: readonly string[], flags: SpectraFlags): string {
-  const given = Object.entries(flags).map(([name, value]) =>
-    value === true ? `--${name}` : `--${name} ${quoteForShell(String(value))}`,
-  );
-  return ["untwist spectra", ...folders.map(quoteForShell), ...given].join(" ");
-}
-
-/** A word as a POSIX shell reads it back. */
-function quoteForShell(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
-}
-
-/** Refuses a place for results before any work is done. */
-async function checkFree(out: string): Promise<void> {
-  if (await fileExists(out))
-    throw new UsageError(`Cannot write into "${out}": it is a file; choose another --out`);
-  if ((await folderExists(out)) && !(await isEmptyFolder(out)))
-    throw new UsageError(`Cannot write into "${out}": the folder is not empty; choose another --out`);
-  await ensureWritableFolder(dirname(resolve(out)));
 }
 
 function parseChoice(

@@ -20,9 +20,9 @@ export interface ProgressOptions {
 }
 
 type Evaluated = Extract<LabEvent, { kind: "evaluated" }>;
-type SpectraProgress = Extract<LabEvent, { kind: "spectra" }>;
+type WorkProgress = Extract<LabEvent, { kind: "progress" }>;
 
-/** In a log, a tenth of the spectra is worth a line when there is more than that to wait for. */
+/** In a log, a tenth of the work is worth a line when there is more than that to wait for. */
 const worthReportingMs = 10_000;
 
 function formatEvaluated({ checkpoint, id, ood, ms }: Evaluated, paint: Paint): string {
@@ -38,16 +38,16 @@ export function createProgress(options: ProgressOptions): Progress {
 
 function createLines({ stream, paint }: ProgressOptions): Progress {
   let numTenths = 0;
-  const reportSpectra = ({ doneFraction, remainingMs = 0 }: SpectraProgress): void => {
+  const reportWork = ({ work, doneFraction, remainingMs = 0 }: WorkProgress): void => {
     const isNew = Math.floor(10 * doneFraction) > numTenths;
     if (!isNew || remainingMs < worthReportingMs) return;
     numTenths = Math.floor(10 * doneFraction);
-    stream.write(`spectra: ${10 * numTenths} %, about ${formatDuration(remainingMs)} left\n`);
+    stream.write(`${work}: ${10 * numTenths} %, about ${formatDuration(remainingMs)} left\n`);
   };
   return {
     report: (event) => {
       if (event.kind === "evaluated") stream.write(`${formatEvaluated(event, paint)}\n`);
-      if (event.kind === "spectra") reportSpectra(event);
+      if (event.kind === "progress") reportWork(event);
       if (event.kind === "notice") stream.write(`${event.text}\n`);
     },
     stop: () => undefined,
@@ -86,9 +86,9 @@ function createBar({ stream, paint }: ProgressOptions): Progress {
           bars.log(`${formatEvaluated(event, paint)}\n`);
           update(`evaluated ${event.checkpoint}`);
           break;
-        case "spectra":
+        case "progress":
           bar.update(Math.floor(100 * event.doneFraction), {
-            what: `spectra: ${event.what}`,
+            what: `${event.work}: ${event.what}`,
             remaining:
               event.remainingMs === undefined ? "" : `about ${formatDuration(event.remainingMs)} left`,
           });

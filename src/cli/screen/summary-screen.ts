@@ -4,6 +4,7 @@ import { formatPValue, formatShare } from "../../statistics/index.ts";
 import { drawCurves } from "./curve-chart.ts";
 import { formatContrast, formatCount, formatLoss } from "./format.ts";
 import type { Paint } from "./paint.ts";
+import { formatSweepSummary } from "./sweep-screen.ts";
 import { formatTable } from "./table.ts";
 import { wrapSentence, wrapText } from "./wrap.ts";
 
@@ -21,7 +22,7 @@ export function formatSummary(summary: Summary, options: ScreenOptions): readonl
 
 /** The curves, the tables of forgetting and recovery, and what they say in sentences. */
 export function formatOutcome(
-  { checkpoints, trajectory, spectra }: Summary,
+  { checkpoints, trajectory, spectra, repairs = [] }: Summary,
   { paint, width }: ScreenOptions,
 ): readonly string[] {
   const chart = width === undefined ? [] : formatChart(checkpoints, { paint, width });
@@ -33,7 +34,11 @@ export function formatOutcome(
     ...formatForgetting(trajectory, { paint, ...(width !== undefined && { width }) }),
     ...formatBranches(trajectory, paint),
   ];
-  return [...chart, ...(chart.length > 0 ? [""] : []), ...tables, "", ...sentences];
+  const sweeps = repairs.flatMap((record) => [
+    "",
+    ...formatSweepSummary(record, { paint, ...(width !== undefined && { width }) }),
+  ]);
+  return [...chart, ...(chart.length > 0 ? [""] : []), ...tables, "", ...sentences, ...sweeps];
 }
 
 const share = ({ correct, total }: { correct: number; total: number }): number =>

@@ -1,0 +1,21 @@
+/** A command as it was given, to be given again. */
+
+/** The command with its arguments and flags, quoted for a POSIX shell. */
+export function describeCommand(
+  name: string,
+  folders: readonly string[],
+  flags: Readonly<Record<string, unknown>>,
+): string {
+  const given = Object.entries(flags)
+    .filter(([, value]) => value !== undefined)
+    .map(([flag, value]) => {
+      const dashed = flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+      return value === true ? `--${dashed}` : `--${dashed} ${quoteForShell(String(value))}`;
+    });
+  return [`untwist ${name}`, ...folders.map(quoteForShell), ...given].join(" ");
+}
+
+/** A word as a POSIX shell reads it back. */
+function quoteForShell(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}

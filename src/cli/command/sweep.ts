@@ -1,0 +1,47 @@
+/** `untwist sweep`: repairs of a run's checkpoints, evaluated beside their controls. */
+import { Command } from "commander";
+import { readText } from "../../file/index.ts";
+import { sweepRun } from "../../lab/index.ts";
+import { parseSweep } from "../../run/index.ts";
+import { createOutput } from "../output.ts";
+import { formatSweep } from "../screen/sweep-screen.ts";
+import { describeCommand } from "./describe-command.ts";
+import { withEffects } from "./effects.ts";
+
+const examples = `
+Examples:
+  untwist sweep runs/general-points                 the sweeps of the run's recipe; what was evaluated is read
+  untwist sweep runs/general-points my-sweep.yaml   your own grid
+
+A sweep:
+  name: layers
+  target: sft-end        # or base, peak, rl-end, or a checkpoint such as sft-80
+  source: peak
+  grid:
+    - {what: [directions, vectors], top: [16, 0.5, all], layers: each}
+    - {operation: truncate, keep: 0.5, matrices: mlp.*}
+docs/surgery.md has all fields.`;
+
+/** The command. */
+export function createSweepCommand(): Command {
+  return new Command("sweep")
+    .description("try repairs of a run's checkpoints on the run's own tasks, with controls and statistics")
+    .argument("<run>", "the folder of a run")
+    .argument("[sweep]", "a YAML file (default: the sweeps of the run's recipe)")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", examples)
+    .action(sweep);
+}
+
+async function sweep(
+  path: string,
+  file: string | undefined,
+  flags: { readonly json?: boolean },
+): Promise<void> {
+  const plans = file === undefined ? undefined : [parseSweep(await readText(file), file)];
+  const command = describeCommand("sweep", file === undefined ? [path] : [path, file], { ...flags });
+  const records = await withEffects((effects) => sweepRun(path, plans, { command, effects }));
+  const output = createOutput(flags);
+  const lines = records.flatMap((record) => [...formatSweep(record, output), ""]);
+  output.print([...lines, `Written to ${path}/repairs`], records);
+}

@@ -1,0 +1,93 @@
+/** Edits of a checkpoint in text: what would be done, and what was achieved. */
+import type { EditPreview, EditReport, TensorReport } from "../../lab/index.ts";
+import { formatPercent } from "../../spectra/index.ts";
+import { formatDuration } from "./format.ts";
+import type { Paint } from "./paint.ts";
+import { fitTable } from "./table.ts";
+import { wrapSentence } from "./wrap.ts";
+
+interface ScreenOptions {
+  readonly paint: Paint;
+  readonly width?: number;
+}
+
+const formatShape = (shape: readonly number[]): string => shape.join(" × ");
+
+/** `1.2 GB`, `34 MB`. */
+function formatBytes(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(1)} GB`;
+  return bytes >= 1e6 ? `${Math.round(bytes / 1e6)} MB` : `${Math.max(1, Math.round(bytes / 1e3))} kB`;
+}
+
+/** Lines that show what a plan would do. */
+export function formatPreview(preview: EditPreview, { paint, width }: ScreenOptions): readonly string[] {
+  const { tensors, numUntouched, numBytes, memoryBytes, seconds, plan } = preview;
+  const head = ["tensor", "shape", "operation", "directions", "target to source"];
+  const rows = tensors.map(({ name, shape, operation, numVectors, apart }) => [
+    name,
+    formatShape(shape),
+    operation,
+    shape.length === 2 ? `${numVectors} of ${Math.min(...shape)}` : "",
+    apart === undefined ? "" : formatPercent(apart),
+  ]);
+  const { lines } = fitTable([head.map((cell) => paint("bold", cell)), ...rows], {
+    width,
+    expendable: [1, 3],
+    right: [3, 4],
+  });
+  const cost = `Writes ${formatBytes(numBytes)}, needs about ${formatBytes(memoryBytes)} of memory and ${formatDuration(1000 * seconds)}, less where factors are in the cache.`;
+  return [
+    paint("bold", `Would edit ${tensors.length} tensors of ${plan.target} and copy ${numUntouched}`),
+    "",
+    ...lines,
+    "",
+    ...wrapSentence(cost, width),
+  ];
+}
+
+/** Lines that show what an edit did, measured on what was written. */
+export function formatEdit(report: EditReport, { paint, width }: ScreenOptions): readonly string[] {
+  const { tensors, numUntouched, leftOut, form } = report;
+  const head = ["tensor", "operation", "rank", "moved", "left to source", "σ moved", "σ missed", "departure"];
+  const { lines, numDropped } = fitTable(
+    [head.map((cell) => paint("bold", cell)), ...tensors.map(formatTensor)],
+    { width, expendable: [7, 2, 5, 1, 6], right: [2, 3, 4, 5, 6, 7] },
+  );
+  const what = form === "lora" ? "A LoRA adapter for" : "Edited";
+  const legend = [
+    "moved: ‖edited − target‖ / ‖target‖; left to source: how much of the way to the source is still there.",
+    "σ moved: how far the real singular values of the result are from the target's, σ missed: from those aimed at.",
+    "departure: of the spliced singular vectors from orthonormal ones (0 to 1), which is why values are missed.",
+  ];
+  return [
+    paint("bold", `${what} ${tensors.length} tensors; ${numUntouched} are the target's, byte for byte`),
+    "",
+    ...lines,
+    "",
+    ...(numDropped > 0
+      ? [paint("dim", `(${numDropped} columns do not fit: widen the terminal, or use --json)`)]
+      : []),
+    ...legend.flatMap((line) => wrapSentence(paint("dim", line), width)),
+    ...(leftOut.length === 0
+      ? []
+      : wrapSentence(`Not copied, as they hold the weights as they were: ${leftOut.join(", ")}`, width)),
+  ];
+}
+
+function formatTensor(report: TensorReport): readonly string[] {
+  const { name, operation, rank, toTarget, toSource, before, spectralShift, missedValues, departure } =
+    report;
+  const percent = (value: number | undefined): string => (value === undefined ? "" : formatPercent(value));
+  const left =
+    toSource === undefined || before === undefined || before === 0 ? "" : formatPercent(toSource / before);
+  return [
+    name,
+    operation,
+    rank === undefined ? "full" : String(rank),
+    percent(toTarget),
+    left,
+    percent(spectralShift),
+    percent(missedValues),
+    departure === undefined ? "" : Math.max(departure.left, departure.right).toFixed(2),
+  ];
+}

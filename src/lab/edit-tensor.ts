@@ -1,0 +1,118 @@
+/** One tensor edited: read, changed and encoded by blocks of rows, and measured as it is stored. */
+import { createRangeDecoder, encodeDoubles } from "../checkpoint/index.ts";
+import { createMatrix, type LinearAlgebra, type Matrix } from "../linalg/index.ts";
+import { countElements, type StoredTensor } from "../spectra/index.ts";
+import { applyEdit, type Edit, findCopy } from "../surgery/index.ts";
+
+/** A tensor as stored in both checkpoints. */
+export interface StoredPair {
+  readonly target: StoredTensor;
+  readonly source?: StoredTensor | undefined;
+}
+
+/** How far an edited tensor is from both, as fractions of the target's Frobenius norm. */
+export interface Distances {
+  /** ‖edited − target‖. */
+  readonly toTarget: number;
+  /** ‖edited − source‖; absent without a source. */
+  readonly toSource?: number;
+  /** ‖target − source‖: how far it had been. */
+  readonly before?: number;
+}
+
+/** Elements in a block of rows: 16 MiB of 64-bit floats. */
+const blockElements = 2 ** 21;
+
+/** The edited tensor's bytes block by block, in the target's format; `onEnd` hears how far it moved. */
+export function* writeEdited(
+  edit: Edit,
+  { target, source }: StoredPair,
+  { algebra, onEnd }: { readonly algebra: LinearAlgebra; readonly onEnd: (distances: Distances) => void },
+): Generator<Uint8Array, void, void> {
+  const { rows, columns } = flatten(target.shape);
+  const copied = findCopy(edit);
+  const original =
+    copied === "source" && source?.dtype === target.dtype ? source : copied === "target" ? target : undefined;
+  const readTarget = createRowReader(target);
+  const readSource = source === undefined ? undefined : createRowReader(source);
+  const sums = { target: 0, toTarget: 0, toSource: 0, before: 0 };
+  const step = Math.max(1, Math.floor(blockElements / Math.max(1, columns)));
+  for (let start = 0; start < rows; start += step) {
+    const end = Math.min(start + step, rows);
+    const own = readTarget(start, end);
+    const other = readSource?.(start, end);
+    const bytes =
+      original === undefined
+        ? encodeDoubles(applyEdit(edit, { start, target: own, source: other }, algebra).values, target.dtype)
+        : copyRows(original, start, end);
+    const stored = createRangeDecoder(bytes, target.dtype)(0, own.values.length);
+    addSquares(sums, { stored, own: own.values, other: other?.values });
+    yield bytes;
+  }
+  const size = Math.sqrt(sums.target);
+  const share = (squares: number): number => (size === 0 ? 0 : Math.sqrt(squares) / size);
+  onEnd({
+    toTarget: share(sums.toTarget),
+    ...(source !== undefined && { toSource: share(sums.toSource), before: share(sums.before) }),
+  });
+}
+
+/** A tensor of any number of axes as rows: the first axis against all others. */
+export function flatten(shape: readonly number[]): { readonly rows: number; readonly columns: number } {
+  const [rows = 1, ...others] = shape;
+  return shape.length < 2 ? { rows: 1, columns: rows } : { rows, columns: countElements(others) };
+}
+
+function createRowReader(tensor: StoredTensor): (start: number, end: number) => Matrix {
+  const { columns } = flatten(tensor.shape);
+  const decode = createRangeDecoder(tensor.bytes, tensor.dtype);
+  return (start, end) =>
+    createMatrix(end - start, columns, new Float64Array(decode(start * columns, end * columns)));
+}
+
+function copyRows({ shape, bytes }: StoredTensor, start: number, end: number): Uint8Array {
+  const { rows } = flatten(shape);
+  const width = bytes.length / Math.max(1, rows);
+  return bytes.subarray(start * width, end * width).slice();
+}
+
+function addSquares(
+  sums: { target: number; toTarget: number; toSource: number; before: number },
+  {
+    stored,
+    own,
+    other,
+  }: {
+    readonly stored: Float32Array;
+    readonly own: Float64Array;
+    readonly other: Float64Array | undefined;
+  },
+): void {
+  for (let index = 0; index < own.length; index++) {
+    const [value, before] = [stored[index] ?? 0, own[index] ?? 0];
+    sums.target += before ** 2;
+    sums.toTarget += (value - before) ** 2;
+    if (other === undefined) continue;
+    const aim = other[index] ?? 0;
+    sums.toSource += (value - aim) ** 2;
+    sums.before += (before - aim) ** 2;
+  }
+}
+
+/** ‖target − source‖ / ‖target‖ of two tensors of the same shape, read block by block. */
+export function measureDistance(target: StoredTensor, source: StoredTensor): number {
+  const [readTarget, readSource] = [createRowReader(target), createRowReader(source)];
+  const { rows, columns } = flatten(target.shape);
+  const step = Math.max(1, Math.floor(blockElements / Math.max(1, columns)));
+  let [difference, size] = [0, 0];
+  for (let start = 0; start < rows; start += step) {
+    const end = Math.min(start + step, rows);
+    const own = readTarget(start, end).values;
+    const other = readSource(start, end).values;
+    for (let index = 0; index < own.length; index++) {
+      difference += ((own[index] ?? 0) - (other[index] ?? 0)) ** 2;
+      size += (own[index] ?? 0) ** 2;
+    }
+  }
+  return size === 0 ? 0 : Math.sqrt(difference / size);
+}

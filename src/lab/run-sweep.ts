@@ -1,0 +1,276 @@
+/** Sweeps: repairs of a checkpoint of a run, evaluated in memory on the run's own tasks, beside their controls. */
+import { createHash } from "node:crypto";
+import { UsageError } from "../base/index.ts";
+import { splits } from "../environment/index.ts";
+import { evaluate } from "../evaluation/index.ts";
+import type { Factors, LinearAlgebra } from "../linalg/index.ts";
+import { loadModel, type Model } from "../model/index.ts";
+import {
+  type ItemRecord,
+  type LineageEntry,
+  milestones,
+  type RunFolder,
+  type SweepPlan,
+  type SweepRecord,
+  schemaVersion,
+  type TrajectoryRecord,
+} from "../run/index.ts";
+import { openFactorCache } from "../spectra/index.ts";
+import { type CheckpointOutcome, describeSweep, measureSweep } from "../trajectory/index.ts";
+import { openBackend } from "./backend.ts";
+import { chooseCacheFolder } from "./cache-folder.ts";
+import {
+  type EditedModels,
+  editParameters,
+  listWanted,
+  readTensors,
+  type StoredModel,
+} from "./edit-model.ts";
+import { type Effects, StoppedError } from "./effects.ts";
+import { createPhases } from "./phases.ts";
+import { prepareFactors, type WantedFactors } from "./prepare-factors.ts";
+import { toOutcome } from "./summarize.ts";
+import { listPoints, type SweepPoint } from "./sweep-points.ts";
+import type { Workshop } from "./workshop.ts";
+
+/** Where sweeps of a run are decided. */
+export interface SweepPlace {
+  readonly workshop: Workshop;
+  readonly trajectory: TrajectoryRecord;
+  /** The command that continues a sweep that was stopped. */
+  readonly command: string;
+}
+
+/** The checkpoints that a sweep is about. */
+interface Ends {
+  readonly target: LineageEntry;
+  readonly source: LineageEntry;
+}
+
+/**
+ * The checkpoints a sweep names, or why there are none. A milestone that the run does not have, or both ends being one
+ * checkpoint, leave nothing to repair.
+ */
+export function findEnds(
+  { target, source }: SweepPlan,
+  {
+    lineage,
+    trajectory,
+  }: { readonly lineage: readonly LineageEntry[]; readonly trajectory: TrajectoryRecord },
+): Ends | string {
+  const ids: Readonly<Record<(typeof milestones)[number], string | undefined>> = {
+    base: lineage.find(({ stage }) => stage === "base")?.id,
+    peak: trajectory.peak.checkpoint,
+    "sft-end": trajectory.sftEnd.checkpoint,
+    "rl-end": trajectory.rlEnd?.checkpoint,
+    "rl-recovered": findRecovered(trajectory),
+  };
+  const find = (name: string): LineageEntry | undefined => {
+    const milestone = milestones.find((one) => one === name);
+    const id = milestone === undefined ? name : ids[milestone];
+    return lineage.find((entry) => entry.id === id);
+  };
+  const ends = { target: find(target), source: find(source) };
+  for (const side of ["target", "source"] as const)
+    if (ends[side] === undefined) {
+      const names = [...milestones, ...lineage.map(({ id }) => id)].join(", ");
+      return `the run has no checkpoint "${side === "target" ? target : source}"; there are ${names}`;
+    }
+  if (ends.target === undefined || ends.source === undefined) return "";
+  if (ends.target.id === ends.source.id)
+    return `target and source are the same checkpoint, ${ends.target.id}`;
+  return { target: ends.target, source: ends.source };
+}
+
+/** The end of the branch with the largest gain among those that recovered anything at all. */
+function findRecovered({ branches }: TrajectoryRecord): string | undefined {
+  const recovered = branches.filter(({ recovery }) => recovery !== null && recovery.low > 0);
+  const [best] = recovered.sort((a, b) => b.gain.estimate - a.gain.estimate);
+  return best?.end.checkpoint;
+}
+
+/**
+ * Carries out a sweep; what was evaluated before is read, not evaluated again. Throws `UsageError` where the run does not
+ * have the checkpoints, and `StoppedError`.
+ */
+export async function runSweep(plan: SweepPlan, place: SweepPlace): Promise<SweepRecord> {
+  const { folder, effects } = place.workshop;
+  const lineage = await folder.readLineage();
+  const ends = findEnds(plan, { lineage, trajectory: place.trajectory });
+  if (typeof ends === "string") throw new UsageError(`Cannot sweep "${folder.path}": ${ends}`);
+  const algebra = await openBackend();
+  const [target, source] = [await loadEnd(folder, ends.target), await loadEnd(folder, ends.source)];
+  const points = listPoints(plan, { target: target.tensors, source: source.tensors });
+  const missing = await listMissing(points, plan, { folder, ends });
+  const [preparing = effects, evaluating = effects] = createPhases(effects, [1, missing.length]);
+  if (missing.length > 0) {
+    const operations = missing.map(({ operation }) => operation);
+    const factors = await loadFactors(
+      operations,
+      { target, source },
+      { algebra, effects: preparing, command: place.command },
+    );
+    await evaluatePoints(
+      missing,
+      { target, source, factors },
+      { plan, ends, place, algebra, effects: evaluating },
+    );
+  }
+  const record = await describe(points, { plan, ends, folder });
+  await folder.writeSweep(record);
+  return record;
+}
+
+/**
+ * The sweeps that a recipe asks for, for which its run has the checkpoints; the others are left out, which is told.
+ */
+export async function runRecipeSweeps(place: SweepPlace): Promise<readonly SweepRecord[]> {
+  const { folder, effects } = place.workshop;
+  const { sweeps } = folder.recipe;
+  const records: SweepRecord[] = [];
+  for (const plan of sweeps === false ? [] : sweeps) {
+    const ends = findEnds(plan, { lineage: await folder.readLineage(), trajectory: place.trajectory });
+    if (typeof ends === "string")
+      effects.report({ kind: "notice", text: `The sweep ${plan.name} is left out: ${ends}` });
+    else records.push(await runSweep(plan, place));
+  }
+  return records;
+}
+
+async function loadEnd(folder: RunFolder, { path }: LineageEntry): Promise<StoredModel> {
+  const place = folder.locate(path);
+  return { ...(await loadModel(place)), folder: place, tensors: await readTensors(place) };
+}
+
+/** The name of a point's file: a hash of all that its answers depend on. */
+function pointKey({ operation }: SweepPoint, { target, source }: Ends): string {
+  const text = JSON.stringify([schemaVersion, target.id, source.id, operation]);
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+async function listMissing(
+  points: readonly SweepPoint[],
+  { name }: SweepPlan,
+  { folder, ends }: { readonly folder: RunFolder; readonly ends: Ends },
+): Promise<readonly SweepPoint[]> {
+  const missing: SweepPoint[] = [];
+  for (const point of points) if (!(await folder.hasRepair(name, pointKey(point, ends)))) missing.push(point);
+  return missing;
+}
+
+async function loadFactors(
+  operations: readonly SweepPoint["operation"][],
+  models: Pick<EditedModels, "target" | "source">,
+  {
+    algebra,
+    effects,
+    command,
+  }: { readonly algebra: LinearAlgebra; readonly effects: Effects; readonly command: string },
+): Promise<EditedModels["factors"]> {
+  const cacheFolder = chooseCacheFolder();
+  const onDamage = (path: string): void =>
+    effects.report({ kind: "notice", text: `Damaged cache entry made again: ${path}` });
+  const cache = openFactorCache(cacheFolder, { backend: algebra.name, onDamage });
+  const wanted = {
+    target: listWanted(operations, models, "target"),
+    source: listWanted(operations, models, "source"),
+  };
+  const read = await prepareFactors(
+    [...wanted.target, ...wanted.source],
+    { cache, cacheFolder, command },
+    effects,
+  );
+  const load = async (side: readonly WantedFactors[]): Promise<ReadonlyMap<string, Factors>> => {
+    const factors = new Map<string, Factors>();
+    for (const one of side) factors.set(one.name, await read(one));
+    return factors;
+  };
+  return { target: await load(wanted.target), source: await load(wanted.source) };
+}
+
+async function evaluatePoints(
+  points: readonly SweepPoint[],
+  models: EditedModels,
+  {
+    plan,
+    ends,
+    place: { workshop, command },
+    algebra,
+    effects,
+  }: {
+    readonly plan: SweepPlan;
+    readonly ends: Ends;
+    readonly place: SweepPlace;
+    readonly algebra: LinearAlgebra;
+    readonly effects: Effects;
+  },
+): Promise<void> {
+  const { folder, environment, config, tokenizer } = workshop;
+  for (const [index, point] of points.entries()) {
+    const { parameters, moved } = editParameters(point.operation, models, algebra);
+    const model: Model = { config, tokenizer, parameters };
+    const items = await evaluate(model, workshop, {
+      ...folder.recipe.evaluation,
+      environment,
+      rendering: folder.recipe.rendering,
+      splits,
+      onBatch: () => {
+        if (effects.signal.aborted) throw new StoppedError(command);
+      },
+    });
+    await folder.writeRepair(plan.name, pointKey(point, ends), { moved, items });
+    effects.report({
+      kind: "progress",
+      work: "sweep",
+      what: point.name,
+      doneFraction: (index + 1) / points.length,
+    });
+  }
+}
+
+/** The record of a sweep from what lies in the run's folder. */
+async function describe(
+  points: readonly SweepPoint[],
+  { plan, ends, folder }: { readonly plan: SweepPlan; readonly ends: Ends; readonly folder: RunFolder },
+): Promise<SweepRecord> {
+  const outcomeOf = async (entry: LineageEntry): Promise<CheckpointOutcome> =>
+    toOutcome({ entry, items: await folder.readEvaluation(entry.id) });
+  const [target, source] = [await outcomeOf(ends.target), await outcomeOf(ends.source)];
+  const repairs: {
+    readonly point: SweepPoint;
+    readonly moved: number;
+    readonly items: readonly ItemRecord[];
+  }[] = [];
+  for (const point of points)
+    repairs.push({ point, ...(await folder.readRepair(plan.name, pointKey(point, ends))) });
+  const outcomes = repairs.map(({ point, items }) => ({
+    name: point.name,
+    isCandidate: point.role === "edit",
+    solved: toOutcome({ entry: ends.target, items }).solved,
+  }));
+  const measured = measureSweep(outcomes, { source, target }, { seed: folder.record.seed });
+  const named = { name: plan.name, target: ends.target.id, source: ends.source.id };
+  const record: Omit<SweepRecord, "sentences"> = {
+    schema: schemaVersion,
+    ...named,
+    ends: { target: countEnd(target), source: countEnd(source) },
+    repairs: measured.repairs.map(({ recovered, ...measure }, index) => ({
+      ...measure,
+      recovered: recovered ?? null,
+      role: repairs[index]?.point.role ?? "edit",
+      moved: Number((repairs[index]?.moved ?? 0).toPrecision(6)),
+      operation: repairs[index]?.point.operation ?? { operation: "rebuild" as const },
+    })),
+    best:
+      measured.best === undefined ? null : { ...measured.best, recovered: measured.best.recovered ?? null },
+  };
+  return { ...record, sentences: [...describeSweep(record)] };
+}
+
+function countEnd({ solved }: CheckpointOutcome): SweepRecord["ends"]["target"] {
+  const count = (items: readonly boolean[]): { correct: number; total: number } => ({
+    correct: items.filter(Boolean).length,
+    total: items.length,
+  });
+  return { id: count(solved.id), ood: count(solved.ood) };
+}

@@ -1,0 +1,19 @@
+/** surgery: plans of edits as data, what they do to matrices by low-rank products, controls, adapters. */
+export { checkAdaptable, describeAdapter, listAdapterTensors, type NamedEdit } from "./adapter.ts";
+export { applyEdit, findCopy } from "./apply.ts";
+export { type Control, type ControlKind, controlMeanings, createControls } from "./controls.ts";
+export { blend, type Edit, type FactorPair, needsSource, planEdit } from "./edit.ts";
+export { invertPlan } from "./invert.ts";
+export { compareValues, type Departure, measureDeparture } from "./orthogonality.ts";
+export {
+  type Amount,
+  type Choice,
+  describeOperation,
+  type Operation,
+  type Plan,
+  type Ranks,
+  type Restorable,
+  type Restore,
+  restorables,
+} from "./plan.ts";
+export { type PlannedEdit, resolveOperations, type TensorsOfBoth } from "./resolve.ts";
