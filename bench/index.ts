@@ -1,14 +1,14 @@
 /**
- * Starts benchmarks, each in a process of its own: `npm run bench` for the engine and then spectra, or the name of one
+ * Starts benchmarks, each in a process of its own: `npm run bench` for the engine, spectra and surgery, or the name of one
  * and its arguments: `npm run bench spectra 512x2048`.
  */
 import { inheritChild } from "./child.ts";
 
-const benchmarks = ["engine", "spectra", "spectra-memory"] as const;
+const benchmarks = ["engine", "spectra", "surgery", "spectra-memory", "surgery-memory"] as const;
 
 const [wanted, ...options] = process.argv.slice(2);
 const chosen = benchmarks.filter((name) =>
-  wanted === undefined ? name !== "spectra-memory" : name === wanted,
+  wanted === undefined ? !name.endsWith("-memory") : name === wanted,
 );
 if (chosen.length === 0) {
   console.error(`Cannot find a benchmark "${wanted}": choose ${benchmarks.join(", ")}`);

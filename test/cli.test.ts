@@ -58,6 +58,22 @@ describe("createProgram()", () => {
         "--out <folder>",
         "--json",
       ],
+      restore: [
+        "--into <checkpoint>",
+        "--from <checkpoint>",
+        "--what <part>",
+        "--top <amount>",
+        "--tail <amount>",
+        "--layers <ranges>",
+        "--matrices <patterns>",
+        "--strength <share>",
+        "--out <folder>",
+        "--as <form>",
+        "--dry-run",
+        "--json",
+      ],
+      apply: ["<plan>", "--out <folder>", "--as <form>", "--dry-run", "--json"],
+      sweep: ["<run>", "[sweep]", "--json"],
       eval: [
         "<checkpoint>",
         "--environment <name>",
@@ -111,7 +127,7 @@ describe("untwist --help", () => {
       command.outputHelp();
       const [, examples = ""] = text.split(/\nExamples:\n/);
       const flags = new Set(
-        [...(examples.split("\nExit codes")[0] ?? "").matchAll(/ (--[a-z]+)/g)].map(([, flag]) => flag),
+        [...(examples.split("\nExit codes")[0] ?? "").matchAll(/ (--[a-z-]+)/g)].map(([, flag]) => flag),
       );
       const known = command.options.map(({ long }) => long);
       expect(known).toEqual(expect.arrayContaining([...flags]));
@@ -237,11 +253,11 @@ describe("untwist run", () => {
   it("prints a line a checkpoint while it runs, and what came of it at the end, without escape codes", () => {
     expect(ran.code).toBe(0);
     expect(ran.stdout + ran.stderr).not.toContain(escapeCode);
-    // A machine that needs long for the spectra says how long.
+    // A machine that needs long for spectra or sweeps says how long.
     const reported = ran.stderr
       .trimEnd()
       .split("\n")
-      .filter((line) => !line.startsWith("spectra: "));
+      .filter((line) => !/^(spectra|sweep): /.test(line));
     const ids = [
       "base",
       "sft-4",

@@ -13,6 +13,7 @@ const scripts = [
   { script: "tools/golden/make-statistics-golden.py", folder: "statistics", modules: ["numpy", "scipy"] },
   { script: "tools/golden/make-model-golden.py", folder: "model", modules: ["numpy", "torch"] },
   { script: "tools/golden/make-null-golden.py", folder: "null", modules: ["numpy"] },
+  { script: "tools/golden/make-surgery-golden.py", folder: "surgery", modules: ["numpy"] },
   { script: "tools/golden/make-spectra-golden.py", folder: "spectra", modules: ["numpy", "scipy"] },
 ];
 

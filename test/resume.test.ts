@@ -60,7 +60,7 @@ function describeRun(run: string): unknown {
     ]),
   );
   const isComparable = (path: string): boolean =>
-    /^(checkpoints|evaluations|spectra)\/|^(lineage|run)\.json$|^recipe/.test(path);
+    /^(checkpoints|evaluations|spectra|repairs)\/|^(lineage|run)\.json$|^recipe/.test(path);
   return {
     files: Object.fromEntries(Object.entries(hashFiles(run)).filter(([path]) => isComparable(path))),
     all: listFilesBelow(run),
@@ -136,7 +136,8 @@ describe("a run killed ten times", () => {
       ([path, identity]) => before[path] !== identity,
     );
     // The summary and the spectra are made again, the same as before; all else is left alone.
-    const isMadeAgain = (path: string): boolean => /^(summary\.json|timings\.jsonl)$|^spectra\//.test(path);
+    const isMadeAgain = (path: string): boolean =>
+      /^(summary\.json|timings\.jsonl)$|^spectra\/|^repairs\/[^/]+\/sweep\.json$/.test(path);
     expect(changed.map(([path]) => path).filter((path) => !isMadeAgain(path))).toEqual([]);
   }, 60_000);
 });

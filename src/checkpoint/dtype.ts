@@ -110,8 +110,9 @@ export function encodeFloats(values: Float32Array, dtype: WritableDtype): Uint8A
 
 /** 64-bit floats as little-endian bytes of a format, by way of 32-bit ones where the format is not wider. */
 export function encodeDoubles(values: Float64Array, dtype: FloatDtype): Uint8Array<ArrayBuffer> {
-  if (dtype !== "F64") return encodeFloats(new Float32Array(values), dtype);
-  return new Uint8Array(values.slice().buffer);
+  if (dtype === "F64") return new Uint8Array(values.slice().buffer);
+  const floats = new Float32Array(values);
+  return dtype === "F32" ? new Uint8Array(floats.buffer) : encodeFloats(floats, dtype);
 }
 
 const DECODERS: { readonly [Name in FloatDtype]: (buffer: ArrayBuffer) => Float32Array<ArrayBuffer> } = {

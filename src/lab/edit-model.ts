@@ -1,6 +1,6 @@
 /** Edits of a model in memory: the target's parameters copied, and the edited matrices written over theirs. */
 import { type CheckpointTensor, openCheckpoint } from "../checkpoint/index.ts";
-import { createMatrix, type Factors, type LinearAlgebra, type Matrix } from "../linalg/index.ts";
+import type { Factors, LinearAlgebra } from "../linalg/index.ts";
 import { createLayout, type Model } from "../model/index.ts";
 import {
   applyEdit,
@@ -65,14 +65,15 @@ export function editParameters(
   for (const planned of resolve(operation, models)) {
     const offset = places.get(planned.name);
     if (offset === undefined) continue;
-    const target = takeMatrix(own, planned, offset);
-    const source = takeMatrix(models.source.parameters, planned, offset);
+    const { rows, columns } = flatten(planned.shape);
+    const target = own.subarray(offset, offset + rows * columns);
+    const source = models.source.parameters.subarray(offset, offset + rows * columns);
     const edit = createEdit(planned, models, algebra);
-    const edited = applyEdit(edit, { start: 0, target, source }, algebra);
+    const edited = applyEdit(edit, { start: 0, end: rows, target, source }, algebra);
     parameters.set(edited.values, offset);
     for (let index = 0; index < edited.values.length; index++) {
-      difference += ((edited.values[index] ?? 0) - (target.values[index] ?? 0)) ** 2;
-      size += (target.values[index] ?? 0) ** 2;
+      difference += ((edited.values[index] ?? 0) - (target[index] ?? 0)) ** 2;
+      size += (target[index] ?? 0) ** 2;
     }
   }
   return { parameters, moved: size === 0 ? 0 : Math.sqrt(difference / size) };
@@ -95,10 +96,4 @@ function createEdit(
   const target = factors.target.get(name);
   if (target === undefined) throw new RangeError(`Cannot edit ${name}: its factors are not there`);
   return planEdit(operation, { target, source: factors.source.get(name) }, matrix, algebra);
-}
-
-function takeMatrix(parameters: Float32Array, { shape }: PlannedEdit, offset: number): Matrix {
-  const { rows, columns } = flatten(shape);
-  const values = new Float64Array(parameters.subarray(offset, offset + rows * columns));
-  return createMatrix(rows, columns, values);
 }

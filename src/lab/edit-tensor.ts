@@ -1,6 +1,6 @@
 /** One tensor edited: read, changed and encoded by blocks of rows, and measured as it is stored. */
 import { createRangeDecoder, encodeDoubles } from "../checkpoint/index.ts";
-import { createMatrix, type LinearAlgebra, type Matrix } from "../linalg/index.ts";
+import type { LinearAlgebra } from "../linalg/index.ts";
 import { countElements, type StoredTensor } from "../spectra/index.ts";
 import { applyEdit, type Edit, findCopy } from "../surgery/index.ts";
 
@@ -43,10 +43,13 @@ export function* writeEdited(
     const other = readSource?.(start, end);
     const bytes =
       original === undefined
-        ? encodeDoubles(applyEdit(edit, { start, target: own, source: other }, algebra).values, target.dtype)
+        ? encodeDoubles(
+            applyEdit(edit, { start, end, target: own, source: other }, algebra).values,
+            target.dtype,
+          )
         : copyRows(original, start, end);
-    const stored = createRangeDecoder(bytes, target.dtype)(0, own.values.length);
-    addSquares(sums, { stored, own: own.values, other: other?.values });
+    const stored = createRangeDecoder(bytes, target.dtype)(0, own.length);
+    addSquares(sums, { stored, own, other });
     yield bytes;
   }
   const size = Math.sqrt(sums.target);
@@ -63,11 +66,11 @@ export function flatten(shape: readonly number[]): { readonly rows: number; read
   return shape.length < 2 ? { rows: 1, columns: rows } : { rows, columns: countElements(others) };
 }
 
-function createRowReader(tensor: StoredTensor): (start: number, end: number) => Matrix {
+/** Reads rows; each result is overwritten by the next. */
+function createRowReader(tensor: StoredTensor): (start: number, end: number) => Float32Array {
   const { columns } = flatten(tensor.shape);
   const decode = createRangeDecoder(tensor.bytes, tensor.dtype);
-  return (start, end) =>
-    createMatrix(end - start, columns, new Float64Array(decode(start * columns, end * columns)));
+  return (start, end) => decode(start * columns, end * columns);
 }
 
 function copyRows({ shape, bytes }: StoredTensor, start: number, end: number): Uint8Array {
@@ -84,20 +87,30 @@ function addSquares(
     other,
   }: {
     readonly stored: Float32Array;
-    readonly own: Float64Array;
-    readonly other: Float64Array | undefined;
+    readonly own: Float32Array;
+    readonly other: Float32Array | undefined;
   },
 ): void {
+  // Sums in variables of their own: in fields of an object they would be boxed at every step.
+  let [target, toTarget, toSource, before] = [0, 0, 0, 0];
   for (let index = 0; index < own.length; index++) {
-    const [value, before] = [stored[index] ?? 0, own[index] ?? 0];
-    sums.target += before ** 2;
-    sums.toTarget += (value - before) ** 2;
-    if (other === undefined) continue;
-    const aim = other[index] ?? 0;
-    sums.toSource += (value - aim) ** 2;
-    sums.before += (before - aim) ** 2;
+    const value = own[index] ?? 0;
+    target += value * value;
+    toTarget += square((stored[index] ?? 0) - value);
   }
+  sums.target += target;
+  sums.toTarget += toTarget;
+  if (other === undefined) return;
+  for (let index = 0; index < own.length; index++) {
+    const aim = other[index] ?? 0;
+    toSource += square((stored[index] ?? 0) - aim);
+    before += square((own[index] ?? 0) - aim);
+  }
+  sums.toSource += toSource;
+  sums.before += before;
 }
+
+const square = (value: number): number => value * value;
 
 /** ‖target − source‖ / ‖target‖ of two tensors of the same shape, read block by block. */
 export function measureDistance(target: StoredTensor, source: StoredTensor): number {
@@ -107,8 +120,8 @@ export function measureDistance(target: StoredTensor, source: StoredTensor): num
   let [difference, size] = [0, 0];
   for (let start = 0; start < rows; start += step) {
     const end = Math.min(start + step, rows);
-    const own = readTarget(start, end).values;
-    const other = readSource(start, end).values;
+    const own = readTarget(start, end);
+    const other = readSource(start, end);
     for (let index = 0; index < own.length; index++) {
       difference += ((own[index] ?? 0) - (other[index] ?? 0)) ** 2;
       size += (own[index] ?? 0) ** 2;

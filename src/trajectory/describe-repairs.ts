@@ -28,8 +28,8 @@ export function describeSweep({ target, source, repairs, best }: DescribedSweep)
   const sentences: string[] = [];
   if (best !== null)
     sentences.push(
-      `From ${source} into ${target}, the best of ${countEdits(repairs)} repairs on the even-numbered tasks was ` +
-        `"${best.name}"; on the odd-numbered ones it changed OOD by ${describeGain(best.gain)} and ID by ` +
+      `From ${source} into ${target}, ${best.gain.estimate > 0 ? "the" : "even the"} best of ` +
+        `${countEdits(repairs)} repairs on the even-numbered tasks was "${best.name}"; on the odd-numbered ones it changed OOD by ${describeGain(best.gain)} and ID by ` +
         `${describeGain(best.idGain)}${describeRecovered(best.recovered)}.`,
     );
   const controls = repairs.filter(({ role }) => role !== "edit");

@@ -34,6 +34,40 @@ export const summarySpectraShape = {
   ),
 };
 
+const contrast = {
+  estimate: expect.any(Number),
+  low: expect.any(Number),
+  high: expect.any(Number),
+  pValue: expect.any(Number),
+  numItems: expect.any(Number),
+};
+
+/** What `repairs` of a summary promises of the tiny recipe's sweep. */
+export const summarySweepShape = {
+  schema: 1,
+  name: "tiny",
+  target: "sft-12",
+  source: "sft-4",
+  ends: { target: { id: count, ood: count }, source: { id: count, ood: count } },
+  repairs: expect.toSatisfy((repairs: readonly Readonly<Record<string, unknown>>[]) => {
+    for (const repair of repairs)
+      expect(repair).toMatchObject({
+        name: expect.any(String),
+        role: expect.stringMatching(/^(edit|identity|rollback|random|elsewhere|values)$/),
+        operation: { operation: expect.any(String) },
+        id: count,
+        ood: count,
+        gain: contrast,
+        idGain: contrast,
+        adjustedPValue: expect.any(Number),
+        moved: expect.any(Number),
+      });
+    return repairs.length === 6;
+  }),
+  best: { name: expect.any(String), gain: contrast, idGain: contrast },
+  sentences: expect.arrayContaining([expect.any(String)]),
+};
+
 /** What every summary.json of schema 1 has, and any program may rely on. */
 export const summaryShape = {
   schema: 1,
@@ -55,6 +89,7 @@ export const summaryShape = {
     ),
   },
   spectra: summarySpectraShape,
+  repairs: [summarySweepShape],
   timings: expect.objectContaining({
     sft: expect.any(Number),
     rl: expect.any(Number),

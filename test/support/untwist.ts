@@ -139,4 +139,10 @@ rl:
     minibatchSize: 8
     optimizer: { learningRate: 0.0001 }
     checkpoints: [3]
+sweeps:
+  - name: tiny
+    target: sft-12
+    source: sft-4
+    grid:
+      - { what: [directions], top: [0.5], layers: ["0-1"] }
 `;

@@ -35,7 +35,7 @@ export function formatPreview(preview: EditPreview, { paint, width }: ScreenOpti
     expendable: [1, 3],
     right: [3, 4],
   });
-  const cost = `Writes ${formatBytes(numBytes)}, needs about ${formatBytes(memoryBytes)} of memory and ${formatDuration(1000 * seconds)}, less where factors are in the cache.`;
+  const cost = `Writes ${formatBytes(numBytes)}, needs about ${formatBytes(memoryBytes)} of memory and ${formatDuration(1000 * Math.max(1, seconds))}, less where factors are in the cache.`;
   return [
     paint("bold", `Would edit ${tensors.length} tensors of ${plan.target} and copy ${numUntouched}`),
     "",
@@ -45,29 +45,44 @@ export function formatPreview(preview: EditPreview, { paint, width }: ScreenOpti
   ];
 }
 
+/** Columns of an edit's table, and those that an adapter has: what is not written cannot be measured. */
+const heads = ["tensor", "operation", "rank", "moved", "left to source", "σ moved", "σ missed", "departure"];
+const adapterColumns = [0, 1, 2, 3, 4, 7];
+
 /** Lines that show what an edit did, measured on what was written. */
 export function formatEdit(report: EditReport, { paint, width }: ScreenOptions): readonly string[] {
   const { tensors, numUntouched, leftOut, form } = report;
-  const head = ["tensor", "operation", "rank", "moved", "left to source", "σ moved", "σ missed", "departure"];
+  const isAdapter = form === "lora";
+  const keep = (row: readonly string[]): readonly string[] =>
+    isAdapter ? adapterColumns.map((column) => row[column] ?? "") : row;
+  const last = isAdapter ? adapterColumns.length - 1 : heads.length - 1;
   const { lines, numDropped } = fitTable(
-    [head.map((cell) => paint("bold", cell)), ...tensors.map(formatTensor)],
-    { width, expendable: [7, 2, 5, 1, 6], right: [2, 3, 4, 5, 6, 7] },
+    [keep(heads).map((cell) => paint("bold", cell)), ...tensors.map((tensor) => keep(formatTensor(tensor)))],
+    { width, expendable: [last, 2, 1, ...(isAdapter ? [] : [5, 6])], right: [2, 3, 4, 5, 6, 7] },
   );
-  const what = form === "lora" ? "A LoRA adapter for" : "Edited";
   const legend = [
-    "moved: ‖edited − target‖ / ‖target‖; left to source: how much of the way to the source is still there.",
-    "σ moved: how far the real singular values of the result are from the target's, σ missed: from those aimed at.",
-    "departure: of the spliced singular vectors from orthonormal ones (0 to 1), which is why values are missed.",
+    "moved: ‖edited − target‖ / ‖target‖; left to source: ‖edited − source‖ / ‖target − source‖.",
+    ...(isAdapter
+      ? []
+      : [
+          "σ moved: how far the singular values of the result are from the target's; σ missed: from those aimed at.",
+        ]),
+    "departure: of the spliced singular vectors from orthonormal ones, 0 to 1.",
   ];
   return [
-    paint("bold", `${what} ${tensors.length} tensors; ${numUntouched} are the target's, byte for byte`),
+    paint(
+      "bold",
+      isAdapter
+        ? `A LoRA adapter for ${tensors.length} tensors; ${numUntouched} others stay as they are`
+        : `Edited ${tensors.length} tensors; ${numUntouched} others are the target's, byte for byte`,
+    ),
     "",
     ...lines,
     "",
     ...(numDropped > 0
       ? [paint("dim", `(${numDropped} columns do not fit: widen the terminal, or use --json)`)]
       : []),
-    ...legend.flatMap((line) => wrapSentence(paint("dim", line), width)),
+    ...legend.flatMap((line) => wrapSentence(line, width)).map((line) => paint("dim", line)),
     ...(leftOut.length === 0
       ? []
       : wrapSentence(`Not copied, as they hold the weights as they were: ${leftOut.join(", ")}`, width)),

@@ -1,0 +1,227 @@
+/**
+ * Two sharded checkpoints of a model of full size, drawn and written to a temporary folder, and commands watched while
+ * they work on them.
+ */
+import { mkdir, open, readFile, writeFile } from "node:fs/promises";
+import { availableParallelism, cpus, loadavg } from "node:os";
+import { join } from "node:path";
+import { runChild, withTemporaryFolder } from "./child.ts";
+
+/** The bar, and where a model of full size begins; GB are 10^9 bytes. */
+const [mostGigabytes, fullGigabytes] = [1.5, 4];
+const [mostShardBytes, fewestShards] = [1e9, 4];
+
+/** Sizes of a Qwen2.5 7B with tied embeddings; as many layers as fit. */
+const fullSizes = { hidden: 3584, keyValue: 512, intermediate: 18944, vocabulary: 152064 };
+type Sizes = typeof fullSizes;
+
+interface Tensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+const numBytesOf = ({ shape }: Tensor): number => 2 * shape.reduce((product, size) => product * size, 1);
+const sumBytes = (tensors: readonly Tensor[]): number =>
+  tensors.reduce((sum, tensor) => sum + numBytesOf(tensor), 0);
+
+/** A smaller checkpoint has smaller matrices, not fewer layers, so that the share of the largest stays the same. */
+function scaleSizes(gigabytes: number): Sizes {
+  const factor = Math.min(1, Math.sqrt(gigabytes / fullGigabytes));
+  const scale = (size: number): number => Math.max(64, Math.round((size * factor) / 64) * 64);
+  const { hidden, keyValue, intermediate, vocabulary } = fullSizes;
+  return {
+    hidden: scale(hidden),
+    keyValue: scale(keyValue),
+    intermediate: scale(intermediate),
+    vocabulary: scale(vocabulary),
+  };
+}
+
+function listLayer(layer: number, { hidden, keyValue, intermediate }: Sizes): readonly Tensor[] {
+  const shapes = {
+    input_layernorm: [hidden],
+    "self_attn.q_proj": [hidden, hidden],
+    "self_attn.k_proj": [keyValue, hidden],
+    "self_attn.v_proj": [keyValue, hidden],
+    "self_attn.o_proj": [hidden, hidden],
+    post_attention_layernorm: [hidden],
+    "mlp.gate_proj": [intermediate, hidden],
+    "mlp.up_proj": [intermediate, hidden],
+    "mlp.down_proj": [hidden, intermediate],
+  };
+  return Object.entries(shapes).map(([name, shape]) => ({
+    name: `model.layers.${layer}.${name}.weight`,
+    shape,
+  }));
+}
+
+function listTensors(gigabytes: number): readonly Tensor[] {
+  const sizes = scaleSizes(gigabytes);
+  const ends: readonly Tensor[] = [
+    { name: "model.embed_tokens.weight", shape: [sizes.vocabulary, sizes.hidden] },
+    { name: "model.norm.weight", shape: [sizes.hidden] },
+  ];
+  const room = gigabytes * 1e9 - sumBytes(ends);
+  const numLayers = Math.max(1, Math.floor(room / sumBytes(listLayer(0, sizes))));
+  return [
+    ...ends.slice(0, 1),
+    ...Array.from({ length: numLayers }, (_, layer) => listLayer(layer, sizes)).flat(),
+    ...ends.slice(1),
+  ];
+}
+
+/** Tensors in order, each shard as full as may be; a tensor larger than a shard has one for itself. */
+function fillShards(tensors: readonly Tensor[]): readonly (readonly Tensor[])[] {
+  const shardBytes = Math.min(mostShardBytes, sumBytes(tensors) / fewestShards);
+  const shards: Tensor[][] = [];
+  for (const tensor of tensors) {
+    const last = shards.at(-1);
+    if (last === undefined || sumBytes([...last, tensor]) > shardBytes) shards.push([tensor]);
+    else last.push(tensor);
+  }
+  return shards;
+}
+
+/** Elements drawn and written at a time. */
+const chunkElements = 8 * 2 ** 20;
+
+/**
+ * bf16 patterns, drawn as such: random sign and fraction, an exponent that falls by halves and is larger in some rows
+ * than in others. The checkpoint after has every second fraction's last bit turned.
+ */
+function* drawTensor(tensor: Tensor, index: number, isAfter: boolean): Generator<Uint16Array, void, void> {
+  const numElements = numBytesOf(tensor) / 2;
+  const columns = tensor.shape.at(-1)!;
+  let state = Math.imul(index + 1, 0x9e3779b9) | 1;
+  for (let start = 0; start < numElements; start += chunkElements) {
+    const chunk = new Uint16Array(Math.min(chunkElements, numElements - start));
+    let [column, exponent] = [start % columns, exponentOf(Math.floor(start / columns))];
+    for (let at = 0; at < chunk.length; at++) {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+      const fall = Math.clz32((state << 8) | 0x00100000);
+      const half = (state & 0x807f) | ((exponent - fall) << 7);
+      chunk[at] = isAfter ? half ^ ((state >>> 7) & 1) : half;
+      if (++column === columns) [column, exponent] = [0, exponentOf(Math.floor((start + at + 1) / columns))];
+    }
+    yield chunk;
+  }
+}
+
+/** Values up to 2^-5, in some rows up to 2^-2: the exponent of bf16 has a bias of 127. */
+const exponentOf = (row: number): number => 122 + (Math.imul(row, 0x2545f491) >>> 30);
+
+async function writeShard(path: string, tensors: readonly Tensor[], isAfter: boolean): Promise<void> {
+  let end = 0;
+  const entries = tensors.map((tensor) => {
+    const start = end;
+    end += numBytesOf(tensor);
+    return [tensor.name, { dtype: "BF16", shape: tensor.shape, data_offsets: [start, end] }] as const;
+  });
+  const json = JSON.stringify(Object.fromEntries([["__metadata__", { format: "pt" }], ...entries]));
+  const header = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const file = await open(path, "w");
+  try {
+    await file.write(length);
+    await file.write(header);
+    for (const tensor of tensors)
+      for (const chunk of drawTensor(tensor, hashName(tensor.name), isAfter))
+        await file.write(new Uint8Array(chunk.buffer));
+  } finally {
+    await file.close();
+  }
+}
+
+const hashName = (name: string): number =>
+  [...name].reduce((hash, letter) => Math.imul(hash ^ letter.charCodeAt(0), 0x01000193), 0x811c9dc5);
+
+async function writeModel(
+  folder: string,
+  shards: readonly (readonly Tensor[])[],
+  isAfter: boolean,
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const number = (index: number): string => String(index).padStart(5, "0");
+  const nameOf = (index: number): string =>
+    `model-${number(index + 1)}-of-${number(shards.length)}.safetensors`;
+  for (const [index, shard] of shards.entries())
+    await writeShard(join(folder, nameOf(index)), shard, isAfter);
+  const map = Object.fromEntries(
+    shards.flatMap((shard, index) => shard.map(({ name }) => [name, nameOf(index)])),
+  );
+  const index = { metadata: { total_size: sumBytes(shards.flat()) }, weight_map: map };
+  await writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify(index, null, 2));
+  const config = {
+    architectures: ["LlamaForCausalLM"],
+    tie_word_embeddings: true,
+    torch_dtype: "bfloat16",
+  };
+  await writeFile(join(folder, "config.json"), JSON.stringify(config, null, 2));
+}
+
+/** Wall time, and the peak of resident memory as Linux keeps it: only the last milliseconds could be missed. */
+async function watch(
+  args: readonly string[],
+  cache: string,
+): Promise<{ readonly seconds: number; readonly peak: number; readonly code: number }> {
+  let peak = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const start = performance.now();
+  const { code } = await runChild(process.execPath, args, {
+    env: { ...process.env, UNTWIST_CACHE: cache },
+    stdio: ["ignore", "ignore", "inherit"],
+    onStart: ({ pid }) => {
+      timer = setInterval(async () => {
+        const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
+        peak = Math.max(peak, Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0));
+      }, 20);
+    },
+  });
+  clearInterval(timer);
+  return { seconds: (performance.now() - start) / 1000, peak: (peak * 1024) / 1e9, code };
+}
+
+/** Where the checkpoints lie, and an empty cache. */
+export interface LargePair {
+  readonly before: string;
+  readonly after: string;
+  readonly folder: string;
+}
+
+/** Writes both checkpoints of `gigabytes` each, calls `work`, and removes everything. */
+export async function withLargePair(
+  gigabytes: number = fullGigabytes,
+  work: (pair: LargePair) => Promise<void>,
+): Promise<void> {
+  if (!(gigabytes > 0)) throw new RangeError(`Cannot make checkpoints of ${gigabytes} GB: give a number`);
+  const tensors = listTensors(gigabytes);
+  const shards = fillShards(tensors);
+  const load = loadavg().map((one) => one.toFixed(2));
+  console.log(
+    `Machine     ${cpus()[0]?.model}, ${availableParallelism()} threads, load average ${load.join(" ")}, Node.js ${process.version}`,
+  );
+  console.log(
+    `Checkpoints ${(sumBytes(tensors) / 1e9).toFixed(2)} GB each, ${tensors.length} tensors in ${shards.length} shards, the largest ${(Math.max(...tensors.map(numBytesOf)) / 1e9).toFixed(2)} GB`,
+  );
+  await withTemporaryFolder(async (folder) => {
+    const [before, after] = [join(folder, "before"), join(folder, "after")];
+    const start = performance.now();
+    await writeModel(before, shards, false);
+    await writeModel(after, shards, true);
+    console.log(`written in  ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    await work({ before, after, folder });
+  });
+}
+
+/** Runs a command of untwist and prints a line of its time and peak memory beside the bar. */
+export async function report(name: string, args: readonly string[], cache: string): Promise<void> {
+  const { seconds, peak, code } = await watch(["bin/untwist.js", ...args], cache);
+  const verdict = peak === 0 ? "" : `, bar ${mostGigabytes} GB: ${peak <= mostGigabytes ? "held" : "missed"}`;
+  const memory = peak === 0 ? "unknown" : `${peak.toFixed(2)} GB`;
+  console.log(
+    `${name.padEnd(11)} ${seconds.toFixed(1)} s, peak resident memory ${memory}${verdict}${code === 0 ? "" : `, exit code ${code}`}`,
+  );
+}

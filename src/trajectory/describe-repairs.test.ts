@@ -1,0 +1,118 @@
+import { describe, expect, it } from "vitest";
+import type { Contrast } from "./contrast.ts";
+import { type DescribedSweep, describeSweep } from "./describe-repairs.ts";
+
+/** A contrast of 100 tasks whose interval lies 10 points to both sides. */
+function contrast(onlyFirst: number, onlySecond: number, pValue: number): Contrast {
+  const estimate = (onlyFirst - onlySecond) / 100;
+  return {
+    estimate,
+    low: estimate - 0.1,
+    high: estimate + 0.1,
+    pValue,
+    numItems: 100,
+    onlyFirst,
+    onlySecond,
+  };
+}
+
+const same: Contrast = { ...contrast(0, 0, 1), low: 0, high: 0 };
+
+function repair(role: string, name: string, gain: Contrast): DescribedSweep["repairs"][number] {
+  const tally = { correct: 50, total: 100 };
+  return { role, name, gain, idGain: same, adjustedPValue: 1, id: tally, ood: tally, recovered: null };
+}
+
+const best: NonNullable<DescribedSweep["best"]> = {
+  name: "directions, top 60 %",
+  gain: contrast(32, 2, 1e-7),
+  idGain: contrast(1, 4, 0.375),
+  recovered: { estimate: 0.714, low: 0.52, high: 0.91, numItems: 100 },
+};
+
+const edits = [
+  repair("edit", "directions, top 60 %", contrast(32, 2, 1e-7)),
+  repair("edit", "directions, top 20 %", contrast(9, 2, 0.065)),
+];
+
+const say = (change: Partial<DescribedSweep>): readonly string[] =>
+  describeSweep({ source: "sft-5", target: "sft-100", repairs: edits, best, ...change });
+
+describe("describeSweep()", () => {
+  it("names the best repair, what it changed with its interval and p-value, and what came back", () => {
+    expect(say({})).toEqual([
+      'From sft-5 into sft-100, the best of 2 repairs on the even-numbered tasks was "directions, top 60 %"; ' +
+        "on the odd-numbered ones it changed OOD by +30.0 points [20.0, 40.0] (p < 0.001) and ID by " +
+        "−3.0 points [−13.0, 7.0] (not significant, p = 0.375): 71 % [52, 91] of the loss came back.",
+    ]);
+  });
+
+  it("says nothing of a loss where no share is known", () => {
+    const [sentence] = say({ best: { ...best, recovered: null } });
+    expect(sentence).toMatch(/\(not significant, p = 0\.375\)\.$/);
+  });
+
+  it("keeps the sign of a share that fell further", () => {
+    const [sentence] = say({
+      best: { ...best, recovered: { estimate: -0.2, low: -0.5, high: 0.1, numItems: 9 } },
+    });
+    expect(sentence).toMatch(/: −20 % \[−50, 10\] of the loss came back\.$/);
+  });
+
+  it("calls differences not significant from p = 0.05 on", () => {
+    const [below] = say({ best: { ...best, gain: contrast(9, 1, 0.0499) } });
+    expect(below).toContain("OOD by +8.0 points [−2.0, 18.0] (p = 0.050)");
+    const [at] = say({ best: { ...best, gain: contrast(9, 1, 0.05) } });
+    expect(at).toContain("OOD by +8.0 points [−2.0, 18.0] (not significant, p = 0.050)");
+  });
+
+  it("says where no task differs, and tells that from gains that cancel out", () => {
+    const [none] = say({ best: { ...best, gain: same } });
+    expect(none).toContain("OOD by 0.0 points (no task differs) and ID");
+    const [even] = say({ best: { ...best, gain: contrast(3, 3, 1) } });
+    expect(even).toContain("OOD by 0.0 points [−10.0, 10.0] (not significant, p = 1) and ID");
+  });
+
+  it("tells each kind of control by the one that gained most, in one order whatever the table's", () => {
+    const [, controls, ...rest] = say({
+      repairs: [
+        repair("values", "v", contrast(2, 0, 0.5)),
+        repair("random", "r1", contrast(0, 5, 0.062)),
+        ...edits,
+        repair("random", "r2", contrast(0, 1, 1)),
+        repair("rollback", "b", contrast(40, 2, 1e-9)),
+        repair("identity", "i", same),
+        repair("elsewhere", "e", contrast(6, 0, 0.031)),
+      ],
+    });
+    expect(controls).toBe(
+      "The controls, each at its best, changed OOD on the same tasks by: " +
+        "matrices decomposed and rebuilt 0.0 points (no task differs); " +
+        "whole matrices rolled back +38.0 points [28.0, 48.0] (p < 0.001); " +
+        "updates of the same size in random directions −1.0 points [−11.0, 9.0] (not significant, p = 1); " +
+        "the same ranks in other matrices +6.0 points [−4.0, 16.0] (p = 0.031); " +
+        "values only +2.0 points [−8.0, 12.0] (not significant, p = 0.500).",
+    );
+    expect(rest).toEqual([]);
+  });
+
+  it("counts no control among the repairs that the best was chosen from", () => {
+    const [sentence] = say({ repairs: [...edits, repair("random", "r", same)] });
+    expect(sentence).toContain("the best of 2 repairs");
+  });
+
+  it("says nothing of controls that are not there", () => {
+    const [, controls] = say({ repairs: [...edits, repair("rollback", "b", contrast(6, 0, 0.031))] });
+    expect(controls).toBe(
+      "The controls, each at its best, changed OOD on the same tasks by: " +
+        "whole matrices rolled back +6.0 points [−4.0, 16.0] (p = 0.031).",
+    );
+  });
+
+  it("says nothing of a best repair where there is none, and nothing at all of nothing", () => {
+    const sentences = say({ best: null, repairs: [repair("identity", "i", same)] });
+    expect(sentences).toHaveLength(1);
+    expect(sentences[0]).toMatch(/^The controls, .*: matrices decomposed and rebuilt 0\.0 points/);
+    expect(say({ best: null, repairs: [] })).toEqual([]);
+  });
+});

@@ -1,0 +1,164 @@
+/** Sweeps of a run: what they measure, that they go on where they were stopped, and that edits do what they say. */
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { expectRefusal } from "./support/refusal.ts";
+import { summarySweepShape } from "./support/summary-shape.ts";
+import {
+  createTemporaryFolder,
+  hashFiles,
+  identifyFiles,
+  parseJson,
+  removeFolder,
+  runUntwist,
+  startUntwist,
+  tinyRecipe,
+} from "./support/untwist.ts";
+
+const folder = createTemporaryFolder();
+afterAll(() => removeFolder(folder));
+
+const place = { UNTWIST_CACHE: join(folder, "cache") };
+const readJson = (...path: readonly string[]): ReturnType<typeof parseJson> =>
+  parseJson(readFileSync(join(folder, ...path), "utf8"));
+
+/** One split's answers of an evaluation, task by task. */
+function readAnswers(...path: readonly string[]): readonly string[] {
+  const lines = readFileSync(join(folder, ...path), "utf8")
+    .trim()
+    .split("\n");
+  return lines.map((line) => JSON.stringify(parseJson(line)));
+}
+
+beforeAll(async () => {
+  writeFileSync(join(folder, "tiny.yaml"), tinyRecipe);
+  const { code, stderr } = await runUntwist(["run", "tiny.yaml", "--out", "run"], folder, place);
+  expect(code, stderr).toBe(0);
+}, 120_000);
+
+describe("the sweep of a recipe", () => {
+  it("is in the summary, in its own folder, and in the timings", () => {
+    const { repairs, timings } = readJson("run", "summary.json");
+    expect(repairs).toMatchObject([summarySweepShape]);
+    expect(readJson("run", "repairs/tiny/sweep.json")).toEqual(repairs[0]);
+    expect(readdirSync(join(folder, "run/repairs/tiny/answers"))).toHaveLength(6);
+    expect(timings.sweeps).toBeGreaterThan(0);
+  });
+
+  it("is shown with its controls and sentences", async () => {
+    const { stdout } = await runUntwist(["show", "run"], folder, place);
+    expect(stdout).toMatch(/Sweep tiny +sft-4 put into sft-12/);
+    expect(stdout).toMatch(/directions, top 50 %, layers 0-1/);
+    expect(stdout).toMatch(/controls/);
+    expect(stdout).toMatch(/the best of 1 repair/);
+  });
+
+  it("is left out with `sweeps: false`, and where the run lacks its checkpoints, which is told", async () => {
+    const small = ["--set", "rl=[]", "--set", "spectra=false", "--set", "sft.numSteps=8"];
+    const without = await runUntwist(
+      ["run", "tiny.yaml", "--out", "without", "--set", "sweeps=false", ...small],
+      folder,
+      place,
+    );
+    expect(without.code, without.stderr).toBe(0);
+    expect(readJson("without", "summary.json")).not.toHaveProperty("repairs");
+    const short = await runUntwist(["run", "tiny.yaml", "--out", "short", ...small], folder, place);
+    expect(short.code, short.stderr).toBe(0);
+    expect(short.stderr).toMatch(/The sweep tiny is left out: the run has no checkpoint "sft-12"/);
+  });
+});
+
+const exact = `name: exact
+target: sft-12
+source: sft-4
+grid:
+  - { operation: rollback, matrices: "*" }
+  - { operation: rollback, matrices: "*", strength: 0 }
+  - { operation: restore, what: vectors, top: all, matrices: "*_proj,embed_tokens,lm_head" }
+  - { operation: restore, what: directions, top: 0 }
+`;
+
+describe("untwist sweep", () => {
+  it("finds that the whole source answers like the source, and nothing of it like the target", async () => {
+    writeFileSync(join(folder, "exact.yaml"), exact);
+    const { code, stderr, stdout } = await runUntwist(
+      ["sweep", "run", "exact.yaml", "--json"],
+      folder,
+      place,
+    );
+    expect(code, stderr).toBe(0);
+    const [{ repairs }] = parseJson(stdout);
+    const [whole, none, , nothing] = repairs;
+    const answersOf = (repair: { readonly moved: number }): readonly string[] => {
+      const files = readdirSync(join(folder, "run/repairs/exact/answers"));
+      const all = files.map((name) => readJson("run/repairs/exact/answers", name));
+      const found = all.find(({ moved }) => Math.abs(moved - repair.moved) <= 1e-5 * moved);
+      return found.items.map((item: unknown) => JSON.stringify(item));
+    };
+    expect(answersOf(whole)).toEqual(readAnswers("run/evaluations/sft-4.jsonl"));
+    expect(none.moved).toBe(0);
+    expect(nothing.moved).toBe(0);
+    expect(answersOf(none)).toEqual(readAnswers("run/evaluations/sft-12.jsonl"));
+  });
+
+  it("evaluates nothing twice, and keeps its result in the summary beside earlier ones", async () => {
+    const before = identifyFiles(join(folder, "run/repairs/exact/answers"));
+    const again = await runUntwist(["sweep", "run", "exact.yaml", "--json"], folder, place);
+    expect(again.code, again.stderr).toBe(0);
+    expect(identifyFiles(join(folder, "run/repairs/exact/answers"))).toEqual(before);
+    const names = readJson("run", "summary.json").repairs.map(({ name }: { name: string }) => name);
+    expect(names).toEqual(["tiny", "exact"]);
+  });
+
+  it("stopped by Ctrl-C goes on where it was, with the same result", async () => {
+    cpSync(join(folder, "run"), join(folder, "stopped"), { recursive: true });
+    rmSync(join(folder, "stopped/repairs/tiny"), { recursive: true });
+    const { child, outcome } = startUntwist(["sweep", "stopped"], folder, place);
+    const answers = join(folder, "stopped/repairs/tiny/answers");
+    const count = (): number => {
+      try {
+        return readdirSync(answers).filter((name) => name.endsWith(".json")).length;
+      } catch {
+        return 0;
+      }
+    };
+    while (count() === 0 && child.exitCode === null) await wait(5);
+    child.kill("SIGINT");
+    const { code, stderr } = await outcome;
+    expect([code, stderr]).toEqual([130, expect.stringMatching(/continue with: untwist sweep stopped/)]);
+    expect(count()).toBeLessThan(6);
+    const kept = identifyFiles(answers);
+    expect((await runUntwist(["sweep", "stopped"], folder, place)).code).toBe(0);
+    expect(identifyFiles(answers)).toMatchObject(kept);
+    expect(hashFiles(join(folder, "stopped/repairs/tiny"))).toEqual(
+      hashFiles(join(folder, "run/repairs/tiny")),
+    );
+  });
+
+  it("says what is wrong with a sweep", async () => {
+    const write = (name: string, text: string): string => {
+      writeFileSync(join(folder, name), text);
+      return name;
+    };
+    const grid = "grid: [{what: [directions], top: [0.5]}]";
+    const unknown = write("unknown.yaml", `target: sft-7\n${grid}`);
+    const same = write("same.yaml", `target: sft-4\nsource: sft-4\n${grid}`);
+    const beyond = write("beyond.yaml", "target: sft-12\nsource: sft-4\ngrid: [{what: [values], top: [97]}]");
+    const layer = write(
+      "layer.yaml",
+      'target: sft-12\nsource: sft-4\ngrid: [{what: [values], top: [1], layers: ["3"]}]',
+    );
+    const key = write("key.yaml", "targt: sft-12");
+    for (const mistake of [
+      [["sweep", "run", unknown], '"sft-7"', "sft-12"],
+      [["sweep", "run", same], "same checkpoint"],
+      [["sweep", "run", beyond], "97", "96"],
+      [["sweep", "run", layer], "layer 3", "0 to 2"],
+      [["sweep", "run", key], "targt"],
+      [["sweep", "nowhere"], "nowhere"],
+      [["sweep", "run", "no.yaml"], "no.yaml"],
+    ] as const)
+      await expectRefusal(mistake, folder, place);
+  });
+});
