@@ -89,7 +89,11 @@ async function benchEdit(rows: number, columns: number, rounds: number): Promise
       const source = await cache.readFactors(prints.source, request);
       if (target === undefined || source === undefined) throw new Error("Cannot read cached factors");
       const planned = planEdit(operation, { target, source }, { name: "m", rows, columns }, algebra);
-      for (const _ of writeEdited(planned, pair, { algebra, onEnd: () => undefined }));
+      const onOverflow = (): never => {
+        throw new Error("Cannot edit: values are not finite");
+      };
+      const options = { algebra, onEnd: () => undefined, onOverflow };
+      for (const _ of writeEdited(planned, pair, options));
     };
     const times: { readonly numpy: number; readonly untwist: number }[] = [];
     for (let round = 0; round < rounds; round++)

@@ -149,7 +149,7 @@ describe("untwist sweep", () => {
       "layer.yaml",
       'target: sft-12\nsource: sft-4\ngrid: [{what: [values], top: [1], layers: ["3"]}]',
     );
-    const key = write("key.yaml", "targt: sft-12");
+    const key = write("key.yaml", `targt: sft-12\n${grid}`);
     for (const mistake of [
       [["sweep", "run", unknown], '"sft-7"', "sft-12"],
       [["sweep", "run", same], "same checkpoint"],

@@ -2,7 +2,7 @@
  * A checkpoint folder written again with some tensors changed: the same files, tensors, formats and places, everything
  * that is not changed copied byte for byte, a few megabytes at a time.
  */
-import { listFiles, openByteSource, writeFileAtomic } from "../file/index.ts";
+import { listFiles, listFolders, openByteSource, writeFileAtomic } from "../file/index.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import { encodeSafetensorsHeader, type TensorEntry } from "./safetensors-header.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors-read.ts";
@@ -28,7 +28,7 @@ const STALE = /\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|ot|npz)$|\.bi
 
 /**
  * Writes the changed checkpoint into a folder, which the caller makes appear as a whole (`writeFolderAtomic`). Gives the
- * names of files that are left out, because they hold the weights as they were. Folders inside are left out as well.
+ * names of what is left out: files that hold the weights as they were, and folders.
  * Throws `TypeError` when a tensor's new bytes are not as many as its old ones, and what `tensors` and `onBytes` throw.
  */
 export async function rewriteCheckpoint(
@@ -42,7 +42,8 @@ export async function rewriteCheckpoint(
     if (weights.has(name)) await rewriteFile(checkpoint.folder, { name, folder, rewrite });
     else if (STALE.test(name)) leftOut.push(name);
     else await writeFileAtomic(`${folder}/${name}`, readChunks(`${checkpoint.folder}/${name}`));
-  return leftOut;
+  const folders = (await listFolders(checkpoint.folder)).map((name) => `${name}/`);
+  return [...leftOut, ...folders];
 }
 
 async function rewriteFile(

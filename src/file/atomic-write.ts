@@ -39,6 +39,8 @@ export async function writeFolderAtomic(
   path: string,
   fill: (temporaryPath: string) => Promise<void>,
 ): Promise<void> {
+  // An empty path would mean, and replace, the folder that the process stands in.
+  if (path.trim() === "") throw new RangeError("Cannot write a folder without a path");
   const target = resolve(path);
   const temporary = createTemporaryPath(target);
   const explain = (error: unknown): never => {
@@ -52,8 +54,14 @@ export async function writeFolderAtomic(
   } catch (error) {
     // A failed clean-up must not hide why the write failed.
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-    throw error;
+    throw nameFullDisk(error, path);
   }
+}
+
+/** A full disk is told of the folder that was asked for, not of a file in its temporary place. */
+function nameFullDisk(error: unknown, path: string): unknown {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  return hasCode(cause, ["ENOSPC", "EDQUOT"]) ? describePathProblem(`Cannot write "${path}"`, cause) : error;
 }
 
 /** Renames folder `temporary` to `target`; an existing non-empty folder there is deleted only afterwards. */

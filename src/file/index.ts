@@ -8,6 +8,7 @@ export {
   isEmptyFolder,
   listFiles,
   listFolders,
+  pathExists,
   removeFile,
 } from "./folder.ts";
 export {

@@ -7,6 +7,7 @@ import { dirname, join, relative, resolve } from "node:path";
 import { UsageError } from "../base/index.ts";
 import {
   type Checkpoint,
+  CheckpointError,
   isFloatDtype,
   rewriteCheckpoint,
   type TensorBytes,
@@ -34,7 +35,7 @@ import {
 } from "../surgery/index.ts";
 import { openBackend } from "./backend.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
-import { type Distances, flatten, writeEdited } from "./edit-tensor.ts";
+import { type Distances, flatten, type RowTriple, writeEdited } from "./edit-tensor.ts";
 import { type Effects, StoppedError } from "./effects.ts";
 import { type OpenPlan, openPlan } from "./open-plan.ts";
 import { createPhases } from "./phases.ts";
@@ -105,6 +106,7 @@ export async function editCheckpoint(request: EditRequest, effects: Effects): Pr
       opened.target,
       ...(opened.source === undefined ? [] : [opened.source]),
     ]);
+    if (request.form === "lora") checkAdaptable(opened.edits, opened.target.config.model_type);
     const algebra = await openBackend();
     const cacheFolder = chooseCacheFolder();
     const onDamage = (path: string): void =>
@@ -225,11 +227,31 @@ async function* streamEdit(
       ...(factors !== undefined && { targetValues: factors.target.values }),
       ...(edit.intended !== undefined && { intended: edit.intended }),
     });
-  for (const bytes of writeEdited(edit, stored, { algebra, onEnd })) {
+  const onOverflow = (rows: RowTriple): never => refuseNonFinite(planned, rows, opened);
+  for (const bytes of writeEdited(edit, stored, { algebra, onEnd, onOverflow })) {
     yield bytes;
     // A turn of the event loop: Ctrl-C is heard between blocks.
     await new Promise((resume) => setImmediate(resume));
   }
+}
+
+/** Says whose values are not finite: the source's, the target's, or only those that the edit would give. */
+function refuseNonFinite(
+  { name, dtype, operation }: PlannedEdit,
+  { own, other }: RowTriple,
+  { target, source }: OpenPlan,
+): never {
+  const isBroken = (values: Float32Array | undefined): boolean =>
+    values?.some((value) => !Number.isFinite(value)) ?? false;
+  const broken = isBroken(own) ? target : isBroken(other) ? source : undefined;
+  if (broken !== undefined)
+    throw new CheckpointError(
+      "it holds values that are NaN or infinite; repair the checkpoint, or choose other tensors",
+      { path: broken.folder, tensor: name },
+    );
+  throw new UsageError(
+    `Cannot edit ${name}: ${describeOperation(operation)} gives numbers beyond ${dtype}; take a smaller factor`,
+  );
 }
 
 async function writeEditedCheckpoint(bench: Bench, measure: Measure): Promise<EditReport> {
@@ -297,7 +319,6 @@ async function writeAdapter(bench: Bench): Promise<EditReport> {
   const tensors: TensorReport[] = [];
   for (const [index, planned] of edits.entries()) {
     const prepared = await prepareEdit(planned, bench);
-    checkAdaptable({ planned, edit: prepared.edit }, target.config.model_type);
     named.push({ planned, edit: prepared.edit });
     const onWritten = ({ report }: Written): number => tensors.push(report);
     // Nothing of it is kept: only how far the target would move.

@@ -20,14 +20,30 @@ export interface Distances {
   readonly before?: number;
 }
 
+/** The same rows of an edited tensor, of the target and of the source. */
+export interface RowTriple {
+  readonly stored: Float32Array;
+  readonly own: Float32Array;
+  readonly other: Float32Array | undefined;
+}
+
+/** Who is told of an edited tensor. */
+export interface WriteOptions {
+  readonly algebra: LinearAlgebra;
+  /** Hears at the end how far it moved. */
+  readonly onEnd: (distances: Distances) => void;
+  /** Hears of rows with values that are not finite; to throw. */
+  readonly onOverflow: (rows: RowTriple) => never;
+}
+
 /** Elements in a block of rows: 16 MiB of 64-bit floats. */
 const blockElements = 2 ** 21;
 
-/** The edited tensor's bytes block by block, in the target's format; `onEnd` hears how far it moved. */
+/** The edited tensor's bytes block by block, in the target's format. */
 export function* writeEdited(
   edit: Edit,
   { target, source }: StoredPair,
-  { algebra, onEnd }: { readonly algebra: LinearAlgebra; readonly onEnd: (distances: Distances) => void },
+  { algebra, onEnd, onOverflow }: WriteOptions,
 ): Generator<Uint8Array, void, void> {
   const { rows, columns } = flatten(target.shape);
   const copied = findCopy(edit);
@@ -50,6 +66,7 @@ export function* writeEdited(
         : copyRows(original, start, end);
     const stored = createRangeDecoder(bytes, target.dtype)(0, own.length);
     addSquares(sums, { stored, own, other });
+    if (!Number.isFinite(sums.toTarget)) onOverflow({ stored, own, other });
     yield bytes;
   }
   const size = Math.sqrt(sums.target);
@@ -81,15 +98,7 @@ function copyRows({ shape, bytes }: StoredTensor, start: number, end: number): U
 
 function addSquares(
   sums: { target: number; toTarget: number; toSource: number; before: number },
-  {
-    stored,
-    own,
-    other,
-  }: {
-    readonly stored: Float32Array;
-    readonly own: Float32Array;
-    readonly other: Float32Array | undefined;
-  },
+  { stored, own, other }: RowTriple,
 ): void {
   // Sums in variables of their own: in fields of an object they would be boxed at every step.
   let [target, toTarget, toSource, before] = [0, 0, 0, 0];

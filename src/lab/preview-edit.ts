@@ -1,8 +1,15 @@
 /** What a plan would do, without doing it: which tensors, how far apart they are, memory and time. */
 import { type Checkpoint, isFloatDtype } from "../checkpoint/index.ts";
 import { createMatrix, type LinearAlgebra } from "../linalg/index.ts";
-import { describeOperation, needsSource, type Plan, type PlannedEdit } from "../surgery/index.ts";
+import {
+  checkAdaptable,
+  describeOperation,
+  needsSource,
+  type Plan,
+  type PlannedEdit,
+} from "../surgery/index.ts";
 import { openBackend } from "./backend.ts";
+import type { EditRequest } from "./edit-checkpoint.ts";
 import { measureDistance } from "./edit-tensor.ts";
 import { type Effects, StoppedError } from "./effects.ts";
 import { type OpenPlan, openPlan } from "./open-plan.ts";
@@ -33,9 +40,13 @@ export interface EditPreview {
 }
 
 /** Checks a plan and says what it would do. Throws as `openPlan`, and `StoppedError`. */
-export async function previewEdit(plan: Plan, command: string, effects: Effects): Promise<EditPreview> {
+export async function previewEdit(
+  { plan, form, command }: Omit<EditRequest, "out">,
+  effects: Effects,
+): Promise<EditPreview> {
   const opened = await openPlan(plan);
   try {
+    if (form === "lora") checkAdaptable(opened.edits, opened.target.config.model_type);
     const { target, edits, wanted } = opened;
     const tensors: TensorPreview[] = [];
     for (const edit of edits) {

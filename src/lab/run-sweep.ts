@@ -16,6 +16,7 @@ import {
   type TrajectoryRecord,
 } from "../run/index.ts";
 import { openFactorCache } from "../spectra/index.ts";
+import { identifyOperation } from "../surgery/index.ts";
 import { type CheckpointOutcome, describeSweep, measureSweep } from "../trajectory/index.ts";
 import { openBackend } from "./backend.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
@@ -144,7 +145,7 @@ async function loadEnd(folder: RunFolder, { path }: LineageEntry): Promise<Store
 
 /** The name of a point's file: a hash of all that its answers depend on. */
 function pointKey({ operation }: SweepPoint, { target, source }: Ends): string {
-  const text = JSON.stringify([schemaVersion, target.id, source.id, operation]);
+  const text = JSON.stringify([schemaVersion, target.id, source.id, identifyOperation(operation)]);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 

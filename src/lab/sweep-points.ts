@@ -7,6 +7,7 @@ import {
   type ControlKind,
   createControls,
   describeOperation,
+  identifyOperation,
   type Operation,
   type Restore,
   resolveOperations,
@@ -26,20 +27,27 @@ export interface SweepPoint {
 const controlSeed = 1;
 
 /**
- * All points, none twice: for each entry of the grid its repairs, then their controls. Identity is there once. Throws
- * `UsageError` as `resolveOperations`.
+ * All points, none twice: the repairs of all entries of the grid, then their controls. What is asked for as a repair is one,
+ * also where another repair would have it as its control; identity is there once. Throws `UsageError` as
+ * `resolveOperations`.
  */
 export function listPoints({ grid }: SweepPlan, tensors: TensorsOfBoth): readonly SweepPoint[] {
+  const edits = grid.map((entry) =>
+    "operation" in entry
+      ? { edits: [entry], controls: [] }
+      : { edits: expand(entry, tensors), controls: entry.controls ? expand(entry, tensors) : [] },
+  );
+  const controls = edits.flatMap((entry) => entry.controls.flatMap((edit) => listControls(edit, tensors)));
+  const [identity] = controls.filter(({ role }) => role === "identity");
   const points = new Map<string, SweepPoint>();
-  let hasIdentity = false;
-  for (const entry of grid)
-    for (const point of "operation" in entry ? [createEdit(entry)] : expand(entry, tensors)) {
-      if (point.role === "identity" && hasIdentity) continue;
-      hasIdentity ||= point.role === "identity";
-      resolveOperations([point.operation], tensors);
-      const key = JSON.stringify(point.operation);
-      if (!points.has(key)) points.set(key, point);
-    }
+  for (const point of [
+    ...edits.flatMap((entry) => entry.edits.map(createEdit)),
+    ...controls.filter((control) => control.role !== "identity" || control === identity),
+  ]) {
+    resolveOperations([point.operation], tensors);
+    const key = identifyOperation(point.operation);
+    if (!points.has(key)) points.set(key, point);
+  }
   return [...points.values()];
 }
 
@@ -47,23 +55,33 @@ function createEdit(operation: Operation): SweepPoint {
   return { name: describeOperation(operation), role: "edit", operation };
 }
 
-function expand(grid: Grid, tensors: TensorsOfBoth): readonly SweepPoint[] {
+function expand(grid: Grid, tensors: TensorsOfBoth): readonly Restore[] {
   const edits: Restore[] = [];
   for (const choice of listChoices(grid, tensors))
     for (const what of grid.what)
       for (const strength of grid.strength)
+        // Where all ranks are taken from the top, none is left for the tail.
         for (const tail of grid.tail)
           for (const top of grid.top)
-            edits.push({ operation: "restore", what, top, tail, strength, ...choice });
-  const controls = grid.controls ? edits.flatMap((edit) => listControls(edit, tensors)) : [];
-  return [...edits.map(createEdit), ...controls];
+            edits.push({
+              operation: "restore",
+              what,
+              top,
+              tail: top === "all" ? 0 : tail,
+              strength,
+              ...choice,
+            });
+  return edits;
 }
 
 function listControls(edit: Restore, tensors: TensorsOfBoth): readonly SweepPoint[] {
   if (edit.what === "values") return [];
-  const { layers: _, matrices: __, ...everywhere } = edit;
   const chosen = resolveOperations([edit], tensors);
-  const candidates = resolveOperations([everywhere], tensors);
+  // Other matrices of layers that have the ranks which are meant.
+  const least = Math.max(...[edit.top, edit.tail].map((amount) => (amount === "all" ? 0 : amount)));
+  const candidates = resolveOperations([{ operation: "rebuild" }], tensors).filter(
+    ({ shape }) => Math.min(...shape) >= least,
+  );
   return createControls(edit, { chosen, candidates, seed: controlSeed }).map(({ kind, operation }) => ({
     name: kind === "elsewhere" ? nameElsewhere(edit) : describeOperation(operation),
     role: kind,
@@ -77,7 +95,7 @@ function nameElsewhere(edit: Restore): string {
   return `${everywhere}, not ${describeOperation(edit).slice(everywhere.length + 2)}`;
 }
 
-/** Every combination of layers and matrices. */
+/** Every combination of layers and matrices; of those spelled out here, only the ones that the model has. */
 function listChoices({ layers, matrices }: Grid, { target }: TensorsOfBoth): readonly Choice[] {
   const labels = [...target]
     .filter(([, { shape }]) => shape.length === 2)
@@ -85,11 +103,17 @@ function listChoices({ layers, matrices }: Grid, { target }: TensorsOfBoth): rea
     .filter(({ layer }) => layer !== undefined);
   const numbers = [...new Set(labels.map(({ layer = 0 }) => layer))].sort((a, b) => a - b);
   const kinds = [...new Set(labels.map(({ kind }) => kind))];
+  const isThere = (some: string | undefined, kind: string | undefined): boolean =>
+    layers !== "each" ||
+    matrices !== "each" ||
+    labels.some((label) => String(label.layer) === some && label.kind === kind);
   return chooseLayers(layers, numbers).flatMap((some) =>
-    chooseMatrices(matrices, kinds).map((pattern) => ({
-      ...(some !== undefined && { layers: some }),
-      ...(pattern !== undefined && { matrices: pattern }),
-    })),
+    chooseMatrices(matrices, kinds)
+      .filter((pattern) => isThere(some, pattern))
+      .map((pattern) => ({
+        ...(some !== undefined && { layers: some }),
+        ...(pattern !== undefined && { matrices: pattern }),
+      })),
   );
 }
 
@@ -97,8 +121,11 @@ function chooseLayers(layers: Grid["layers"], numbers: readonly number[]): reado
   if (layers === "all") return [undefined];
   if (layers === "each") return numbers.map(String);
   if (layers !== "cumulative") return layers;
-  // The first alone is among `each`, all together are `all`: what lies between is new.
-  return numbers.slice(1, -1).map((last) => `${numbers[0]}-${last}`);
+  const [first] = numbers;
+  // Written as `each` and `all` write them, so that nothing is there twice.
+  return numbers.map((last, index) =>
+    index === numbers.length - 1 ? undefined : index === 0 ? String(first) : `${first}-${last}`,
+  );
 }
 
 function chooseMatrices(

@@ -25,17 +25,20 @@ function refusal(text: string): string {
 describe("parsePlan()", () => {
   const filled: Readonly<Record<string, readonly [text: string, operation: object]>> = {
     restore: [
-      "operation: restore, what: directions",
-      { operation: "restore", what: "directions", top: 0, tail: 0, strength: 1 },
+      "operation: restore, what: directions, top: 3",
+      { operation: "restore", what: "directions", top: 3, tail: 0, strength: 1 },
     ],
     rollback: ["operation: rollback", { operation: "rollback", strength: 1 }],
-    rescale: ["operation: rescale, factor: -2", { operation: "rescale", factor: -2, top: 0, tail: 0 }],
+    rescale: [
+      "operation: rescale, factor: -2, top: 0",
+      { operation: "rescale", factor: -2, top: 0, tail: 0 },
+    ],
     truncate: ["operation: truncate, keep: 0.5", { operation: "truncate", keep: 0.5, strength: 1 }],
     damp: ["operation: damp", { operation: "damp", factor: 0.75 }],
     rebuild: ["operation: rebuild", { operation: "rebuild" }],
     scramble: [
-      "operation: scramble, what: left",
-      { operation: "scramble", what: "left", top: 0, tail: 0, strength: 1, seed: 1 },
+      "operation: scramble, what: left, top: all",
+      { operation: "scramble", what: "left", top: "all", tail: 0, strength: 1, seed: 1 },
     ],
   };
   for (const [name, [text, operation]] of Object.entries(filled))
@@ -79,13 +82,13 @@ describe("parsePlan()", () => {
   it("refuses other amounts, naming the key", () => {
     const said = (amount: string): readonly string[] => [
       refusal(planOf(`operation: restore, what: left, top: ${amount}`)),
-      refusal(planOf(`operation: rescale, factor: 1, tail: ${amount}`)),
+      refusal(planOf(`operation: rescale, factor: 1, top: 0, tail: ${amount}`)),
       refusal(planOf(`operation: truncate, keep: ${amount}`)),
     ];
-    for (const amount of ["1.5", "-1", "-0.5"])
+    for (const amount of ["-1", "-0.5"])
       for (const [index, message] of said(amount).entries())
-        expect(message).toContain(`"operations.0.${["top", "tail", "keep"][index]}"`);
-    for (const amount of ["most", ".inf", ".nan", "[3]"])
+        expect(message).toContain(`"operations.0.${["top", "tail", "keep"][index]}" is too small`);
+    for (const amount of ["1.5", "most", ".inf", ".nan", "[3]"])
       for (const [index, message] of said(amount).entries())
         expect(message).toBe(
           `Cannot use the plan p.yaml: "operations.0.${["top", "tail", "keep"][index]}" must be a count, a fraction below 1, or all`,
@@ -138,12 +141,16 @@ describe("parsePlan()", () => {
       /"operations\.0\.strength" is too big/,
     ],
     "a strength below 0": [
-      planOf("operation: restore, what: left, strength: -0.1"),
+      planOf("operation: restore, what: left, top: 1, strength: -0.1"),
       /"operations\.0\.strength" is too small/,
     ],
     "a seed that is no count": [
-      planOf("operation: scramble, what: left, seed: 0.5"),
+      planOf("operation: scramble, what: left, top: 1, seed: 0.5"),
       /"operations\.0\.seed" is wrong/,
+    ],
+    "a restoration of no ranks at all": [
+      planOf("operation: restore, what: left"),
+      /"operations\.0\.top" must be a count/,
     ],
     "no mapping": ["just words", /it is wrong/],
     "an empty file": ["", /it is wrong/],
@@ -165,7 +172,7 @@ describe("parsePlan()", () => {
     const operation = fc.oneof(
       fc.record(
         { operation: fc.constant("restore"), what, top: amount, tail: amount, strength, ...choice },
-        { requiredKeys: ["operation", "what"] },
+        { requiredKeys: ["operation", "what", "top"] },
       ),
       fc.record(
         { operation: fc.constant("truncate"), keep: amount, strength, ...choice },

@@ -5,6 +5,8 @@ import { type Plan, restorables } from "../surgery/index.ts";
 import { describeIssue } from "./issue.ts";
 import { readYaml } from "./yaml.ts";
 
+const amountMessage = "must be a count, a fraction below 1, or all";
+
 /** How many singular directions: a count, a fraction below 1, or `all`. */
 export const amountSchema = z.union(
   [
@@ -12,20 +14,21 @@ export const amountSchema = z.union(
     z
       .number()
       .nonnegative()
-      .refine((amount) => amount < 1 || Number.isInteger(amount)),
+      .refine((amount) => amount < 1 || Number.isInteger(amount), amountMessage),
   ],
-  "must be a count, a fraction below 1, or all",
+  amountMessage,
 );
 
 const share = z.number().min(0).max(1);
 
 /** Numbers are patterns as well, as in `layers: 3`. */
-const textSchema = z.union([z.string().min(1), z.number().int().nonnegative().transform(String)]);
+export const textSchema = z.union([z.string().min(1), z.number().int().nonnegative().transform(String)]);
 
 /** Which matrices. */
 export const choiceShape = { layers: textSchema.optional(), matrices: z.string().min(1).optional() };
 
-const rankShape = { top: amountSchema.default(0), tail: amountSchema.default(0) };
+/** `top` is asked for, so that nothing is restored only where that is said. */
+const rankShape = { top: amountSchema, tail: amountSchema.default(0) };
 
 const restoreSchema = z.strictObject({
   operation: z.literal("restore"),

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
 import { restorables } from "../surgery/index.ts";
-import { amountSchema, operationSchema } from "./edit-plan.ts";
+import { amountSchema, operationSchema, textSchema } from "./edit-plan.ts";
 import { describeIssue } from "./issue.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -13,7 +13,7 @@ const gridSchema = z.strictObject({
   tail: z.array(amountSchema).min(1).default([0]),
   strength: z.array(z.number().min(0).max(1)).min(1).default([1]),
   /** All together, each alone, the first ones up to each, or a list of choices as in `0-1`. */
-  layers: z.union([z.enum(["all", "each", "cumulative"]), z.array(z.string().min(1)).min(1)]).default("all"),
+  layers: z.union([z.enum(["all", "each", "cumulative"]), z.array(textSchema).min(1)]).default("all"),
   /** All of layers together, each kind of them alone, or a list of choices of kinds or names. */
   matrices: z.union([z.enum(["all", "each"]), z.array(z.string().min(1)).min(1)]).default("all"),
   /** Whether each repair has its controls beside it. */
@@ -59,7 +59,7 @@ export const defaultSweeps: readonly z.input<typeof sweepSchema>[] = [
       { what: ["directions"], top: ["all"], layers: "each" },
       { what: ["directions"], top: ["all"], layers: "cumulative", controls: false },
       { what: ["directions"], top: ["all"], matrices: "each", controls: false },
-      { operation: "rollback", matrices: "embed_tokens,lm_head" },
+      { operation: "rollback", matrices: "embed_tokens" },
     ],
   },
   {

@@ -51,7 +51,7 @@ export {
   parseLayers,
   parsePatterns,
 } from "./tensor-name.ts";
-export { findIntruders } from "./update.ts";
+export { findIntruders, numExaminedForIntruders } from "./update.ts";
 export {
   countVectors,
   isReadWhole,

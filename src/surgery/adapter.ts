@@ -1,7 +1,7 @@
 /** Edits of low rank as a LoRA adapter in the layout of PEFT: what is added to the target, and nothing else. */
 import { UsageError } from "../base/index.ts";
 import type { WritableTensor } from "../checkpoint/index.ts";
-import type { Edit } from "./edit.ts";
+import { type Edit, limitRank } from "./edit.ts";
 import type { PlannedEdit } from "./resolve.ts";
 
 /** An edit and the matrix it belongs to. */
@@ -20,19 +20,23 @@ const transposedModels: readonly string[] = ["gpt2", "openai-gpt"];
  * Throws `UsageError` where an edit cannot be a LoRA: it takes whole multiples of target or source, its rank is not below
  * the matrix's, or PEFT would not add it to this tensor in this way.
  */
-export function checkAdaptable({ planned, edit }: NamedEdit, modelType: unknown): void {
-  const { name, kind, shape } = planned;
-  const refuse = (problem: string): never => {
-    throw new UsageError(`Cannot write ${name} as a LoRA: ${problem}; leave --as out for a whole checkpoint`);
-  };
-  if (typeof modelType === "string" && transposedModels.includes(modelType))
-    refuse(`the linear layers of ${modelType} are stored transposed`);
-  if (embeddingKinds.some((pattern) => pattern.test(kind))) refuse("it is a table of embeddings");
-  if (!name.endsWith(".weight") || shape.length !== 2) refuse("it is no weight of a linear layer");
-  const rank = Math.min(...shape);
-  if (edit.ofTarget !== 1 || edit.ofSource !== 0) refuse(`the edit has full rank ${rank}`);
-  if (edit.left.columns >= rank)
-    refuse(`the edit has rank ${edit.left.columns} of ${rank}, which is not low; take fewer ranks`);
+export function checkAdaptable(edits: readonly PlannedEdit[], modelType: unknown): void {
+  for (const { name, kind, shape, operation } of edits) {
+    const refuse = (problem: string): never => {
+      throw new UsageError(
+        `Cannot write ${name} as a LoRA: ${problem}; leave --as out for a whole checkpoint`,
+      );
+    };
+    if (typeof modelType === "string" && transposedModels.includes(modelType))
+      refuse(`the linear layers of ${modelType} are stored transposed`);
+    if (embeddingKinds.some((pattern) => pattern.test(kind))) refuse("it is a table of embeddings");
+    const [rows = 1, columns = 1, ...others] = shape;
+    if (!name.endsWith(".weight") || shape.length !== 2 || others.length > 0)
+      refuse("it is no weight of a linear layer");
+    const rank = Math.min(rows, columns);
+    if (limitRank(operation, { name, rows, columns }) >= rank)
+      refuse(`the edit has full rank ${rank}, which is not low; take fewer ranks`);
+  }
 }
 
 /** The tensors of `adapter_model.safetensors`: for every edit lora_B = left and lora_A = rightᵀ, in 32-bit floats. */

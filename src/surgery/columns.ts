@@ -15,6 +15,21 @@ export function selectColumns(
   return selected;
 }
 
+/** Every column multiplied by its weight, in memory of its own. */
+export function weigh(matrix: Matrix, weights: readonly number[]): Matrix {
+  return selectColumns(matrix, [...weights.keys()], weights);
+}
+
+/** The sum of two matrices of one shape. */
+export function addColumns(first: Matrix, second: Matrix): Matrix {
+  const { rows, columns } = first;
+  return createMatrix(
+    rows,
+    columns,
+    first.values.map((value, index) => value + (second.values[index] ?? 0)),
+  );
+}
+
 /** Both side by side. Throws `RangeError` for different numbers of rows. */
 export function concatenateColumns(first: Matrix, second: Matrix): Matrix {
   if (first.rows !== second.rows)

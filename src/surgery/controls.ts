@@ -54,8 +54,12 @@ export function createControls(
   const names = new Set(chosen.map(({ name }) => name));
   const others = candidates.filter(({ name }) => !names.has(name));
   if (others.length > 0) {
-    const drawn = createRandom(seed, "elsewhere").shuffle(others).slice(0, names.size);
-    const drawnNames = drawn.map(({ name }) => name).join(",");
+    const random = createRandom(seed, "elsewhere", layers ?? "", matrices ?? "");
+    const drawn = new Set(random.shuffle(others).slice(0, names.size));
+    const drawnNames = others
+      .filter((other) => drawn.has(other))
+      .map(({ name }) => name)
+      .join(",");
     controls.push({
       kind: "elsewhere",
       operation: { operation: "restore", what, top, tail, strength, matrices: drawnNames },

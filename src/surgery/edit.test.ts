@@ -12,7 +12,7 @@ import {
   sumOfSquares,
 } from "../linalg/index.ts";
 import { applyEdit, findCopy } from "./apply.ts";
-import { demandVectors, type Edit, type FactorPair, needsSource, planEdit } from "./edit.ts";
+import { demandVectors, type Edit, type FactorPair, limitRank, needsSource, planEdit } from "./edit.ts";
 import { listRanks, type Operation, type Restorable, type Restore, restorables } from "./plan.ts";
 
 const algebra = await openLinearAlgebra("none");
@@ -113,7 +113,9 @@ function splice(
       return sum;
     };
     const isMixed = (left === source) !== (right === source);
-    const sign = isMixed && dot("left") + dot("right") < 0 ? -1 : 1;
+    const sum = dot("left") + dot("right");
+    const decisive = Math.abs(sum) < 1e-9 ? dot(left === source ? "right" : "left") : sum;
+    const sign = isMixed && decisive < 0 ? -1 : 1;
     for (let row = 0; row < rows; row++)
       for (let column = 0; column < columns; column++)
         spliced.values[row * columns + column]! +=
@@ -163,7 +165,9 @@ describe("restoring", () => {
         const numRanks = listRanks(fields, Math.min(pair.rows, pair.columns), "m").length;
         const { left, right } = planEdit(restore(fields), pair, pair, algebra);
         expect(left.columns).toBe(right.columns);
-        expect(left.columns).toBeLessThanOrEqual(2 * numRanks);
+        const isPair = fields.what === "vectors" || fields.what === "directions";
+        expect(left.columns).toBeLessThanOrEqual(isPair ? 2 * numRanks : numRanks);
+        expect(left.columns).toBeLessThanOrEqual(2 * limitRank(restore(fields), pair));
       }),
     );
   });

@@ -1,8 +1,8 @@
 /** What operations do to a matrix: every one is a sum of multiples of target and source and of a low-rank product. */
 import { createRandom } from "../base/index.ts";
 import { createMatrix, type Factors, type LinearAlgebra, type Matrix } from "../linalg/index.ts";
-import { findIntruders } from "../spectra/index.ts";
-import { concatenateColumns, selectColumns } from "./columns.ts";
+import { findIntruders, numExaminedForIntruders } from "../spectra/index.ts";
+import { addColumns, concatenateColumns, selectColumns, weigh } from "./columns.ts";
 import { listRanks, type Operation, type Restorable, resolveAmount } from "./plan.ts";
 
 /**
@@ -42,6 +42,8 @@ export interface EditedMatrix {
 /** How an operation is carried out on matrices. */
 interface Technique<Kind> {
   readonly demandVectors: (operation: Kind, matrix: EditedMatrix) => VectorDemand;
+  /** Columns of left and right at most; the matrix's own rank where whole matrices are taken. */
+  readonly limitRank: (operation: Kind, matrix: EditedMatrix) => number;
   readonly plan: (operation: Kind, factors: FactorPair, place: Place) => Edit;
 }
 
@@ -66,10 +68,16 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
       const demand = demandBoth(listRanks(operation, rankOf(matrix), matrix.name));
       return operation.what === "values" ? { ...demand, source: 0 } : demand;
     },
+    limitRank: (operation, matrix) => {
+      const numRanks = listRanks(operation, rankOf(matrix), matrix.name).length;
+      const isPair = operation.what === "vectors" || operation.what === "directions";
+      return Math.min(rankOf(matrix), isPair ? 2 * numRanks : numRanks);
+    },
     plan: planRestore,
   },
   rollback: {
     demandVectors: () => ({ target: 0, source: 0 }),
+    limitRank: (_, matrix) => rankOf(matrix),
     plan: ({ strength }, { source }, { matrix }) => ({
       ...blend(matrix, strength),
       ...(strength === 1 && source !== undefined && { intended: source.values }),
@@ -80,6 +88,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
       ...demandBoth(listRanks(operation, rankOf(matrix), matrix.name)),
       source: 0,
     }),
+    limitRank: (operation, matrix) => listRanks(operation, rankOf(matrix), matrix.name).length,
     plan: ({ factor, ...ranks }, { target }, { matrix }) =>
       scaleValues(target, listRanks(ranks, rankOf(matrix), matrix.name), factor),
   },
@@ -88,6 +97,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
       target: resolveAmount(keep, rankOf(matrix), matrix.name),
       source: 0,
     }),
+    limitRank: (_, matrix) => rankOf(matrix),
     plan: ({ keep, strength }, { target }, { matrix }) => {
       const count = resolveAmount(keep, rankOf(matrix), matrix.name);
       const ranks = Array.from({ length: count }, (_, rank) => rank);
@@ -103,6 +113,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
   },
   damp: {
     demandVectors: (_, matrix) => ({ target: rankOf(matrix), source: rankOf(matrix) }),
+    limitRank: (_, matrix) => Math.min(rankOf(matrix), numExaminedForIntruders),
     plan: ({ factor }, { target, source }, { algebra }) =>
       source === undefined
         ? missingSource()
@@ -114,6 +125,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
   },
   rebuild: {
     demandVectors: (_, matrix) => ({ target: rankOf(matrix), source: 0 }),
+    limitRank: (_, matrix) => rankOf(matrix),
     plan: (_, { target }) => {
       const ranks = Array.from(target.values.keys());
       return {
@@ -131,6 +143,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
   },
   scramble: {
     demandVectors: (_, matrix) => ({ target: rankOf(matrix), source: rankOf(matrix) }),
+    limitRank: (_, matrix) => rankOf(matrix),
     plan: planScramble,
   },
 };
@@ -138,6 +151,11 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
 /** How many singular vectors an operation needs. Throws `UsageError` for ranks beyond the matrix. */
 export function demandVectors(operation: Operation, matrix: EditedMatrix): VectorDemand {
   return techniqueOf(operation).demandVectors(operation, matrix);
+}
+
+/** The rank of the update at most: the matrix's own where it is not low. */
+export function limitRank(operation: Operation, matrix: EditedMatrix): number {
+  return techniqueOf(operation).limitRank(operation, matrix);
 }
 
 /** Whether an operation takes anything from the source. */
@@ -224,39 +242,75 @@ function planRestore(
   };
   if (ranks.length === rank && what === "vectors") return { ...blend(matrix, strength), ...intended };
   // One vector of the source beside one of the target: only together do the two have a sign.
-  const signs = left === right ? undefined : alignSigns({ target, source }, ranks, algebra);
-  const weights = ranks.map(
-    (index, position) => strength * (signs?.[position] ?? 1) * valueAt(sides[value], index),
-  );
-  const put = {
-    left: selectColumns(sides[left].left, ranks, weights),
-    right: selectColumns(sides[right].right, ranks),
-  };
+  const signs =
+    left === right
+      ? undefined
+      : alignSigns({ target, source, kept: left === "target" ? "left" : "right" }, ranks, algebra);
+  const take = (side: "left" | "right", from: "target" | "source"): Matrix =>
+    selectColumns(sides[from][side], ranks, from === "source" ? signs : undefined);
+  const put = { left: take("left", left), right: take("right", right) };
+  const gained = ranks.map((index) => strength * valueAt(sides[value], index));
   // All ranks are replaced: nothing of the target is left that would have to be taken away.
-  if (ranks.length === rank) return { ofTarget: 1 - strength, ofSource: 0, ...put, ...intended };
-  const own = ranks.map((index) => -strength * valueAt(target, index));
-  if (what === "values") {
-    const difference = weights.map((weight, position) => weight + (own[position] ?? 0));
+  if (ranks.length === rank)
     return {
-      ofTarget: 1,
+      ofTarget: 1 - strength,
       ofSource: 0,
-      ...intended,
-      left: selectColumns(target.left, ranks, difference),
+      left: weigh(put.left, gained),
       right: put.right,
+      ...intended,
     };
-  }
+  const own = { left: take("left", "target"), right: take("right", "target") };
+  const lost = ranks.map((index) => -strength * valueAt(target, index));
+  const product = joinProducts({ ...put, weights: gained }, { ...own, weights: lost }, { left, right });
+  return { ofTarget: 1, ofSource: 0, ...product, ...intended };
+}
+
+/** Σ weight · left · rightᵀ over columns. */
+interface WeightedProduct {
+  readonly left: Matrix;
+  readonly right: Matrix;
+  readonly weights: readonly number[];
+}
+
+/**
+ * The sum of what is put in and what is taken away of the target, as one product. Where both have the target's vectors on one
+ * side, the others are added, so that it has no more columns than either.
+ */
+function joinProducts(
+  put: WeightedProduct,
+  own: WeightedProduct,
+  { left, right }: { readonly left: "target" | "source"; readonly right: "target" | "source" },
+): Pick<Edit, "left" | "right"> {
+  if (right === "target")
+    return { left: addColumns(weigh(put.left, put.weights), weigh(own.left, own.weights)), right: own.right };
+  // Only directions on the right change: what is gained and lost has the same values.
+  if (left === "target")
+    return {
+      left: weigh(put.left, put.weights),
+      right: addColumns(
+        put.right,
+        weigh(
+          own.right,
+          own.weights.map(() => -1),
+        ),
+      ),
+    };
   return {
-    ofTarget: 1,
-    ofSource: 0,
-    ...intended,
-    left: concatenateColumns(put.left, selectColumns(target.left, ranks, own)),
-    right: concatenateColumns(put.right, selectColumns(target.right, ranks)),
+    left: concatenateColumns(weigh(put.left, put.weights), weigh(own.left, own.weights)),
+    right: concatenateColumns(put.right, own.right),
   };
 }
 
-/** ±1 for every rank: −1 where the source's pair of vectors points against the target's, on both sides together. */
+/**
+ * ±1 for every rank: −1 where the source's pair of vectors points against the target's, on both sides together. Where the two
+ * sides contradict each other evenly, the side decides whose vectors are kept.
+ */
 function alignSigns(
-  { target, source }: { readonly target: Factors; readonly source: Factors },
+  {
+    target,
+    source,
+    kept,
+  }: { readonly target: Factors; readonly source: Factors; readonly kept: "left" | "right" },
   ranks: readonly number[],
   algebra: LinearAlgebra,
 ): readonly number[] {
@@ -264,8 +318,14 @@ function alignSigns(
     const [own, other] = [selectColumns(target[side], [rank]), selectColumns(source[side], [rank])];
     return algebra.multiply(own, other, { left: true }).values[0] ?? 0;
   };
-  return ranks.map((rank) => (dot("left", rank) + dot("right", rank) < 0 ? -1 : 1));
+  return ranks.map((rank) => {
+    const sum = dot("left", rank) + dot("right", rank);
+    return (Math.abs(sum) < evenSum ? dot(kept, rank) : sum) < 0 ? -1 : 1;
+  });
 }
+
+/** Sums of two cosines that rounding alone may turn. */
+const evenSum = 1e-9;
 
 /** The same singular values of the update in directions of a seed: both sides drawn uniformly (Haar). */
 function planScramble(operation: OperationOf<"scramble">, factors: FactorPair, place: Place): Edit {

@@ -9,6 +9,7 @@ export {
   type Amount,
   type Choice,
   describeOperation,
+  identifyOperation,
   type Operation,
   type Plan,
   type Ranks,

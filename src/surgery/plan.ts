@@ -107,6 +107,12 @@ export function listRanks({ top, tail }: Ranks, rank: number, subject: string): 
   return [...leading, ...Array.from({ length: numTail }, (_, index) => rank - numTail + index)];
 }
 
+/** A text that is the same for operations that say the same, in whatever order they say it. */
+export function identifyOperation(operation: Operation): string {
+  const fields = Object.entries(operation).filter(([, value]) => value !== undefined);
+  return JSON.stringify(fields.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 /** An operation in a few words, as tables call it: `directions, top 60 %`. */
 export function describeOperation(operation: Operation): string {
   const parts = [...describeAction(operation)];
@@ -122,7 +128,11 @@ function describeAction(operation: Operation): readonly string[] {
     case "restore":
       return [operation.what, ...describeRanks(operation)];
     case "scramble":
-      return [`random update the size of ${operation.what}`, ...describeRanks(operation)];
+      return [
+        `random, as large as ${operation.what}`,
+        ...describeRanks(operation),
+        ...(operation.seed === 1 ? [] : [`seed ${operation.seed}`]),
+      ];
     case "rescale":
       return [`values × ${operation.factor}`, ...describeRanks(operation)];
     case "rollback":
@@ -137,6 +147,7 @@ function describeAction(operation: Operation): readonly string[] {
 }
 
 function describeRanks({ top, tail }: Ranks): readonly string[] {
+  if (top === "all") return ["all ranks"];
   const parts = [
     ...(top === 0 ? [] : [describeAmount("top", top)]),
     ...(tail === 0 ? [] : [describeAmount("tail", tail)]),
@@ -145,6 +156,6 @@ function describeRanks({ top, tail }: Ranks): readonly string[] {
 }
 
 function describeAmount(end: "top" | "tail", amount: Amount): string {
-  if (amount === "all") return "all ranks";
-  return amount < 1 ? `${end} ${Math.round(1000 * amount) / 10} %` : `${end} ${amount}`;
+  if (amount === "all") return `${end} all`;
+  return amount > 0 && amount < 1 ? `${end} ${Number((100 * amount).toPrecision(12))} %` : `${end} ${amount}`;
 }

@@ -29,7 +29,7 @@ export function describeSweep({ target, source, repairs, best }: DescribedSweep)
   if (best !== null)
     sentences.push(
       `From ${source} into ${target}, ${best.gain.estimate > 0 ? "the" : "even the"} best of ` +
-        `${countEdits(repairs)} repairs on the even-numbered tasks was "${best.name}"; on the odd-numbered ones it changed OOD by ${describeGain(best.gain)} and ID by ` +
+        `${countEdits(repairs)} on the even-numbered tasks was "${best.name}"; on the odd-numbered ones it changed OOD by ${describeGain(best.gain)} and ID by ` +
         `${describeGain(best.idGain)}${describeRecovered(best.recovered)}.`,
     );
   const controls = repairs.filter(({ role }) => role !== "edit");
@@ -57,8 +57,9 @@ const controlNames = {
   values: "values only",
 } as const;
 
-function countEdits(repairs: DescribedSweep["repairs"]): number {
-  return repairs.filter(({ role }) => role === "edit").length;
+function countEdits(repairs: DescribedSweep["repairs"]): string {
+  const count = repairs.filter(({ role }) => role === "edit").length;
+  return `${count} repair${count === 1 ? "" : "s"}`;
 }
 
 function describeGain(gain: Contrast): string {

@@ -30,15 +30,28 @@ export interface RecoveryPath {
  * unless the start comes after the peak and lies clearly below it, that is by a significant difference (exact
  * McNemar p < 0.05): a share of a loss that may be none means nothing.
  */
-export function computeRecovery({ peak, start, end }: RecoveryPath, options: BootstrapOptions): Recovery {
-  const table = { peak: heldOutHalf(peak), start: heldOutHalf(start), end: heldOutHalf(end) };
+export function computeRecovery(path: RecoveryPath, options: BootstrapOptions): Recovery {
+  const { peak, start } = path;
   if (start.id === peak.id) return { recovery: undefined, reason: "the start is the peak itself" };
   if (precedes(start, peak))
     return { recovery: undefined, reason: "the start comes before the peak, so nothing was forgotten yet" };
+  return computeShare(path, { peak: "the peak", start: "the start" }, options);
+}
+
+/** The same for any three checkpoints, wherever they come from; `names` are what reasons call the first two. */
+export function computeShare(
+  { peak, start, end }: RecoveryPath,
+  names: { readonly peak: string; readonly start: string },
+  options: BootstrapOptions,
+): Recovery {
+  const table = { peak: heldOutHalf(peak), start: heldOutHalf(start), end: heldOutHalf(end) };
   const loss = computeContrast({ first: table.peak, second: table.start }, options);
   if (loss.estimate <= 0 || loss.pValue >= significanceLevel) {
     const difference = `${formatPoints(loss.estimate)} points, ${formatPValue(loss.pValue)}`;
-    return { recovery: undefined, reason: `the start is not clearly below the peak (${difference})` };
+    return {
+      recovery: undefined,
+      reason: `${names.start} is not clearly below ${names.peak} (${difference})`,
+    };
   }
   const rows = table.end.map((isSolved, item) => [
     Number(isSolved) - Number(table.start[item]),

@@ -137,7 +137,9 @@ describe("measureSweep()", () => {
     const close = { ...target, solved: { id: target.solved.id, ood: items("00000001", "00000111") } };
     const { repairs, best } = measureSweep([some], { source, target: close }, options);
     expect(repairs[0]).toMatchObject({ recovered: undefined, gain: { estimate: 1 / 8 } });
-    expect(repairs[0]?.reason).toContain("not clearly below the peak (62.5 points, p = 0.063)");
+    expect(repairs[0]?.reason).toContain(
+      "the target is not clearly below the source (62.5 points, p = 0.063)",
+    );
     expect(best?.recovered).toBeUndefined();
   });
 

@@ -2,7 +2,7 @@
 import { type BootstrapOptions, holm, type Tally } from "../statistics/index.ts";
 import { type CheckpointOutcome, countSolved, heldOutHalf } from "./checkpoint-outcome.ts";
 import { type Contrast, computeContrast } from "./contrast.ts";
-import { computeRecovery, type Ratio } from "./recovery.ts";
+import { computeShare, type Ratio } from "./recovery.ts";
 
 /** A repair that was evaluated on the same items as the checkpoints. */
 export interface RepairOutcome {
@@ -87,7 +87,8 @@ function describeRecovered(
   { source, target }: SweepEnds,
   options: BootstrapOptions,
 ): Pick<RepairMeasure, "recovered" | "reason"> {
-  const { recovery, reason } = computeRecovery({ peak: source, start: target, end }, options);
+  const names = { peak: "the source", start: "the target" };
+  const { recovery, reason } = computeShare({ peak: source, start: target, end }, names, options);
   return { recovered: recovery, ...(reason !== undefined && { reason }) };
 }
 

@@ -13,6 +13,7 @@ import { expect } from "vitest";
 import { encodeFloats } from "../../src/checkpoint/dtype.ts";
 import { openCheckpoint, openSafetensors, type WritableDtype } from "../../src/checkpoint/index.ts";
 import { encodeSafetensorsHeader } from "../../src/checkpoint/safetensors-header.ts";
+import { buildModel, drawNormal, type TensorSpec } from "./checkpoint-folder.ts";
 import { type Environment, parseJson, runUntwist } from "./untwist.ts";
 
 /** JSON that is looked at field by field. */
@@ -22,7 +23,7 @@ type Json = ReturnType<typeof parseJson>;
 export const rounding = { F64: 2 ** -53, F32: 2 ** -24, F16: 2 ** -11, BF16: 2 ** -8 } as const;
 
 /** A number format of floats. */
-export type Format = keyof typeof rounding;
+type Format = keyof typeof rounding;
 
 /** ‖first − second‖. */
 export function distance(first: Float64Array, second: Float64Array): number {
@@ -43,6 +44,15 @@ export async function readReport(
   const { code, stdout, stderr } = await runUntwist([...args, "--json"], cwd, environment);
   expect(code, stderr).toBe(0);
   return parseJson(stdout);
+}
+
+/** The model of two layers with numbers that formats round. */
+export function buildNormal(step: string, dtype: Format): readonly TensorSpec[] {
+  return buildModel(step).map((tensor) => ({
+    ...tensor,
+    dtype,
+    values: drawNormal(`${step} ${tensor.name}`, tensor.values.length),
+  }));
 }
 
 /** Writes a plan and gives its file name: YAML takes JSON as it is. */

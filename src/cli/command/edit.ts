@@ -20,7 +20,7 @@ export async function carryOutPlan(plan: Plan, flags: EditFlags, command: string
   const output = createOutput(flags);
   const form = parseForm(flags.as);
   if (flags.dryRun === true) {
-    const preview = await withEffects((effects) => previewEdit(plan, command, effects));
+    const preview = await withEffects((effects) => previewEdit({ plan, form, command }, effects));
     output.print(formatPreview(preview, output), preview);
     return;
   }

@@ -1,13 +1,28 @@
 /** Folders for results, checked before any work is done. */
 import { dirname, resolve } from "node:path";
 import { UsageError } from "../../base/index.ts";
-import { ensureWritableFolder, fileExists, folderExists, isEmptyFolder } from "../../file/index.ts";
+import {
+  ensureWritableFolder,
+  fileExists,
+  folderExists,
+  isEmptyFolder,
+  pathExists,
+} from "../../file/index.ts";
 
 /** Throws `UsageError` unless `--out` is a folder that is empty or can be made. */
 export async function requireFree(out: string): Promise<void> {
+  // As of an unset variable of the shell: it would mean the folder one stands in.
+  if (out.trim() === "")
+    throw new UsageError("Cannot write into a folder without a name; give --out the path of a new folder");
   if (await fileExists(out))
     throw new UsageError(`Cannot write into "${out}": it is a file; choose another --out`);
   if ((await folderExists(out)) && !(await isEmptyFolder(out)))
     throw new UsageError(`Cannot write into "${out}": the folder is not empty; choose another --out`);
-  await ensureWritableFolder(dirname(resolve(out)));
+  await ensureWritableFolder(await findExisting(dirname(resolve(out))));
+}
+
+/** The nearest folder above that is there: nothing is made before it is known that there will be a result. */
+async function findExisting(path: string): Promise<string> {
+  const parent = dirname(path);
+  return parent === path || (await pathExists(path)) ? path : findExisting(parent);
 }

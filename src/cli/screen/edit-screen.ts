@@ -83,9 +83,7 @@ export function formatEdit(report: EditReport, { paint, width }: ScreenOptions):
       ? [paint("dim", `(${numDropped} columns do not fit: widen the terminal, or use --json)`)]
       : []),
     ...legend.flatMap((line) => wrapSentence(line, width)).map((line) => paint("dim", line)),
-    ...(leftOut.length === 0
-      ? []
-      : wrapSentence(`Not copied, as they hold the weights as they were: ${leftOut.join(", ")}`, width)),
+    ...(leftOut.length === 0 ? [] : wrapSentence(`Not copied: ${leftOut.join(", ")}`, width)),
   ];
 }
 

@@ -3,7 +3,7 @@ import type { SweepRecord } from "../../run/index.ts";
 import { formatPValue, formatShare, type Tally } from "../../statistics/index.ts";
 import { formatContrast } from "./format.ts";
 import type { Paint } from "./paint.ts";
-import { fitTable } from "./table.ts";
+import { fitTable, visibleLength } from "./table.ts";
 import { wrapSentence } from "./wrap.ts";
 
 interface ScreenOptions {
@@ -32,7 +32,11 @@ export function formatSweep(record: SweepRecord, { paint, width }: ScreenOptions
     ...rows(({ role }) => role === "edit"),
     ...(controls.length > 0 ? [[paint("dim", "controls")], ...controls] : []),
   ];
-  const { lines } = fitTable(table, { width, expendable: [6, 4, 5], right: [1, 2, 6] });
+  const { lines } = fitTable(shortenNames(table, width), {
+    width,
+    expendable: [6, 4, 5],
+    right: [1, 2, 6],
+  });
   return [
     `${paint("bold", `Sweep ${record.name}`)}   ${source} put into ${target}, tasks solved`,
     "",
@@ -40,6 +44,22 @@ export function formatSweep(record: SweepRecord, { paint, width }: ScreenOptions
     "",
     ...record.sentences.flatMap((sentence) => wrapSentence(`• ${sentence}`, width)),
   ];
+}
+
+/** What ID, OOD and what was gained take of a line. */
+const numbersWidth = 48;
+
+/** Names cut to what a narrow screen leaves beside the numbers. */
+function shortenNames(
+  table: readonly (readonly string[])[],
+  width: number | undefined,
+): readonly (readonly string[])[] {
+  if (width === undefined) return table;
+  const room = Math.max(16, width - numbersWidth);
+  return table.map(([name = "", ...cells]) => [
+    visibleLength(name) <= room ? name : `${name.slice(0, room - 1)}…`,
+    ...cells,
+  ]);
 }
 
 function formatShareOf({ correct, total }: Tally): string {
