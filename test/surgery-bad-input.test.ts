@@ -206,7 +206,7 @@ describe("untwist restore --as lora refuses", () => {
   refuseEach({
     "a rollback, which has full rank": [apply("rollback.yaml"), ".weight", "full rank 24", "--as"],
     "whole matrices of the source": [lora("two", "--what", "vectors", "--top", "all"), "full rank", "--as"],
-    "ranks too many to be low": [lora("two", "--top", "12"), "rank 24 of 24", "fewer ranks"],
+    "ranks too many to be low": [lora("two", "--top", "12"), "full rank 24", "fewer ranks"],
     embeddings: [lora("two", "--top", "3", "--matrices", "embed_tokens"), "embed_tokens", "embeddings"],
     "layers that are stored transposed": [lora("conv1d", "--top", "3"), "gpt2", "transposed"],
     "a plan that changes nothing": [lora("two", "--top", "0"), "changes nothing", "--as"],
@@ -347,7 +347,9 @@ describe("Ctrl-C in the middle of a file of weights", () => {
 
   /** The bytes that lie in unfinished folders. */
   function countUnfinished(): number {
-    const folders = readdirSync(place).filter((name) => name.startsWith(".untwist-"));
+    const folders = readdirSync(place, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && entry.name.startsWith(".untwist-"))
+      .map(({ name }) => name);
     const paths = folders.flatMap((name) => readdirSync(join(place, name)).map((file) => join(name, file)));
     const sizes = paths.map((path) => statSync(join(place, path), { throwIfNoEntry: false })?.size ?? 0);
     return sizes.reduce((sum, size) => sum + size, 0);
