@@ -9,6 +9,7 @@ import {
   describeOperation,
   identifyOperation,
   type Operation,
+  type Ranks,
   type Restore,
   resolveOperations,
   type TensorsOfBoth,
@@ -60,18 +61,14 @@ function expand(grid: Grid, tensors: TensorsOfBoth): readonly Restore[] {
   for (const choice of listChoices(grid, tensors))
     for (const what of grid.what)
       for (const strength of grid.strength)
-        // Where all ranks are taken from the top, none is left for the tail.
-        for (const tail of grid.tail)
-          for (const top of grid.top)
-            edits.push({
-              operation: "restore",
-              what,
-              top,
-              tail: top === "all" ? 0 : tail,
-              strength,
-              ...choice,
-            });
+        for (const ranks of listRankChoices(grid))
+          edits.push({ operation: "restore", what, ...ranks, strength, ...choice });
   return edits;
+}
+
+/** Every combination of top and tail. Where all ranks are taken from the top, none is left for the tail. */
+function listRankChoices({ top, tail }: Grid): readonly Ranks[] {
+  return tail.flatMap((last) => top.map((first) => ({ top: first, tail: first === "all" ? 0 : last })));
 }
 
 function listControls(edit: Restore, tensors: TensorsOfBoth): readonly SweepPoint[] {

@@ -31,4 +31,4 @@ export {
   openRunFolder,
   type RunFolder,
 } from "./run-folder.ts";
-export { defaultSweeps, type Grid, milestones, parseSweep, type SweepPlan } from "./sweep-plan.ts";
+export { type Grid, milestones, parseSweep, type SweepPlan } from "./sweep-plan.ts";

@@ -3,17 +3,12 @@ import { createRandom } from "../base/index.ts";
 import type { Choice, Operation, Restore } from "./plan.ts";
 import type { PlannedEdit } from "./resolve.ts";
 
-/** What a control tells. */
-export const controlMeanings = {
-  identity: "decomposed and rebuilt: changes nothing but rounding",
-  rollback: "the same matrices taken whole from the source",
-  random: "an update of the same size in random directions",
-  elsewhere: "the same ranks in as many other matrices, drawn at random",
-  values: "the values of the same ranks, the target's vectors",
-} as const;
-
-/** A kind of control. */
-export type ControlKind = keyof typeof controlMeanings;
+/**
+ * A kind of control. `identity`: decomposed and rebuilt, which changes nothing but rounding; `rollback`: the same matrices taken
+ * whole from the source; `random`: an update of the same size in random directions; `elsewhere`: the same ranks in as many
+ * other matrices; `values`: the values of the same ranks alone.
+ */
+export type ControlKind = "identity" | "rollback" | "random" | "elsewhere" | "values";
 
 /** A control: what it is, and the operation it carries out. */
 export interface Control {

@@ -1,7 +1,7 @@
 /** surgery: plans of edits as data, what they do to matrices by low-rank products, controls, adapters. */
 export { checkAdaptable, describeAdapter, listAdapterTensors, type NamedEdit } from "./adapter.ts";
 export { applyEdit, findCopy, type RowValues } from "./apply.ts";
-export { type Control, type ControlKind, controlMeanings, createControls } from "./controls.ts";
+export { type Control, type ControlKind, createControls } from "./controls.ts";
 export { blend, type Edit, type FactorPair, needsSource, planEdit } from "./edit.ts";
 export { invertPlan } from "./invert.ts";
 export { compareValues, type Departure, measureDeparture } from "./orthogonality.ts";
