@@ -1,7 +1,6 @@
 /** The command line from outside: its commands and flags, its JSON, and what a run looks like to those who read it. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createProgram } from "../src/cli/main.ts";
 import { count, summaryShape } from "./support/summary-shape.ts";
@@ -24,7 +23,6 @@ beforeAll(async () => {
   writeFileSync(join(folder, "tiny.yaml"), tinyRecipe);
   ran = await runUntwist(["run", "tiny.yaml", "--out", "runs/tiny", "--seed", "5"], folder);
 }, 120_000);
-
 afterAll(() => removeFolder(folder));
 
 /** Runs `untwist` where the run lies, and expects it to succeed quietly. */
@@ -34,69 +32,6 @@ async function succeed(...args: readonly string[]): Promise<string> {
   expect(stdout).not.toContain(escapeCode);
   return stdout;
 }
-
-describe("createProgram()", () => {
-  it("has these commands and flags, no more and no fewer", () => {
-    const describeCommand = (command: Command): readonly string[] => [
-      ...command.registeredArguments.map((argument) =>
-        argument.required ? `<${argument.name()}>` : `[${argument.name()}]`,
-      ),
-      ...command.options.map(({ flags }) => flags),
-    ];
-    const found = createProgram().commands.map((command) => [command.name(), describeCommand(command)]);
-    expect(Object.fromEntries(found)).toEqual({
-      run: ["[recipe]", "--out <folder>", "--seed <number>", "--set <key=value>", "--resume", "--json"],
-      ls: ["[folder]", "--json"],
-      show: ["<run>", "--json"],
-      spectra: [
-        "<before>",
-        "[after]",
-        "--rank <list>",
-        "--matrices <patterns>",
-        "--layers <ranges>",
-        "--randomised <seed>",
-        "--out <folder>",
-        "--json",
-      ],
-      restore: [
-        "--into <checkpoint>",
-        "--from <checkpoint>",
-        "--what <part>",
-        "--top <amount>",
-        "--tail <amount>",
-        "--layers <ranges>",
-        "--matrices <patterns>",
-        "--strength <share>",
-        "--out <folder>",
-        "--as <form>",
-        "--dry-run",
-        "--json",
-      ],
-      apply: ["<plan>", "--out <folder>", "--as <form>", "--dry-run", "--json"],
-      sweep: ["<run>", "[sweep]", "--json"],
-      eval: [
-        "<checkpoint>",
-        "--environment <name>",
-        "--splits <list>",
-        "--count <number>",
-        "--seed <number>",
-        "--rendering <name>",
-        "--max-new-tokens <number>",
-        "--items",
-        "--json",
-      ],
-      grade: ["<environment>", "--task <json>", "--answer <text>", "--compat", "--json"],
-      doctor: ["--json"],
-    });
-  });
-
-  it("describes every command and flag", () => {
-    for (const command of createProgram().commands) {
-      expect(command.description()).not.toBe("");
-      for (const option of command.options) expect(option.description, option.flags).not.toBe("");
-    }
-  });
-});
 
 describe("untwist --help", () => {
   const names = createProgram().commands.map((command) => command.name());

@@ -213,6 +213,9 @@ describe("restoring", () => {
       matrices[3],
     ]);
     expect(await choose("both", "--layers", "0", "--matrices", "q_proj")).toEqual([query]);
+    // Twice 16 directions, of 24.
+    const wide = await readReport(restore("rank", "--top", "16", "--layers", "1"), folder);
+    expect(wide.tensors.map(({ rank }: { rank: number }) => rank)).toEqual([24, 24]);
   });
 
   it("reports distances that the tensors have, and values that are met", async () => {
@@ -312,38 +315,6 @@ describe("a plan", () => {
     const [before, after] = [await evaluate("shipped"), await evaluate("truncated")];
     expect(after).toBeGreaterThan(0);
     expect(after).not.toBe(before);
-  });
-});
-
-describe("--dry-run", () => {
-  it("writes nothing, not even into the cache, and names tensors, memory and time", async () => {
-    const before = listFilesBelow(folder);
-    const environment = { UNTWIST_CACHE: at("cache of nothing") };
-    const { code, stdout } = await runUntwist(restore("dry", "--top", "3", "--dry-run"), folder, environment);
-    expect(code).toBe(0);
-    for (const name of matrices) expect(stdout).toContain(name);
-    expect(stdout).toMatch(/Would edit 4 tensors of target and copy 5/);
-    expect(stdout).toMatch(/3 of 24/);
-    expect(stdout).toMatch(/Writes \d+ kB, needs about [\d.]+ [MG]B of memory and \S*\d+ ?(s|min|h)/);
-    expect(listFilesBelow(folder)).toEqual(before);
-    expect(readdirSync(folder)).not.toContain("dry");
-  });
-
-  it("says as JSON how far apart the checkpoints are, without --out", async () => {
-    const args = between("two-F32", "one-F32", "--top", "3", "--dry-run");
-    const { tensors, ...preview } = await readReport(args, folder);
-    expect(namesOf(tensors)).toEqual(matrices);
-    const [target, source] = [
-      await readNumbers(at("two-F32"), query),
-      await readNumbers(at("one-F32"), query),
-    ];
-    const { apart } = tensors.find(({ name }: { name: string }) => name === query);
-    expect(apart).toBeCloseTo(distance(target, source) / sizeOf(target), 12);
-    const sizes = Object.values(await readAllBytes(at("two-F32"))).map(({ length }) => length);
-    const numBytes = sizes.reduce((sum, size) => sum + size, 0);
-    expect(preview).toMatchObject({ numUntouched: 5, numBytes });
-    expect(preview.memoryBytes).toBeGreaterThan(0);
-    expect(preview.seconds).toBeGreaterThan(0);
   });
 });
 

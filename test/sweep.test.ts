@@ -41,6 +41,10 @@ describe("the sweep of a recipe", () => {
   it("is in the summary, in its own folder, and in the timings", () => {
     const { repairs, timings } = readJson("run", "summary.json");
     expect(repairs).toMatchObject([summarySweepShape]);
+    const [{ repairs: points }] = repairs;
+    const others = points.filter(({ role }: { readonly role: string }) => role !== "edit");
+    const edit = points.find(({ role }: { readonly role: string }) => role === "edit");
+    expect(edit.controls.toSorted()).toEqual(others.map(({ name }: { name: string }) => name).sort());
     expect(readJson("run", "repairs/tiny/sweep.json")).toEqual(repairs[0]);
     expect(readdirSync(join(folder, "run/repairs/tiny/answers"))).toHaveLength(6);
     expect(timings.sweeps).toBeGreaterThan(0);
@@ -51,7 +55,7 @@ describe("the sweep of a recipe", () => {
     expect(stdout).toMatch(/Sweep tiny +sft-4 put into sft-12/);
     expect(stdout).toMatch(/directions, top 50 %, layers 0-1/);
     expect(stdout).toMatch(/controls/);
-    expect(stdout).toMatch(/the best of 1 repair/);
+    expect(stdout).toMatch(/the best of 1 repair /);
   });
 
   it("is left out with `sweeps: false`, and where the run lacks its checkpoints, which is told", async () => {
@@ -136,11 +140,35 @@ describe("untwist sweep", () => {
     );
   });
 
+  const write = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text);
+    return name;
+  };
+
+  it("refuses another sweep by the name of one of the recipe's, and takes that one from a file", async () => {
+    const [, own = ""] = tinyRecipe.split("sweeps:\n  - name: tiny\n");
+    const same = write("own.yaml", `name: tiny\n${own.replaceAll(/^ {4}/gm, "")}`);
+    const { code, stderr } = await runUntwist(["sweep", "run", same], folder, place);
+    expect(code, stderr).toBe(0);
+    const other = write("other.yaml", readFileSync(join(folder, same), "utf8").replace("0.5", "0.25"));
+    await expectRefusal([["sweep", "run", other], "other.yaml", "tiny", "another name"], folder, place);
+  });
+
+  it("names checkpoints to choose from once, and says which milestones a run without RL lacks", async () => {
+    const grid = "grid: [{what: [directions], top: [0.5]}]";
+    const unknown = write("nothing.yaml", `target: sft-7\n${grid}`);
+    const { stderr } = await runUntwist(["sweep", "run", unknown], folder, place);
+    const choices = /choose from (.*)/.exec(stderr)?.[1]?.split(", ") ?? [];
+    expect(choices).toEqual(expect.arrayContaining(["base", "peak", "sft-end", "sft-4", "sft-12"]));
+    expect(new Set(choices).size).toBe(choices.length);
+    const end = write("end.yaml", `source: rl-end\n${grid}`);
+    await expectRefusal([["sweep", "without", end], "no RL branch"], folder, place);
+    const recovered = write("recovered.yaml", `target: rl-recovered\n${grid}`);
+    const reason = "no RL branch clearly recovered anything";
+    await expectRefusal([["sweep", "without", recovered], reason], folder, place);
+  });
+
   it("says what is wrong with a sweep", async () => {
-    const write = (name: string, text: string): string => {
-      writeFileSync(join(folder, name), text);
-      return name;
-    };
     const grid = "grid: [{what: [directions], top: [0.5]}]";
     const unknown = write("unknown.yaml", `target: sft-7\n${grid}`);
     const same = write("same.yaml", `target: sft-4\nsource: sft-4\n${grid}`);

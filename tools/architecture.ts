@@ -109,6 +109,18 @@ export const rows: readonly (readonly Room[])[] = [
       purpose: "Carries out recipes: the only room that knows all the others below the terminal.",
       isPure: false,
     },
+    {
+      name: "view",
+      purpose: "What pages show of a run folder, as plain data, and reports that hold it.",
+      isPure: false,
+    },
+  ],
+  [
+    {
+      name: "server",
+      purpose: "Run folders as pages over HTTP, read-only, on this machine.",
+      isPure: false,
+    },
   ],
   [{ name: "cli", purpose: "Commands: arguments in, sentences and exit codes out.", isPure: false }],
 ];

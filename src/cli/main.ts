@@ -8,10 +8,12 @@ import { createDoctorCommand } from "./command/doctor.ts";
 import { createEvalCommand } from "./command/eval.ts";
 import { createGradeCommand } from "./command/grade.ts";
 import { createLsCommand } from "./command/ls.ts";
+import { createReportCommand } from "./command/report.ts";
 import { createRestoreCommand } from "./command/restore.ts";
 import { createRunCommand } from "./command/run.ts";
 import { createShowCommand } from "./command/show.ts";
 import { createSpectraCommand } from "./command/spectra.ts";
+import { createStudioCommand } from "./command/studio.ts";
 import { createSweepCommand } from "./command/sweep.ts";
 
 const exitCodes = `
@@ -37,6 +39,8 @@ export function createProgram(): Command {
     createRestoreCommand(),
     createApplyCommand(),
     createSweepCommand(),
+    createStudioCommand(),
+    createReportCommand(),
     createEvalCommand(),
     createGradeCommand(),
     createDoctorCommand(),

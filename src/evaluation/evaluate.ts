@@ -84,7 +84,8 @@ async function evaluateBatch(
   { generator, scorer }: EvaluationEngine,
   { split, first, options }: BatchPlace,
 ): Promise<readonly EvaluatedItem[]> {
-  const tasks = createTasks({ split, first, options });
+  const numTasks = Math.min(options.batchSize, options.numTasks - first);
+  const tasks = createTasks(options, { split, first, numTasks });
   const episodes = await collectEpisodes(model.parameters, tasks, {
     ...options,
     generator,
@@ -98,12 +99,14 @@ async function evaluateBatch(
   );
 }
 
-/** The tasks of a batch: the same for every checkpoint that is evaluated with these options. */
-function createTasks({ split, first, options }: BatchPlace): readonly unknown[] {
-  const { environment, rendering, numTasks, seed, batchSize } = options;
+/** Some of the tasks of a split: the same for every checkpoint that is evaluated with these options. */
+export function createTasks(
+  { environment, rendering, seed }: Pick<EvaluationOptions, "environment" | "rendering" | "seed">,
+  { split, first, numTasks }: { readonly split: Split; readonly first: number; readonly numTasks: number },
+): readonly unknown[] {
   // A random offset per split keeps the tasks apart from those of training, which count up from their own seeds.
   const offset = createRandom(seed, "evaluation", split).integer(0, 2 ** 30);
-  return Array.from({ length: Math.min(batchSize, numTasks - first) }, (_, row) =>
+  return Array.from({ length: numTasks }, (_, row) =>
     environment.createTask({ split, seed: offset, index: first + row, rendering }),
   );
 }

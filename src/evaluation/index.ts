@@ -1,6 +1,7 @@
 /** evaluation: fixed tasks × a model → graded items, and counts over them; knows nothing of training or runs. */
 export { aggregate, type SplitResult } from "./aggregate.ts";
 export {
+  createTasks,
   type EvaluatedItem,
   type EvaluationEngine,
   type EvaluationOptions,

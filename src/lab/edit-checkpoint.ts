@@ -8,14 +8,12 @@ import { UsageError } from "../base/index.ts";
 import {
   type Checkpoint,
   CheckpointError,
-  isFloatDtype,
   rewriteCheckpoint,
   type TensorBytes,
   writeSafetensors,
 } from "../checkpoint/index.ts";
 import { writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import type { LinearAlgebra } from "../linalg/index.ts";
-import { openFactorCache, type StoredTensor } from "../spectra/index.ts";
 import {
   blend,
   checkAdaptable,
@@ -34,10 +32,10 @@ import {
   planEdit,
 } from "../surgery/index.ts";
 import { openBackend } from "./backend.ts";
-import { chooseCacheFolder } from "./cache-folder.ts";
 import { type Distances, flatten, type RowTriple, writeEdited } from "./edit-tensor.ts";
 import { type Effects, StoppedError } from "./effects.ts";
-import { type OpenPlan, openPlan } from "./open-plan.ts";
+import { openCache } from "./open-cache.ts";
+import { type OpenPlan, openPlan, openStored } from "./open-plan.ts";
 import { createPhases } from "./phases.ts";
 import { type FactorReader, planWanted, prepareFactors } from "./prepare-factors.ts";
 
@@ -64,7 +62,7 @@ export interface TensorReport extends Distances {
   readonly kind: string;
   readonly shape: readonly number[];
   readonly operation: string;
-  /** Rank of the update, where it is written as a low-rank product. */
+  /** Rank of the update at most, where it is a product of thin matrices. */
   readonly rank?: number;
   /** ‖Δσ‖ / ‖σ‖ against the target; absent for an adapter and for what is no matrix. */
   readonly spectralShift?: number;
@@ -108,12 +106,9 @@ export async function editCheckpoint(request: EditRequest, effects: Effects): Pr
     ]);
     if (request.form === "lora") checkAdaptable(opened.edits, opened.target.config.model_type);
     const algebra = await openBackend();
-    const cacheFolder = chooseCacheFolder();
-    const onDamage = (path: string): void =>
-      effects.report({ kind: "notice", text: `Damaged cache entry made again: ${path}` });
-    const cache = openFactorCache(cacheFolder, { backend: algebra.name, onDamage });
+    const { cache, cacheFolder } = openCache(algebra, effects);
     const cost = opened.wanted.reduce((sum, one) => sum + planWanted(one).cost, 0);
-    const phases = createPhases(effects, [cost, 0.3 * cost, 0.5 * cost]);
+    const phases = createPhases(effects, [cost, 0.3 * cost, request.form === "lora" ? 0 : 0.5 * cost]);
     const [preparing = effects, writing = effects, measuring = effects] = phases;
     const options = { cache, cacheFolder, command: request.command };
     const readFactors = await prepareFactors(opened.wanted, options, preparing);
@@ -182,12 +177,6 @@ async function prepareEdit(
   return { edit: planEdit(operation, factors, matrix, algebra), factors };
 }
 
-function openStored(checkpoint: Checkpoint, name: string): StoredTensor {
-  const { dtype, shape } = checkpoint.tensors.get(name) ?? { dtype: "U8" as const, shape: [] };
-  if (!isFloatDtype(dtype)) throw new RangeError(`Cannot edit ${name}: its numbers are no floats`);
-  return { dtype, shape, bytes: checkpoint.openBytes(name) };
-}
-
 /** What is known of an edited tensor once it is written. */
 interface Written {
   readonly planned: PlannedEdit;
@@ -220,7 +209,7 @@ async function* streamEdit(
       report: {
         ...label,
         operation: describeOperation(operation),
-        ...(isLowRank && { rank: edit.left.columns }),
+        ...(isLowRank && { rank: Math.min(edit.left.columns, ...shape) }),
         ...distances,
         ...(departure !== undefined && { departure }),
       },

@@ -5,6 +5,7 @@ import { createLayout, type Model } from "../model/index.ts";
 import {
   applyEdit,
   blend,
+  needsSource,
   type Operation,
   type PlannedEdit,
   planEdit,
@@ -43,12 +44,15 @@ export function listWanted(
   side: "target" | "source",
 ): readonly WantedFactors[] {
   const wanted = new Map<string, WantedFactors>();
-  for (const operation of operations)
+  const { folder, tensors } = models[side];
+  for (const operation of operations) {
+    // Whole tensors move without factors.
+    if (operation.operation === "rollback" || (side === "source" && !needsSource(operation))) continue;
     for (const { name, shape, dtype, numVectors } of resolve(operation, models)) {
-      if (shape.length !== 2) continue;
       const most = Math.max(numVectors[side], wanted.get(name)?.numVectors ?? 0);
-      wanted.set(name, { folder: models[side].folder, name, shape, dtype, numVectors: most });
+      wanted.set(name, { folder, name, shape, dtype: tensors.get(name)?.dtype ?? dtype, numVectors: most });
     }
+  }
   return [...wanted.values()];
 }
 

@@ -1,5 +1,6 @@
 /** Plans and the checkpoints they name, checked together before anything is computed or written. */
-import { type Checkpoint, type CheckpointTensor, openCheckpoint } from "../checkpoint/index.ts";
+import { type Checkpoint, type CheckpointTensor, isFloatDtype, openCheckpoint } from "../checkpoint/index.ts";
+import type { StoredTensor } from "../spectra/index.ts";
 import { needsSource, type Plan, type PlannedEdit, resolveOperations } from "../surgery/index.ts";
 import type { WantedFactors } from "./prepare-factors.ts";
 
@@ -51,4 +52,12 @@ function listFactors(
     const sourceDtype = other?.dtype ?? dtype;
     return [own, { folder: source.folder, name, shape, dtype: sourceDtype, numVectors: numVectors.source }];
   });
+}
+
+/** A tensor of floats as it lies in a checkpoint, to be read by ranges. Throws `RangeError` for one that is none. */
+export function openStored(checkpoint: Checkpoint, name: string): StoredTensor {
+  const tensor = checkpoint.tensors.get(name);
+  if (tensor === undefined || !isFloatDtype(tensor.dtype))
+    throw new RangeError(`Cannot read ${name} of ${checkpoint.folder} as floats`);
+  return { dtype: tensor.dtype, shape: tensor.shape, bytes: checkpoint.openBytes(name) };
 }

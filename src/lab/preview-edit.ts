@@ -1,9 +1,9 @@
 /** What a plan would do, without doing it: which tensors, how far apart they are, memory and time. */
-import { type Checkpoint, isFloatDtype } from "../checkpoint/index.ts";
 import { createMatrix, type LinearAlgebra } from "../linalg/index.ts";
 import {
   checkAdaptable,
   describeOperation,
+  limitRank,
   needsSource,
   type Plan,
   type PlannedEdit,
@@ -12,7 +12,7 @@ import { openBackend } from "./backend.ts";
 import type { EditRequest } from "./edit-checkpoint.ts";
 import { measureDistance } from "./edit-tensor.ts";
 import { type Effects, StoppedError } from "./effects.ts";
-import { type OpenPlan, openPlan } from "./open-plan.ts";
+import { type OpenPlan, openPlan, openStored } from "./open-plan.ts";
 import { planWanted } from "./prepare-factors.ts";
 
 /** A tensor that would be edited. */
@@ -58,7 +58,10 @@ export async function previewEdit(
     }
     const speed = measureSpeed(await openBackend(), effects);
     const cost = wanted.reduce((sum, one) => sum + planWanted(one).cost, 0);
-    const numBytes = [...target.tensors.keys()].reduce((sum, name) => sum + target.openBytes(name).length, 0);
+    const numBytes =
+      form === "lora"
+        ? edits.reduce((sum, edit) => sum + adapterBytes(edit), 0)
+        : [...target.tensors.keys()].reduce((sum, name) => sum + target.openBytes(name).length, 0);
     return {
       plan,
       tensors,
@@ -82,18 +85,19 @@ function describe(
 ): TensorPreview {
   const preview = { name, shape, operation: describeOperation(operation), numVectors: numVectors.target };
   if (source === undefined || !needsSource(operation)) return preview;
-  const stored = (checkpoint: Checkpoint): Parameters<typeof measureDistance>[0] => {
-    const dtype = checkpoint.tensors.get(name)?.dtype ?? "U8";
-    if (!isFloatDtype(dtype)) throw new RangeError(`Cannot read ${name}: its numbers are no floats`);
-    return { dtype, shape, bytes: checkpoint.openBytes(name) };
-  };
-  return { ...preview, apart: measureDistance(stored(target), stored(source)) };
+  return { ...preview, apart: measureDistance(openStored(target, name), openStored(source, name)) };
 }
 
 /** Memory for the factors of both sides and the thin matrices of an edit. */
 function editBytes({ shape, numVectors }: PlannedEdit): number {
   const [rows = 1, columns = 1] = shape;
   return 8 * 2 * (rows + columns) * (numVectors.target + numVectors.source) + 3 * 2 ** 24;
+}
+
+/** 32-bit floats of lora_A and lora_B. */
+function adapterBytes({ name, shape, operation }: PlannedEdit): number {
+  const [rows = 1, columns = 1] = shape;
+  return 4 * limitRank(operation, { name, rows, columns }) * (rows + columns);
 }
 
 /** Multiplications a second in a product of two matrices: the second of two runs. */

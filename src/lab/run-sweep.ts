@@ -15,11 +15,9 @@ import {
   schemaVersion,
   type TrajectoryRecord,
 } from "../run/index.ts";
-import { openFactorCache } from "../spectra/index.ts";
 import { identifyOperation } from "../surgery/index.ts";
 import { type CheckpointOutcome, describeSweep, measureSweep } from "../trajectory/index.ts";
 import { openBackend } from "./backend.ts";
-import { chooseCacheFolder } from "./cache-folder.ts";
 import {
   type EditedModels,
   editParameters,
@@ -28,6 +26,7 @@ import {
   type StoredModel,
 } from "./edit-model.ts";
 import { type Effects, StoppedError } from "./effects.ts";
+import { openCache } from "./open-cache.ts";
 import { createPhases } from "./phases.ts";
 import { prepareFactors, type WantedFactors } from "./prepare-factors.ts";
 import { toOutcome } from "./summarize.ts";
@@ -49,38 +48,49 @@ interface Ends {
 }
 
 /**
- * The checkpoints a sweep names, or why there are none. A milestone that the run does not have, or both ends being one
- * checkpoint, leave nothing to repair.
+ * The checkpoints a sweep names, or in words why there are none: a milestone that the run does not have, or both ends being
+ * one checkpoint, leave nothing to repair.
  */
 export function findEnds(
-  { target, source }: SweepPlan,
+  plan: SweepPlan,
+  run: { readonly lineage: readonly LineageEntry[]; readonly trajectory: TrajectoryRecord },
+): Ends | { readonly problem: string } {
+  const [target, source] = [findCheckpoint(plan.target, run), findCheckpoint(plan.source, run)];
+  if (target === undefined) return { problem: describeAbsence(plan.target, run) };
+  if (source === undefined) return { problem: describeAbsence(plan.source, run) };
+  if (target.id === source.id) return { problem: `target and source are the same checkpoint, ${target.id}` };
+  return { target, source };
+}
+
+type Milestone = (typeof milestones)[number];
+
+function findCheckpoint(
+  name: string,
   {
     lineage,
     trajectory,
   }: { readonly lineage: readonly LineageEntry[]; readonly trajectory: TrajectoryRecord },
-): Ends | string {
-  const ids: Readonly<Record<(typeof milestones)[number], string | undefined>> = {
+): LineageEntry | undefined {
+  const ids: Readonly<Record<Milestone, string | undefined>> = {
     base: lineage.find(({ stage }) => stage === "base")?.id,
     peak: trajectory.peak.checkpoint,
     "sft-end": trajectory.sftEnd.checkpoint,
     "rl-end": trajectory.rlEnd?.checkpoint,
     "rl-recovered": findRecovered(trajectory),
   };
-  const find = (name: string): LineageEntry | undefined => {
-    const milestone = milestones.find((one) => one === name);
-    const id = milestone === undefined ? name : ids[milestone];
-    return lineage.find((entry) => entry.id === id);
-  };
-  const ends = { target: find(target), source: find(source) };
-  for (const side of ["target", "source"] as const)
-    if (ends[side] === undefined) {
-      const names = [...milestones, ...lineage.map(({ id }) => id)].join(", ");
-      return `the run has no checkpoint "${side === "target" ? target : source}"; there are ${names}`;
-    }
-  if (ends.target === undefined || ends.source === undefined) return "";
-  if (ends.target.id === ends.source.id)
-    return `target and source are the same checkpoint, ${ends.target.id}`;
-  return { target: ends.target, source: ends.source };
+  const milestone = milestones.find((one) => one === name);
+  const id = milestone === undefined ? name : ids[milestone];
+  return lineage.find((entry) => entry.id === id);
+}
+
+function describeAbsence(name: string, { lineage }: { readonly lineage: readonly LineageEntry[] }): string {
+  if (name === "rl-recovered") return "no RL branch clearly recovered anything";
+  if (name === "rl-end") return "the run has no RL branch";
+  const ids = lineage.map(({ id }) => id);
+  const hasBranch = lineage.some(({ stage }) => stage === "rl");
+  const known = milestones.filter((one) => hasBranch || !one.startsWith("rl-"));
+  const others = [...new Set([...known, ...ids])].filter((one) => one !== name);
+  return `the run has no checkpoint "${name}"; choose from ${others.join(", ")}`;
 }
 
 /** The end of the branch with the largest gain among those that recovered anything at all. */
@@ -98,7 +108,7 @@ export async function runSweep(plan: SweepPlan, place: SweepPlace): Promise<Swee
   const { folder, effects } = place.workshop;
   const lineage = await folder.readLineage();
   const ends = findEnds(plan, { lineage, trajectory: place.trajectory });
-  if (typeof ends === "string") throw new UsageError(`Cannot sweep "${folder.path}": ${ends}`);
+  if ("problem" in ends) throw new UsageError(`Cannot sweep "${folder.path}": ${ends.problem}`);
   const algebra = await openBackend();
   const [target, source] = [await loadEnd(folder, ends.target), await loadEnd(folder, ends.source)];
   const points = listPoints(plan, { target: target.tensors, source: source.tensors });
@@ -131,8 +141,8 @@ export async function runRecipeSweeps(place: SweepPlace): Promise<readonly Sweep
   const records: SweepRecord[] = [];
   for (const plan of sweeps === false ? [] : sweeps) {
     const ends = findEnds(plan, { lineage: await folder.readLineage(), trajectory: place.trajectory });
-    if (typeof ends === "string")
-      effects.report({ kind: "notice", text: `The sweep ${plan.name} is left out: ${ends}` });
+    if ("problem" in ends)
+      effects.report({ kind: "notice", text: `The sweep ${plan.name} is left out: ${ends.problem}` });
     else records.push(await runSweep(plan, place));
   }
   return records;
@@ -143,7 +153,7 @@ async function loadEnd(folder: RunFolder, { path }: LineageEntry): Promise<Store
   return { ...(await loadModel(place)), folder: place, tensors: await readTensors(place) };
 }
 
-/** The name of a point's file: a hash of all that its answers depend on. */
+/** The name of a point's file within a run: a hash of the checkpoints and of what is done. */
 function pointKey({ operation }: SweepPoint, { target, source }: Ends): string {
   const text = JSON.stringify([schemaVersion, target.id, source.id, identifyOperation(operation)]);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
@@ -168,10 +178,7 @@ async function loadFactors(
     command,
   }: { readonly algebra: LinearAlgebra; readonly effects: Effects; readonly command: string },
 ): Promise<EditedModels["factors"]> {
-  const cacheFolder = chooseCacheFolder();
-  const onDamage = (path: string): void =>
-    effects.report({ kind: "notice", text: `Damaged cache entry made again: ${path}` });
-  const cache = openFactorCache(cacheFolder, { backend: algebra.name, onDamage });
+  const { cache, cacheFolder } = openCache(algebra, effects);
   const wanted = {
     target: listWanted(operations, models, "target"),
     source: listWanted(operations, models, "source"),
@@ -261,6 +268,9 @@ async function describe(
       role: repairs[index]?.point.role ?? "edit",
       moved: Number((repairs[index]?.moved ?? 0).toPrecision(6)),
       operation: repairs[index]?.point.operation ?? { operation: "rebuild" as const },
+      ...(repairs[index]?.point.controls !== undefined && {
+        controls: [...(repairs[index]?.point.controls ?? [])],
+      }),
     })),
     best:
       measured.best === undefined ? null : { ...measured.best, recovered: measured.best.recovered ?? null },

@@ -36,6 +36,9 @@ const editsOf = (points: readonly SweepPoint[]): SweepPoint[] => points.filter((
 const matricesOf = ({ operation }: SweepPoint): string[] =>
   resolveOperations([operation], tensors).map(({ name }) => name);
 
+const whatOf = ({ operation }: SweepPoint): string | undefined =>
+  operation.operation === "restore" ? operation.what : undefined;
+
 /** An operation as text that does not depend on the order of its keys. */
 const keyOf = ({ operation }: { readonly operation: object }): string =>
   JSON.stringify(Object.entries(operation).sort());
@@ -148,7 +151,17 @@ describe("listPoints()'s controls", () => {
   it("stand beside a restoration of all matrices, none of them elsewhere", () => {
     const ranks = { what: "directions", top: 0.5, tail: 1, strength: 0.5 };
     expect(list({ what: ["directions"], top: [0.5], tail: [1], strength: [0.5] })).toEqual([
-      { role: "edit", name: expect.any(String), operation: { operation: "restore", ...ranks } },
+      {
+        role: "edit",
+        name: expect.any(String),
+        operation: { operation: "restore", ...ranks },
+        controls: [
+          "decomposed and rebuilt",
+          "whole matrices, strength 0.5",
+          "random, as large as directions, top 50 %, tail 1, strength 0.5",
+          "values, top 50 %, tail 1, strength 0.5",
+        ],
+      },
       { role: "identity", name: expect.any(String), operation: { operation: "rebuild" } },
       { role: "rollback", name: expect.any(String), operation: { operation: "rollback", strength: 0.5 } },
       { role: "random", name: expect.any(String), operation: { operation: "scramble", ...ranks, seed: 1 } },
@@ -206,12 +219,32 @@ describe("listPoints()'s controls", () => {
       "values, top 2",
     ]);
     expect(points.filter(({ role }) => role === "values")).toEqual([]);
+    const named = editsOf(points).map(({ controls }) =>
+      controls?.filter((name) => name.startsWith("values")),
+    );
+    expect(named).toEqual([["values, top 1"], ["values, top 2"], undefined, undefined]);
+  });
+
+  it("name those of an edit that another entry asks for without, whichever comes first", () => {
+    const without = { ...all, controls: false };
+    const [own] = list(all);
+    for (const entries of [
+      [all, without],
+      [without, all],
+    ])
+      expect(list(...entries).find(({ name }) => name === own!.name)).toEqual(own);
+    expect(own!.controls).toHaveLength(4);
+    expect(list(without)[0]).not.toHaveProperty("controls");
   });
 
   it("name the identity once in a whole sweep", () => {
     const points = list({ ...all, layers: "each" }, { ...all, matrices: "each" }, all);
     expect(points.filter(({ role }) => role === "identity")).toHaveLength(1);
-    expect(points.filter(({ operation }) => operation.operation === "rebuild")).toHaveLength(1);
+    const rebuilds = points.filter(({ operation }) => operation.operation === "rebuild");
+    expect(rebuilds).toHaveLength(1);
+    const edits = editsOf(points);
+    expect(edits).toHaveLength(4 + kinds.length + 1);
+    for (const { controls } of edits) expect(controls).toContain(rebuilds[0]!.name);
   });
 });
 
@@ -253,11 +286,14 @@ describe("listPoints()", () => {
     fc.assert(
       fc.property(grid, (entry) => {
         const points = list({ ...entry, controls: true });
-        const roles = new Map(points.map((point) => [keyOf(point), point.role]));
-        const roleOf = (operation: object): string | undefined => roles.get(keyOf({ operation }));
+        const byName = new Map(points.map((point) => [point.name, point]));
         for (const edit of editsOf(points)) {
-          const { operation } = edit;
-          if (operation.operation !== "restore" || operation.what === "values") continue;
+          const { operation, controls } = edit;
+          expect(controls === undefined).toBe(whatOf(edit) === "values");
+          if (operation.operation !== "restore" || controls === undefined) continue;
+          const own = controls.map((name) => byName.get(name)!);
+          const roleOf = (wanted: object): string | undefined =>
+            own.find((point) => keyOf(point) === keyOf({ operation: wanted }))?.role;
           const { layers, matrices, strength } = operation;
           const choice = { ...(layers && { layers }), ...(matrices && { matrices }) };
           expect(roleOf({ operation: "rollback", strength, ...choice })).toBe("rollback");
@@ -267,10 +303,10 @@ describe("listPoints()", () => {
           );
           const chosen = matricesOf(edit);
           const numElsewhere = Math.min(chosen.length, numMatrices - chosen.length);
-          const elsewhere = listElsewhere(points, operation).map(matricesOf);
-          const fits = (others: readonly string[]): boolean =>
-            others.length === numElsewhere && !others.some((other) => chosen.includes(other));
-          expect(elsewhere.some(fits)).toBe(numElsewhere > 0);
+          const elsewhere = listElsewhere(own, operation).map(matricesOf);
+          expect(elsewhere.map(({ length }) => length)).toEqual(numElsewhere > 0 ? [numElsewhere] : []);
+          expect(elsewhere.flat().filter((other) => chosen.includes(other))).toEqual([]);
+          expect(own).toHaveLength(4 + elsewhere.length);
         }
       }),
       { numRuns: 20 },

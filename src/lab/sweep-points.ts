@@ -6,6 +6,7 @@ import {
   type Choice,
   type ControlKind,
   createControls,
+  describeChoice,
   describeOperation,
   identifyOperation,
   type Operation,
@@ -22,6 +23,8 @@ export interface SweepPoint {
   /** `edit`, or which control it is. */
   readonly role: "edit" | ControlKind;
   readonly operation: Operation;
+  /** Of an edit: the points that are its controls, by name. */
+  readonly controls?: readonly string[];
 }
 
 /** Seed of the random controls. */
@@ -33,23 +36,37 @@ const controlSeed = 1;
  * `resolveOperations`.
  */
 export function listPoints({ grid }: SweepPlan, tensors: TensorsOfBoth): readonly SweepPoint[] {
-  const edits = grid.map((entry) =>
+  const edits = grid.flatMap((entry): readonly EditWithControls[] =>
     "operation" in entry
-      ? { edits: [entry], controls: [] }
-      : { edits: expand(entry, tensors), controls: entry.controls ? expand(entry, tensors) : [] },
+      ? [{ edit: createEdit(entry), controls: [] }]
+      : expand(entry, tensors).map((edit) => ({
+          edit: createEdit(edit),
+          controls: entry.controls ? listControls(edit, tensors) : [],
+        })),
   );
-  const controls = edits.flatMap((entry) => entry.controls.flatMap((edit) => listControls(edit, tensors)));
-  const [identity] = controls.filter(({ role }) => role === "identity");
+  const controls = edits.flatMap((one) => one.controls);
+  const identity = controls.find(({ role }) => role === "identity");
+  const isKept = (point: SweepPoint): boolean => point.role !== "identity" || point === identity;
   const points = new Map<string, SweepPoint>();
-  for (const point of [
-    ...edits.flatMap((entry) => entry.edits.map(createEdit)),
-    ...controls.filter((control) => control.role !== "identity" || control === identity),
-  ]) {
+  for (const point of [...edits.map(({ edit }) => edit), ...controls.filter(isKept)]) {
     resolveOperations([point.operation], tensors);
     const key = identifyOperation(point.operation);
     if (!points.has(key)) points.set(key, point);
   }
+  // A control may be there as an edit, or as the control of another one: it is called by the name it has there.
+  const nameOf = ({ operation, role }: SweepPoint): string | undefined =>
+    role === "identity" ? identity?.name : points.get(identifyOperation(operation))?.name;
+  for (const { edit, controls: own } of edits) {
+    const names = own.flatMap((control) => nameOf(control) ?? []);
+    const key = identifyOperation(edit.operation);
+    if (names.length > 0) points.set(key, { ...edit, controls: [...new Set(names)] });
+  }
   return [...points.values()];
+}
+
+interface EditWithControls {
+  readonly edit: SweepPoint;
+  readonly controls: readonly SweepPoint[];
 }
 
 function createEdit(operation: Operation): SweepPoint {
@@ -87,9 +104,8 @@ function listControls(edit: Restore, tensors: TensorsOfBoth): readonly SweepPoin
 }
 
 /** `directions, all ranks, not layer 0`. */
-function nameElsewhere(edit: Restore): string {
-  const everywhere = describeOperation({ ...edit, layers: undefined, matrices: undefined });
-  return `${everywhere}, not ${describeOperation(edit).slice(everywhere.length + 2)}`;
+function nameElsewhere({ layers, matrices, ...everywhere }: Restore): string {
+  return `${describeOperation(everywhere)}, not ${describeChoice({ layers, matrices }).join(", ")}`;
 }
 
 /** Every combination of layers and matrices; of those spelled out here, only the ones that the model has. */

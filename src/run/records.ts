@@ -156,6 +156,8 @@ const repairSchema = z.object({
   /** `edit`, or the kind of control. */
   role: z.string(),
   operation: operationSchema,
+  /** Of an edit with controls beside it: their names. */
+  controls: z.array(z.string()).optional(),
   id: countSchema,
   ood: countSchema,
   /** OOD, repair − target, on the held-out half. */

@@ -93,7 +93,7 @@ export function parseLayerRanges(text: string): readonly LayerRange[] {
 
 /**
  * The choice of tensors behind `--matrices`: names separated by commas, in which `*` stands for any characters, dots
- * included (`q_proj,mlp.*`). A tensor is chosen when one of them is the whole of its kind or of its name; case counts.
+ * included (`q_proj,*.mlp.*`). A tensor is chosen when one of them is the whole of its kind or of its name; case counts.
  * Throws `UsageError` for an empty one.
  */
 export function parsePatterns(text: string): (name: string) => boolean {

@@ -35,7 +35,9 @@ export function checkAdaptable(edits: readonly PlannedEdit[], modelType: unknown
       refuse("it is no weight of a linear layer");
     const rank = Math.min(rows, columns);
     if (limitRank(operation, { name, rows, columns }) >= rank)
-      refuse(`the edit has full rank ${rank}, which is not low; take fewer ranks`);
+      refuse(
+        `the edit has full rank ${rank}, which is not low; take fewer ranks, of directions less than half`,
+      );
   }
 }
 

@@ -263,6 +263,31 @@ describe("the controls", () => {
     expect(scramble(1).values).toEqual(scramble(1).values);
     expect(distance(scramble(2), scramble(1))).toBeGreaterThan(0.01);
   });
+
+  /** What a scramble of rank `top` adds to a matrix. */
+  const scrambled = (pair: Pair, top: number, seed: number): readonly number[] => {
+    const fields = { what: "values", top, tail: 0, strength: 1, seed } as const;
+    const { values } = perform({ operation: "scramble", ...fields }, pair);
+    return [...values].map((value, index) => value - pair.matrices.target.values[index]!);
+  };
+
+  it("scramble with either sign as often", () => {
+    const pair = createPair(5, 4, 11);
+    const firsts = Array.from({ length: 200 }, (_, seed) => scrambled(pair, 1, seed)[0]!);
+    const numPositive = firsts.filter((value) => value > 0).length;
+    // 100 ± 7.1 of fair signs.
+    expect(numPositive).toBeGreaterThan(70);
+    expect(numPositive).toBeLessThan(130);
+  });
+
+  it("scramble other ranks in directions of their own", () => {
+    const pair = createPair(24, 20, 13);
+    const [one, two] = [scrambled(pair, 1, 1), scrambled(pair, 2, 1)];
+    const dot = (a: readonly number[], b: readonly number[]): number =>
+      a.reduce((sum, value, index) => sum + value * b[index]!, 0);
+    // Of two random directions in 480 dimensions: 0 ± 0.05.
+    expect(Math.abs(dot(one, two)) / Math.sqrt(dot(one, one) * dot(two, two))).toBeLessThan(0.2);
+  });
 });
 
 describe("values", () => {
@@ -328,6 +353,9 @@ describe("applying", () => {
 
   it("knows which operations take from a source", () => {
     expect(needsSource({ operation: "truncate", keep: 1, strength: 1 })).toBe(false);
+    expect(needsSource({ operation: "rescale", factor: 2, top: 1, tail: 0 })).toBe(false);
+    expect(needsSource({ operation: "rebuild" })).toBe(false);
+    expect(needsSource({ operation: "rollback", strength: 1 })).toBe(true);
     expect(needsSource({ operation: "damp", factor: 0.75 })).toBe(true);
     expect(needsSource(restore({ what: "values", top: 1, tail: 0, strength: 1 }))).toBe(true);
   });

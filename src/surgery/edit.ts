@@ -41,6 +41,8 @@ export interface EditedMatrix {
 
 /** How an operation is carried out on matrices. */
 interface Technique<Kind> {
+  /** Whether it takes anything from the source. */
+  readonly needsSource: boolean;
   readonly demandVectors: (operation: Kind, matrix: EditedMatrix) => VectorDemand;
   /** Columns of left and right at most; the matrix's own rank where whole matrices are taken. */
   readonly limitRank: (operation: Kind, matrix: EditedMatrix) => number;
@@ -64,6 +66,7 @@ function demandBoth(ranks: readonly number[]): VectorDemand {
 
 const techniques: { readonly [Kind in Operation["operation"]]: Technique<OperationOf<Kind>> } = {
   restore: {
+    needsSource: true,
     demandVectors: (operation, matrix) => {
       const demand = demandBoth(listRanks(operation, rankOf(matrix), matrix.name));
       return operation.what === "values" ? { ...demand, source: 0 } : demand;
@@ -76,6 +79,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
     plan: planRestore,
   },
   rollback: {
+    needsSource: true,
     demandVectors: () => ({ target: 0, source: 0 }),
     limitRank: (_, matrix) => rankOf(matrix),
     plan: ({ strength }, { source }, { matrix }) => ({
@@ -84,6 +88,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
     }),
   },
   rescale: {
+    needsSource: false,
     demandVectors: (operation, matrix) => ({
       ...demandBoth(listRanks(operation, rankOf(matrix), matrix.name)),
       source: 0,
@@ -93,6 +98,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
       scaleValues(target, listRanks(ranks, rankOf(matrix), matrix.name), factor),
   },
   truncate: {
+    needsSource: false,
     demandVectors: ({ keep }, matrix) => ({
       target: resolveAmount(keep, rankOf(matrix), matrix.name),
       source: 0,
@@ -112,6 +118,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
     },
   },
   damp: {
+    needsSource: true,
     demandVectors: (_, matrix) => ({ target: rankOf(matrix), source: rankOf(matrix) }),
     limitRank: (_, matrix) => Math.min(rankOf(matrix), numExaminedForIntruders),
     plan: ({ factor }, { target, source }, { algebra }) =>
@@ -124,6 +131,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
           ),
   },
   rebuild: {
+    needsSource: false,
     demandVectors: (_, matrix) => ({ target: rankOf(matrix), source: 0 }),
     limitRank: (_, matrix) => rankOf(matrix),
     plan: (_, { target }) => {
@@ -142,6 +150,7 @@ const techniques: { readonly [Kind in Operation["operation"]]: Technique<Operati
     },
   },
   scramble: {
+    needsSource: true,
     demandVectors: (_, matrix) => ({ target: rankOf(matrix), source: rankOf(matrix) }),
     limitRank: (_, matrix) => rankOf(matrix),
     plan: planScramble,
@@ -159,8 +168,8 @@ export function limitRank(operation: Operation, matrix: EditedMatrix): number {
 }
 
 /** Whether an operation takes anything from the source. */
-export function needsSource({ operation }: Operation): boolean {
-  return !["rescale", "truncate", "rebuild"].includes(operation);
+export function needsSource(operation: Operation): boolean {
+  return techniqueOf(operation).needsSource;
 }
 
 /** The edit that an operation is for a matrix, from factors with as many vectors as `demandVectors` says. */
@@ -331,10 +340,14 @@ const evenSum = 1e-9;
 function planScramble(operation: OperationOf<"scramble">, factors: FactorPair, place: Place): Edit {
   const { matrix, algebra } = place;
   const sizes = algebra.singularValues(materialize(planRestore(operation, factors, place), factors, algebra));
+  const { seed, what, top, tail } = operation;
   const frame = (side: string, size: number): Matrix => {
-    const random = createRandom(operation.seed, "scramble", matrix.name, side);
+    const random = createRandom(seed, "scramble", matrix.name, side, what, String(top), String(tail));
     const normal = Float64Array.from({ length: size * sizes.length }, () => random.normal());
-    return algebra.orthogonalize(createMatrix(size, sizes.length, normal)).q;
+    const { q, r } = algebra.orthogonalize(createMatrix(size, sizes.length, normal));
+    // Uniform only with the signs that make the diagonal of r positive (Mezzadri, Notices of the AMS 54, 2007).
+    const signs = Array.from(sizes, (_, index) => ((r.values[index * r.columns + index] ?? 0) < 0 ? -1 : 1));
+    return weigh(q, signs);
   };
   const left = frame("left", matrix.rows);
   return {

@@ -2,12 +2,13 @@
 export { checkAdaptable, describeAdapter, listAdapterTensors, type NamedEdit } from "./adapter.ts";
 export { applyEdit, findCopy, type RowValues } from "./apply.ts";
 export { type Control, type ControlKind, createControls } from "./controls.ts";
-export { blend, type Edit, type FactorPair, needsSource, planEdit } from "./edit.ts";
+export { blend, type Edit, type FactorPair, limitRank, needsSource, planEdit } from "./edit.ts";
 export { invertPlan } from "./invert.ts";
 export { compareValues, type Departure, measureDeparture } from "./orthogonality.ts";
 export {
   type Amount,
   type Choice,
+  describeChoice,
   describeOperation,
   identifyOperation,
   type Operation,

@@ -12,8 +12,8 @@ export interface Departure {
 
 /**
  * The departure that restoring vectors or directions brings with it: the largest singular value of U_sᵀ U_t, of the
- * source's vectors that are put in and the target's that stay. Undefined where that takes vectors that are not known, and
- * where nothing is spliced (values, one side only).
+ * source's vectors that are put in and the target's that stay, at full strength. A side whose vectors all stay departs by 0.
+ * Undefined for values alone, and where it would take vectors that are not known.
  */
 export function measureDeparture(
   operation: Restore,
@@ -38,7 +38,8 @@ export function measureDeparture(
 
 /** How far the values of an edited matrix are from those intended, ‖σ − σ_i‖ / ‖σ_i‖, both in descending order. */
 export function compareValues(achieved: Factors["values"], intended: Float64Array): number {
-  const sorted = intended.slice().sort((a, b) => b - a);
+  // A negative factor turns vectors round; singular values are sizes.
+  const sorted = intended.map(Math.abs).sort((a, b) => b - a);
   let [difference, size] = [0, 0];
   for (const [index, value] of sorted.entries()) {
     difference += ((achieved[index] ?? 0) - value) ** 2;

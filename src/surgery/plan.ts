@@ -117,10 +117,15 @@ export function identifyOperation(operation: Operation): string {
 export function describeOperation(operation: Operation): string {
   const parts = [...describeAction(operation)];
   if ("strength" in operation && operation.strength !== 1) parts.push(`strength ${operation.strength}`);
-  if (operation.layers !== undefined)
-    parts.push(`layer${/[-,]/.test(operation.layers) ? "s" : ""} ${operation.layers}`);
-  if (operation.matrices !== undefined) parts.push(operation.matrices.replaceAll(",", " "));
-  return parts.join(", ");
+  return [...parts, ...describeChoice(operation)].join(", ");
+}
+
+/** Layers and matrices in words: `layers 0-1`, `q_proj k_proj`; nothing where all are taken. */
+export function describeChoice({ layers, matrices }: Choice): readonly string[] {
+  return [
+    ...(layers === undefined ? [] : [`layer${/[-,]/.test(layers) ? "s" : ""} ${layers}`]),
+    ...(matrices === undefined ? [] : [matrices.replaceAll(",", " ")]),
+  ];
 }
 
 function describeAction(operation: Operation): readonly string[] {

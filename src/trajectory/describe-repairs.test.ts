@@ -73,27 +73,43 @@ describe("describeSweep()", () => {
     expect(even).toContain("OOD by 0.0 points [−10.0, 10.0] (not significant, p = 1) and ID");
   });
 
-  it("tells each kind of control by the one that gained most, in one order whatever the table's", () => {
+  it("calls the best of repairs that all lose the best all the same", () => {
+    const [sentence] = say({ best: { ...best, gain: contrast(2, 32, 1e-7) } });
+    expect(sentence).toMatch(/^From sft-5 into sft-100, the best of 2 repairs .* OOD by −30\.0 points/);
+  });
+
+  /** Both edits, the best one with these controls. */
+  const withControls = (...controls: readonly string[]): DescribedSweep["repairs"] =>
+    edits.map((edit) => (edit.name === best.name ? { ...edit, controls } : edit));
+
+  it("tells the controls of the best repair in their order, whatever other repairs' controls did", () => {
     const [, controls, ...rest] = say({
       repairs: [
         repair("values", "v", contrast(2, 0, 0.5)),
         repair("random", "r1", contrast(0, 5, 0.062)),
-        ...edits,
-        repair("random", "r2", contrast(0, 1, 1)),
+        ...withControls("i", "b", "r1", "v", "e"),
+        repair("random", "r2", contrast(40, 1, 1e-9)),
         repair("rollback", "b", contrast(40, 2, 1e-9)),
         repair("identity", "i", same),
         repair("elsewhere", "e", contrast(6, 0, 0.031)),
       ],
     });
     expect(controls).toBe(
-      "The controls, each at its best, changed OOD on the same tasks by: " +
+      "Its controls changed OOD on the same tasks by: " +
         "matrices decomposed and rebuilt 0.0 points (no task differs); " +
-        "whole matrices rolled back +38.0 points [28.0, 48.0] (p < 0.001); " +
-        "updates of the same size in random directions −1.0 points [−11.0, 9.0] (not significant, p = 1); " +
-        "the same ranks in other matrices +6.0 points [−4.0, 16.0] (p = 0.031); " +
-        "values only +2.0 points [−8.0, 12.0] (not significant, p = 0.500).",
+        "whole matrices rolled back +38.0 points [28.0, 48.0]; " +
+        "an update of the same size in random directions −5.0 points [−15.0, 5.0]; " +
+        "values only +2.0 points [−8.0, 12.0]; " +
+        "the same ranks in other matrices +6.0 points [−4.0, 16.0].",
     );
     expect(rest).toEqual([]);
+  });
+
+  it("calls a control that is an edit of the grid by its name", () => {
+    const [, controls] = say({ repairs: withControls("directions, top 20 %") });
+    expect(controls).toBe(
+      'Its controls changed OOD on the same tasks by: "directions, top 20 %" +7.0 points [−3.0, 17.0].',
+    );
   });
 
   it("counts no control among the repairs that the best was chosen from", () => {
@@ -101,18 +117,18 @@ describe("describeSweep()", () => {
     expect(sentence).toContain("the best of 2 repairs");
   });
 
-  it("says nothing of controls that are not there", () => {
-    const [, controls] = say({ repairs: [...edits, repair("rollback", "b", contrast(6, 0, 0.031))] });
-    expect(controls).toBe(
-      "The controls, each at its best, changed OOD on the same tasks by: " +
-        "whole matrices rolled back +6.0 points [−4.0, 16.0] (p = 0.031).",
-    );
+  it("says nothing of controls that are not there, or not the best one's", () => {
+    const rollback = repair("rollback", "b", contrast(6, 0, 0.031));
+    expect(say({ repairs: [...edits, rollback] })).toHaveLength(1);
+    expect(say({ repairs: withControls("gone") })).toHaveLength(1);
+    const [one, other] = edits;
+    expect(say({ repairs: [one!, { ...other!, controls: ["b"] }, rollback] })).toHaveLength(1);
+    const [, controls] = say({ repairs: [...withControls("gone", "b"), rollback] });
+    expect(controls).toMatch(/by: whole matrices rolled back \+6\.0 points \[−4\.0, 16\.0\]\.$/);
   });
 
-  it("says nothing of a best repair where there is none, and nothing at all of nothing", () => {
-    const sentences = say({ best: null, repairs: [repair("identity", "i", same)] });
-    expect(sentences).toHaveLength(1);
-    expect(sentences[0]).toMatch(/^The controls, .*: matrices decomposed and rebuilt 0\.0 points/);
-    expect(say({ best: null, repairs: [] })).toEqual([]);
+  it("says nothing where there is no best repair", () => {
+    expect(say({ best: null, repairs: [repair("identity", "i", same)] })).toEqual([]);
+    expect(say({ best: null, repairs: withControls("directions, top 20 %") })).toEqual([]);
   });
 });

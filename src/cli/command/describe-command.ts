@@ -16,6 +16,6 @@ export function describeCommand(
 }
 
 /** A word as a POSIX shell reads it back. */
-function quoteForShell(text: string): string {
+export function quoteForShell(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

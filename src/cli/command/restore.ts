@@ -75,7 +75,8 @@ function parseAmount(flag: string, text: string): Amount {
   const [, digits, percent] = /^(\d+(?:\.\d+)?)(%?)$/.exec(text.trim()) ?? [];
   const value = Number(digits) / (percent === "%" ? 100 : 1);
   if (percent === "%" && value === 1) return "all";
-  const isUsable = percent === "%" ? value < 1 : value < 1 || Number.isInteger(value);
+  // "1.0" may be meant as all of them, "1" is one.
+  const isUsable = value < 1 || (percent !== "%" && /^\d+$/.test(digits ?? ""));
   if (digits !== undefined && isUsable) return value;
   throw new UsageError(
     `Cannot read ${flag} "${text}": give a count such as 64, a fraction below 1 such as 0.6, a percentage, or all`,

@@ -57,7 +57,7 @@ async function run(recipe: string | undefined, flags: RunFlags): Promise<void> {
     flags.resume ? resume(recipe, flags, effects) : start(recipe, flags, effects),
   );
   const lines = [
-    ...formatSummary(summary, output),
+    ...formatSummary(summary, { ...output, folder: folder.path }),
     "",
     `Written to ${folder.path}; show it again: untwist show ${folder.path}`,
   ];

@@ -32,5 +32,5 @@ async function show(path: string, flags: { readonly json?: boolean }): Promise<v
   const { paint } = output;
   const state = finished === undefined ? `   unfinished, ${lineage.length} checkpoints so far` : "";
   const title = `${paint("bold", summary.recipe)}   seed ${summary.seed}   ${paint("dim", path)}${state}`;
-  output.print([title, "", ...formatSummary(summary, output)], summary);
+  output.print([title, "", ...formatSummary(summary, { ...output, folder: path })], summary);
 }

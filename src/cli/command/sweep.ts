@@ -1,8 +1,9 @@
 /** `untwist sweep`: repairs of a run's checkpoints, evaluated beside their controls. */
 import { Command } from "commander";
+import { UsageError } from "../../base/index.ts";
 import { readText } from "../../file/index.ts";
 import { sweepRun } from "../../lab/index.ts";
-import { parseSweep } from "../../run/index.ts";
+import { openRunFolder, parseSweep, type SweepPlan } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatSweep } from "../screen/sweep-screen.ts";
 import { describeCommand } from "./describe-command.ts";
@@ -19,7 +20,7 @@ A sweep:
   source: peak
   grid:
     - {what: [directions, vectors], top: [16, 0.5, all], layers: each}
-    - {operation: truncate, keep: 0.5, matrices: mlp.*}
+    - {operation: truncate, keep: 0.5, matrices: "*.mlp.*"}
 docs/surgery.md has all fields.`;
 
 /** The command. */
@@ -38,10 +39,22 @@ async function sweep(
   file: string | undefined,
   flags: { readonly json?: boolean },
 ): Promise<void> {
-  const plans = file === undefined ? undefined : [parseSweep(await readText(file), file)];
+  const plans = file === undefined ? undefined : [await readSweep(file, path)];
   const command = describeCommand("sweep", file === undefined ? [path] : [path, file], { ...flags });
   const records = await withEffects((effects) => sweepRun(path, plans, { command, effects }));
   const output = createOutput(flags);
-  const lines = records.flatMap((record) => [...formatSweep(record, output), ""]);
-  output.print([...lines, `Written to ${path}/repairs`], records);
+  const lines = records.flatMap((record) => [...formatSweep(record, { ...output, folder: path }), ""]);
+  const places = records.map(({ name }) => `${path}/repairs/${name}`);
+  output.print([...lines, `Written to ${places.join(", ")}`], records);
+}
+
+/** A sweep from a file; it must not take the place of one of the recipe's that is another. */
+async function readSweep(file: string, run: string): Promise<SweepPlan> {
+  const plan = parseSweep(await readText(file), file);
+  const { sweeps } = (await openRunFolder(run)).recipe;
+  const own = sweeps === false ? undefined : sweeps.find(({ name }) => name === plan.name);
+  if (own === undefined || JSON.stringify(own) === JSON.stringify(plan)) return plan;
+  throw new UsageError(
+    `Cannot sweep by "${file}": the run's recipe has another sweep named ${plan.name}; give yours another name`,
+  );
 }

@@ -3,7 +3,7 @@ import type { EditPreview, EditReport, TensorReport } from "../../lab/index.ts";
 import { formatPercent } from "../../spectra/index.ts";
 import { formatDuration } from "./format.ts";
 import type { Paint } from "./paint.ts";
-import { fitTable } from "./table.ts";
+import { describeDropped, fitTable } from "./table.ts";
 import { wrapSentence } from "./wrap.ts";
 
 interface ScreenOptions {
@@ -30,20 +30,23 @@ export function formatPreview(preview: EditPreview, { paint, width }: ScreenOpti
     shape.length === 2 ? `${numVectors} of ${Math.min(...shape)}` : "",
     apart === undefined ? "" : formatPercent(apart),
   ]);
-  const { lines } = fitTable([head.map((cell) => paint("bold", cell)), ...rows], {
+  const { lines, numDropped } = fitTable([head.map((cell) => paint("bold", cell)), ...rows], {
     width,
-    expendable: [1, 3],
+    expendable: [1, 3, 2],
     right: [3, 4],
   });
   const cost = `Writes ${formatBytes(numBytes)}, needs about ${formatBytes(memoryBytes)} of memory and ${formatDuration(1000 * Math.max(1, seconds))}, less where factors are in the cache.`;
   return [
-    paint("bold", `Would edit ${tensors.length} tensors of ${plan.target} and copy ${numUntouched}`),
+    paint("bold", `Would edit ${countTensors(tensors.length)} of ${plan.target} and copy ${numUntouched}`),
     "",
     ...lines,
+    ...describeDropped(numDropped, paint),
     "",
     ...wrapSentence(cost, width),
   ];
 }
+
+const countTensors = (count: number): string => `${count} tensor${count === 1 ? "" : "s"}`;
 
 /** Columns of an edit's table, and those that an adapter has: what is not written cannot be measured. */
 const heads = ["tensor", "operation", "rank", "moved", "left to source", "σ moved", "σ missed", "departure"];
@@ -67,21 +70,19 @@ export function formatEdit(report: EditReport, { paint, width }: ScreenOptions):
       : [
           "σ moved: how far the singular values of the result are from the target's; σ missed: from those aimed at.",
         ]),
-    "departure: of the spliced singular vectors from orthonormal ones, 0 to 1.",
+    ...(numDropped > 0 ? [] : ["departure: of the spliced singular vectors from orthonormal ones, 0 to 1."]),
   ];
   return [
     paint(
       "bold",
       isAdapter
-        ? `A LoRA adapter for ${tensors.length} tensors; ${numUntouched} others stay as they are`
-        : `Edited ${tensors.length} tensors; ${numUntouched} others are the target's, byte for byte`,
+        ? `A LoRA adapter for ${countTensors(tensors.length)}; ${numUntouched} others stay as they are`
+        : `Edited ${countTensors(tensors.length)}; ${numUntouched} others are the target's, byte for byte`,
     ),
     "",
     ...lines,
     "",
-    ...(numDropped > 0
-      ? [paint("dim", `(${numDropped} columns do not fit: widen the terminal, or use --json)`)]
-      : []),
+    ...describeDropped(numDropped, paint),
     ...legend.flatMap((line) => wrapSentence(line, width)).map((line) => paint("dim", line)),
     ...(leftOut.length === 0 ? [] : wrapSentence(`Not copied: ${leftOut.join(", ")}`, width)),
   ];

@@ -15,7 +15,7 @@ import {
 } from "../../spectra/index.ts";
 import { formatShare } from "../../statistics/index.ts";
 import type { ScreenOptions } from "./summary-screen.ts";
-import { fitTable } from "./table.ts";
+import { describeDropped, fitTable } from "./table.ts";
 import { wrapSentence } from "./wrap.ts";
 
 /** Rows shown of a table; the rest is in the files. */
@@ -74,7 +74,7 @@ function formatMatrices(matrices: readonly MatrixSpectra[], options: ScreenOptio
   const ranks = [...new Set(rotations.map(({ rank }) => rank))].sort((a, b) => a - b);
   return [
     ...lines,
-    ...describeHidden(numDropped),
+    ...describeDropped(numDropped, paint),
     ...(numMore > 0 ? [paint("dim", `… and ${numMore} more; all of them with --json or --out`)] : []),
     "",
     ...legend(formatRanks(ranks))
@@ -82,11 +82,6 @@ function formatMatrices(matrices: readonly MatrixSpectra[], options: ScreenOptio
       .map((line) => paint("dim", line)),
     "",
   ];
-}
-
-/** Says that a narrow screen shows less than the legend explains. */
-function describeHidden(numColumns: number): readonly string[] {
-  return numColumns === 0 ? [] : [`(${numColumns} columns do not fit: widen the terminal, or use --json)`];
 }
 
 function legend(ranks: string): readonly string[] {
@@ -214,7 +209,7 @@ export function formatRunSpectra(
   });
   return [
     ...lines,
-    ...describeHidden(numDropped),
+    ...describeDropped(numDropped, paint),
     "",
     ...wrapSentence(
       `medians over the matrices, least and largest in brackets; rotation: root mean square angle of the leading ${ranks} singular directions; chance: a random update of the same size; same: scalars equal to the last bit; ${backend} backend`,

@@ -13,6 +13,8 @@ export interface ScreenOptions {
   readonly paint: Paint;
   /** Characters a line; absent means no chart (the output is no terminal). */
   readonly width?: number;
+  /** Where the run is, for commands to go on with. */
+  readonly folder?: string;
 }
 
 /** Lines that show a summary: every checkpoint, then the outcome, which is what one wants to see last. */
@@ -23,7 +25,7 @@ export function formatSummary(summary: Summary, options: ScreenOptions): readonl
 /** The curves, the tables of forgetting and recovery, and what they say in sentences. */
 export function formatOutcome(
   { checkpoints, trajectory, spectra, repairs = [] }: Summary,
-  { paint, width }: ScreenOptions,
+  { paint, width, folder }: ScreenOptions,
 ): readonly string[] {
   const chart = width === undefined ? [] : formatChart(checkpoints, { paint, width });
   if (trajectory === null) return chart;
@@ -36,7 +38,11 @@ export function formatOutcome(
   ];
   const sweeps = repairs.flatMap((record) => [
     "",
-    ...formatSweepSummary(record, { paint, ...(width !== undefined && { width }) }),
+    ...formatSweepSummary(record, {
+      paint,
+      ...(width !== undefined && { width }),
+      ...(folder !== undefined && { folder }),
+    }),
   ]);
   return [...chart, ...(chart.length > 0 ? [""] : []), ...tables, "", ...sentences, ...sweeps];
 }

@@ -88,7 +88,7 @@ describe("formatSweep()", () => {
     const lines = plain();
     expect(lines[0]).toBe("Sweep repair   sft-5 put into sft-100, tasks solved");
     expect(tableOf(lines).map(cellsOf)).toEqual([
-      ["repair", "ID", "OOD", "OOD gained, held-out half", "corrected", "recovered", "moved"],
+      ["repair", "ID", "OOD", "OOD gained, held-out half", "p, corrected", "recovered", "moved"],
       ["sft-5, the source", "50.0 %", "62.0 %"],
       ["sft-100, the target", "80.0 %", "20.0 %"],
       ["directions, top 20 %", "75.0 %", "45.0 %", "+3.0 points [−7.0, 13.0]", "p = 0.500", "25 %", "12.5 %"],
@@ -121,6 +121,9 @@ describe("formatSweep()", () => {
     const lines = tableOf(plain());
     const end = lines[0]!.length;
     for (const line of lines.filter((each) => each.includes("points"))) expect(line).toHaveLength(end);
+    const endOfRecovered = lines[0]!.indexOf("recovered") + "recovered".length;
+    for (const share of ["25 %", "71 %", "−48 %", "100 %"])
+      expect(lines.some((line) => line.slice(0, endOfRecovered).endsWith(` ${share}`))).toBe(true);
     for (const line of lines.filter((each) => each.includes(" %  ")))
       expect(line.slice(0, lines[0]!.indexOf("OOD gained")).trimEnd()).toMatch(/%$/);
   });
@@ -155,8 +158,28 @@ describe("formatSweep()", () => {
       expect(tableOf(lines).join("\n")).toContain("directions, top 60 % ◀ best");
       seen.add(headAt(width).slice(4).join());
     }
-    expect([...seen]).toEqual(["corrected,recovered,moved", "corrected,recovered", "recovered", ""]);
+    expect([...seen]).toEqual(["p, corrected,recovered,moved", "p, corrected,recovered", "recovered", ""]);
     expect(headAt(10)).toEqual(["repair", "ID", "OOD", "OOD gained, held-out half"]);
+  });
+
+  it("says how many columns do not fit, and nothing where all do", () => {
+    const notes = (width?: number): readonly string[] =>
+      plain({}, width).filter((line) => line.includes("do not fit"));
+    expect(notes(76)).toEqual(["(3 columns do not fit: widen the terminal, or use --json)"]);
+    expect([...notes(), ...notes(300)]).toEqual([]);
+    const colored = formatSweep(record, { paint: colorPaint, width: 76 });
+    expect(colored).toContain(colorPaint("dim", notes(76)[0]!));
+  });
+
+  it("cuts long names in the middle on a narrow screen, which keeps what tells them apart", () => {
+    const long = "directions, top 20 %, strength 0.5, layers 0-11, q_proj k_proj";
+    const repairs = [repair(`${long} up_proj`, 0.1), repair(`${long} o_proj`, 0.1)];
+    const rows = tableOf(plain({ repairs, best: null }, 80)).filter((row) => row.includes("…"));
+    expect(rows.map((row) => cellsOf(row)[0])).toEqual([
+      "directions, top … k_proj up_proj",
+      "directions, top …j k_proj o_proj",
+    ]);
+    expect(tableOf(plain({ repairs, best: null }, 200)).at(-1)).toContain(`${long} o_proj`);
   });
 
   it("breaks sentences at the width and indents what follows", () => {
@@ -184,30 +207,84 @@ describe("formatSweep()", () => {
   });
 });
 
+describe("the command that keeps the best repair", () => {
+  const commandOf = (change: Partial<SweepRecord> = {}): string | undefined =>
+    formatSweep({ ...record, ...change }, { paint: plainPaint, folder: "runs/one" }).find((line) =>
+      line.includes("untwist"),
+    );
+  const bestDoing = (operation: Repair["operation"]): Partial<SweepRecord> => ({
+    repairs: [repair(record.best!.name, 0.3, { operation })],
+  });
+
+  it("stands last, with the flags that are not left at their defaults", () => {
+    const ends = "--into runs/one/checkpoints/sft-100 --from runs/one/checkpoints/sft-5";
+    expect(commandOf()).toBe(`untwist restore ${ends} --what directions --top 1 --out repaired`);
+    const part = {
+      what: "left",
+      top: 0.6,
+      tail: 2,
+      strength: 0.5,
+      layers: "0-1",
+      matrices: "q_proj,*.mlp.*",
+    } as const;
+    expect(commandOf(bestDoing({ operation: "restore", ...part }))).toBe(
+      `untwist restore ${ends} --what left --top 0.6 --tail 2 --strength 0.5 --layers 0-1 ` +
+        "--matrices 'q_proj,*.mlp.*' --out repaired",
+    );
+    const summary = formatSweepSummary(
+      { ...record, repairs: record.repairs.filter(({ role }) => role === "edit") },
+      { paint: plainPaint, folder: "runs/one" },
+    );
+    expect(summary.at(-1)).toBe(commandOf());
+  });
+
+  it("is left out without a folder, without a gain, and for what `restore` cannot do", () => {
+    expect(plain().join("\n")).not.toContain("untwist");
+    expect(commandOf({ best: null })).toBeUndefined();
+    for (const gain of [0, -0.1])
+      expect(commandOf({ best: { ...record.best!, gain: contrast(gain) } })).toBeUndefined();
+    expect(commandOf(bestDoing({ operation: "damp", factor: 0.75 }))).toBeUndefined();
+  });
+});
+
 describe("formatSweepSummary()", () => {
   const names = (change: Partial<SweepRecord> = {}): string[] =>
     tableOf(formatSweepSummary({ ...record, ...change }, { paint: plainPaint }))
       .map((line) => cellsOf(line)[0]!)
       .slice(3);
 
-  it("keeps the best of what was restored to all matrices, the strongest control of each kind, in their order", () => {
+  it("keeps what was restored to all matrices, the best and the controls of the best, in their order", () => {
+    const own = ["rebuilt", "weaker rollback", "values, layer 1"];
+    const values = (rest: { readonly layers?: string }): Partial<Repair> => ({
+      operation: { operation: "restore", what: "values", top: 1, tail: 0, strength: 1, ...rest },
+    });
     const repairs = [
-      ...record.repairs,
+      ...record.repairs.map((one) => (one.name === record.best!.name ? { ...one, controls: own } : one)),
       repair("weaker rollback", 0.1, rollback),
-      repair("stronger rollback", 0.5, rollback),
-      repair("values, top 1", -0.3, {
-        operation: { operation: "restore", what: "values", top: 1, tail: 0, strength: 1 },
-      }),
+      repair("values, top 1", -0.3, values({})),
+      repair("values, layer 1", -0.3, values({ layers: "1" })),
+      repair("values, layer 2", 0.3, values({ layers: "2" })),
       repair("damped", -0.1, { operation: { operation: "damp", factor: 0.75 } }),
     ];
     expect(names({ repairs })).toEqual([
+      "directions, top 20 %",
       "directions, top 60 % ◀ best",
+      "directions, tail 1",
       "values, top 1",
-      "damped",
+      "values, layer 1",
       "controls",
       "rebuilt",
-      "stronger rollback",
+      "weaker rollback",
     ]);
+    const lines = formatSweepSummary({ ...record, repairs }, { paint: plainPaint });
+    expect(lines.at(-1)).toBe(
+      "(3 more in repairs/repair/sweep.json)", // whole, layer 2, damped
+    );
+  });
+
+  it("speaks of no more where it shows all", () => {
+    const repairs = record.repairs.filter(({ role }) => role === "edit");
+    expect(formatSweepSummary({ ...record, repairs }, { paint: plainPaint })).toEqual(plain({ repairs }));
   });
 
   it("keeps a restored part only where it is the best", () => {

@@ -1,29 +1,35 @@
 /** A sweep in text: every repair and control beside the checkpoints it lies between, and what it says. */
 import type { SweepRecord } from "../../run/index.ts";
 import { formatPValue, formatShare, type Tally } from "../../statistics/index.ts";
+import { quoteForShell } from "../command/describe-command.ts";
 import { formatContrast } from "./format.ts";
 import type { Paint } from "./paint.ts";
-import { fitTable, visibleLength } from "./table.ts";
-import { wrapSentence } from "./wrap.ts";
+import { describeDropped, fitTable } from "./table.ts";
+import { wrapSentence, wrapText } from "./wrap.ts";
 
 interface ScreenOptions {
   readonly paint: Paint;
   readonly width?: number;
+  /** Where the run is, for the command that keeps the best repair; absent to leave it out. */
+  readonly folder?: string;
 }
 
 type Repair = SweepRecord["repairs"][number];
 
 /** Lines that show a sweep. */
-export function formatSweep(record: SweepRecord, { paint, width }: ScreenOptions): readonly string[] {
+export function formatSweep(record: SweepRecord, { paint, width, folder }: ScreenOptions): readonly string[] {
   const { target, source, ends, repairs, best } = record;
-  const head = ["repair", "ID", "OOD", "OOD gained, held-out half", "corrected", "recovered", "moved"];
+  const head = ["repair", "ID", "OOD", "OOD gained, held-out half", "p, corrected", "recovered", "moved"];
   const end = (name: string, { id, ood }: SweepRecord["ends"]["target"]): readonly string[] => [
-    paint("bold", name),
+    paint("bold", cutMiddle(name, room)),
     formatShareOf(id),
     formatShareOf(ood),
   ];
+  const room = width === undefined ? Number.POSITIVE_INFINITY : Math.max(16, width - numbersWidth);
   const rows = (kept: (repair: Repair) => boolean): readonly (readonly string[])[] =>
-    repairs.filter(kept).map((repair) => formatRepair(repair, { paint, isBest: repair.name === best?.name }));
+    repairs
+      .filter(kept)
+      .map((repair) => formatRepair(repair, { paint, room, isBest: repair.name === best?.name }));
   const controls = rows(({ role }) => role !== "edit");
   const table = [
     head.map((cell) => paint("bold", cell)),
@@ -32,34 +38,48 @@ export function formatSweep(record: SweepRecord, { paint, width }: ScreenOptions
     ...rows(({ role }) => role === "edit"),
     ...(controls.length > 0 ? [[paint("dim", "controls")], ...controls] : []),
   ];
-  const { lines } = fitTable(shortenNames(table, width), {
+  const { lines, numDropped } = fitTable(table, {
     width,
     expendable: [6, 4, 5],
-    right: [1, 2, 6],
+    right: [1, 2, 5, 6],
   });
+  const dropped = describeDropped(numDropped, paint);
   return [
     `${paint("bold", `Sweep ${record.name}`)}   ${source} put into ${target}, tasks solved`,
     "",
     ...lines,
+    ...dropped,
     "",
     ...record.sentences.flatMap((sentence) => wrapSentence(`• ${sentence}`, width)),
+    ...(folder === undefined ? [] : formatCommand(record, folder)),
   ];
+}
+
+/** The command that writes the best repair as a checkpoint, where it brings anything. */
+function formatCommand({ best, repairs, target, source }: SweepRecord, folder: string): readonly string[] {
+  const operation = repairs.find(({ name }) => name === best?.name)?.operation;
+  if (best === null || best.gain.estimate <= 0 || operation?.operation !== "restore") return [];
+  const { what, top, tail, strength, layers, matrices } = operation;
+  const flags = [
+    `--into ${quoteForShell(`${folder}/checkpoints/${target}`)} --from ${quoteForShell(`${folder}/checkpoints/${source}`)}`,
+    `--what ${what} --top ${top}`,
+    ...(tail === 0 ? [] : [`--tail ${tail}`]),
+    ...(strength === 1 ? [] : [`--strength ${strength}`]),
+    ...(layers === undefined ? [] : [`--layers ${layers}`]),
+    ...(matrices === undefined ? [] : [`--matrices ${quoteForShell(matrices)}`]),
+  ];
+  // On one line however long, to be copied.
+  return ["• To keep it:", `untwist restore ${flags.join(" ")} --out repaired`];
 }
 
 /** What ID, OOD and what was gained take of a line. */
 const numbersWidth = 48;
 
-/** Names cut to what a narrow screen leaves beside the numbers. */
-function shortenNames(
-  table: readonly (readonly string[])[],
-  width: number | undefined,
-): readonly (readonly string[])[] {
-  if (width === undefined) return table;
-  const room = Math.max(16, width - numbersWidth);
-  return table.map(([name = "", ...cells]) => [
-    visibleLength(name) <= room ? name : `${name.slice(0, room - 1)}…`,
-    ...cells,
-  ]);
+/** Both ends of a name: what tells names apart often stands last. */
+function cutMiddle(name: string, room: number): string {
+  if (name.length <= room) return name;
+  const tail = Math.floor((room - 1) / 2);
+  return `${name.slice(0, room - 1 - tail)}…${name.slice(-tail)}`;
 }
 
 function formatShareOf({ correct, total }: Tally): string {
@@ -68,13 +88,14 @@ function formatShareOf({ correct, total }: Tally): string {
 
 function formatRepair(
   { name, role, id, ood, gain, adjustedPValue, recovered, moved }: Repair,
-  { paint, isBest }: { readonly paint: Paint; readonly isBest: boolean },
+  { paint, isBest, room }: { readonly paint: Paint; readonly isBest: boolean; readonly room: number },
 ): readonly string[] {
   const isClear = adjustedPValue < 0.05;
   const color = !isClear ? "dim" : gain.estimate > 0 ? "good" : "bad";
-  const label = role === "edit" ? name : `  ${name}`;
+  const mark = isBest ? " ◀ best" : "";
+  const label = `${cutMiddle(role === "edit" ? name : `  ${name}`, room - mark.length)}${mark}`;
   return [
-    isBest ? paint("bold", `${label} ◀ best`) : label,
+    isBest ? paint("bold", label) : label,
     formatShareOf(id),
     formatShareOf(ood),
     paint(color, formatContrast(gain)),
@@ -84,24 +105,21 @@ function formatRepair(
   ];
 }
 
-/** The few lines of a sweep that a run's summary has room for: best repair, and the strongest control of each kind. */
+/** The few lines of a sweep that a run's summary has room for: repairs of all matrices, and the controls of the best one. */
 export function formatSweepSummary(record: SweepRecord, options: ScreenOptions): readonly string[] {
-  const strongest = new Map<string, Repair>();
-  for (const repair of record.repairs) {
-    // Of edits, the best for each thing that is restored, on all matrices alike.
-    const key = repair.role === "edit" ? describeFamily(repair) : repair.role;
-    if (key === undefined) continue;
-    const known = strongest.get(key);
-    if (known === undefined || repair.gain.estimate > known.gain.estimate) strongest.set(key, repair);
-  }
-  const shown = new Set([...strongest.values()].map(({ name }) => name));
-  if (record.best !== null) shown.add(record.best.name);
-  const repairs = record.repairs.filter(({ name }) => shown.has(name));
-  return formatSweep({ ...record, repairs }, options);
-}
-
-function describeFamily({ operation }: Repair): string | undefined {
-  const isWhole = operation.layers === undefined && operation.matrices === undefined;
-  if (operation.operation === "restore") return isWhole ? `restore ${operation.what}` : undefined;
-  return operation.operation;
+  const { best, repairs } = record;
+  const own = new Set(repairs.find(({ name }) => name === best?.name)?.controls);
+  const isShown = ({ name, role, operation }: Repair): boolean => {
+    if (name === best?.name || own.has(name)) return true;
+    const isWhole = operation.layers === undefined && operation.matrices === undefined;
+    return role === "edit" && isWhole && operation.operation === "restore";
+  };
+  const shown = repairs.filter(isShown);
+  const numLeft = repairs.length - shown.length;
+  const more =
+    numLeft === 0
+      ? []
+      : wrapText(`(${numLeft} more in repairs/${record.name}/sweep.json)`, options.width ?? 120);
+  const lines = formatSweep({ ...record, repairs: shown }, options);
+  return [...lines, ...more.map((line) => options.paint("dim", line))];
 }

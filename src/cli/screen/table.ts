@@ -1,5 +1,7 @@
 /** Tables in text: columns as wide as their widest cell. */
 
+import type { Paint } from "./paint.ts";
+
 /** Which columns are numbers. */
 export interface TableLayout {
   /** Numbers of the columns that are aligned to the right. */
@@ -56,4 +58,11 @@ export function fitTable(
     if (width === undefined || longest <= width || numDropped >= expendable.length)
       return { lines, numDropped };
   }
+}
+
+/** A line that says how many columns a narrow screen left out; none where it shows them all. */
+export function describeDropped(count: number, paint: Paint): readonly string[] {
+  if (count === 0) return [];
+  const what = count === 1 ? "1 column does" : `${count} columns do`;
+  return [paint("dim", `(${what} not fit: widen the terminal, or use --json)`)];
 }

@@ -1,0 +1,16 @@
+/** The cache of factors, opened for one backend; damage is told. */
+import type { LinearAlgebra } from "../linalg/index.ts";
+import { type FactorCache, openFactorCache } from "../spectra/index.ts";
+import { chooseCacheFolder } from "./cache-folder.ts";
+import type { Effects } from "./effects.ts";
+
+/** Opens the user's cache. */
+export function openCache(
+  { name }: Pick<LinearAlgebra, "name">,
+  effects: Effects,
+): { readonly cache: FactorCache; readonly cacheFolder: string } {
+  const cacheFolder = chooseCacheFolder();
+  const onDamage = (path: string): void =>
+    effects.report({ kind: "notice", text: `Damaged cache entry made again: ${path}` });
+  return { cache: openFactorCache(cacheFolder, { backend: name, onDamage }), cacheFolder };
+}

@@ -1,0 +1,194 @@
+/**
+ * The studio's server: pages and data of the runs in one folder. Reads only, answers only to this machine by name, and
+ * gives out no path that is not a run of that folder.
+ */
+
+import { realpath } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { join, relative, resolve } from "node:path";
+import { serve } from "@hono/node-server";
+import { type Context, Hono } from "hono";
+import { UsageError } from "../base/index.ts";
+import { isRunFolder, listRuns, openRunFolder, type RunFolder } from "../run/index.ts";
+import {
+  describeListing,
+  pageFiles,
+  type RunListing,
+  readAnswers,
+  readCurves,
+  readPageFile,
+  readPair,
+  readRun,
+  readWeights,
+  type Summarize,
+} from "../view/index.ts";
+import { createMemo, type Memo } from "./memo.ts";
+
+/** A studio that is being served. */
+export interface Studio {
+  /** Where to look. */
+  readonly address: string;
+  close(): Promise<void>;
+}
+
+/** What to serve. */
+export interface StudioOptions {
+  /** A folder of runs, or one run. */
+  readonly folder: string;
+  readonly host: string;
+  /** 0 for any that is free. */
+  readonly port: number;
+  readonly summarize: Summarize;
+}
+
+/** What a page may do: its own script and style, and requests to where it came from. */
+const policy =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/** Longest query that any page asks. */
+const mostQuery = 2000;
+
+/** A request that cannot be answered, with its HTTP status. */
+class RequestError extends Error {
+  readonly status: 400 | 403 | 404 | 414;
+  constructor(status: RequestError["status"], message: string) {
+    super(message);
+    this.name = "RequestError";
+    this.status = status;
+  }
+}
+
+/** Serves a folder until it is closed. Throws `UsageError` for a port or host that cannot be used. */
+export async function startStudio(options: StudioOptions): Promise<Studio> {
+  const app = createApp(options);
+  const { host, port } = options;
+  return await new Promise<Studio>((settle, fail) => {
+    const server = serve({ fetch: app.fetch, hostname: host, port }, (info: AddressInfo) => {
+      const name = host === "127.0.0.1" || host === "localhost" ? host : `${info.address}`;
+      settle({
+        address: `http://${name}:${info.port}/`,
+        close: () =>
+          new Promise((ended) => {
+            server.close(() => ended());
+            if ("closeAllConnections" in server) server.closeAllConnections();
+          }),
+      });
+    });
+    server.on("error", (cause: NodeJS.ErrnoException) =>
+      fail(
+        new UsageError(
+          cause.code === "EADDRINUSE"
+            ? `Cannot serve on port ${port}: it is taken; choose another --port, or leave it out`
+            : `Cannot serve on ${host}:${port}: ${cause.message}; choose another --host or --port`,
+          { cause },
+        ),
+      ),
+    );
+  });
+}
+
+function createApp({ folder, host, summarize }: StudioOptions): Hono {
+  const app = new Hono();
+  const memo = createMemo();
+  app.use(async (context, next) => {
+    checkRequest(context, host);
+    await next();
+    context.header("content-security-policy", policy);
+    context.header("x-content-type-options", "nosniff");
+    context.header("referrer-policy", "no-referrer");
+    context.header("cache-control", "no-store");
+  });
+  app.onError((error, context) => {
+    if (error instanceof RequestError) return context.json({ error: error.message }, error.status);
+    // A file that is missing or half-written while a run goes on: the page asks again.
+    if (error instanceof UsageError || error instanceof SyntaxError)
+      return context.json({ error: error.message }, 404);
+    return context.json({ error: `Cannot answer: ${error.message}` }, 500);
+  });
+  app.notFound((context) => context.json({ error: "There is no such page" }, 404));
+  for (const [name, type] of Object.entries(pageFiles)) {
+    const serveFile = async (context: Context): Promise<Response> =>
+      context.body(await readPageFile(name as keyof typeof pageFiles), 200, { "content-type": type });
+    app.get(`/${name}`, serveFile);
+    if (name === "index.html") app.get("/", serveFile);
+  }
+  app.get("/api/runs", async (context) => context.json(await listAll(folder, summarize, memo)));
+  app.get("/api/run/:what{.+}", async (context) => {
+    const run = await openRun(folder, context.req.query("run") ?? "");
+    return context.json(await answer(run, context.req.param("what"), { summarize, memo }));
+  });
+  return app;
+}
+
+/** Only GET, only by the name that was served, only queries of a sane length. */
+function checkRequest({ req }: Context, host: string): void {
+  const name = (req.header("host") ?? "").replace(/:\d+$/, "");
+  const known = new Set(["127.0.0.1", "localhost", "[::1]", host]);
+  // Another name that leads here is how a foreign page would read what this machine serves (DNS rebinding).
+  if (!known.has(name)) throw new RequestError(403, `This server answers to ${host} only, not to "${name}"`);
+  if (req.method !== "GET" && req.method !== "HEAD")
+    throw new RequestError(400, "This server only shows; it takes GET requests");
+  if (req.url.length > mostQuery) throw new RequestError(414, "The address is too long");
+}
+
+interface OpenedRun {
+  readonly id: string;
+  readonly folder: RunFolder;
+}
+
+/** The run of that id, which is a path below the folder. Throws `RequestError` for all else. */
+async function openRun(folder: string, id: string): Promise<OpenedRun> {
+  const refuse = (): never => {
+    throw new RequestError(404, `There is no run "${id.slice(0, 100)}" here`);
+  };
+  if (id === "" || id.includes("\0")) return refuse();
+  const path = resolve(folder, id);
+  const [root, place] = await Promise.all([realpath(folder), realpath(path).catch(() => "")]);
+  const way = relative(root, place);
+  // Links that lead out are no runs of this folder.
+  if (place === "" || way.startsWith("..") || way.includes("/") || !(await isRunFolder(place)))
+    return refuse();
+  return { id, folder: await openRunFolder(place) };
+}
+
+async function listAll(folder: string, summarize: Summarize, memo: Memo): Promise<readonly RunListing[]> {
+  const listings: RunListing[] = [];
+  for (const path of await listRuns(folder)) {
+    const id = relative(folder, path) || ".";
+    try {
+      const files = ["lineage.json", "summary.json"].map((name) => join(path, name));
+      const read = async (): Promise<RunListing> =>
+        describeListing(await readRun(id, await openRunFolder(path), summarize));
+      listings.push(await memo.get(`listing ${path}`, files, read));
+    } catch {
+      // A run that is being written or is damaged must not hide the others.
+    }
+  }
+  return listings;
+}
+
+/** The data under a path such as `weights` or `pair/sft-3/sft-200`. */
+async function answer(
+  { id, folder }: OpenedRun,
+  what: string,
+  { summarize, memo }: { readonly summarize: Summarize; readonly memo: Memo },
+): Promise<unknown> {
+  const files = (...names: readonly string[]): readonly string[] => names.map((name) => folder.locate(name));
+  const [kind = "", before = "", after = ""] = what.split("/");
+  const key = `${folder.path} ${what}`;
+  const finished = files("lineage.json", "summary.json");
+  switch (kind) {
+    case "run":
+      return await memo.get(key, finished, () => readRun(id, folder, summarize));
+    case "curves":
+      return await readCurves(folder);
+    case "answers":
+      return await memo.get(key, finished, () => readAnswers(folder));
+    case "weights":
+      return await memo.get(key, files("spectra/updates.parquet"), () => readWeights(folder));
+    case "pair":
+      return await memo.get(key, files("spectra/updates.parquet"), () => readPair(folder, { before, after }));
+    default:
+      throw new RequestError(404, "There is no such data");
+  }
+}

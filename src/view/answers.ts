@@ -1,0 +1,41 @@
+/** Answers as pages show them: every task, and what each checkpoint made of it. */
+import { findEnvironment, splits } from "../environment/index.ts";
+import { createTasks } from "../evaluation/index.ts";
+import type { ItemRecord, RunFolder } from "../run/index.ts";
+import { type AnswersView, verdictLetters } from "./contract.ts";
+
+/** Which part of an answer went wrong first. */
+function letterOf({ parts }: ItemRecord): string {
+  if (parts.solved) return verdictLetters.solved;
+  if (!parts.format) return verdictLetters.wrongFormat;
+  return parts.values ? verdictLetters.wrongResult : verdictLetters.wrongValues;
+}
+
+/** The answers of all checkpoints that are evaluated so far. */
+export async function readAnswers(folder: RunFolder): Promise<AnswersView> {
+  const verdicts: Record<string, string> = {};
+  const answers: Record<string, readonly string[]> = {};
+  const outcomes: Record<string, readonly string[]> = {};
+  for (const { id } of await folder.readLineage()) {
+    const items = await folder.readEvaluation(id);
+    verdicts[id] = items.map(letterOf).join("");
+    answers[id] = items.map(({ answer }) => answer);
+    outcomes[id] = items.map(({ outcome }) => outcome);
+  }
+  return { tasks: describeTasks(folder), verdicts, answers, outcomes };
+}
+
+/** The tasks are made anew from the recipe: evaluations keep only hashes of prompts. */
+function describeTasks({ recipe }: RunFolder): AnswersView["tasks"] {
+  const { rendering, evaluation } = recipe;
+  const environment = findEnvironment(recipe.environment);
+  const { seed, numTasks } = evaluation;
+  return splits.flatMap((split) =>
+    createTasks({ environment, rendering, seed }, { split, first: 0, numTasks }).map((task, index) => ({
+      split,
+      index,
+      prompt: environment.prompt(task, rendering),
+      reference: environment.referenceAnswer(task, rendering),
+    })),
+  );
+}

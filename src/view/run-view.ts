@@ -1,0 +1,76 @@
+/** A run as pages show it: its outcome, finished or so far, and everything that a report holds of it. */
+import { UsageError } from "../base/index.ts";
+import type { RunFolder } from "../run/index.ts";
+import { readAnswers } from "./answers.ts";
+import type { ReportData, RunListing, RunView, Summary } from "./contract.ts";
+import { readCurves } from "./curves.ts";
+import { readPair, readWeights } from "./weights.ts";
+
+/** Makes the summary of a run that is not finished; the lab's `summarize`. */
+export type Summarize = (folder: RunFolder) => Promise<Summary>;
+
+/** A run's outcome so far. */
+export async function readRun(id: string, folder: RunFolder, summarize: Summarize): Promise<RunView> {
+  const finished = await folder.readSummary();
+  return { id, isFinished: finished !== undefined, summary: finished ?? (await summarize(folder)) };
+}
+
+/** A run in a list. */
+export function describeListing({ id, isFinished, summary }: RunView): RunListing {
+  const { recipe, seed, checkpoints, trajectory } = summary;
+  return {
+    id,
+    recipe,
+    seed,
+    isFinished,
+    numCheckpoints: checkpoints.length,
+    ...(trajectory !== null && {
+      ood: {
+        peak: trajectory.peak.ood.correct,
+        end: trajectory.sftEnd.ood.correct,
+        numTasks: trajectory.peak.ood.total,
+      },
+    }),
+  };
+}
+
+/** Pairs of checkpoints that a report shows matrix by matrix: the others take a studio. */
+const mostPairs = 12;
+
+/** Everything that the pages of one run ask for, by path. Throws `UsageError` for a run without checkpoints. */
+export async function collectReport(
+  id: string,
+  folder: RunFolder,
+  summarize: Summarize,
+): Promise<ReportData> {
+  if ((await folder.readLineage()).length === 0)
+    throw new UsageError(
+      `Cannot report on "${folder.path}": it has no checkpoint yet; continue it with: untwist run --resume --out ${folder.path}`,
+    );
+  const run = await readRun(id, folder, summarize);
+  const weights = await readWeights(folder);
+  const pairs = new Map<string, unknown>();
+  for (const { before, after } of choosePairs(run.summary, weights.pairs))
+    pairs.set(`pair/${before}/${after}`, await readPair(folder, { before, after }));
+  return {
+    run,
+    runs: [describeListing(run)],
+    curves: await readCurves(folder),
+    weights,
+    answers: await readAnswers(folder),
+    ...Object.fromEntries(pairs),
+  };
+}
+
+type Pair = { readonly before: string; readonly after: string };
+
+/** Peak to end first, then what follows from the peak, then from the base. */
+function choosePairs({ trajectory }: Summary, pairs: readonly Pair[]): readonly Pair[] {
+  if (trajectory === null) return pairs.slice(-mostPairs);
+  const [peak, end] = [trajectory.peak.checkpoint, trajectory.sftEnd.checkpoint];
+  const rank = ({ before, after }: Pair): number => {
+    if (before === peak) return after === end ? 0 : 1;
+    return before === end ? 2 : 3;
+  };
+  return [...pairs].sort((a, b) => rank(a) - rank(b)).slice(0, mostPairs);
+}

@@ -1,0 +1,97 @@
+/** The frame of all views: which run, which view, and what to show while there is nothing yet. */
+import { type ReactNode, useEffect } from "react";
+import type { RunView } from "../../src/view/contract.ts";
+import { isReport, type Loaded, useData } from "./data.ts";
+import { type PageProps, Ready } from "./page.tsx";
+import { formatRoute, type Route, useRoute, type ViewName, views } from "./route.ts";
+import { AnswersPage } from "./views/answers.tsx";
+import { MatrixPage } from "./views/matrix.tsx";
+import { RepairsPage } from "./views/repairs.tsx";
+import { RunsPage } from "./views/runs.tsx";
+import { TrainingPage } from "./views/training.tsx";
+import { TrajectoryPage } from "./views/trajectory.tsx";
+import { WeightsPage } from "./views/weights.tsx";
+
+const titles: Readonly<Record<ViewName, string>> = {
+  trajectory: "Trajectory",
+  repairs: "Repairs",
+  weights: "Weights",
+  matrix: "Matrix",
+  answers: "Answers",
+  training: "Training",
+};
+
+const pages: Readonly<Record<ViewName, (props: PageProps) => ReactNode>> = {
+  trajectory: TrajectoryPage,
+  repairs: RepairsPage,
+  weights: WeightsPage,
+  matrix: MatrixPage,
+  answers: AnswersPage,
+  training: TrainingPage,
+};
+
+/** The page. A report goes straight to its only run. */
+export function App(): ReactNode {
+  const route = useRoute();
+  const run = route.run ?? (isReport ? "run" : undefined);
+  return (
+    <>
+      <a className="skip" href="#content">
+        Skip to content
+      </a>
+      {run === undefined ? <RunsPage /> : <Run route={{ ...route, run }} />}
+    </>
+  );
+}
+
+function Run({ route }: { readonly route: Route & { readonly run: string } }): ReactNode {
+  const loaded = useData<RunView>(route.run, "run", true);
+  useEffect(() => {
+    document.title = `${titles[route.view]} · ${isReport ? "Untwist" : route.run}`;
+  }, [route]);
+  const Page = pages[route.view];
+  return (
+    <>
+      <header>
+        <div className="bar">
+          {isReport ? null : (
+            <a href="#/" className="home">
+              Runs
+            </a>
+          )}
+          <RunTitle loaded={loaded} />
+        </div>
+        <nav aria-label="Views">
+          {views.map((view) => (
+            <a
+              key={view}
+              href={formatRoute({ run: route.run, view, choices: {} })}
+              aria-current={view === route.view ? "page" : undefined}
+            >
+              {titles[view]}
+            </a>
+          ))}
+        </nav>
+      </header>
+      <main id="content" tabIndex={-1}>
+        <Ready loaded={loaded}>{(value) => <Page run={value} route={route} />}</Ready>
+      </main>
+    </>
+  );
+}
+
+function RunTitle({ loaded }: { readonly loaded: Loaded<RunView> }): ReactNode {
+  if (loaded.state !== "ready") return <h1>Untwist</h1>;
+  const { summary, isFinished } = loaded.value;
+  return (
+    <>
+      <h1>{summary.recipe}</h1>
+      <span className="quiet">seed {summary.seed}</span>
+      {isFinished ? null : (
+        <span className="live" role="status">
+          running, {summary.checkpoints.length} checkpoints so far
+        </span>
+      )}
+    </>
+  );
+}

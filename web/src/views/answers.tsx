@@ -1,0 +1,234 @@
+/** Every task and every checkpoint: which were solved, and what was answered instead. */
+import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
+import type { AnswersView } from "../../../src/view/contract.ts";
+import { useData } from "../data.ts";
+import { type PageProps, Ready, Scroll } from "../page.tsx";
+import { go } from "../route.ts";
+
+const meanings: Readonly<Record<string, string>> = {
+  s: "solved",
+  w: "result wrong",
+  v: "values wrong",
+  f: "format wrong",
+};
+const colorNames: Readonly<Record<string, string>> = { s: "--good", w: "--ood", v: "--bad", f: "--quiet" };
+
+/** The page. */
+export function AnswersPage({ run, route }: PageProps): ReactNode {
+  const loaded = useData<AnswersView>(route.run, "answers", !run.isFinished);
+  return <Ready loaded={loaded}>{(answers) => <Answers answers={answers} run={run} route={route} />}</Ready>;
+}
+
+function Answers({ answers, run, route }: PageProps & { readonly answers: AnswersView }): ReactNode {
+  const { trajectory } = run.summary;
+  const peak = trajectory?.peak.checkpoint;
+  const end = trajectory?.sftEnd.checkpoint;
+  const { split = "ood", filter = "all", task } = route.choices;
+  const choose = (choices: Readonly<Record<string, string>>): void =>
+    go({ ...route, choices: { split, filter, ...choices } });
+  const rows = useMemo(
+    () =>
+      answers.tasks.flatMap((one, index) => {
+        if (one.split !== split) return [];
+        const solved = (checkpoint: string | undefined): boolean =>
+          checkpoint !== undefined && answers.verdicts[checkpoint]?.[index] === "s";
+        const isForgotten = solved(peak) && !solved(end);
+        return filter === "forgotten" && !isForgotten ? [] : [index];
+      }),
+    [answers, split, filter, peak, end],
+  );
+  const chosen = rows.find((index) => String(index) === task) ?? rows[0];
+  return (
+    <>
+      <div className="controls">
+        <label>
+          tasks{" "}
+          <select value={split} onChange={({ target }) => choose({ split: target.value })}>
+            <option value="ood">OOD</option>
+            <option value="id">ID</option>
+          </select>
+        </label>
+        <label>
+          show{" "}
+          <select value={filter} onChange={({ target }) => choose({ filter: target.value })}>
+            <option value="all">all</option>
+            <option value="forgotten">solved at the peak, failed at the end of SFT</option>
+          </select>
+        </label>
+        <span className="quiet" role="status">
+          {rows.length} tasks
+        </span>
+      </div>
+      <ul className="legend">
+        {Object.entries(meanings).map(([letter, meaning]) => (
+          <li key={letter}>
+            <i style={{ background: `var(${colorNames[letter]})` }} /> {meaning}
+          </li>
+        ))}
+      </ul>
+      <VerdictGrid
+        answers={answers}
+        rows={rows}
+        chosen={chosen}
+        onChoose={(index) => choose({ task: String(index) })}
+      />
+      {chosen === undefined ? (
+        <p className="state">No task was solved at the peak and failed at the end.</p>
+      ) : (
+        <Task answers={answers} index={chosen} first={peak} second={route.choices.checkpoint ?? end} />
+      )}
+    </>
+  );
+}
+
+interface GridProps {
+  readonly answers: AnswersView;
+  readonly rows: readonly number[];
+  readonly chosen: number | undefined;
+  readonly onChoose: (index: number) => void;
+}
+
+/** Tasks from left to right, checkpoints from top to bottom; drawn as pixels, since there may be tens of thousands. */
+function VerdictGrid({ answers, rows, chosen, onChoose }: GridProps): ReactNode {
+  const place = useRef<HTMLCanvasElement>(null);
+  const checkpoints = Object.keys(answers.verdicts);
+  const [hover, setHover] = useState<string>("");
+  const cell = Math.max(2, Math.min(10, Math.floor(900 / Math.max(1, rows.length))));
+  const height = 14;
+  useEffect(() => {
+    const context = place.current?.getContext("2d");
+    if (context === null || context === undefined) return;
+    const style = getComputedStyle(document.documentElement);
+    const fills = Object.fromEntries(
+      Object.entries(colorNames).map(([letter, name]) => [letter, style.getPropertyValue(name)]),
+    );
+    context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+    for (const [row, checkpoint] of checkpoints.entries())
+      for (const [column, index] of rows.entries()) {
+        context.fillStyle = fills[answers.verdicts[checkpoint]?.[index] ?? ""] ?? "transparent";
+        context.fillRect(column * cell, row * height, cell - (cell > 3 ? 1 : 0), height - 2);
+      }
+    const column = rows.indexOf(chosen ?? -1);
+    if (column >= 0) {
+      context.strokeStyle = style.getPropertyValue("--text");
+      context.lineWidth = 2;
+      context.strokeRect(column * cell - 1, 0, cell + 1, checkpoints.length * height);
+    }
+  }, [answers, rows, cell, chosen, checkpoints]);
+  const find = (event: {
+    clientX: number;
+    clientY: number;
+    currentTarget: HTMLCanvasElement;
+  }): readonly [number, number] => {
+    const box = event.currentTarget.getBoundingClientRect();
+    return [Math.floor((event.clientX - box.left) / cell), Math.floor((event.clientY - box.top) / height)];
+  };
+  const move = (step: number): void => {
+    const next = rows[rows.indexOf(chosen ?? -1) + step];
+    if (next !== undefined) onChoose(next);
+  };
+  return (
+    <div className="verdicts">
+      <ol aria-hidden="true">
+        {checkpoints.map((checkpoint) => (
+          <li key={checkpoint} style={{ height }}>
+            {checkpoint}
+          </li>
+        ))}
+      </ol>
+      <Scroll label="Grid of verdicts">
+        <canvas
+          ref={place}
+          width={Math.max(1, rows.length * cell)}
+          height={checkpoints.length * height}
+          tabIndex={0}
+          role="slider"
+          aria-label="Task, changed by the arrow keys"
+          aria-valuemin={0}
+          aria-valuemax={Math.max(0, rows.length - 1)}
+          aria-valuenow={Math.max(0, rows.indexOf(chosen ?? -1))}
+          title={hover}
+          onMouseMove={(event) => {
+            const [column, row] = find(event);
+            const letter = answers.verdicts[checkpoints[row] ?? ""]?.[rows[column] ?? -1] ?? "";
+            setHover(`task ${rows[column] ?? ""}, ${checkpoints[row] ?? ""}: ${meanings[letter] ?? ""}`);
+          }}
+          onClick={(event) => {
+            const index = rows[find(event)[0]];
+            if (index !== undefined) onChoose(index);
+          }}
+          onKeyDown={(event) => {
+            if (event.key === "ArrowRight") move(1);
+            if (event.key === "ArrowLeft") move(-1);
+          }}
+        />
+      </Scroll>
+    </div>
+  );
+}
+
+interface TaskProps {
+  readonly answers: AnswersView;
+  readonly index: number;
+  readonly first: string | undefined;
+  readonly second: string | undefined;
+}
+
+/** One task: the prompt, a right answer, and what two checkpoints said, then all others. */
+function Task({ answers, index, first, second }: TaskProps): ReactNode {
+  const task = answers.tasks[index];
+  const checkpoints = Object.keys(answers.verdicts);
+  const main = [first, second].filter((one) => one !== undefined);
+  if (task === undefined) return null;
+  return (
+    <section aria-label="Task" className="task">
+      <h3>
+        {task.split.toUpperCase()} task {task.index}
+      </h3>
+      <dl>
+        <dt>prompt</dt>
+        <dd>
+          <code>{task.prompt}</code>
+        </dd>
+        <dt>a right answer</dt>
+        <dd>
+          <code>{task.reference}</code>
+        </dd>
+      </dl>
+      <div className="beside">
+        {main.map((checkpoint) => (
+          <Answer key={checkpoint} answers={answers} checkpoint={checkpoint} index={index} />
+        ))}
+      </div>
+      <details>
+        <summary>All checkpoints</summary>
+        {checkpoints.map((checkpoint) => (
+          <Answer key={checkpoint} answers={answers} checkpoint={checkpoint} index={index} />
+        ))}
+      </details>
+    </section>
+  );
+}
+
+function Answer({
+  answers,
+  checkpoint,
+  index,
+}: {
+  readonly answers: AnswersView;
+  readonly checkpoint: string;
+  readonly index: number;
+}): ReactNode {
+  const letter = answers.verdicts[checkpoint]?.[index] ?? "";
+  return (
+    <article>
+      <h4>
+        {checkpoint}{" "}
+        <span style={{ color: `var(${colorNames[letter]})` }}>
+          {meanings[letter]} ({answers.outcomes[checkpoint]?.[index]})
+        </span>
+      </h4>
+      <code>{answers.answers[checkpoint]?.[index]}</code>
+    </article>
+  );
+}

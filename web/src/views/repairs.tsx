@@ -1,0 +1,245 @@
+/** What brings it back: every repair of a sweep as OOD gained against ID, with its controls. */
+import * as Plot from "@observablehq/plot";
+import { type ReactNode, useCallback, useMemo } from "react";
+import type { SweepRecord } from "../../../src/view/contract.ts";
+import { Figure } from "../figure.tsx";
+import { formatPoints, formatPValue, formatShare } from "../format.ts";
+import { type PageProps, Scroll } from "../page.tsx";
+import { go } from "../route.ts";
+
+type Repair = SweepRecord["repairs"][number];
+
+const roleNames: Readonly<Record<string, string>> = {
+  edit: "repair",
+  identity: "control: rebuilt",
+  rollback: "control: whole matrices",
+  random: "control: random, same size",
+  elsewhere: "control: other matrices",
+  values: "control: values only",
+};
+
+const roleSymbols = {
+  domain: Object.values(roleNames),
+  range: ["var(--good)", "var(--quiet)", "var(--id)", "var(--bad)", "var(--rl-strong)", "var(--ood)"],
+};
+
+/** The page. */
+export function RepairsPage({ run, route }: PageProps): ReactNode {
+  const sweeps = run.summary.repairs ?? [];
+  const chosen = sweeps.find(({ name }) => name === route.choices.sweep) ?? sweeps[0];
+  if (chosen === undefined)
+    return (
+      <p className="state">
+        {run.isFinished
+          ? `This run has no sweep; try repairs with: untwist sweep ${run.id}`
+          : "Sweeps come at the end of a run."}
+      </p>
+    );
+  return (
+    <>
+      {sweeps.length < 2 ? null : (
+        <fieldset className="choices">
+          <legend>Sweep</legend>
+          {sweeps.map(({ name, source, target }) => (
+            <label key={name}>
+              <input
+                type="radio"
+                name="sweep"
+                checked={name === chosen.name}
+                onChange={() => go({ ...route, choices: { sweep: name } })}
+              />
+              {name}: {source} into {target}
+            </label>
+          ))}
+        </fieldset>
+      )}
+      <ul className="sentences">
+        {chosen.sentences.map((sentence) => (
+          <li key={sentence}>{sentence}</li>
+        ))}
+      </ul>
+      <Keep sweep={chosen} run={run.id} />
+      <Scatter sweep={chosen} />
+      <RepairTable sweep={chosen} />
+    </>
+  );
+}
+
+/** The command that writes the best repair, to be copied. */
+function Keep({ sweep, run }: { readonly sweep: SweepRecord; readonly run: string }): ReactNode {
+  const { best, repairs, source, target } = sweep;
+  const operation = repairs.find(({ name }) => name === best?.name)?.operation;
+  if (best === null || best.gain.estimate <= 0 || operation?.operation !== "restore") return null;
+  const folder = `${run === "run" || run === "." ? "RUN" : run}/checkpoints`;
+  const choice = [
+    operation.layers === undefined ? "" : ` --layers ${operation.layers}`,
+    operation.matrices === undefined ? "" : ` --matrices '${operation.matrices}'`,
+  ].join("");
+  const command = `untwist restore --into ${folder}/${target} --from ${folder}/${source} --what ${operation.what} --top ${operation.top}${choice} --out repaired`;
+  return (
+    <div className="command">
+      <code>{command}</code>
+      <button type="button" onClick={() => void navigator.clipboard.writeText(command)}>
+        Copy
+      </button>
+    </div>
+  );
+}
+
+interface Row {
+  readonly [key: string]: string | number | null;
+  readonly repair: string;
+  readonly role: string;
+  readonly id: number;
+  readonly ood: number;
+  readonly gained: number;
+  readonly low: number;
+  readonly high: number;
+  readonly pCorrected: number;
+  readonly recovered: number | null;
+  readonly moved: number;
+}
+
+function toRow({ name, role, id, ood, gain, adjustedPValue, recovered, moved }: Repair): Row {
+  return {
+    repair: name,
+    role: roleNames[role] ?? role,
+    id: id.correct / Math.max(1, id.total),
+    ood: ood.correct / Math.max(1, ood.total),
+    gained: gain.estimate,
+    low: gain.low,
+    high: gain.high,
+    pCorrected: adjustedPValue,
+    recovered: recovered?.estimate ?? null,
+    moved,
+  };
+}
+
+function Scatter({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
+  const rows = useMemo(() => sweep.repairs.map(toRow), [sweep]);
+  const draw = useCallback((width: number) => drawScatter(rows, sweep, width), [rows, sweep]);
+  return (
+    <Figure
+      title={`OOD gained in ${sweep.target} against its ID accuracy`}
+      name={`repairs-${sweep.name}`}
+      description="Each dot is a repair or control; the table below has all numbers."
+      draw={draw}
+      rows={rows}
+    >
+      <p className="quiet">
+        Up is better, to the left costs ID. Gains are on the tasks that did not choose the peak, with 95 %
+        intervals; the dashed line is the source itself.
+      </p>
+    </Figure>
+  );
+}
+
+function drawScatter(rows: readonly Row[], sweep: SweepRecord, width: number): Element {
+  const share = ({ correct, total }: { correct: number; total: number }): number =>
+    correct / Math.max(1, total);
+  const difference = share(sweep.ends.source.ood) - share(sweep.ends.target.ood);
+  const best = rows.filter(({ repair }) => repair === sweep.best?.name);
+  const lost = (row: Row): number => share(sweep.ends.target.id) - row.id;
+  return Plot.plot({
+    width,
+    height: 440,
+    marginLeft: 56,
+    // Most repairs cost next to nothing, a few nearly everything: small losses get more room.
+    x: {
+      label: "ID lost, points",
+      type: "symlog",
+      constant: 0.01,
+      reverse: true,
+      ticks: [0.8, 0.4, 0.2, 0.1, 0.05, 0.02, 0.01, 0, -0.01, -0.05, -0.2],
+      tickFormat: (value: number) => String(Math.round(100 * value)),
+    },
+    y: { label: "↑ OOD gained, points", tickFormat: (value: number) => formatPoints(value), grid: true },
+    color: { ...roleSymbols, legend: true },
+    marks: [
+      Plot.ruleY([0], { stroke: "var(--quiet)" }),
+      Plot.ruleY([difference], { stroke: "var(--quiet)", strokeDasharray: "4 4" }),
+      Plot.ruleX(rows, { x: lost, y1: "low", y2: "high", stroke: "role", strokeOpacity: 0.35 }),
+      Plot.dot(rows, { x: lost, y: "gained", fill: "role", r: 4.5, stroke: "var(--surface)" }),
+      Plot.dot(best, { x: lost, y: "gained", r: 10, stroke: "var(--good)", strokeWidth: 2 }),
+      Plot.text(best, {
+        x: lost,
+        y: "gained",
+        text: () => "best",
+        dy: -18,
+        fill: "var(--good)",
+        fontWeight: "bold",
+      }),
+      Plot.tip(
+        rows,
+        Plot.pointer({
+          x: lost,
+          y: "gained",
+          title: (row: Row) =>
+            `${row.repair}\nID ${formatShare(row.id)}, OOD ${formatShare(row.ood)}\ngained ${formatPoints(row.gained)} [${formatPoints(row.low)}, ${formatPoints(row.high)}]`,
+        }),
+      ),
+    ],
+  });
+}
+
+function RepairTable({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
+  return (
+    <Scroll label="Table of repairs">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">repair</th>
+            <th scope="col">ID</th>
+            <th scope="col">OOD</th>
+            <th scope="col">OOD gained, points</th>
+            <th scope="col">p, corrected</th>
+            <th scope="col">of the loss</th>
+            <th scope="col">moved</th>
+          </tr>
+        </thead>
+        <tbody>
+          {(["source", "target"] as const).map((side) => (
+            <tr key={side}>
+              <th scope="row">
+                {sweep[side]} <em>{side}</em>
+              </th>
+              <td>{formatShare(sweep.ends[side].id.correct / sweep.ends[side].id.total)}</td>
+              <td>{formatShare(sweep.ends[side].ood.correct / sweep.ends[side].ood.total)}</td>
+              <td colSpan={4} />
+            </tr>
+          ))}
+          {[...sweep.repairs]
+            .sort((a, b) => Number(a.role !== "edit") - Number(b.role !== "edit"))
+            .map((repair) => (
+              <RepairRow
+                key={`${repair.role} ${repair.name}`}
+                repair={repair}
+                isBest={repair.name === sweep.best?.name}
+              />
+            ))}
+        </tbody>
+      </table>
+    </Scroll>
+  );
+}
+
+function RepairRow({ repair, isBest }: { readonly repair: Repair; readonly isBest: boolean }): ReactNode {
+  const { repair: name, role, id, ood, gained, low, high, pCorrected, recovered, moved } = toRow(repair);
+  const tone = pCorrected >= 0.05 ? "quiet" : gained > 0 ? "good" : "bad";
+  return (
+    <tr data-repair={name} className={isBest ? "best" : undefined}>
+      <th scope="row">
+        {name} {repair.role === "edit" ? null : <em>{role.replace("control: ", "control, ")}</em>}
+        {isBest ? <em>best</em> : null}
+      </th>
+      <td>{formatShare(id)}</td>
+      <td>{formatShare(ood)}</td>
+      <td className={tone}>
+        {formatPoints(gained)} [{formatPoints(low)}, {formatPoints(high)}]
+      </td>
+      <td>{formatPValue(pCorrected)}</td>
+      <td>{recovered === null ? "" : formatShare(recovered, 0)}</td>
+      <td>{formatShare(moved)}</td>
+    </tr>
+  );
+}

@@ -1,0 +1,129 @@
+/** All runs of a folder: what each forgot, several on one chart. */
+import * as Plot from "@observablehq/plot";
+import { type ReactNode, useCallback, useEffect, useState } from "react";
+import type { RunListing } from "../../../src/view/contract.ts";
+import { useData } from "../data.ts";
+import { Figure } from "../figure.tsx";
+import { formatShare } from "../format.ts";
+import { Ready, Scroll } from "../page.tsx";
+import { formatRoute } from "../route.ts";
+
+/** The page. */
+export function RunsPage(): ReactNode {
+  const loaded = useData<readonly RunListing[]>("", "runs", true);
+  useEffect(() => {
+    document.title = "Runs · Untwist";
+  }, []);
+  return (
+    <>
+      <header>
+        <div className="bar">
+          <h1>Runs</h1>
+        </div>
+      </header>
+      <main id="content" tabIndex={-1}>
+        <Ready loaded={loaded}>
+          {(runs) =>
+            runs.length === 0 ? (
+              <p className="state">There is no run in this folder yet; start one with: untwist run</p>
+            ) : (
+              <RunList runs={runs} />
+            )
+          }
+        </Ready>
+      </main>
+    </>
+  );
+}
+
+function RunList({ runs }: { readonly runs: readonly RunListing[] }): ReactNode {
+  const [text, setText] = useState("");
+  const shown = runs.filter(({ id, recipe }) => `${id} ${recipe}`.includes(text));
+  return (
+    <>
+      <div className="controls">
+        <label>
+          find <input type="search" value={text} onChange={({ target }) => setText(target.value)} />
+        </label>
+        <span className="quiet" role="status">
+          {shown.length} of {runs.length} runs
+        </span>
+      </div>
+      <Forgotten runs={shown} />
+      <Scroll label="Table of runs">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">run</th>
+              <th scope="col">recipe</th>
+              <th scope="col">seed</th>
+              <th scope="col">state</th>
+              <th scope="col">OOD at the peak</th>
+              <th scope="col">at the end of SFT</th>
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map(({ id, recipe, seed, isFinished, numCheckpoints, ood }) => (
+              <tr key={id}>
+                <th scope="row">
+                  <a href={formatRoute({ run: id, view: "trajectory", choices: {} })}>{id}</a>
+                </th>
+                <td>{recipe}</td>
+                <td>{seed}</td>
+                <td>{isFinished ? "finished" : `${numCheckpoints} checkpoints so far`}</td>
+                <td>{ood === undefined ? "" : formatShare(ood.peak / ood.numTasks)}</td>
+                <td>{ood === undefined ? "" : formatShare(ood.end / ood.numTasks)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+    </>
+  );
+}
+
+/** Most runs that a chart of names can show. */
+const mostShown = 40;
+
+function Forgotten({ runs }: { readonly runs: readonly RunListing[] }): ReactNode {
+  const rows = runs
+    .flatMap(({ id, ood }) =>
+      ood === undefined ? [] : [{ run: id, peak: ood.peak / ood.numTasks, end: ood.end / ood.numTasks }],
+    )
+    .slice(0, mostShown);
+  const key = JSON.stringify(rows);
+  const draw = useCallback(
+    (width: number) => {
+      const data: typeof rows = JSON.parse(key);
+      return Plot.plot({
+        width,
+        height: 70 + 22 * data.length,
+        marginLeft: Math.min(240, 20 + 7 * Math.max(...data.map(({ run }) => run.length))),
+        x: { domain: [0, 1], tickFormat: "%", grid: true, label: "OOD tasks solved" },
+        y: { label: null },
+        marks: [
+          Plot.arrow(data, {
+            x1: "peak",
+            x2: "end",
+            y1: "run",
+            y2: "run",
+            stroke: "var(--ood)",
+            strokeWidth: 2,
+          }),
+          Plot.dot(data, { x: "peak", y: "run", fill: "var(--surface)", stroke: "var(--ood)", r: 4 }),
+        ],
+      });
+    },
+    [key],
+  );
+  if (rows.length === 0) return null;
+  return (
+    <Figure
+      title="From the OOD peak to the end of SFT"
+      name="runs"
+      description="An arrow a run, from its OOD accuracy at the peak to that at the end of SFT."
+      draw={draw}
+      rows={rows}
+    />
+  );
+}
