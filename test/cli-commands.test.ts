@@ -43,7 +43,7 @@ describe("createProgram()", () => {
       apply: ["<plan>", "--out <folder>", "--as <form>", "--dry-run", "--json"],
       sweep: ["<run>", "[sweep]", "--json"],
       studio: ["[folder]", "--host <name>", "--port <number>", "--open"],
-      report: ["<run>", "--out <file>"],
+      report: ["<run>", "--out <file>", "--figures <folder>"],
       eval: [
         "<checkpoint>",
         "--environment <name>",

@@ -13,6 +13,7 @@ export {
 export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./effects.ts";
 export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
+export { readOverlaps } from "./overlaps.ts";
 export { type EditPreview, previewEdit } from "./preview-edit.ts";
 export { examineRun, type FinishedRun, renewSpectra, resumeRun, startRun, sweepRun } from "./run-recipe.ts";
 export { compareCheckpoints, defaultRanks, type SpectraChoice, writeSpectra } from "./run-spectra.ts";

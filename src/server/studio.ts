@@ -20,7 +20,7 @@ import {
   readPair,
   readRun,
   readWeights,
-  type Summarize,
+  type ViewTools,
 } from "../view/index.ts";
 import { createMemo, type Memo } from "./memo.ts";
 
@@ -38,7 +38,7 @@ export interface StudioOptions {
   readonly host: string;
   /** 0 for any that is free. */
   readonly port: number;
-  readonly summarize: Summarize;
+  readonly tools: ViewTools;
 }
 
 /** What a page may do: its own script and style, and requests to where it came from. */
@@ -87,7 +87,7 @@ export async function startStudio(options: StudioOptions): Promise<Studio> {
   });
 }
 
-function createApp({ folder, host, summarize }: StudioOptions): Hono {
+function createApp({ folder, host, tools }: StudioOptions): Hono {
   const app = new Hono();
   const memo = createMemo();
   app.use(async (context, next) => {
@@ -112,10 +112,10 @@ function createApp({ folder, host, summarize }: StudioOptions): Hono {
     app.get(`/${name}`, serveFile);
     if (name === "index.html") app.get("/", serveFile);
   }
-  app.get("/api/runs", async (context) => context.json(await listAll(folder, summarize, memo)));
+  app.get("/api/runs", async (context) => context.json(await listAll(folder, tools, memo)));
   app.get("/api/run/:what{.+}", async (context) => {
     const run = await openRun(folder, context.req.query("run") ?? "");
-    return context.json(await answer(run, context.req.param("what"), { summarize, memo }));
+    return context.json(await answer(run, context.req.param("what"), { tools, memo }));
   });
   return app;
 }
@@ -151,14 +151,14 @@ async function openRun(folder: string, id: string): Promise<OpenedRun> {
   return { id, folder: await openRunFolder(place) };
 }
 
-async function listAll(folder: string, summarize: Summarize, memo: Memo): Promise<readonly RunListing[]> {
+async function listAll(folder: string, tools: ViewTools, memo: Memo): Promise<readonly RunListing[]> {
   const listings: RunListing[] = [];
   for (const path of await listRuns(folder)) {
     const id = relative(folder, path) || ".";
     try {
       const files = ["lineage.json", "summary.json"].map((name) => join(path, name));
       const read = async (): Promise<RunListing> =>
-        describeListing(await readRun(id, await openRunFolder(path), summarize));
+        describeListing(await readRun(id, await openRunFolder(path), tools));
       listings.push(await memo.get(`listing ${path}`, files, read));
     } catch {
       // A run that is being written or is damaged must not hide the others.
@@ -171,7 +171,7 @@ async function listAll(folder: string, summarize: Summarize, memo: Memo): Promis
 async function answer(
   { id, folder }: OpenedRun,
   what: string,
-  { summarize, memo }: { readonly summarize: Summarize; readonly memo: Memo },
+  { tools, memo }: { readonly tools: ViewTools; readonly memo: Memo },
 ): Promise<unknown> {
   const files = (...names: readonly string[]): readonly string[] => names.map((name) => folder.locate(name));
   const [kind = "", before = "", after = ""] = what.split("/");
@@ -179,7 +179,7 @@ async function answer(
   const finished = files("lineage.json", "summary.json");
   switch (kind) {
     case "run":
-      return await memo.get(key, finished, () => readRun(id, folder, summarize));
+      return await memo.get(key, finished, () => readRun(id, folder, tools));
     case "curves":
       return await readCurves(folder);
     case "answers":
@@ -188,6 +188,8 @@ async function answer(
       return await memo.get(key, files("spectra/updates.parquet"), () => readWeights(folder));
     case "pair":
       return await memo.get(key, files("spectra/updates.parquet"), () => readPair(folder, { before, after }));
+    case "overlaps":
+      return await memo.get(key, finished, () => tools.readOverlaps(folder, { before, after }));
     default:
       throw new RequestError(404, "There is no such data");
   }

@@ -105,6 +105,13 @@ export interface MatrixView extends MatrixLabel {
   readonly flags: readonly { readonly flag: string; readonly meaning: string }[];
 }
 
+/** |UᵀU'| of the leading singular vectors of a matrix: rows before, columns after, in whole percent. */
+export interface OverlapView {
+  readonly size: number;
+  readonly left: readonly number[];
+  readonly right: readonly number[];
+}
+
 /** The kinds of verdict in a grid of answers, as one letter each. */
 export const verdictLetters = { solved: "s", wrongResult: "w", wrongValues: "v", wrongFormat: "f" } as const;
 
@@ -122,6 +129,14 @@ export interface AnswersView {
   /** By checkpoint, task by task: the last attempt and the name of its verdict. */
   readonly answers: Readonly<Record<string, readonly string[]>>;
   readonly outcomes: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A chart as text. */
+export interface FigureFile {
+  /** Without extension. */
+  readonly name: string;
+  readonly svg: string;
+  readonly csv: string;
 }
 
 /** What a report holds: the answers to the requests that its pages make, by path. */

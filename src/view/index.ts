@@ -2,6 +2,7 @@
 export { readAnswers } from "./answers.ts";
 export type { RunListing } from "./contract.ts";
 export { readCurves } from "./curves.ts";
+export { writeFigures } from "./figures.ts";
 export { createReportPage, pageFiles, readPageFile } from "./page.ts";
-export { collectReport, describeListing, readRun, type Summarize } from "./run-view.ts";
+export { collectReport, describeListing, readRun, type ViewTools } from "./run-view.ts";
 export { readPair, readWeights } from "./weights.ts";

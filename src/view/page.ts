@@ -7,8 +7,8 @@ import { gzip } from "node:zlib";
 import { readText } from "../file/index.ts";
 import type { ReportData } from "./contract.ts";
 
-/** Where the built page lies: beside the compiled sources, which are as deep below the package's root. */
-const pageFolder = fileURLToPath(new URL("../../dist/web", import.meta.url));
+/** Where the built files lie: sources and compiled files are equally deep below the package's root. */
+const builtFolder = fileURLToPath(new URL("../../dist", import.meta.url));
 
 /** Files of the page that a server gives out, with their media types. */
 export const pageFiles = {
@@ -19,7 +19,7 @@ export const pageFiles = {
 
 /** The text of one of `pageFiles`. Throws `UsageError` where the package was not built. */
 export function readPageFile(name: keyof typeof pageFiles): Promise<string> {
-  return readText(join(pageFolder, name));
+  return readText(join(builtFolder, "web", name));
 }
 
 /** What a report may do: run the script in it, and nothing over a network. */

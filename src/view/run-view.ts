@@ -2,15 +2,29 @@
 import { UsageError } from "../base/index.ts";
 import type { RunFolder } from "../run/index.ts";
 import { readAnswers } from "./answers.ts";
-import type { ReportData, RunListing, RunView, Summary } from "./contract.ts";
+import type { OverlapView, ReportData, RunListing, RunView, Summary } from "./contract.ts";
 import { readCurves } from "./curves.ts";
 import { readPair, readWeights } from "./weights.ts";
 
-/** Makes the summary of a run that is not finished; the lab's `summarize`. */
-export type Summarize = (folder: RunFolder) => Promise<Summary>;
+interface Pair {
+  readonly before: string;
+  readonly after: string;
+}
+
+/** What the lab does for pages. */
+export interface ViewTools {
+  /** The summary of a run that is not finished. */
+  readonly summarize: (folder: RunFolder) => Promise<Summary>;
+  /** Overlaps of singular vectors by matrix, of two checkpoints of a run. */
+  readonly readOverlaps: (folder: RunFolder, pair: Pair) => Promise<Readonly<Record<string, OverlapView>>>;
+}
 
 /** A run's outcome so far. */
-export async function readRun(id: string, folder: RunFolder, summarize: Summarize): Promise<RunView> {
+export async function readRun(
+  id: string,
+  folder: RunFolder,
+  { summarize }: Pick<ViewTools, "summarize">,
+): Promise<RunView> {
   const finished = await folder.readSummary();
   return { id, isFinished: finished !== undefined, summary: finished ?? (await summarize(folder)) };
 }
@@ -38,20 +52,19 @@ export function describeListing({ id, isFinished, summary }: RunView): RunListin
 const mostPairs = 12;
 
 /** Everything that the pages of one run ask for, by path. Throws `UsageError` for a run without checkpoints. */
-export async function collectReport(
-  id: string,
-  folder: RunFolder,
-  summarize: Summarize,
-): Promise<ReportData> {
+export async function collectReport(id: string, folder: RunFolder, tools: ViewTools): Promise<ReportData> {
   if ((await folder.readLineage()).length === 0)
     throw new UsageError(
       `Cannot report on "${folder.path}": it has no checkpoint yet; continue it with: untwist run --resume --out ${folder.path}`,
     );
-  const run = await readRun(id, folder, summarize);
+  const run = await readRun(id, folder, tools);
   const weights = await readWeights(folder);
   const pairs = new Map<string, unknown>();
-  for (const { before, after } of choosePairs(run.summary, weights.pairs))
-    pairs.set(`pair/${before}/${after}`, await readPair(folder, { before, after }));
+  for (const pair of choosePairs(run.summary, weights.pairs)) {
+    const name = `${pair.before}/${pair.after}`;
+    pairs.set(`pair/${name}`, await readPair(folder, pair));
+    pairs.set(`overlaps/${name}`, await tools.readOverlaps(folder, pair));
+  }
   return {
     run,
     runs: [describeListing(run)],
@@ -61,8 +74,6 @@ export async function collectReport(
     ...Object.fromEntries(pairs),
   };
 }
-
-type Pair = { readonly before: string; readonly after: string };
 
 /** Peak to end first, then what follows from the peak, then from the base. */
 function choosePairs({ trajectory }: Summary, pairs: readonly Pair[]): readonly Pair[] {

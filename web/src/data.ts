@@ -70,3 +70,23 @@ export function useData<Value>(run: string, path: string, isLive = false): Loade
   }, [run, path, isLive]);
   return loaded;
 }
+
+/** The same data of several runs; those that cannot be had are left out. */
+export function useAll<Value>(runs: readonly string[], path: string): readonly Value[] {
+  const [values, setValues] = useState<readonly Value[]>([]);
+  const key = runs.join("\n");
+  useEffect(() => {
+    let isCurrent = true;
+    const ids = key.split("\n");
+    void Promise.allSettled(ids.map((run) => load(run, path))).then((results) => {
+      const found = results.flatMap((result) =>
+        result.status === "fulfilled" ? [result.value as Value] : [],
+      );
+      if (isCurrent) setValues(found);
+    });
+    return () => {
+      isCurrent = false;
+    };
+  }, [key, path]);
+  return values;
+}

@@ -1,8 +1,7 @@
 /** A chart with its title, what it says, and its data to take away: SVG, PNG and CSV. */
-import { type ReactNode, useEffect, useRef, useState } from "react";
 
-/** A row of a figure's data. */
-export type DataRow = Readonly<Record<string, string | number | null | undefined>>;
+import { type ReactNode, useEffect, useRef, useState } from "react";
+import { type DataRow, formatCsv } from "./csv.ts";
 
 interface FigureProps {
   readonly title: string;
@@ -118,16 +117,4 @@ async function paint(svg: SVGSVGElement): Promise<Blob> {
   return await new Promise((resolve, reject) =>
     canvas.toBlob((blob) => (blob === null ? reject(new Error("Cannot draw the chart")) : resolve(blob))),
   );
-}
-
-/** Comma-separated values (RFC 4180) with a head. */
-export function formatCsv(rows: readonly DataRow[]): string {
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-  const quote = (value: DataRow[string]): string => {
-    const text = value === null || value === undefined ? "" : String(value);
-    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  return [names, ...rows.map((row) => names.map((name) => row[name]))]
-    .map((cells) => `${cells.map(quote).join(",")}\n`)
-    .join("");
 }

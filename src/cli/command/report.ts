@@ -1,16 +1,22 @@
-/** `untwist report`: a run as one HTML file that needs no server. */
+/** `untwist report`: a run as one HTML file that needs no server, and its charts as files. */
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { folderExists, writeFileAtomic } from "../../file/index.ts";
-import { summarize } from "../../lab/index.ts";
+import { readOverlaps, summarize } from "../../lab/index.ts";
 import { openRunFolder } from "../../run/index.ts";
-import { collectReport, createReportPage } from "../../view/index.ts";
+import { collectReport, createReportPage, writeFigures } from "../../view/index.ts";
+
+interface ReportFlags {
+  readonly out?: string;
+  readonly figures?: string;
+}
 
 const examples = `
 Examples:
   untwist report runs/general-points                      writes runs/general-points/report.html
-  untwist report runs/general-points --out forgetting.html`;
+  untwist report runs/general-points --out forgetting.html
+  untwist report runs/general-points --figures figures    and every chart as SVG, its numbers as CSV`;
 
 /** The command. */
 export function createReportCommand(): Command {
@@ -18,18 +24,28 @@ export function createReportCommand(): Command {
     .description("write a run as one HTML file that opens without a server")
     .argument("<run>", "the folder of a run")
     .option("--out <file>", "where to write it (default: report.html in the run)")
+    .option("--figures <folder>", "write the charts into this folder too, as SVG and CSV")
     .addHelpText("after", examples)
-    .action(async (path: string, { out }: { readonly out?: string }) => {
-      process.stdout.write(`Written to ${await writeReport(path, out)}\n`);
+    .action(async (path: string, flags: ReportFlags) => {
+      const { out, numFigures } = await writeReport(path, flags);
+      process.stdout.write(`Written to ${out}\n`);
+      if (flags.figures !== undefined)
+        process.stdout.write(`Written to ${flags.figures}: ${numFigures} charts, each as SVG and CSV\n`);
     });
 }
 
-/** Writes the report of a run and gives its path. Throws `UsageError` for a run without checkpoints. */
-export async function writeReport(path: string, out: string = join(path, "report.html")): Promise<string> {
+/** Writes the report of a run. Throws `UsageError` for a run without checkpoints and for places that cannot be written. */
+export async function writeReport(
+  path: string,
+  { out = join(path, "report.html"), figures }: ReportFlags = {},
+): Promise<{ readonly out: string; readonly numFigures: number }> {
   if (out.trim() === "" || (await folderExists(out)))
     throw new UsageError(`Cannot write the report into "${out}": give --out the name of a file`);
+  if (figures?.trim() === "")
+    throw new UsageError("Cannot write figures into a folder without a name; give --figures a folder");
   const folder = await openRunFolder(path);
-  const data = await collectReport(basename(path), folder, summarize);
+  const data = await collectReport(basename(path), folder, { summarize, readOverlaps });
   await writeFileAtomic(out, await createReportPage(data));
-  return out;
+  const names = figures === undefined ? [] : await writeFigures(data, figures);
+  return { out, numFigures: names.length };
 }

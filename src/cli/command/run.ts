@@ -13,6 +13,7 @@ import { openRunFolder, type RecipeChange } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatSummary } from "../screen/summary-screen.ts";
 import { withEffects } from "./effects.ts";
+import { writeReport } from "./report.ts";
 import { chooseFreeFolder, findLatestFolder } from "./run-location.ts";
 
 interface RunFlags {
@@ -56,9 +57,11 @@ async function run(recipe: string | undefined, flags: RunFlags): Promise<void> {
   const { folder, summary } = await withEffects((effects) =>
     flags.resume ? resume(recipe, flags, effects) : start(recipe, flags, effects),
   );
+  const { out: report } = await writeReport(folder.path);
   const lines = [
     ...formatSummary(summary, { ...output, folder: folder.path }),
     "",
+    `Report: ${report}, one file for the browser`,
     `Written to ${folder.path}; show it again: untwist show ${folder.path}`,
   ];
   output.print(flags.json ? [] : ["", ...lines], summary);

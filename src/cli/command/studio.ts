@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { folderExists } from "../../file/index.ts";
-import { summarize } from "../../lab/index.ts";
+import { readOverlaps, summarize } from "../../lab/index.ts";
 import { startStudio } from "../../server/index.ts";
 import { runsFolder } from "./run-location.ts";
 
@@ -35,7 +35,12 @@ async function serve(folder: string, { host, port, open }: StudioFlags): Promise
     throw new UsageError(
       `Cannot show "${folder}": there is no such folder; start a run with untwist run, or name a folder of runs`,
     );
-  const studio = await startStudio({ folder, host, port: parsePort(port), summarize });
+  const studio = await startStudio({
+    folder,
+    host,
+    port: parsePort(port),
+    tools: { summarize, readOverlaps },
+  });
   process.stdout.write(`Showing ${folder} at ${studio.address}   (stop with Ctrl-C)\n`);
   if (open === true) openBrowser(studio.address);
   await new Promise<void>((resolve) => {

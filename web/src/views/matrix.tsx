@@ -1,7 +1,7 @@
 /** One matrix in one pair of checkpoints: values, angles beside chance, where the update lies, what guards say. */
 import * as Plot from "@observablehq/plot";
 import { type ReactNode, useCallback, useMemo } from "react";
-import type { MatrixView, WeightsView } from "../../../src/view/contract.ts";
+import type { MatrixView, OverlapView, WeightsView } from "../../../src/view/contract.ts";
 import { useData } from "../data.ts";
 import { Figure } from "../figure.tsx";
 import { formatShare, toDegrees } from "../format.ts";
@@ -65,7 +65,7 @@ function Pair({ weights, run, route }: PageProps & { readonly weights: WeightsVi
           return matrix === undefined ? (
             <p className="state">There is no such matrix in this pair.</p>
           ) : (
-            <Matrix matrix={matrix} />
+            <Matrix matrix={matrix} run={route.run} />
           );
         }}
       </Ready>
@@ -84,7 +84,7 @@ function mostRotated(
   return order.sort((a, b) => b.value - a.value)[0]?.matrix.name ?? "";
 }
 
-function Matrix({ matrix }: { readonly matrix: MatrixView }): ReactNode {
+function Matrix({ matrix, run }: { readonly matrix: MatrixView; readonly run: string }): ReactNode {
   const { name, rows, columns, flags } = matrix;
   return (
     <>
@@ -103,6 +103,7 @@ function Matrix({ matrix }: { readonly matrix: MatrixView }): ReactNode {
       )}
       <Values matrix={matrix} />
       <Angles matrix={matrix} />
+      <Overlaps matrix={matrix} run={run} />
       <Energy matrix={matrix} />
     </>
   );
@@ -247,6 +248,71 @@ function Angles({ matrix }: { readonly matrix: MatrixView }): ReactNode {
     >
       <p className="quiet">
         Dashed: what a random update of the same size would do (rms). Dotted: unrelated subspaces.
+      </p>
+    </Figure>
+  );
+}
+
+function Overlaps({ matrix, run }: { readonly matrix: MatrixView; readonly run: string }): ReactNode {
+  const { before, after, name } = matrix;
+  const loaded = useData<Readonly<Record<string, OverlapView>>>(run, `overlaps/${before}/${after}`);
+  if (loaded.state !== "ready") return null;
+  const overlap = loaded.value[name];
+  return overlap === undefined ? null : <OverlapFigure matrix={matrix} overlap={overlap} />;
+}
+
+function OverlapFigure({
+  matrix,
+  overlap,
+}: {
+  readonly matrix: MatrixView;
+  readonly overlap: OverlapView;
+}): ReactNode {
+  const rows = useMemo(
+    () =>
+      (["left", "right"] as const).flatMap((side) =>
+        overlap[side].map((percent, index) => ({
+          side,
+          before: 1 + Math.floor(index / overlap.size),
+          after: 1 + (index % overlap.size),
+          cosine: percent / 100,
+        })),
+      ),
+    [overlap],
+  );
+  const draw = useCallback(
+    (width: number) =>
+      Plot.plot({
+        width: Math.min(width, 860),
+        height: Math.min(width, 860) / 2,
+        marginLeft: 40,
+        fx: { label: null },
+        x: { type: "band", label: `vector of ${matrix.after}`, ticks: [1, 8, 16, 24] },
+        y: { type: "band", label: `vector of ${matrix.before}`, ticks: [1, 8, 16, 24] },
+        color: { scheme: "Oranges", domain: [0, 1], legend: true, label: "|cosine|" },
+        marks: [
+          Plot.cell(rows, {
+            fx: "side",
+            x: "after",
+            y: "before",
+            fill: "cosine",
+            title: (row) => `${row.side} ${row.before} → ${row.after}: ${row.cosine}`,
+          }),
+        ],
+      }),
+    [rows, matrix],
+  );
+  return (
+    <Figure
+      title="Which vector became which: |UᵀU′| of the leading vectors"
+      name={`overlap-${matrix.name}`}
+      description="Absolute cosines between singular vectors before (rows) and after (columns), left and right."
+      draw={draw}
+      rows={rows}
+    >
+      <p className="quiet">
+        A bright diagonal: vectors stayed. Bright dots beside it: they changed places, as they do where values
+        lie close.
       </p>
     </Figure>
   );

@@ -1,27 +1,13 @@
 /** What brings it back: every repair of a sweep as OOD gained against ID, with its controls. */
-import * as Plot from "@observablehq/plot";
 import { type ReactNode, useCallback, useMemo } from "react";
 import type { SweepRecord } from "../../../src/view/contract.ts";
+import { drawScatter, toRow } from "../charts/repairs.ts";
 import { Figure } from "../figure.tsx";
 import { formatPoints, formatPValue, formatShare } from "../format.ts";
 import { type PageProps, Scroll } from "../page.tsx";
 import { go } from "../route.ts";
 
 type Repair = SweepRecord["repairs"][number];
-
-const roleNames: Readonly<Record<string, string>> = {
-  edit: "repair",
-  identity: "control: rebuilt",
-  rollback: "control: whole matrices",
-  random: "control: random, same size",
-  elsewhere: "control: other matrices",
-  values: "control: values only",
-};
-
-const roleSymbols = {
-  domain: Object.values(roleNames),
-  range: ["var(--good)", "var(--quiet)", "var(--id)", "var(--bad)", "var(--rl-strong)", "var(--ood)"],
-};
 
 /** The page. */
 export function RepairsPage({ run, route }: PageProps): ReactNode {
@@ -86,35 +72,6 @@ function Keep({ sweep, run }: { readonly sweep: SweepRecord; readonly run: strin
   );
 }
 
-interface Row {
-  readonly [key: string]: string | number | null;
-  readonly repair: string;
-  readonly role: string;
-  readonly id: number;
-  readonly ood: number;
-  readonly gained: number;
-  readonly low: number;
-  readonly high: number;
-  readonly pCorrected: number;
-  readonly recovered: number | null;
-  readonly moved: number;
-}
-
-function toRow({ name, role, id, ood, gain, adjustedPValue, recovered, moved }: Repair): Row {
-  return {
-    repair: name,
-    role: roleNames[role] ?? role,
-    id: id.correct / Math.max(1, id.total),
-    ood: ood.correct / Math.max(1, ood.total),
-    gained: gain.estimate,
-    low: gain.low,
-    high: gain.high,
-    pCorrected: adjustedPValue,
-    recovered: recovered?.estimate ?? null,
-    moved,
-  };
-}
-
 function Scatter({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
   const rows = useMemo(() => sweep.repairs.map(toRow), [sweep]);
   const draw = useCallback((width: number) => drawScatter(rows, sweep, width), [rows, sweep]);
@@ -132,54 +89,6 @@ function Scatter({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
       </p>
     </Figure>
   );
-}
-
-function drawScatter(rows: readonly Row[], sweep: SweepRecord, width: number): Element {
-  const share = ({ correct, total }: { correct: number; total: number }): number =>
-    correct / Math.max(1, total);
-  const difference = share(sweep.ends.source.ood) - share(sweep.ends.target.ood);
-  const best = rows.filter(({ repair }) => repair === sweep.best?.name);
-  const lost = (row: Row): number => share(sweep.ends.target.id) - row.id;
-  return Plot.plot({
-    width,
-    height: 440,
-    marginLeft: 56,
-    // Most repairs cost next to nothing, a few nearly everything: small losses get more room.
-    x: {
-      label: "ID lost, points",
-      type: "symlog",
-      constant: 0.01,
-      reverse: true,
-      ticks: [0.8, 0.4, 0.2, 0.1, 0.05, 0.02, 0.01, 0, -0.01, -0.05, -0.2],
-      tickFormat: (value: number) => String(Math.round(100 * value)),
-    },
-    y: { label: "↑ OOD gained, points", tickFormat: (value: number) => formatPoints(value), grid: true },
-    color: { ...roleSymbols, legend: true },
-    marks: [
-      Plot.ruleY([0], { stroke: "var(--quiet)" }),
-      Plot.ruleY([difference], { stroke: "var(--quiet)", strokeDasharray: "4 4" }),
-      Plot.ruleX(rows, { x: lost, y1: "low", y2: "high", stroke: "role", strokeOpacity: 0.35 }),
-      Plot.dot(rows, { x: lost, y: "gained", fill: "role", r: 4.5, stroke: "var(--surface)" }),
-      Plot.dot(best, { x: lost, y: "gained", r: 10, stroke: "var(--good)", strokeWidth: 2 }),
-      Plot.text(best, {
-        x: lost,
-        y: "gained",
-        text: () => "best",
-        dy: -18,
-        fill: "var(--good)",
-        fontWeight: "bold",
-      }),
-      Plot.tip(
-        rows,
-        Plot.pointer({
-          x: lost,
-          y: "gained",
-          title: (row: Row) =>
-            `${row.repair}\nID ${formatShare(row.id)}, OOD ${formatShare(row.ood)}\ngained ${formatPoints(row.gained)} [${formatPoints(row.low)}, ${formatPoints(row.high)}]`,
-        }),
-      ),
-    ],
-  });
 }
 
 function RepairTable({ sweep }: { readonly sweep: SweepRecord }): ReactNode {

@@ -1,8 +1,8 @@
 /** All runs of a folder: what each forgot, several on one chart. */
 import * as Plot from "@observablehq/plot";
-import { type ReactNode, useCallback, useEffect, useState } from "react";
-import type { RunListing } from "../../../src/view/contract.ts";
-import { useData } from "../data.ts";
+import { type ReactNode, useCallback, useEffect, useMemo, useState } from "react";
+import type { RunListing, RunView } from "../../../src/view/contract.ts";
+import { useAll, useData } from "../data.ts";
 import { Figure } from "../figure.tsx";
 import { formatShare } from "../format.ts";
 import { Ready, Scroll } from "../page.tsx";
@@ -36,8 +36,16 @@ export function RunsPage(): ReactNode {
   );
 }
 
+/** Runs compared on one chart at most: more lines cannot be told apart. */
+const mostCompared = 8;
+
 function RunList({ runs }: { readonly runs: readonly RunListing[] }): ReactNode {
   const [text, setText] = useState("");
+  const [compared, setCompared] = useState<readonly string[]>([]);
+  const toggle = (id: string): void =>
+    setCompared((before) =>
+      before.includes(id) ? before.filter((one) => one !== id) : [...before, id].slice(-mostCompared),
+    );
   const shown = runs.filter(({ id, recipe }) => `${id} ${recipe}`.includes(text));
   return (
     <>
@@ -49,15 +57,22 @@ function RunList({ runs }: { readonly runs: readonly RunListing[] }): ReactNode 
           {shown.length} of {runs.length} runs
         </span>
       </div>
-      <Forgotten runs={shown} />
+      {compared.length > 0 ? <Compare runs={compared} /> : <Forgotten runs={shown} />}
       <Scroll label="Table of runs">
         <table>
           <thead>
             <tr>
-              <th scope="col">run</th>
-              <th scope="col">recipe</th>
+              <th scope="col">compare</th>
+              <th scope="col" className="text">
+                run
+              </th>
+              <th scope="col" className="text">
+                recipe
+              </th>
               <th scope="col">seed</th>
-              <th scope="col">state</th>
+              <th scope="col" className="text">
+                state
+              </th>
               <th scope="col">OOD at the peak</th>
               <th scope="col">at the end of SFT</th>
             </tr>
@@ -65,12 +80,20 @@ function RunList({ runs }: { readonly runs: readonly RunListing[] }): ReactNode 
           <tbody>
             {shown.map(({ id, recipe, seed, isFinished, numCheckpoints, ood }) => (
               <tr key={id}>
+                <td className="text">
+                  <input
+                    type="checkbox"
+                    aria-label={`compare ${id}`}
+                    checked={compared.includes(id)}
+                    onChange={() => toggle(id)}
+                  />
+                </td>
                 <th scope="row">
                   <a href={formatRoute({ run: id, view: "trajectory", choices: {} })}>{id}</a>
                 </th>
-                <td>{recipe}</td>
+                <td className="text">{recipe}</td>
                 <td>{seed}</td>
-                <td>{isFinished ? "finished" : `${numCheckpoints} checkpoints so far`}</td>
+                <td className="text">{isFinished ? "finished" : `${numCheckpoints} checkpoints so far`}</td>
                 <td>{ood === undefined ? "" : formatShare(ood.peak / ood.numTasks)}</td>
                 <td>{ood === undefined ? "" : formatShare(ood.end / ood.numTasks)}</td>
               </tr>
@@ -122,6 +145,56 @@ function Forgotten({ runs }: { readonly runs: readonly RunListing[] }): ReactNod
       title="From the OOD peak to the end of SFT"
       name="runs"
       description="An arrow a run, from its OOD accuracy at the peak to that at the end of SFT."
+      draw={draw}
+      rows={rows}
+    />
+  );
+}
+
+/** OOD over SFT of several runs on one chart. */
+function Compare({ runs }: { readonly runs: readonly string[] }): ReactNode {
+  const loaded = useAll<RunView>(runs, "run");
+  const rows = useMemo(
+    () =>
+      loaded.flatMap(({ id, summary }) =>
+        summary.checkpoints
+          .filter(({ stage }) => stage === "sft")
+          .map(({ step, accuracy }) => ({
+            run: id,
+            step,
+            ood: accuracy.ood.correct / Math.max(1, accuracy.ood.total),
+            idAccuracy: accuracy.id.correct / Math.max(1, accuracy.id.total),
+          })),
+      ),
+    [loaded],
+  );
+  const draw = useCallback(
+    (width: number) =>
+      Plot.plot({
+        width,
+        height: 320,
+        marginLeft: 46,
+        x: { type: "log", label: "SFT step", tickFormat: (step: number) => String(step), ticks: 6 },
+        y: { domain: [0, 1], tickFormat: "%", grid: true, label: "OOD tasks solved" },
+        color: { legend: true, scheme: "Tableau10" },
+        marks: [
+          Plot.line(rows, {
+            x: "step",
+            y: "ood",
+            stroke: "run",
+            strokeWidth: 2,
+            marker: "circle",
+            tip: true,
+          }),
+        ],
+      }),
+    [rows],
+  );
+  return (
+    <Figure
+      title="OOD over SFT, compared"
+      name="compared"
+      description="OOD accuracy by SFT step, a line a run."
       draw={draw}
       rows={rows}
     />

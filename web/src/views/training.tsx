@@ -2,8 +2,9 @@
 import * as Plot from "@observablehq/plot";
 import { type ReactNode, useCallback, useMemo } from "react";
 import type { CurvesView, StageCurves } from "../../../src/view/contract.ts";
+import type { DataRow } from "../csv.ts";
 import { useData } from "../data.ts";
-import { type DataRow, Figure } from "../figure.tsx";
+import { Figure } from "../figure.tsx";
 import { type PageProps, Ready } from "../page.tsx";
 import { go } from "../route.ts";
 

@@ -1,0 +1,111 @@
+/** Repairs as OOD gained against ID lost. */
+import * as Plot from "@observablehq/plot";
+import type { SweepRecord } from "../../../src/view/contract.ts";
+import { formatPoints, formatShare } from "../format.ts";
+
+type Repair = SweepRecord["repairs"][number];
+
+const roleNames: Readonly<Record<string, string>> = {
+  edit: "repair",
+  identity: "control: rebuilt",
+  rollback: "control: whole matrices",
+  random: "control: random, same size",
+  elsewhere: "control: other matrices",
+  values: "control: values only",
+};
+
+const roleSymbols = {
+  domain: Object.values(roleNames),
+  range: ["var(--good)", "var(--quiet)", "var(--id)", "var(--bad)", "var(--rl-strong)", "var(--ood)"],
+};
+
+/** A repair or control in numbers. */
+export interface RepairRow {
+  readonly [key: string]: string | number | null;
+  readonly repair: string;
+  readonly role: string;
+  readonly id: number;
+  readonly ood: number;
+  readonly gained: number;
+  readonly low: number;
+  readonly high: number;
+  readonly pCorrected: number;
+  readonly recovered: number | null;
+  readonly moved: number;
+}
+
+/** The numbers of a repair. */
+export function toRow({ name, role, id, ood, gain, adjustedPValue, recovered, moved }: Repair): RepairRow {
+  return {
+    repair: name,
+    role: roleNames[role] ?? role,
+    id: id.correct / Math.max(1, id.total),
+    ood: ood.correct / Math.max(1, ood.total),
+    gained: gain.estimate,
+    low: gain.low,
+    high: gain.high,
+    pCorrected: adjustedPValue,
+    recovered: recovered?.estimate ?? null,
+    moved,
+  };
+}
+
+/** The chart of repairs. */
+export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, width: number): Element {
+  const share = ({ correct, total }: { correct: number; total: number }): number =>
+    correct / Math.max(1, total);
+  const difference = share(sweep.ends.source.ood) - share(sweep.ends.target.ood);
+  const best = rows.filter(({ repair }) => repair === sweep.best?.name);
+  const legend = roleSymbols.domain.filter((role) => rows.some((row) => row.role === role));
+  const lost = (row: RepairRow): number => share(sweep.ends.target.id) - row.id;
+  return Plot.plot({
+    width,
+    height: 440,
+    marginLeft: 56,
+    // Most repairs cost next to nothing, a few nearly everything: small losses get more room.
+    x: {
+      label: "ID lost, points",
+      type: "symlog",
+      constant: 0.01,
+      reverse: true,
+      ticks: [0.8, 0.4, 0.2, 0.1, 0.05, 0.02, 0.01, 0, -0.01, -0.05, -0.2],
+      tickFormat: (value: number) => String(Math.round(100 * value)),
+    },
+    y: { label: "↑ OOD gained, points", tickFormat: (value: number) => formatPoints(value), grid: true },
+    color: roleSymbols,
+    marks: [
+      ...legend.map((role, line) =>
+        Plot.text([role], {
+          frameAnchor: "top-left",
+          text: () => `● ${role}`,
+          fill: () => role,
+          dx: 8,
+          dy: 40 + 15 * line,
+          textAnchor: "start",
+        }),
+      ),
+      Plot.ruleY([0], { stroke: "var(--quiet)" }),
+      Plot.ruleY([difference], { stroke: "var(--quiet)", strokeDasharray: "4 4" }),
+      Plot.ruleX(rows, { x: lost, y1: "low", y2: "high", stroke: "role", strokeOpacity: 0.35 }),
+      Plot.dot(rows, { x: lost, y: "gained", fill: "role", r: 4.5, stroke: "var(--surface)" }),
+      Plot.dot(best, { x: lost, y: "gained", r: 10, stroke: "var(--good)", strokeWidth: 2 }),
+      Plot.text(best, {
+        x: lost,
+        y: "gained",
+        text: () => "best",
+        dy: -18,
+        fill: "var(--good)",
+        fontWeight: "bold",
+      }),
+      Plot.tip(
+        rows,
+        Plot.pointer({
+          x: lost,
+          y: "gained",
+          title: (row: RepairRow) =>
+            `${row.repair}\nID ${formatShare(row.id)}, OOD ${formatShare(row.ood)}\ngained ${formatPoints(row.gained)} [${formatPoints(row.low)}, ${formatPoints(row.high)}]`,
+        }),
+      ),
+    ],
+  });
+}
