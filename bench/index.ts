@@ -1,10 +1,10 @@
 /**
- * Starts benchmarks, each in a process of its own: `npm run bench` for the engine, spectra and surgery, or the name of one
- * and its arguments: `npm run bench spectra 512x2048`.
+ * Starts benchmarks, each in a process of its own: `npm run bench` for the engine, spectra, surgery and the studio, or the name
+ * of one and its arguments: `npm run bench spectra 512x2048`.
  */
 import { inheritChild } from "./child.ts";
 
-const benchmarks = ["engine", "spectra", "surgery", "spectra-memory", "surgery-memory"] as const;
+const benchmarks = ["engine", "spectra", "surgery", "studio", "spectra-memory", "surgery-memory"] as const;
 
 const [wanted, ...options] = process.argv.slice(2);
 const chosen = benchmarks.filter((name) =>
