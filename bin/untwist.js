@@ -9,15 +9,9 @@ if (!existsSync(`${root}node_modules/onnxruntime-node`)) {
   process.stderr.write("Cannot start: the packages are not installed; run npm ci first\n");
   process.exit(2);
 }
-if (!existsSync(`${root}dist/cli/index.js`)) {
-  const { status } = spawnSync(
-    process.execPath,
-    [`${root}node_modules/typescript/bin/tsc`, "-p", "tsconfig.build.json"],
-    {
-      cwd: root,
-      stdio: "inherit",
-    },
-  );
+// The page is built last: where it is there, all is.
+if (!existsSync(`${root}dist/figures/figures.js`)) {
+  const { status } = spawnSync("npm", ["run", "-s", "build"], { cwd: root, stdio: "inherit" });
   if (status !== 0) process.exit(1);
 }
 const { main } = await import("../dist/cli/index.js");

@@ -1,5 +1,6 @@
 /** How the leading singular vectors of two checkpoints lie to each other, from factors that the cache has already. */
 import { openCheckpoint } from "../checkpoint/index.ts";
+import { folderExists } from "../file/index.ts";
 import type { Factors, LinearAlgebra, Matrix } from "../linalg/index.ts";
 import type { RunFolder } from "../run/index.ts";
 import { fingerprint, openFactorCache } from "../spectra/index.ts";
@@ -32,6 +33,7 @@ export async function readOverlaps(
   };
   const [first, second] = [locate(before), locate(after)];
   if (first === undefined || second === undefined) return {};
+  if (!(await folderExists(first)) || !(await folderExists(second))) return {};
   const algebra = await openBackend();
   const overlaps: Record<string, Overlap> = {};
   const [own, other] = [await readLeading(first, algebra), await readLeading(second, algebra)];

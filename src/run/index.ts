@@ -19,6 +19,7 @@ export {
   type RunRecord,
   type SpectraRecord,
   type Summary,
+  type SummaryHead,
   type SweepRecord,
   schemaVersion,
   type TrajectoryRecord,
@@ -30,5 +31,6 @@ export {
   type MetricsWriter,
   openRunFolder,
   type RunFolder,
+  readSummaryHead,
 } from "./run-folder.ts";
 export { type Grid, milestones, parseSweep, type SweepPlan } from "./sweep-plan.ts";

@@ -29,6 +29,7 @@ import {
   type RunRecord,
   recordSchemas,
   type Summary,
+  type SummaryHead,
   type SweepRecord,
   schemaVersion,
 } from "./records.ts";
@@ -115,6 +116,12 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
   const recipePath = join(path, names.recipe);
   const recipe = parseRecipe(await readText(recipePath), recipePath);
   return createHandle(path, record, recipe);
+}
+
+/** What a list shows of a finished run, or `undefined` while it is not finished: quick, as most of it is not checked. */
+export async function readSummaryHead(path: string): Promise<SummaryHead | undefined> {
+  const file = join(path, names.summary);
+  return (await fileExists(file)) ? readRecord(file, recordSchemas.summaryHead) : undefined;
 }
 
 /** Puts right what interrupted writes have left. Only for the process that holds the run. */

@@ -11,11 +11,12 @@ import { type Context, Hono } from "hono";
 import { UsageError } from "../base/index.ts";
 import { isRunFolder, listRuns, openRunFolder, type RunFolder } from "../run/index.ts";
 import {
-  describeListing,
   pageFiles,
   type RunListing,
+  type RunView,
   readAnswers,
   readCurves,
+  readListing,
   readPageFile,
   readPair,
   readRun,
@@ -62,9 +63,15 @@ class RequestError extends Error {
 export async function startStudio(options: StudioOptions): Promise<Studio> {
   const app = createApp(options);
   const { host, port } = options;
+  if (host.trim() === "") throw new UsageError("Cannot serve without a --host: name one, or leave it out");
   return await new Promise<Studio>((settle, fail) => {
     const server = serve({ fetch: app.fetch, hostname: host, port }, (info: AddressInfo) => {
-      const name = host === "127.0.0.1" || host === "localhost" ? host : `${info.address}`;
+      const name =
+        host === "127.0.0.1" || host === "localhost"
+          ? host
+          : info.family === "IPv6"
+            ? `[${info.address}]`
+            : info.address;
       settle({
         address: `http://${name}:${info.port}/`,
         close: () =>
@@ -91,12 +98,12 @@ function createApp({ folder, host, tools }: StudioOptions): Hono {
   const app = new Hono();
   const memo = createMemo();
   app.use(async (context, next) => {
-    checkRequest(context, host);
-    await next();
     context.header("content-security-policy", policy);
     context.header("x-content-type-options", "nosniff");
     context.header("referrer-policy", "no-referrer");
     context.header("cache-control", "no-store");
+    checkRequest(context, host);
+    await next();
   });
   app.onError((error, context) => {
     if (error instanceof RequestError) return context.json({ error: error.message }, error.status);
@@ -123,9 +130,12 @@ function createApp({ folder, host, tools }: StudioOptions): Hono {
 /** Only GET, only by the name that was served, only queries of a sane length. */
 function checkRequest({ req }: Context, host: string): void {
   const name = (req.header("host") ?? "").replace(/:\d+$/, "");
-  const known = new Set(["127.0.0.1", "localhost", "[::1]", host]);
+  const isEverywhere = host === "0.0.0.0" || host === "::";
+  const isNumber = /^[\d.]+$|^\[[\da-f:.]+\]$/i.test(name);
+  const isKnown =
+    ["127.0.0.1", "localhost", "[::1]", host, `[${host}]`].includes(name) || (isEverywhere && isNumber);
   // Another name that leads here is how a foreign page would read what this machine serves (DNS rebinding).
-  if (!known.has(name)) throw new RequestError(403, `This server answers to ${host} only, not to "${name}"`);
+  if (!isKnown) throw new RequestError(403, `This server answers to ${host} only, not to "${name}"`);
   if (req.method !== "GET" && req.method !== "HEAD")
     throw new RequestError(400, "This server only shows; it takes GET requests");
   if (req.url.length > mostQuery) throw new RequestError(414, "The address is too long");
@@ -143,28 +153,43 @@ async function openRun(folder: string, id: string): Promise<OpenedRun> {
   };
   if (id === "" || id.includes("\0")) return refuse();
   const path = resolve(folder, id);
-  const [root, place] = await Promise.all([realpath(folder), realpath(path).catch(() => "")]);
-  const way = relative(root, place);
+  const [root, place] = await Promise.all([folder, path].map((one) => realpath(one).catch(() => "")));
+  const way = relative(root ?? "", place ?? "");
   // Links that lead out are no runs of this folder.
-  if (place === "" || way.startsWith("..") || way.includes("/") || !(await isRunFolder(place)))
+  if (
+    !root ||
+    !place ||
+    (way || ".") !== id ||
+    way.startsWith("..") ||
+    way.includes("/") ||
+    !(await isRunFolder(place))
+  )
     return refuse();
   return { id, folder: await openRunFolder(place) };
 }
 
 async function listAll(folder: string, tools: ViewTools, memo: Memo): Promise<readonly RunListing[]> {
-  const listings: RunListing[] = [];
-  for (const path of await listRuns(folder)) {
+  const describe = async (path: string): Promise<readonly RunListing[]> => {
     const id = relative(folder, path) || ".";
+    const files = ["lineage.json", "summary.json"].map((name) => join(path, name));
     try {
-      const files = ["lineage.json", "summary.json"].map((name) => join(path, name));
-      const read = async (): Promise<RunListing> =>
-        describeListing(await readRun(id, await openRunFolder(path), tools));
-      listings.push(await memo.get(`listing ${path}`, files, read));
+      return [await memo.get(`listing ${path}`, files, () => readListing(id, path, tools))];
     } catch {
       // A run that is being written or is damaged must not hide the others.
+      return [];
     }
-  }
-  return listings;
+  };
+  return (await Promise.all((await listRuns(folder)).map(describe))).flat();
+}
+
+/** Asks for what the pages of a run show first; what fails here fails again, and is told, where it is asked for. */
+async function warm(
+  { summary: { trajectory } }: RunView,
+  ask: (what: string) => Promise<unknown>,
+): Promise<void> {
+  const pair =
+    trajectory === null ? [] : [`pair/${trajectory.peak.checkpoint}/${trajectory.sftEnd.checkpoint}`];
+  await Promise.allSettled([...pair, "weights"].map(ask));
 }
 
 /** The data under a path such as `weights` or `pair/sft-3/sft-200`. */
@@ -174,12 +199,19 @@ async function answer(
   { tools, memo }: { readonly tools: ViewTools; readonly memo: Memo },
 ): Promise<unknown> {
   const files = (...names: readonly string[]): readonly string[] => names.map((name) => folder.locate(name));
-  const [kind = "", before = "", after = ""] = what.split("/");
+  const [kind = "", before = "", after = "", ...rest] = what.split("/");
+  const isPair = kind === "pair" || kind === "overlaps";
+  if (rest.length > 0 || isPair === (after === "") || (!isPair && what !== kind))
+    throw new RequestError(404, "There is no such data");
   const key = `${folder.path} ${what}`;
   const finished = files("lineage.json", "summary.json");
   switch (kind) {
-    case "run":
-      return await memo.get(key, finished, () => readRun(id, folder, tools));
+    case "run": {
+      const run = await memo.get(key, finished, () => readRun(id, folder, tools));
+      // What its pages show first is read while the run itself is looked at.
+      if (run.isFinished) void warm(run, (next) => answer({ id, folder }, next, { tools, memo }));
+      return run;
+    }
     case "curves":
       return await readCurves(folder);
     case "answers":

@@ -1,5 +1,5 @@
 /** What the stages of a run logged, as curves. */
-import type { LineageEntry, RunFolder } from "../run/index.ts";
+import { type LineageEntry, listBranches, type RunFolder } from "../run/index.ts";
 import type { AdvantageHistogram, CurvesView, StageCurves } from "./contract.ts";
 
 /** Points a curve at most: more than that no chart can show. */
@@ -23,7 +23,13 @@ const series: Readonly<Record<string, (metrics: Metrics) => unknown>> = {
 
 /** The curves of all stages that have begun. */
 export async function readCurves(folder: RunFolder): Promise<CurvesView> {
-  const stages = [...new Set((await folder.readLineage()).flatMap(stageOf))];
+  const { recipe } = folder;
+  // A stage logs before its first checkpoint is in the lineage.
+  const planned = [
+    ...(recipe.sft === undefined ? [] : ["sft"]),
+    ...listBranches(recipe).map(({ name }) => name),
+  ];
+  const stages = new Set([...planned, ...(await folder.readLineage()).flatMap(stageOf)]);
   const curves: StageCurves[] = [];
   for (const stage of stages) {
     const lines = await folder.readMetrics(stage).catch(() => []);

@@ -1,6 +1,6 @@
 /** A run as pages show it: its outcome, finished or so far, and everything that a report holds of it. */
 import { UsageError } from "../base/index.ts";
-import type { RunFolder } from "../run/index.ts";
+import { openRunFolder, type RunFolder, readSummaryHead, type SummaryHead } from "../run/index.ts";
 import { readAnswers } from "./answers.ts";
 import type { OverlapView, ReportData, RunListing, RunView, Summary } from "./contract.ts";
 import { readCurves } from "./curves.ts";
@@ -29,8 +29,23 @@ export async function readRun(
   return { id, isFinished: finished !== undefined, summary: finished ?? (await summarize(folder)) };
 }
 
+/** A run in a list, from its summary alone where there is one: a folder may hold hundreds of runs. */
+export async function readListing(
+  id: string,
+  path: string,
+  tools: Pick<ViewTools, "summarize">,
+): Promise<RunListing> {
+  const summary = await readSummaryHead(path);
+  if (summary !== undefined) return describeListing({ id, isFinished: true, summary });
+  return describeListing(await readRun(id, await openRunFolder(path), tools));
+}
+
 /** A run in a list. */
-export function describeListing({ id, isFinished, summary }: RunView): RunListing {
+export function describeListing({
+  id,
+  isFinished,
+  summary,
+}: Omit<RunView, "summary"> & { readonly summary: SummaryHead }): RunListing {
   const { recipe, seed, checkpoints, trajectory } = summary;
   return {
     id,

@@ -1,5 +1,6 @@
 /** Weights as pages show them, read from the Parquet tables of a run's spectra, only the columns that are asked for. */
 import { type AsyncBuffer, asyncBufferFromFile, parquetReadObjects } from "hyparquet";
+import { UsageError } from "../base/index.ts";
 import { fileExists } from "../file/index.ts";
 import type { RunFolder } from "../run/index.ts";
 import { type Flag, flagMeanings } from "../spectra/index.ts";
@@ -15,10 +16,24 @@ async function readTable(
 ): Promise<readonly Row[]> {
   const path = folder.locate(`spectra/${table}.parquet`);
   if (!(await fileExists(path))) return [];
-  const file: AsyncBuffer = await asyncBufferFromFile(path);
-  const { columns, filter = {} } = options;
-  const rows = await parquetReadObjects({ file, columns: [...columns, ...Object.keys(filter)] });
-  return rows.filter((row) => Object.entries(filter).every(([name, value]) => row[name] === value));
+  try {
+    const file: AsyncBuffer = await asyncBufferFromFile(path);
+    const { columns, filter = {} } = options;
+    // The rows of a pair stand together: the short columns say where, and of the long ones only those rows are read.
+    const names = Object.keys(filter);
+    const heads = names.length === 0 ? [] : await parquetReadObjects({ file, columns: names });
+    const isMeant = (row: Row): boolean =>
+      Object.entries(filter).every(([name, value]) => row[name] === value);
+    const rowStart = heads.findIndex(isMeant);
+    const rowEnd = heads.findLastIndex(isMeant) + 1;
+    if (names.length > 0 && rowStart < 0) return [];
+    return await parquetReadObjects({ file, columns, ...(names.length > 0 && { rowStart, rowEnd }) });
+  } catch (cause) {
+    throw new UsageError(
+      `Cannot read "${path}": it is no whole Parquet file; compute it again with: untwist spectra ${folder.path}`,
+      { cause },
+    );
+  }
 }
 
 const labels = ["before", "after", "name", "layer", "kind", "rows", "columns"];

@@ -1,7 +1,7 @@
 /** The frame of all views: which run, which view, and what to show while there is nothing yet. */
 import { type ReactNode, useEffect } from "react";
 import type { RunView } from "../../src/view/contract.ts";
-import { isReport, type Loaded, useData } from "./data.ts";
+import { isReport, type Loaded, prefetch, useData } from "./data.ts";
 import { type PageProps, Ready } from "./page.tsx";
 import { formatRoute, type Route, useRoute, type ViewName, views } from "./route.ts";
 import { AnswersPage } from "./views/answers.tsx";
@@ -45,10 +45,17 @@ export function App(): ReactNode {
 }
 
 function Run({ route }: { readonly route: Route & { readonly run: string } }): ReactNode {
-  const loaded = useData<RunView>(route.run, "run", true);
+  const loaded = useData<RunView>(route.run, "run", true, isFinishedRun);
   useEffect(() => {
     document.title = `${titles[route.view]} · ${isReport ? "Untwist" : route.run}`;
   }, [route]);
+  const isFinished = loaded.state === "ready" && loaded.value.isFinished;
+  const main = loaded.state === "ready" ? mainPair(loaded.value) : undefined;
+  useEffect(() => {
+    if (!isFinished) return;
+    const pair = main === undefined ? [] : [`pair/${main}`, `overlaps/${main}`];
+    void prefetch(route.run, ["weights", ...pair, "answers", "curves"]);
+  }, [route.run, isFinished, main]);
   const Page = pages[route.view];
   return (
     <>
@@ -78,6 +85,13 @@ function Run({ route }: { readonly route: Route & { readonly run: string } }): R
       </main>
     </>
   );
+}
+
+const isFinishedRun = ({ isFinished }: RunView): boolean => isFinished;
+
+/** The pair of checkpoints that views begin with. */
+function mainPair({ summary: { trajectory } }: RunView): string | undefined {
+  return trajectory === null ? undefined : `${trajectory.peak.checkpoint}/${trajectory.sftEnd.checkpoint}`;
 }
 
 function RunTitle({ loaded }: { readonly loaded: Loaded<RunView> }): ReactNode {

@@ -36,6 +36,21 @@ async function load(run: string, path: string): Promise<unknown> {
   return value;
 }
 
+/** What was loaded of runs that are finished: it does not change any more. */
+const known = new Map<string, unknown>();
+
+const keyOf = (run: string, path: string): string => `${run}\n${path}`;
+
+/** Loads data before they are asked for, so that the next view is there at once. */
+export async function prefetch(run: string, paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    if (isReport || known.has(keyOf(run, path))) continue;
+    // What cannot be had now is asked for again by the view that shows it, which says why.
+    const value = await load(run, path).catch(() => undefined);
+    if (value !== undefined) known.set(keyOf(run, path), value);
+  }
+}
+
 /** What came of a request so far. */
 export type Loaded<Value> =
   | { readonly state: "loading" }
@@ -45,31 +60,51 @@ export type Loaded<Value> =
 /** Milliseconds between two looks at a run that is still going on. */
 const refreshMs = 2000;
 
-/** Asks for data, again every two seconds while `isLive`. What was shown stays until something new has come. */
-export function useData<Value>(run: string, path: string, isLive = false): Loaded<Value> {
-  const [loaded, setLoaded] = useState<Loaded<Value>>({ state: "loading" });
+function recall<Value>(run: string, path: string): Loaded<Value> {
+  const value = known.get(keyOf(run, path));
+  return value === undefined ? { state: "loading" } : { state: "ready", value: value as Value };
+}
+
+/** Asks for data, again every two seconds while `isLive`, until `isOver`. What was shown stays until something new has come. */
+export function useData<Value>(
+  run: string,
+  path: string,
+  isLive = false,
+  isOver: (value: Value) => boolean = never,
+): Loaded<Value> {
+  const [loaded, setLoaded] = useState<Loaded<Value>>(() => recall(run, path));
   useEffect(() => {
+    const recalled = recall<Value>(run, path);
+    setLoaded(recalled);
+    if (recalled.state === "ready" && !isLive) return;
     let isCurrent = true;
+    let last = "";
+    let timer: ReturnType<typeof setInterval> | undefined;
     const refresh = async (): Promise<void> => {
       try {
         const value = (await load(run, path)) as Value;
-        if (isCurrent) setLoaded({ state: "ready", value });
+        if (isOver(value)) clearInterval(timer);
+        const text = JSON.stringify(value);
+        // The same once more must not draw every chart anew.
+        if (isCurrent && text !== last) setLoaded({ state: "ready", value });
+        last = text;
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         if (isCurrent)
           setLoaded((before) => (before.state === "ready" ? before : { state: "failed", message }));
       }
     };
-    setLoaded({ state: "loading" });
     void refresh();
-    const timer = isLive && !isReport ? setInterval(refresh, refreshMs) : undefined;
+    timer = isLive && !isReport ? setInterval(refresh, refreshMs) : undefined;
     return () => {
       isCurrent = false;
       clearInterval(timer);
     };
-  }, [run, path, isLive]);
+  }, [run, path, isLive, isOver]);
   return loaded;
 }
+
+const never = (): boolean => false;
 
 /** The same data of several runs; those that cannot be had are left out. */
 export function useAll<Value>(runs: readonly string[], path: string): readonly Value[] {
