@@ -170,7 +170,6 @@ describeInBrowser("runs in a browser", (openPage) => {
       await page.getByRole("heading", { name: views.Trajectory }).waitFor();
       const trajectory = page.url();
       await expectReloadToShowTheSame(page);
-      // BUG: the tip that opens under the pointer takes the click.
       await followChartLink(page, /sft-20/);
       expect(page.url()).toContain("sft-20");
       expect(await readView(page)).toContain("sft-20");
@@ -210,7 +209,6 @@ describeInBrowser("runs in a browser", (openPage) => {
       await visit(page, inRun("trajectory"));
       const link = await page.locator(".chart svg a").nth(3).elementHandle();
       await link?.focus();
-      // BUG: every answer of the server, each two seconds, draws all charts anew: focus and tips are lost.
       await wait(5000);
       expect(await link?.evaluate((element) => element.isConnected && element.matches(":focus"))).toBe(true);
     });
@@ -220,7 +218,6 @@ describeInBrowser("runs in a browser", (openPage) => {
       await visit(page, inRun("weights"));
       await tabTo(page, "Skip to content", 1);
       await page.keyboard.press("Enter");
-      // BUG: "#content" is read as an address, and leads to the list of runs.
       await wait(300);
       expect(await page.getByRole("heading", { name: views.Weights }).count()).toBe(1);
       expect((await readFocus(page))?.element).toContain('id="content"');
@@ -257,7 +254,6 @@ describeInBrowser("runs in a browser", (openPage) => {
       await watch(view, async (page, live) => {
         expect(await readView(page)).toMatch(/at the end of a run/);
         live.finish();
-        // BUG: weights and matrix are asked for once only.
         await expect.poll(() => page.locator(".chart svg").count(), { timeout: 8000 }).toBeGreaterThan(0);
       });
     });
@@ -294,7 +290,6 @@ describeInBrowser("runs in a browser", (openPage) => {
 
     it.each([
       ["weights", "spectra"],
-      // BUG: the matrix view of a finished run says that spectra will come.
       ["matrix", "spectra"],
       ["repairs", "sweep"],
     ])("says in %s how to add what was left out: untwist %s", async (view, command) => {
@@ -303,7 +298,6 @@ describeInBrowser("runs in a browser", (openPage) => {
       const text = await readView(page);
       const [found] = new RegExp(`untwist ${command} \\S+`).exec(text) ?? [];
       expect(found, text).toBeDefined();
-      // BUG: the path is relative to the folder that is shown, not to where the studio was started.
       const help = await runUntwist(["show", found!.split(" ")[2]!], folder, place);
       expect(help.code, `${found}: ${help.stderr}`).toBe(0);
     });
@@ -368,7 +362,6 @@ describeInBrowser("runs in a browser", (openPage) => {
           const name = address.slice(studio.address.length);
           found.push(...(await listViolations(page)).map((violation) => `${name} ${violation}`));
         }
-        // BUG: what this prints.
         expect(found).toEqual([]);
       },
       120_000,

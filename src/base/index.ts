@@ -1,3 +1,4 @@
 /** base: seeded random, errors. Knows nothing of the rest. */
 export { UsageError } from "./errors.ts";
+export { quoteForShell } from "./quote-for-shell.ts";
 export { createRandom, type Random } from "./random.ts";

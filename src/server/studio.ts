@@ -165,7 +165,8 @@ async function openRun(folder: string, id: string): Promise<OpenedRun> {
     !(await isRunFolder(place))
   )
     return refuse();
-  return { id, folder: await openRunFolder(place) };
+  // By the path that was given, which commands on the pages repeat.
+  return { id, folder: await openRunFolder(join(folder, id)) };
 }
 
 async function listAll(folder: string, tools: ViewTools, memo: Memo): Promise<readonly RunListing[]> {

@@ -18,6 +18,8 @@ export interface RunListing {
 /** A run's outcome so far. */
 export interface RunView {
   readonly id: string;
+  /** Its folder as one types it into a shell where the studio was started, or the report written. */
+  readonly path: string;
   readonly isFinished: boolean;
   readonly summary: Summary;
 }

@@ -1,5 +1,5 @@
 /** A run as pages show it: its outcome, finished or so far, and everything that a report holds of it. */
-import { UsageError } from "../base/index.ts";
+import { quoteForShell, UsageError } from "../base/index.ts";
 import { openRunFolder, type RunFolder, readSummaryHead, type SummaryHead } from "../run/index.ts";
 import { readAnswers } from "./answers.ts";
 import type { OverlapView, ReportData, RunListing, RunView, Summary } from "./contract.ts";
@@ -26,7 +26,12 @@ export async function readRun(
   { summarize }: Pick<ViewTools, "summarize">,
 ): Promise<RunView> {
   const finished = await folder.readSummary();
-  return { id, isFinished: finished !== undefined, summary: finished ?? (await summarize(folder)) };
+  return {
+    id,
+    path: quoteForShell(folder.path),
+    isFinished: finished !== undefined,
+    summary: finished ?? (await summarize(folder)),
+  };
 }
 
 /** A run in a list, from its summary alone where there is one: a folder may hold hundreds of runs. */
@@ -45,7 +50,7 @@ export function describeListing({
   id,
   isFinished,
   summary,
-}: Omit<RunView, "summary"> & { readonly summary: SummaryHead }): RunListing {
+}: Pick<RunView, "id" | "isFinished"> & { readonly summary: SummaryHead }): RunListing {
   const { recipe, seed, checkpoints, trajectory } = summary;
   return {
     id,

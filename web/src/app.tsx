@@ -36,7 +36,15 @@ export function App(): ReactNode {
   const run = route.run ?? (isReport ? "run" : undefined);
   return (
     <>
-      <a className="skip" href="#content">
+      {/* biome-ignore lint/a11y/useValidAnchor: a link to a place of this page, whose address after the # is taken by the view */}
+      <a
+        className="skip"
+        href="#content"
+        onClick={(event) => {
+          event.preventDefault();
+          document.getElementById("content")?.focus();
+        }}
+      >
         Skip to content
       </a>
       {run === undefined ? <RunsPage /> : <Run route={{ ...route, run }} />}
@@ -74,6 +82,7 @@ function Run({ route }: { readonly route: Route & { readonly run: string } }): R
               key={view}
               href={formatRoute({ run: route.run, view, choices: {} })}
               aria-current={view === route.view ? "page" : undefined}
+              ref={view === route.view ? showTab : undefined}
             >
               {titles[view]}
             </a>
@@ -85,6 +94,11 @@ function Run({ route }: { readonly route: Route & { readonly run: string } }): R
       </main>
     </>
   );
+}
+
+/** On a narrow screen the tabs scroll: the current one comes into sight. */
+function showTab(tab: HTMLAnchorElement | null): void {
+  tab?.scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 const isFinishedRun = ({ isFinished }: RunView): boolean => isFinished;

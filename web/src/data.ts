@@ -47,8 +47,15 @@ export async function prefetch(run: string, paths: readonly string[]): Promise<v
     if (isReport || known.has(keyOf(run, path))) continue;
     // What cannot be had now is asked for again by the view that shows it, which says why.
     const value = await load(run, path).catch(() => undefined);
-    if (value !== undefined) known.set(keyOf(run, path), value);
+    if (value !== undefined && !isEmpty(value)) known.set(keyOf(run, path), value);
   }
+}
+
+/** Nothing there yet, such as weights before spectra are computed: it may come. */
+function isEmpty(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length === 0;
+  const pairs = typeof value === "object" && value !== null && "pairs" in value ? value.pairs : undefined;
+  return Array.isArray(pairs) && pairs.length === 0;
 }
 
 /** What came of a request so far. */

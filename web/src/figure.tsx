@@ -18,32 +18,62 @@ interface FigureProps {
 export function Figure({ title, name, description, draw, rows, children }: FigureProps): ReactNode {
   const place = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(0);
+  const [isDrawn, setIsDrawn] = useState(false);
   useEffect(() => {
     const element = place.current;
     if (element === null) return;
     const observer = new ResizeObserver(([entry]) => setWidth(Math.round(entry?.contentRect.width ?? 0)));
     observer.observe(element);
-    return () => observer.disconnect();
+    // Plot would pin its tip under the pointer, and the tip would take the click.
+    const keepForLink = (event: Event): void => {
+      if (event.target instanceof Element && event.target.closest("a") !== null) event.stopPropagation();
+    };
+    element.addEventListener("pointerdown", keepForLink, { capture: true });
+    return () => {
+      observer.disconnect();
+      element.removeEventListener("pointerdown", keepForLink, { capture: true });
+    };
   }, []);
   useEffect(() => {
     if (width === 0) return;
     const chart = draw(width);
-    for (const svg of findSvgs(chart)) {
-      svg.setAttribute("role", "img");
-      svg.setAttribute("aria-label", `${title}. ${description}`);
-    }
+    label(chart, `${title}. ${description}`);
     place.current?.replaceChildren(chart);
+    setIsDrawn(true);
   }, [draw, width, title, description]);
   return (
     <figure className="figure">
       <figcaption>
-        <h3>{title}</h3>
-        <Downloads name={name} place={place} rows={rows} />
+        <h2>{title}</h2>
+        <Downloads name={name} place={place} rows={rows} isDrawn={isDrawn} />
       </figcaption>
       {children}
       <div ref={place} className="chart" />
     </figure>
   );
+}
+
+/** Names a chart and the links in it; what only draws is kept from screen readers. */
+function label(chart: Element, name: string): void {
+  for (const svg of findSvgs(chart)) {
+    const links = [...svg.querySelectorAll("a")];
+    for (const link of links) {
+      const text =
+        link.querySelector("[aria-label]")?.getAttribute("aria-label") ??
+        link.querySelector("title")?.textContent;
+      link.setAttribute("aria-label", (text ?? "").replaceAll("\n", ", "));
+    }
+    for (const part of svg.querySelectorAll("[aria-label]:not(a)")) part.removeAttribute("aria-label");
+    if (svg.closest("[class*=swatch]") !== null) {
+      svg.setAttribute("aria-hidden", "true");
+      continue;
+    }
+    svg.setAttribute("role", links.length > 0 ? "group" : "img");
+    svg.setAttribute("aria-label", name);
+    if (links.length > 0)
+      for (const part of svg.children)
+        if (part.querySelector("a") === null) part.setAttribute("aria-hidden", "true");
+  }
 }
 
 function findSvgs(chart: Element): readonly SVGSVGElement[] {
@@ -54,9 +84,10 @@ interface DownloadsProps {
   readonly name: string;
   readonly place: { readonly current: HTMLDivElement | null };
   readonly rows: readonly DataRow[];
+  readonly isDrawn: boolean;
 }
 
-function Downloads({ name, place, rows }: DownloadsProps): ReactNode {
+function Downloads({ name, place, rows, isDrawn }: DownloadsProps): ReactNode {
   const find = (): SVGSVGElement | undefined =>
     [...(place.current?.querySelectorAll("svg") ?? [])].sort((a, b) => b.clientWidth - a.clientWidth)[0];
   const saveSvg = (): void => {
@@ -70,13 +101,23 @@ function Downloads({ name, place, rows }: DownloadsProps): ReactNode {
   const saveCsv = (): void => save(new Blob([formatCsv(rows)], { type: "text/csv" }), `${name}.csv`);
   return (
     <span className="downloads">
-      <button type="button" onClick={saveSvg} aria-label={`Save ${name} as SVG`}>
+      <button type="button" disabled={!isDrawn} onClick={saveSvg} aria-label={`Save ${name} as SVG`}>
         SVG
       </button>
-      <button type="button" onClick={() => void savePng()} aria-label={`Save ${name} as PNG`}>
+      <button
+        type="button"
+        disabled={!isDrawn}
+        onClick={() => void savePng()}
+        aria-label={`Save ${name} as PNG`}
+      >
         PNG
       </button>
-      <button type="button" onClick={saveCsv} aria-label={`Save the data of ${name} as CSV`}>
+      <button
+        type="button"
+        disabled={!isDrawn}
+        onClick={saveCsv}
+        aria-label={`Save the data of ${name} as CSV`}
+      >
         CSV
       </button>
     </span>

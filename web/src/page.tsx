@@ -36,6 +36,17 @@ export function Ready<Value>({
   }
 }
 
+/** Says why there is nothing of the weights to show. */
+export function NoSpectra({ run }: { readonly run: RunView }): ReactNode {
+  return (
+    <p className="state">
+      {run.isFinished
+        ? `This run has no spectra; compute them with: untwist spectra ${run.path}`
+        : "Spectra come at the end of a run."}
+    </p>
+  );
+}
+
 /** A part of a page that scrolls by itself where it is too wide, by keys as well. */
 export function Scroll({
   label,

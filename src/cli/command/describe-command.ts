@@ -1,4 +1,5 @@
 /** A command as it was given, to be given again. */
+import { quoteForShell } from "../../base/index.ts";
 
 /** The command with its arguments and flags, quoted for a POSIX shell. */
 export function describeCommand(
@@ -13,9 +14,4 @@ export function describeCommand(
       return value === true ? `--${dashed}` : `--${dashed} ${quoteForShell(String(value))}`;
     });
   return [`untwist ${name}`, ...folders.map(quoteForShell), ...given].join(" ");
-}
-
-/** A word as a POSIX shell reads it back. */
-export function quoteForShell(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

@@ -1,7 +1,8 @@
 /** A sweep in text: every repair and control beside the checkpoints it lies between, and what it says. */
+
+import { quoteForShell } from "../../base/index.ts";
 import type { SweepRecord } from "../../run/index.ts";
 import { formatPValue, formatShare, type Tally } from "../../statistics/index.ts";
-import { quoteForShell } from "../command/describe-command.ts";
 import { formatContrast } from "./format.ts";
 import type { Paint } from "./paint.ts";
 import { describeDropped, fitTable } from "./table.ts";

@@ -14,7 +14,7 @@ const roleNames: Readonly<Record<string, string>> = {
   values: "control: values only",
 };
 
-const roleSymbols = {
+const roleColors = {
   domain: Object.values(roleNames),
   range: ["var(--good)", "var(--quiet)", "var(--id)", "var(--bad)", "var(--rl-strong)", "var(--ood)"],
 };
@@ -52,29 +52,37 @@ export function toRow({ name, role, id, ood, gain, adjustedPValue, recovered, mo
 
 /** The chart of repairs. */
 export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, width: number): Element {
-  const share = ({ correct, total }: { correct: number; total: number }): number =>
-    correct / Math.max(1, total);
-  const difference = share(sweep.ends.source.ood) - share(sweep.ends.target.ood);
   const best = rows.filter(({ repair }) => repair === sweep.best?.name);
-  const legend = roleSymbols.domain.filter((role) => rows.some((row) => row.role === role));
-  const lost = (row: RepairRow): number => share(sweep.ends.target.id) - row.id;
+  const present = roleColors.domain.filter((role) => rows.some((row) => row.role === role));
+  const change = (row: RepairRow): number => row.id - share(sweep.ends.target.id);
+  // Repairs lie above controls that fall on the same spot.
+  const ordered = [...rows].sort(
+    (a, b) => Number(a.role === roleNames.edit) - Number(b.role === roleNames.edit),
+  );
+  const place = { x: change, y: "gained" } as const;
   return Plot.plot({
     width,
-    height: 440,
+    height: 460,
     marginLeft: 56,
-    // Most repairs cost next to nothing, a few nearly everything: small losses get more room.
+    marginTop: 30,
+    insetRight: 14,
+    // Most repairs cost next to nothing, a few nearly everything: small changes get more room.
     x: {
-      label: "ID lost, points",
+      label: "ID change, points →",
       type: "symlog",
       constant: 0.01,
-      reverse: true,
-      ticks: [0.8, 0.4, 0.2, 0.1, 0.05, 0.02, 0.01, 0, -0.01, -0.05, -0.2],
-      tickFormat: (value: number) => String(Math.round(100 * value)),
+      ticks: [-0.8, -0.4, -0.2, -0.1, -0.05, -0.02, -0.01, 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4],
+      tickFormat: (value: number) => formatPoints(value).replace(/\.0$/, ""),
     },
-    y: { label: "↑ OOD gained, points", tickFormat: (value: number) => formatPoints(value), grid: true },
-    color: roleSymbols,
+    y: {
+      label: "↑ OOD gained, points",
+      tickFormat: (value: number) => formatPoints(value).replace(/\.0$/, ""),
+      grid: true,
+      nice: true,
+    },
+    color: roleColors,
     marks: [
-      ...legend.map((role, line) =>
+      ...present.map((role, line) =>
         Plot.text([role], {
           frameAnchor: "top-left",
           text: () => `● ${role}`,
@@ -85,27 +93,17 @@ export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, widt
         }),
       ),
       Plot.ruleY([0], { stroke: "var(--quiet)" }),
-      Plot.ruleY([difference], { stroke: "var(--quiet)", strokeDasharray: "4 4" }),
-      Plot.ruleX(rows, { x: lost, y1: "low", y2: "high", stroke: "role", strokeOpacity: 0.35 }),
-      Plot.dot(rows, { x: lost, y: "gained", fill: "role", r: 4.5, stroke: "var(--surface)" }),
-      Plot.dot(best, { x: lost, y: "gained", r: 10, stroke: "var(--good)", strokeWidth: 2 }),
-      Plot.text(best, {
-        x: lost,
-        y: "gained",
-        text: () => "best",
-        dy: -18,
-        fill: "var(--good)",
-        fontWeight: "bold",
-      }),
-      Plot.tip(
-        rows,
-        Plot.pointer({
-          x: lost,
-          y: "gained",
-          title: (row: RepairRow) =>
-            `${row.repair}\nID ${formatShare(row.id)}, OOD ${formatShare(row.ood)}\ngained ${formatPoints(row.gained)} [${formatPoints(row.low)}, ${formatPoints(row.high)}]`,
-        }),
-      ),
+      Plot.ruleX(ordered, { x: change, y1: "low", y2: "high", stroke: "role", strokeOpacity: 0.35 }),
+      Plot.dot(ordered, { ...place, fill: "role", r: 4.5, stroke: "var(--surface)" }),
+      Plot.dot(best, { ...place, r: 10, stroke: "var(--good)", strokeWidth: 2 }),
+      Plot.text(best, { ...place, text: () => "best", dy: -18, fill: "var(--good)", fontWeight: "bold" }),
+      Plot.tip(ordered, Plot.pointer({ ...place, title: describe })),
     ],
   });
 }
+
+const share = ({ correct, total }: { correct: number; total: number }): number =>
+  correct / Math.max(1, total);
+
+const describe = (row: RepairRow): string =>
+  `${row.repair}\nID ${formatShare(row.id)}, OOD ${formatShare(row.ood)}\ngained ${formatPoints(row.gained)} [${formatPoints(row.low)}, ${formatPoints(row.high)}]`;

@@ -105,7 +105,8 @@ export function drawCurves(
     width,
     height: width < 600 ? 300 : 380,
     marginLeft: 46,
-    marginBottom: 44,
+    marginTop: 32,
+    marginBottom: 30,
     x: {
       label: null,
       ticks: [...ticks.keys()].filter((_, index) => width > 700 || index % 3 === 0),
@@ -128,7 +129,16 @@ export function drawCurves(
         stroke: "split",
         strokeWidth: 2,
       }),
-      Plot.dot(points, { x: "position", y: "value", fill: "split", symbol: "split", r: 4, href: "address" }),
+      Plot.dot(points, {
+        x: "position",
+        y: "value",
+        fill: "split",
+        symbol: "split",
+        r: 4,
+        href: "address",
+        ariaLabel: (d: CurvePoint) =>
+          `${d.checkpoint}, ${d.split} ${isLoss ? d.value.toFixed(3) : formatShare(d.value)}`,
+      }),
       ...markNames(points),
       ...markPeak(points, summary.trajectory?.peak.checkpoint),
       Plot.tip(points, Plot.pointer({ x: "position", y: "value", title: describe })),

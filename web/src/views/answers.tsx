@@ -37,7 +37,11 @@ function Answers({ answers, run, route }: PageProps & { readonly answers: Answer
       }),
     [answers, split, filter, peak, end],
   );
-  const chosen = rows.find((index) => String(index) === task) ?? rows[0];
+  // Where nobody chose, a task that was forgotten says most.
+  const forgotten = rows.find(
+    (index) => answers.verdicts[peak ?? ""]?.[index] === "s" && answers.verdicts[end ?? ""]?.[index] !== "s",
+  );
+  const chosen = rows.find((index) => String(index) === task) ?? forgotten ?? rows[0];
   return (
     <>
       <div className="controls">
@@ -146,6 +150,7 @@ function VerdictGrid({ answers, rows, chosen, onChoose }: GridProps): ReactNode 
           aria-label="Task, changed by the arrow keys"
           aria-valuemin={0}
           aria-valuemax={Math.max(0, rows.length - 1)}
+          aria-valuetext={chosen === undefined ? "none" : `task ${answers.tasks[chosen]?.index}`}
           aria-valuenow={Math.max(0, rows.indexOf(chosen ?? -1))}
           title={hover}
           onMouseMove={(event) => {
@@ -182,9 +187,9 @@ function Task({ answers, index, first, second }: TaskProps): ReactNode {
   if (task === undefined) return null;
   return (
     <section aria-label="Task" className="task">
-      <h3>
+      <h2>
         {task.split.toUpperCase()} task {task.index}
-      </h3>
+      </h2>
       <dl>
         <dt>prompt</dt>
         <dd>
@@ -222,12 +227,12 @@ function Answer({
   const letter = answers.verdicts[checkpoint]?.[index] ?? "";
   return (
     <article>
-      <h4>
+      <h3>
         {checkpoint}{" "}
         <span style={{ color: `var(${colorNames[letter]})` }}>
           {meanings[letter]} ({answers.outcomes[checkpoint]?.[index]})
         </span>
-      </h4>
+      </h3>
       <code>{answers.answers[checkpoint]?.[index]}</code>
     </article>
   );

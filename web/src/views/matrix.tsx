@@ -5,21 +5,17 @@ import type { MatrixView, OverlapView, WeightsView } from "../../../src/view/con
 import { useData } from "../data.ts";
 import { Figure } from "../figure.tsx";
 import { formatShare, toDegrees } from "../format.ts";
-import { type PageProps, Ready } from "../page.tsx";
+import { NoSpectra, type PageProps, Ready } from "../page.tsx";
 import { go } from "../route.ts";
 import { choosePair } from "./weights.tsx";
 
 /** The page. */
 export function MatrixPage({ run, route }: PageProps): ReactNode {
-  const weights = useData<WeightsView>(route.run, "weights");
+  const weights = useData<WeightsView>(route.run, "weights", !run.isFinished);
   return (
     <Ready loaded={weights}>
       {(value) =>
-        value.pairs.length === 0 ? (
-          <p className="state">Spectra come at the end of a run; there are none to show yet.</p>
-        ) : (
-          <Pair weights={value} run={run} route={route} />
-        )
+        value.pairs.length === 0 ? <NoSpectra run={run} /> : <Pair weights={value} run={run} route={route} />
       }
     </Ready>
   );
@@ -185,12 +181,15 @@ function Values({ matrix }: { readonly matrix: MatrixView }): ReactNode {
   );
 }
 
+const nameSubspace = ({ side, rank }: { readonly side: string; readonly rank: number }): string =>
+  `${side}, rank ${rank}`;
+
 function Angles({ matrix }: { readonly matrix: MatrixView }): ReactNode {
   const rows = useMemo(
     () =>
       matrix.subspaces.flatMap(({ side, rank, angles }) =>
         angles.map((angle, index) => ({
-          subspace: `${side}, rank ${rank}`,
+          subspace: nameSubspace({ side, rank }),
           number: index + 1,
           degrees: toDegrees(angle),
         })),
@@ -199,8 +198,9 @@ function Angles({ matrix }: { readonly matrix: MatrixView }): ReactNode {
   );
   const draw = useCallback(
     (width: number) => {
+      const order = [...matrix.subspaces].sort((a, b) => a.rank - b.rank);
       const chance = matrix.subspaces.map(({ side, rank, chance: mean, unrelated }) => ({
-        subspace: `${side}, rank ${rank}`,
+        subspace: nameSubspace({ side, rank }),
         chance: mean === null ? null : toDegrees(Math.asin(Math.min(1, mean))),
         unrelated: unrelated === null ? null : toDegrees(Math.asin(Math.min(1, unrelated))),
       }));
@@ -208,7 +208,7 @@ function Angles({ matrix }: { readonly matrix: MatrixView }): ReactNode {
         width,
         height: 300,
         marginLeft: 50,
-        fx: { label: null },
+        fx: { label: null, domain: order.map(nameSubspace) },
         x: { label: "angle, smallest first", ticks: 4 },
         y: { label: "degrees", grid: true, domain: [0, 90] },
         marks: [
@@ -338,7 +338,7 @@ function Energy({ matrix }: { readonly matrix: MatrixView }): ReactNode {
         y: { type: "band", tickFormat: (rank: number) => `rank ${rank}`, label: null },
         color: {
           domain: ["stretches values", "rotates within", "leaves the span"],
-          range: ["var(--id)", "var(--ood)", "var(--rl)"],
+          range: ["var(--id)", "var(--ood)", "var(--line)"],
           legend: true,
         },
         marks: [

@@ -17,7 +17,7 @@ export function RepairsPage({ run, route }: PageProps): ReactNode {
     return (
       <p className="state">
         {run.isFinished
-          ? `This run has no sweep; try repairs with: untwist sweep ${run.id}`
+          ? `This run has no sweep; try repairs with: untwist sweep ${run.path}`
           : "Sweeps come at the end of a run."}
       </p>
     );
@@ -44,7 +44,7 @@ export function RepairsPage({ run, route }: PageProps): ReactNode {
           <li key={sentence}>{sentence}</li>
         ))}
       </ul>
-      <Keep sweep={chosen} run={run.id} />
+      <Keep sweep={chosen} run={run.path} />
       <Scatter sweep={chosen} />
       <RepairTable sweep={chosen} />
     </>
@@ -56,7 +56,7 @@ function Keep({ sweep, run }: { readonly sweep: SweepRecord; readonly run: strin
   const { best, repairs, source, target } = sweep;
   const operation = repairs.find(({ name }) => name === best?.name)?.operation;
   if (best === null || best.gain.estimate <= 0 || operation?.operation !== "restore") return null;
-  const folder = `${run === "run" || run === "." ? "RUN" : run}/checkpoints`;
+  const folder = `${run}/checkpoints`;
   const choice = [
     operation.layers === undefined ? "" : ` --layers ${operation.layers}`,
     operation.matrices === undefined ? "" : ` --matrices '${operation.matrices}'`,
@@ -77,15 +77,14 @@ function Scatter({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
   const draw = useCallback((width: number) => drawScatter(rows, sweep, width), [rows, sweep]);
   return (
     <Figure
-      title={`OOD gained in ${sweep.target} against its ID accuracy`}
+      title={`OOD gained in ${sweep.target}, beside what it costs in ID`}
       name={`repairs-${sweep.name}`}
       description="Each dot is a repair or control; the table below has all numbers."
       draw={draw}
       rows={rows}
     >
       <p className="quiet">
-        Up is better, to the left costs ID. Gains are on the tasks that did not choose the peak, with 95 %
-        intervals; the dashed line is the source itself.
+        Up is better, left costs ID. Gains are on the tasks that did not choose the peak, with 95 % intervals.
       </p>
     </Figure>
   );
@@ -133,12 +132,12 @@ function RepairTable({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
 }
 
 function RepairRow({ repair, isBest }: { readonly repair: Repair; readonly isBest: boolean }): ReactNode {
-  const { repair: name, role, id, ood, gained, low, high, pCorrected, recovered, moved } = toRow(repair);
+  const { repair: name, id, ood, gained, low, high, pCorrected, recovered, moved } = toRow(repair);
   const tone = pCorrected >= 0.05 ? "quiet" : gained > 0 ? "good" : "bad";
   return (
     <tr data-repair={name} className={isBest ? "best" : undefined}>
       <th scope="row">
-        {name} {repair.role === "edit" ? null : <em>{role.replace("control: ", "control, ")}</em>}
+        {name} {repair.role === "edit" ? null : <em>control</em>}
         {isBest ? <em>best</em> : null}
       </th>
       <td>{formatShare(id)}</td>

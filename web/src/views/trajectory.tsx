@@ -138,13 +138,14 @@ function Window({ summary }: { readonly summary: Summary }): ReactNode {
 function CheckpointTable({ summary, run }: { readonly summary: Summary; readonly run: string }): ReactNode {
   const { checkpoints, trajectory } = summary;
   const count = ({ correct, total }: { correct: number; total: number }): string => `${correct}/${total}`;
-  const notes = new Map([
-    [trajectory?.peak.checkpoint, "peak"],
-    [trajectory?.sftEnd.checkpoint, "end of SFT"],
-  ]);
+  const noteOf = (id: string): string =>
+    [
+      ...(id === trajectory?.peak.checkpoint ? ["peak"] : []),
+      ...(id === trajectory?.sftEnd.checkpoint ? ["end of SFT"] : []),
+    ].join(", ");
   return (
     <section aria-label="Checkpoints">
-      <h3>Checkpoints</h3>
+      <h2>Checkpoints</h2>
       <Scroll label="Table of checkpoints">
         <table>
           <thead>
@@ -162,7 +163,7 @@ function CheckpointTable({ summary, run }: { readonly summary: Summary; readonly
             {checkpoints.map(({ id, accuracy, values, loss }) => (
               <tr key={id} data-checkpoint={id}>
                 <th scope="row">
-                  {id} {notes.has(id) ? <em>{notes.get(id)}</em> : null}
+                  {id} {noteOf(id) === "" ? null : <em>{noteOf(id)}</em>}
                 </th>
                 <td>{count(accuracy.id)}</td>
                 <td>{count(accuracy.ood)}</td>

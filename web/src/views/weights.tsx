@@ -4,21 +4,17 @@ import type { RunView, WeightMeasure, WeightsView } from "../../../src/view/cont
 import { drawMap, listCells, measureNames, measures } from "../charts/weights.ts";
 import { useData } from "../data.ts";
 import { Figure } from "../figure.tsx";
-import { type PageProps, Ready } from "../page.tsx";
+import { NoSpectra, type PageProps, Ready } from "../page.tsx";
 import { go } from "../route.ts";
 
 /** The page. */
 export function WeightsPage({ run, route }: PageProps): ReactNode {
-  const loaded = useData<WeightsView>(route.run, "weights");
+  const loaded = useData<WeightsView>(route.run, "weights", !run.isFinished);
   return (
     <Ready loaded={loaded}>
       {(weights) =>
         weights.pairs.length === 0 ? (
-          <p className="state">
-            {run.isFinished
-              ? `This run has no spectra; compute them with: untwist spectra ${run.id}`
-              : "Spectra come at the end of a run."}
-          </p>
+          <NoSpectra run={run} />
         ) : (
           <WeightsMap weights={weights} run={run} route={route} />
         )
