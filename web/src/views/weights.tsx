@@ -1,5 +1,5 @@
 /** What changed in the weights: layers × kinds of matrices as a map, for every pair of checkpoints. */
-import { type ReactNode, useCallback, useMemo } from "react";
+import { type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { RunView, WeightMeasure, WeightsView } from "../../../src/view/contract.ts";
 import { drawMap, listCells, measureNames, measures } from "../charts/weights.ts";
 import { useData } from "../data.ts";
@@ -87,6 +87,17 @@ function WeightsMap({ weights, run, route }: PageProps & { readonly weights: Wei
             ))}
           </select>
         </label>
+        <Play
+          onStep={() => {
+            const next = series[position + 1];
+            if (next === undefined) return false;
+            choose({ after: next });
+            return true;
+          }}
+          onStart={() => {
+            if (position === series.length - 1) choose({ after: series[0] ?? pair.after });
+          }}
+        />
         <label className="slider">
           to <output>{pair.after}</output>
           <input
@@ -104,6 +115,43 @@ function WeightsMap({ weights, run, route }: PageProps & { readonly weights: Wei
       <Reading run={run} pair={pair} />
       <HeatMap weights={weights} pair={pair} measure={measure} route={route} />
     </>
+  );
+}
+
+/** Milliseconds that each checkpoint is shown while the training plays. */
+const frameMs = 700;
+
+/** Goes through the checkpoints by itself, from the first one where it stands at the last. */
+function Play({
+  onStart,
+  onStep,
+}: {
+  readonly onStart: () => void;
+  /** Shows the next one; false where there is none. */
+  readonly onStep: () => boolean;
+}): ReactNode {
+  const [isPlaying, setIsPlaying] = useState(false);
+  const step = useRef(onStep);
+  useEffect(() => {
+    step.current = onStep;
+  });
+  useEffect(() => {
+    if (!isPlaying) return;
+    const timer = setInterval(() => {
+      if (!step.current()) setIsPlaying(false);
+    }, frameMs);
+    return () => clearInterval(timer);
+  }, [isPlaying]);
+  return (
+    <button
+      type="button"
+      onClick={() => {
+        if (!isPlaying) onStart();
+        setIsPlaying(!isPlaying);
+      }}
+    >
+      {isPlaying ? "pause" : "play"}
+    </button>
   );
 }
 
