@@ -297,7 +297,7 @@ describe("untwist show", () => {
   it("shows a run as it was shown at its end", async () => {
     const text = await succeed("show", "runs/tiny");
     expect(text).toMatch(/^tiny {3}seed 5 {3}runs\/tiny\n/);
-    const table = ran.stdout.slice(ran.stdout.indexOf("checkpoint "), ran.stdout.indexOf("\n\nWritten"));
+    const table = ran.stdout.slice(ran.stdout.indexOf("checkpoint "), ran.stdout.indexOf("\n\nReport: "));
     expect(table.length).toBeGreaterThan(500);
     expect(text).toContain(table);
   });
