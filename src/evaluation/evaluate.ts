@@ -111,6 +111,11 @@ export function createTasks(
   );
 }
 
+/** First 16 hexadecimal digits of the SHA-256 of a prompt. */
+export function hashPrompt(prompt: string): string {
+  return createHash("sha256").update(prompt).digest("hex").slice(0, 16);
+}
+
 interface ItemSource {
   readonly split: Split;
   readonly index: number;
@@ -129,7 +134,7 @@ function describeItem(
   return {
     split,
     index,
-    promptHash: createHash("sha256").update(prompt).digest("hex").slice(0, 16),
+    promptHash: hashPrompt(prompt),
     answer: last.text,
     numAttempts: episode.length,
     outcome: last.verdict.outcome,

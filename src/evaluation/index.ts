@@ -6,4 +6,5 @@ export {
   type EvaluationEngine,
   type EvaluationOptions,
   evaluate,
+  hashPrompt,
 } from "./evaluate.ts";

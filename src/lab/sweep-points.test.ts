@@ -189,7 +189,7 @@ describe("listPoints()'s controls", () => {
         "model.layers.1.mlp.up_proj.weight",
       ]);
     const elsewhere = points.at(-1)!;
-    expect(elsewhere.name).toBe("directions, all ranks, not layer 1, q_proj up_proj");
+    expect(elsewhere.name).toBe("directions, all ranks, as many outside layer 1, q_proj up_proj");
     expect(elsewhere.operation).toMatchObject({
       operation: "restore",
       what: "directions",
@@ -322,8 +322,8 @@ describe("listPoints()", () => {
       const elsewhere = points.filter(({ role }) => role === "elsewhere");
       expect(elsewhere.length).toBeGreaterThan(1);
       for (const point of elsewhere) {
-        const edit = points.find(({ name }) => name === point.name.replace(", not ", ", "))!;
-        expect(point.name).toContain(", not ");
+        const edit = points.find(({ name }) => name === point.name.replace(", as many outside ", ", "))!;
+        expect(point.name).toContain(", as many outside ");
         expect(edit.role).toBe("edit");
         expect(matricesOf(point).filter((name) => matricesOf(edit).includes(name))).toEqual([]);
       }

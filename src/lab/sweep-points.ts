@@ -103,9 +103,9 @@ function listControls(edit: Restore, tensors: TensorsOfBoth): readonly SweepPoin
   }));
 }
 
-/** `directions, all ranks, not layer 0`. */
+/** `directions, all ranks, as many outside layer 0`. */
 function nameElsewhere({ layers, matrices, ...everywhere }: Restore): string {
-  return `${describeOperation(everywhere)}, not ${describeChoice({ layers, matrices }).join(", ")}`;
+  return `${describeOperation(everywhere)}, as many outside ${describeChoice({ layers, matrices }).join(", ")}`;
 }
 
 /** Every combination of layers and matrices; of those spelled out here, only the ones that the model has. */

@@ -33,7 +33,9 @@ export function createMemo(): Memo {
       kept.delete(key);
       kept.set(key, { signature, value });
       // A failure is not remembered: a file may have been half-written.
-      value.catch(() => kept.delete(key));
+      value.catch(() => {
+        if (kept.get(key)?.value === value) kept.delete(key);
+      });
       forgetOldest(kept, mostKept, () => true);
       forgetOldest(kept, mostLarge, (name) => !name.startsWith("listing "));
       return await value;

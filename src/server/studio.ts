@@ -222,7 +222,8 @@ async function answer(
     case "pair":
       return await memo.get(key, files("spectra/updates.parquet"), () => readPair(folder, { before, after }));
     case "overlaps":
-      return await memo.get(key, finished, () => tools.readOverlaps(folder, { before, after }));
+      // Not kept: it depends on the cache of factors, which may fill.
+      return await tools.readOverlaps(folder, { before, after });
     default:
       throw new RequestError(404, "There is no such data");
   }

@@ -30,7 +30,7 @@ export function describeSweep({ target, source, repairs, best }: DescribedSweep)
   const sentences: string[] = [];
   if (best !== null)
     sentences.push(
-      `From ${source} into ${target}, the best of ` +
+      `From ${source} into ${target}, the ${best.gain.estimate > 0 ? "best" : "least harmful"} of ` +
         `${countEdits(repairs)} on the even-numbered tasks was "${best.name}"; on the odd-numbered ones it changed OOD by ${describeGain(best.gain)} and ID by ` +
         `${describeGain(best.idGain)}${describeRecovered(best.recovered)}.`,
     );

@@ -1,6 +1,6 @@
 /** Answers as pages show them: every task, and what each checkpoint made of it. */
 import { findEnvironment, splits } from "../environment/index.ts";
-import { createTasks } from "../evaluation/index.ts";
+import { createTasks, hashPrompt } from "../evaluation/index.ts";
 import type { ItemRecord, RunFolder } from "../run/index.ts";
 import { type AnswersView, verdictLetters } from "./contract.ts";
 
@@ -16,26 +16,30 @@ export async function readAnswers(folder: RunFolder): Promise<AnswersView> {
   const verdicts: Record<string, string> = {};
   const answers: Record<string, readonly string[]> = {};
   const outcomes: Record<string, readonly string[]> = {};
+  const hashes = new Map<string, string>();
   for (const { id } of await folder.readLineage()) {
     const items = await folder.readEvaluation(id);
     verdicts[id] = items.map(letterOf).join("");
     answers[id] = items.map(({ answer }) => answer);
     outcomes[id] = items.map(({ outcome }) => outcome);
+    for (const { split, index, promptHash } of items) hashes.set(`${split} ${index}`, promptHash);
   }
-  return { tasks: describeTasks(folder), verdicts, answers, outcomes };
+  return { tasks: describeTasks(folder, hashes), verdicts, answers, outcomes };
 }
 
 /** The tasks are made anew from the recipe: evaluations keep only hashes of prompts. */
-function describeTasks({ recipe }: RunFolder): AnswersView["tasks"] {
+function describeTasks({ recipe }: RunFolder, hashes: ReadonlyMap<string, string>): AnswersView["tasks"] {
   const { rendering, evaluation } = recipe;
   const environment = findEnvironment(recipe.environment);
   const { seed, numTasks } = evaluation;
   return splits.flatMap((split) =>
-    createTasks({ environment, rendering, seed }, { split, first: 0, numTasks }).map((task, index) => ({
-      split,
-      index,
-      prompt: environment.prompt(task, rendering),
-      reference: environment.referenceAnswer(task, rendering),
-    })),
+    createTasks({ environment, rendering, seed }, { split, first: 0, numTasks }).map((task, index) => {
+      const prompt = environment.prompt(task, rendering);
+      const asked = hashes.get(`${split} ${index}`);
+      // Another version of untwist may have asked something else.
+      if (asked !== undefined && asked !== hashPrompt(prompt))
+        return { split, index, prompt: "not known: this version makes other tasks", reference: "not known" };
+      return { split, index, prompt, reference: environment.referenceAnswer(task, rendering) };
+    }),
   );
 }

@@ -77,5 +77,9 @@ function pick(value: unknown, key: string): unknown {
 }
 
 function toNumber(value: unknown): number | null {
-  return typeof value === "number" && Number.isFinite(value) ? Number(value.toPrecision(4)) : null;
+  return typeof value === "number" && Number.isFinite(value)
+    ? Number.isInteger(value)
+      ? value
+      : Number(value.toPrecision(4))
+    : null;
 }

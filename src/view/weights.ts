@@ -27,7 +27,9 @@ async function readTable(
     const rowStart = heads.findIndex(isMeant);
     const rowEnd = heads.findLastIndex(isMeant) + 1;
     if (names.length > 0 && rowStart < 0) return [];
-    return await parquetReadObjects({ file, columns, ...(names.length > 0 && { rowStart, rowEnd }) });
+    if (names.length === 0) return await parquetReadObjects({ file, columns });
+    const rows = await parquetReadObjects({ file, columns, rowStart, rowEnd });
+    return rows.filter((_, index) => isMeant(heads[rowStart + index] ?? {}));
   } catch (cause) {
     throw new UsageError(
       `Cannot read "${path}": it is no whole Parquet file; compute it again with: untwist spectra ${folder.path}`,
@@ -38,14 +40,18 @@ async function readTable(
 
 const labels = ["before", "after", "name", "layer", "kind", "rows", "columns"];
 
-const toNumber = (value: unknown): number | null => {
+/** Digits that a chart can show, and those that differences of singular values need. */
+const [shownDigits, exactDigits] = [4, 9];
+
+const toNumber = (value: unknown, digits: number = shownDigits): number | null => {
   const number = typeof value === "bigint" ? Number(value) : value;
-  return typeof number === "number" && Number.isFinite(number) ? Number(number.toPrecision(4)) : null;
+  if (typeof number !== "number" || !Number.isFinite(number)) return null;
+  return Number.isInteger(number) ? number : Number(number.toPrecision(digits));
 };
 
-const toNumbers = (value: unknown): readonly number[] =>
+const toNumbers = (value: unknown, digits: number = shownDigits): readonly number[] =>
   value !== null && typeof value === "object" && Symbol.iterator in value
-    ? Array.from(value as Iterable<unknown>, (one) => toNumber(one) ?? 0)
+    ? Array.from(value as Iterable<unknown>, (one) => toNumber(one, digits) ?? 0)
     : [];
 
 function readLabel(row: Row): MatrixLabel {
@@ -132,7 +138,10 @@ export async function readPair(
       ...readLabel(row),
       before,
       after,
-      values: { before: toNumbers(row.values_before), after: toNumbers(row.values_after) },
+      values: {
+        before: toNumbers(row.values_before, exactDigits),
+        after: toNumbers(row.values_after, exactDigits),
+      },
       update: toNumbers(update.values),
       subspaces: subspaces.filter(({ name }) => name === row.name).map(readSubspace),
       energy: readEnergy(update),

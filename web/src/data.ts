@@ -54,6 +54,7 @@ export async function prefetch(run: string, paths: readonly string[]): Promise<v
 /** Nothing there yet, such as weights before spectra are computed: it may come. */
 function isEmpty(value: unknown): boolean {
   if (Array.isArray(value)) return value.length === 0;
+  if (typeof value === "object" && value !== null && Object.keys(value).length === 0) return true;
   const pairs = typeof value === "object" && value !== null && "pairs" in value ? value.pairs : undefined;
   return Array.isArray(pairs) && pairs.length === 0;
 }
@@ -86,26 +87,28 @@ export function useData<Value>(
     if (recalled.state === "ready" && !isLive) return;
     let isCurrent = true;
     let last = "";
-    let timer: ReturnType<typeof setInterval> | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const refresh = async (): Promise<void> => {
+      let goesOn = isLive && !isReport;
       try {
         const value = (await load(run, path)) as Value;
-        if (isOver(value)) clearInterval(timer);
         const text = JSON.stringify(value);
         // The same once more must not draw every chart anew.
         if (isCurrent && text !== last) setLoaded({ state: "ready", value });
         last = text;
+        goesOn &&= !isOver(value);
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         if (isCurrent)
           setLoaded((before) => (before.state === "ready" ? before : { state: "failed", message }));
       }
+      // One after another: answers that take long must not overtake each other.
+      if (isCurrent && goesOn) timer = setTimeout(refresh, refreshMs);
     };
     void refresh();
-    timer = isLive && !isReport ? setInterval(refresh, refreshMs) : undefined;
     return () => {
       isCurrent = false;
-      clearInterval(timer);
+      clearTimeout(timer);
     };
   }, [run, path, isLive, isOver]);
   return loaded;

@@ -50,7 +50,9 @@ function createFile(name: string, chart: Element, rows: readonly DataRow[]): Fig
     /var\(--([\w-]+)\)/g,
     (_, color: string) => colors[color] ?? "currentColor",
   );
-  return { name, svg: `${svg}\n`, csv: formatCsv(rows) };
+  // Links lead to pages, which a file does not have.
+  const plain = svg.replaceAll(/<a [^>]*>/g, "<g>").replaceAll("</a>", "</g>");
+  return { name, svg: `${plain}\n`, csv: formatCsv(rows) };
 }
 
 function renderTrajectory({ id, summary }: RunView): readonly FigureFile[] {

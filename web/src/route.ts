@@ -22,7 +22,16 @@ export function parseRoute(hash: string): Route {
   const view = views.find((one) => one === name) ?? "trajectory";
   const choices = Object.fromEntries(new URLSearchParams(query));
   if (kind !== "run" || run === undefined || run === "") return { view, choices };
-  return { run: decodeURIComponent(run), view, choices };
+  return { run: decode(run), view, choices };
+}
+
+/** A part of an address; one that was cut or mistyped stands for itself. */
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** The address of a place. */

@@ -93,7 +93,7 @@ function formatRepair(
 ): readonly string[] {
   const isClear = adjustedPValue < 0.05;
   const color = !isClear ? "dim" : gain.estimate > 0 ? "good" : "bad";
-  const mark = isBest ? " ◀ best" : "";
+  const mark = isBest ? ` ◀ ${gain.estimate > 0 ? "best" : "least harmful"}` : "";
   const label = `${cutMiddle(role === "edit" ? name : `  ${name}`, room - mark.length)}${mark}`;
   return [
     isBest ? paint("bold", label) : label,

@@ -53,8 +53,10 @@ export function toRow({ name, role, id, ood, gain, adjustedPValue, recovered, mo
 /** The chart of repairs. */
 export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, width: number): Element {
   const best = rows.filter(({ repair }) => repair === sweep.best?.name);
+  const word = (sweep.best?.gain.estimate ?? 0) > 0 ? "best" : "least harmful";
   const present = roleColors.domain.filter((role) => rows.some((row) => row.role === role));
   const change = (row: RepairRow): number => row.id - share(sweep.ends.target.id);
+  const changes = rows.map(change);
   // Repairs lie above controls that fall on the same spot.
   const ordered = [...rows].sort(
     (a, b) => Number(a.role === roleNames.edit) - Number(b.role === roleNames.edit),
@@ -65,13 +67,14 @@ export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, widt
     height: 460,
     marginLeft: 56,
     marginTop: 30,
+    insetLeft: 14,
     insetRight: 14,
     // Most repairs cost next to nothing, a few nearly everything: small changes get more room.
     x: {
       label: "ID change, points →",
       type: "symlog",
       constant: 0.01,
-      ticks: [-0.8, -0.4, -0.2, -0.1, -0.05, -0.02, -0.01, 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4],
+      ticks: someChanges.filter((tick) => tick >= Math.min(...changes) && tick <= Math.max(...changes)),
       tickFormat: (value: number) => formatPoints(value).replace(/\.0$/, ""),
     },
     y: {
@@ -96,11 +99,21 @@ export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, widt
       Plot.ruleX(ordered, { x: change, y1: "low", y2: "high", stroke: "role", strokeOpacity: 0.35 }),
       Plot.dot(ordered, { ...place, fill: "role", r: 4.5, stroke: "var(--surface)" }),
       Plot.dot(best, { ...place, r: 10, stroke: "var(--good)", strokeWidth: 2 }),
-      Plot.text(best, { ...place, text: () => "best", dy: -18, fill: "var(--good)", fontWeight: "bold" }),
+      Plot.text(best, {
+        ...place,
+        text: () => word,
+        dy: -18,
+        stroke: "var(--surface)",
+        strokeWidth: 4,
+        fill: "var(--good)",
+        fontWeight: "bold",
+      }),
       Plot.tip(ordered, Plot.pointer({ ...place, title: describe })),
     ],
   });
 }
+
+const someChanges = [-0.8, -0.4, -0.2, -0.1, -0.05, -0.02, -0.01, 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4];
 
 const share = ({ correct, total }: { correct: number; total: number }): number =>
   correct / Math.max(1, total);

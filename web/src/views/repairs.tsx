@@ -58,6 +58,8 @@ function Keep({ sweep, run }: { readonly sweep: SweepRecord; readonly run: strin
   if (best === null || best.gain.estimate <= 0 || operation?.operation !== "restore") return null;
   const folder = `${run}/checkpoints`;
   const choice = [
+    operation.tail === 0 ? "" : ` --tail ${operation.tail}`,
+    operation.strength === 1 ? "" : ` --strength ${operation.strength}`,
     operation.layers === undefined ? "" : ` --layers ${operation.layers}`,
     operation.matrices === undefined ? "" : ` --matrices '${operation.matrices}'`,
   ].join("");
@@ -135,10 +137,10 @@ function RepairRow({ repair, isBest }: { readonly repair: Repair; readonly isBes
   const { repair: name, id, ood, gained, low, high, pCorrected, recovered, moved } = toRow(repair);
   const tone = pCorrected >= 0.05 ? "quiet" : gained > 0 ? "good" : "bad";
   return (
-    <tr data-repair={name} className={isBest ? "best" : undefined}>
+    <tr data-repair={name} className={isBest && repair.gain.estimate > 0 ? "best" : undefined}>
       <th scope="row">
         {name} {repair.role === "edit" ? null : <em>control</em>}
-        {isBest ? <em>best</em> : null}
+        {isBest ? <em>{repair.gain.estimate > 0 ? "best" : "least harmful"}</em> : null}
       </th>
       <td>{formatShare(id)}</td>
       <td>{formatShare(ood)}</td>

@@ -56,7 +56,7 @@ function Stages({
           tickFormat: (step: number) => (Number.isInteger(step) ? String(step) : ""),
         },
         y: { grid: true, label: name },
-        color: { legend: true, scheme: "Tableau10" },
+        color: { legend: true, scheme: "Tableau10", domain: stages.map(({ stage }) => stage) },
         marks: [
           Plot.line(rows, { x: "step", y: "value", stroke: "stage", strokeWidth: 1.6 }),
           Plot.tip(
@@ -65,7 +65,7 @@ function Stages({
           ),
         ],
       }),
-    [rows, name],
+    [rows, name, stages],
   );
   return (
     <>
@@ -112,7 +112,7 @@ function Advantages({ stages }: { readonly stages: readonly StageCurves[] }): Re
         height: 120 + 110 * new Set(bins.map(({ stage }) => stage)).size,
         marginLeft: 50,
         marginRight: 100,
-        fy: { label: null },
+        fy: { label: null, domain: stages.map(({ stage }) => stage) },
         x: { type: "band", label: "update", ticks: width < 600 ? 4 : 12 },
         y: { label: "advantage", grid: true },
         marks: [
@@ -129,7 +129,7 @@ function Advantages({ stages }: { readonly stages: readonly StageCurves[] }): Re
           }),
         ],
       }),
-    [bins],
+    [bins, stages],
   );
   if (bins.length === 0) return null;
   return (

@@ -1,24 +1,30 @@
 /** When it peaked, what it forgot, what came back: the curves of a run, and the figure of the study. */
-import { type ReactNode, useCallback, useMemo, useState } from "react";
+import { type ReactNode, useCallback, useMemo } from "react";
 import type { Summary } from "../../../src/view/contract.ts";
 import { drawCurves, drawWindow, listBranches, listPoints, type Part, parts } from "../charts/trajectory.ts";
 import { Figure } from "../figure.tsx";
 import { formatPoints, formatPValue, formatShare } from "../format.ts";
 import { type PageProps, Scroll } from "../page.tsx";
-import { formatRoute } from "../route.ts";
+import { formatRoute, go } from "../route.ts";
 
 /** The page. */
 export function TrajectoryPage({ run, route }: PageProps): ReactNode {
   const { summary } = run;
-  const [part, setPart] = useState<Part>("accuracy");
+  const names = Object.keys(parts) as Part[];
+  const part = names.find((one) => one === route.choices.show) ?? "accuracy";
   return (
     <>
       <Tiles summary={summary} />
       <fieldset className="choices">
         <legend>Show</legend>
-        {(Object.keys(parts) as Part[]).map((one) => (
+        {names.map((one) => (
           <label key={one}>
-            <input type="radio" name="part" checked={one === part} onChange={() => setPart(one)} />
+            <input
+              type="radio"
+              name="part"
+              checked={one === part}
+              onChange={() => go({ ...route, choices: { show: one } })}
+            />
             {parts[one]}
           </label>
         ))}
@@ -45,11 +51,15 @@ function Tiles({ summary }: { readonly summary: Summary }): ReactNode {
       <ul className="tiles">
         <li>
           <b>{share(peak.ood)}</b>
-          <span>OOD at the peak, {peak.checkpoint}</span>
+          <span>
+            OOD at the peak, {peak.checkpoint}, of {peak.ood.total} tasks
+          </span>
         </li>
         <li>
           <b>{share(sftEnd.ood)}</b>
-          <span>OOD at the end of SFT, {sftEnd.checkpoint}</span>
+          <span>
+            OOD at the end of SFT, {sftEnd.checkpoint}, of {sftEnd.ood.total} tasks
+          </span>
         </li>
         <li>
           <b>{formatPoints(-forgetting.estimate)}</b>
@@ -108,7 +118,6 @@ function Curves({
       <p className="quiet">
         SFT by step on the left, then each RL branch, beginning with the SFT step it started from, by
         +updates. Bars are 95 % intervals.
-        {part === "loss" ? " The loss of ID falls while OOD is forgotten: it does not tell." : ""}
       </p>
     </Figure>
   );
