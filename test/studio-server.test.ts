@@ -280,6 +280,8 @@ describe("the data", () => {
 
   it("give one pair matrix by matrix, as the tables hold it, and none for a pair that was not compared", async () => {
     const pair = { before: "sft-4", after: "sft-12" };
+    // Nine digits: values are subtracted from each other.
+    const exact = (value: number): number => Number(value.toPrecision(9));
     const matrices = await get(studio, "/api/run/pair/sft-4/sft-12?run=run");
     const read = async (table: string): Promise<readonly Json[]> =>
       (await readParquet(join(run, "spectra", `${table}.parquet`))).rows.filter(
@@ -296,8 +298,8 @@ describe("the data", () => {
         table.filter(({ name }) => name === matrix.name);
       const [update] = of(updates);
       expect(matrix).toMatchObject(pair);
-      expect(matrix.values.before).toEqual([...values[index].values_before].map(round));
-      expect(matrix.values.after).toEqual([...values[index].values_after].map(round));
+      expect(matrix.values.before).toEqual([...values[index].values_before].map(exact));
+      expect(matrix.values.after).toEqual([...values[index].values_after].map(exact));
       expect(matrix.update).toEqual([...update.values].map(round));
       expect(matrix.energy.map(({ outside }: Json) => outside)).toEqual(
         [...update.energy_outside].map(round),

@@ -124,12 +124,16 @@ function Downloads({ name, place, rows, isDrawn }: DownloadsProps): ReactNode {
   );
 }
 
+/** Milliseconds that a download is kept for the browser to read. */
+const keptMs = 60_000;
+
 function save(blob: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  // A busy browser may take its time to read it.
+  setTimeout(() => URL.revokeObjectURL(link.href), keptMs);
 }
 
 /** The chart as a file of its own: colours that the page's style sheet defines are written out. */

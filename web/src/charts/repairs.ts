@@ -67,6 +67,8 @@ export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, widt
     height: 460,
     marginLeft: 56,
     marginTop: 30,
+    // Room for the legend, above all that is drawn.
+    insetTop: 15 * present.length + 12,
     insetLeft: 14,
     insetRight: 14,
     // Most repairs cost next to nothing, a few nearly everything: small changes get more room.
@@ -91,7 +93,7 @@ export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, widt
           text: () => `● ${role}`,
           fill: () => role,
           dx: 8,
-          dy: 40 + 15 * line,
+          dy: 10 + 15 * line,
           textAnchor: "start",
         }),
       ),
@@ -103,6 +105,8 @@ export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, widt
         ...place,
         text: () => word,
         dy: -18,
+        dx: 14,
+        textAnchor: "end",
         stroke: "var(--surface)",
         strokeWidth: 4,
         fill: "var(--good)",
