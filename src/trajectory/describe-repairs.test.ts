@@ -75,7 +75,9 @@ describe("describeSweep()", () => {
 
   it("calls the best of repairs that all lose the least harmful", () => {
     const [sentence] = say({ best: { ...best, gain: contrast(2, 32, 1e-7) } });
-    expect(sentence).toMatch(/^From sft-5 into sft-100, the least harmful of 2 repairs .* OOD by −30\.0 points/);
+    expect(sentence).toMatch(
+      /^From sft-5 into sft-100, the least harmful of 2 repairs .* OOD by −30\.0 points/,
+    );
   });
 
   /** Both edits, the best one with these controls. */
