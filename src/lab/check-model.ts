@@ -1,8 +1,10 @@
 /** Whether a model can take the tasks it is to be given, checked before anything is written. */
 import { UsageError } from "../base/index.ts";
+import type { CheckpointTensor } from "../checkpoint/index.ts";
 import { type Environment, findEnvironment, type Rendering, splits } from "../environment/index.ts";
-import type { Model } from "../model/index.ts";
+import { createLayout, type Model, type ModelConfig } from "../model/index.ts";
 import type { Recipe } from "../run/index.ts";
+import { listPoints } from "./sweep-points.ts";
 
 /** What a model is to be asked. */
 export interface Demand {
@@ -11,10 +13,22 @@ export interface Demand {
   readonly maxNewTokens: number;
 }
 
-/** Throws `UsageError` where the model cannot take a recipe's tasks; see `checkDemand`. */
-export function checkModel(model: Model, { environment, rendering, evaluation, rl }: Recipe): void {
+/** Throws `UsageError` where the model cannot take a recipe's tasks (see `checkDemand`), or its sweeps do not fit the weights. */
+export function checkModel(model: Model, { environment, rendering, evaluation, rl, sweeps }: Recipe): void {
   const maxNewTokens = Math.max(evaluation.maxNewTokens, ...rl.map((entry) => entry.maxNewTokens));
   checkDemand(model, { environment: findEnvironment(environment), rendering, maxNewTokens });
+  const tensors = describeTensors(model.config);
+  for (const plan of sweeps === false ? [] : sweeps) listPoints(plan, { target: tensors, source: tensors });
+}
+
+/** The tensors that every checkpoint of a model has. */
+function describeTensors(config: ModelConfig): ReadonlyMap<string, CheckpointTensor> {
+  return new Map(
+    createLayout(config).entries.map(({ name, shape }) => [
+      name,
+      { dtype: "F32", shape, file: "model.safetensors" },
+    ]),
+  );
 }
 
 /**

@@ -1,10 +1,10 @@
 /** Keeping a checkpoint: save, evaluate, enter into the lineage. Each part is skipped where it is already done. */
 
-import { splits } from "../environment/index.ts";
-import { aggregate, evaluate } from "../evaluation/index.ts";
+import { aggregate } from "../evaluation/index.ts";
 import { folderExists } from "../file/index.ts";
 import type { LineageEntry } from "../run/index.ts";
-import { resumeCommand, StoppedError } from "./effects.ts";
+import { answerTasks } from "./answer-tasks.ts";
+import { resumeCommand } from "./effects.ts";
 import { checkpointPath, type Workshop } from "./workshop.ts";
 
 /** A checkpoint that is to be kept. */
@@ -33,17 +33,9 @@ async function evaluateCheckpoint(
   checkpoint: string,
   parameters: Float32Array,
 ): Promise<void> {
-  const { folder, effects, environment, config, tokenizer } = workshop;
+  const { folder, effects } = workshop;
   const startMs = effects.now();
-  const items = await evaluate({ config, tokenizer, parameters }, workshop, {
-    ...folder.recipe.evaluation,
-    environment,
-    rendering: folder.recipe.rendering,
-    splits,
-    onBatch: () => {
-      if (effects.signal.aborted) throw new StoppedError(resumeCommand(folder.path));
-    },
-  });
+  const items = await answerTasks(workshop, parameters, resumeCommand(folder.path));
   await folder.writeEvaluation(checkpoint, items);
   const ms = effects.now() - startMs;
   await folder.addTiming("evaluation", ms);

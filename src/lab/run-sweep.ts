@@ -1,10 +1,8 @@
 /** Sweeps: repairs of a checkpoint of a run, evaluated in memory on the run's own tasks, beside their controls. */
 import { createHash } from "node:crypto";
 import { UsageError } from "../base/index.ts";
-import { splits } from "../environment/index.ts";
-import { evaluate } from "../evaluation/index.ts";
 import type { Factors, LinearAlgebra } from "../linalg/index.ts";
-import { loadModel, type Model } from "../model/index.ts";
+import { loadModel } from "../model/index.ts";
 import {
   type ItemRecord,
   type LineageEntry,
@@ -17,6 +15,7 @@ import {
 } from "../run/index.ts";
 import { identifyOperation } from "../surgery/index.ts";
 import { type CheckpointOutcome, describeSweep, measureSweep } from "../trajectory/index.ts";
+import { answerTasks } from "./answer-tasks.ts";
 import { openBackend } from "./backend.ts";
 import {
   type EditedModels,
@@ -25,7 +24,7 @@ import {
   readTensors,
   type StoredModel,
 } from "./edit-model.ts";
-import { type Effects, StoppedError } from "./effects.ts";
+import type { Effects } from "./effects.ts";
 import { openCache } from "./open-cache.ts";
 import { createPhases } from "./phases.ts";
 import { prepareFactors, type WantedFactors } from "./prepare-factors.ts";
@@ -51,7 +50,7 @@ interface Ends {
  * The checkpoints a sweep names, or in words why there are none: a milestone that the run does not have, or both ends being
  * one checkpoint, leave nothing to repair.
  */
-export function findEnds(
+function findEnds(
   plan: SweepPlan,
   run: { readonly lineage: readonly LineageEntry[]; readonly trajectory: TrajectoryRecord },
 ): Ends | { readonly problem: string } {
@@ -213,19 +212,10 @@ async function evaluatePoints(
     readonly effects: Effects;
   },
 ): Promise<void> {
-  const { folder, environment, config, tokenizer } = workshop;
+  const { folder } = workshop;
   for (const [index, point] of points.entries()) {
     const { parameters, moved } = editParameters(point.operation, models, algebra);
-    const model: Model = { config, tokenizer, parameters };
-    const items = await evaluate(model, workshop, {
-      ...folder.recipe.evaluation,
-      environment,
-      rendering: folder.recipe.rendering,
-      splits,
-      onBatch: () => {
-        if (effects.signal.aborted) throw new StoppedError(command);
-      },
-    });
+    const items = await answerTasks(workshop, parameters, command);
     await folder.writeRepair(plan.name, pointKey(point, ends), { moved, items });
     effects.report({
       kind: "progress",

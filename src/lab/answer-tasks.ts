@@ -1,0 +1,26 @@
+/** A model of a run answers the tasks that all its checkpoints are measured on. */
+import { splits } from "../environment/index.ts";
+import { type EvaluatedItem, evaluate } from "../evaluation/index.ts";
+import { StoppedError } from "./effects.ts";
+import type { Workshop } from "./workshop.ts";
+
+/**
+ * The run's evaluation, with these parameters. Throws `StoppedError` between batches once a stop is wished; `command` is what
+ * continues then.
+ */
+export async function answerTasks(
+  workshop: Workshop,
+  parameters: Float32Array,
+  command: string,
+): Promise<readonly EvaluatedItem[]> {
+  const { folder, effects, environment, config, tokenizer } = workshop;
+  return evaluate({ config, tokenizer, parameters }, workshop, {
+    ...folder.recipe.evaluation,
+    environment,
+    rendering: folder.recipe.rendering,
+    splits,
+    onBatch: () => {
+      if (effects.signal.aborted) throw new StoppedError(command);
+    },
+  });
+}
