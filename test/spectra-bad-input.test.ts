@@ -80,7 +80,7 @@ describe("untwist spectra refuses", () => {
     "an infinite value in BF16": [to("infinite-BF16"), "infinite-BF16", `"${up}"`, "infinite"],
     "a missing shard": [to("incomplete"), `incomplete/${nameShard(1, 3)}`],
     "a file without bytes": [to("no-bytes"), "no-bytes/model.safetensors"],
-    "a LoRA adapter, saying what to do": [to("adapter"), '"adapter"', "LoRA", "merge"],
+    "a LoRA adapter without its base, saying what to do": [to("adapter"), '"adapter"', "LoRA", "merge"],
     "a folder that is not there": [to("nonsense"), '"nonsense"', "no such folder"],
     "a file in place of a folder": [to("one/config.json"), '"one/config.json"'],
     "one checkpoint alone": [["spectra", "one"], '"one"', "second"],

@@ -150,8 +150,18 @@ describe("untwist restore refuses checkpoints:", () => {
   refuseEach({
     "a target that is not there": [pair("nonsense", "one"), '"nonsense"', "no such folder"],
     "a source that is not there": [pair("two", "nonsense"), '"nonsense"', "no such folder"],
-    "a target that is a LoRA adapter": [pair("adapter", "one"), '"adapter"', "LoRA", "merge"],
-    "a source that is a LoRA adapter": [pair("two", "adapter"), '"adapter"', "LoRA", "merge"],
+    "a target that is a LoRA adapter without its base": [
+      pair("adapter", "one"),
+      '"adapter"',
+      "LoRA",
+      "merge",
+    ],
+    "a source that is a LoRA adapter without its base": [
+      pair("two", "adapter"),
+      '"adapter"',
+      "LoRA",
+      "merge",
+    ],
     "a source without a tensor of the target": [pair("two", "lacking"), up, "source", "one model"],
     "a source with a tensor of another shape": [pair("two", "turned"), up, "[40, 24]", "[24, 40]"],
     "integers in the source": [pair("two", "integers"), up, "I32", "source"],

@@ -3,39 +3,12 @@
  * `model.safetensors.index.json`. What the configuration and the tensors mean is for others to know.
  */
 import { fileExists, folderExists, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
+import { isAdapterFolder, type MergedFormat, openAdapted } from "./adapter.ts";
 import { CheckpointError, expectReadable, quote } from "./checkpoint-error.ts";
-import type { Dtype, ReadableBytes } from "./dtype.ts";
-import { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";
+import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
+import { openSafetensors, type SafetensorsFile } from "./safetensors-read.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
 import { isPlainName, parseShardIndex } from "./shard-index.ts";
-
-/** What a checkpoint says of one tensor. */
-export interface CheckpointTensor {
-  /** The number format. */
-  readonly dtype: Dtype;
-  /** The axes' sizes, outermost first. */
-  readonly shape: readonly number[];
-  /** The name of the file in the folder that holds it. */
-  readonly file: string;
-}
-
-/** An open checkpoint folder. Whoever opens it closes it. */
-export interface Checkpoint {
-  /** Where the folder is. */
-  readonly folder: string;
-  /** `config.json` as it stands. */
-  readonly config: Readonly<Record<string, unknown>>;
-  /** Every tensor of the checkpoint, by name. */
-  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
-  /** A tensor's values as 32-bit floats. Throws `CheckpointError` when there is none or it is no float. */
-  readTensor(name: string): Promise<TensorData>;
-  /** A tensor's bytes as stored, whatever its format. Throws `CheckpointError` when there is none. */
-  readBytes(name: string): Promise<Uint8Array>;
-  /** A tensor's bytes to be read range by range while the thread waits. Throws `CheckpointError` when there is none. */
-  openBytes(name: string): ReadableBytes;
-  /** Gives all files back; reads after that fail. */
-  close(): Promise<void>;
-}
 
 /** What to write into a checkpoint folder. */
 export interface CheckpointContent {
@@ -53,15 +26,20 @@ const INDEX_NAME = "model.safetensors.index.json";
 
 /**
  * Opens a checkpoint folder: its configuration and all headers, checked against the index when there are shards.
- * Where both are there, `model.safetensors` is read and the shards are not, as transformers does.
+ * Where both are there, `model.safetensors` is read and the shards are not, as transformers does. A LoRA adapter is opened as
+ * what it makes of its base model, in 32-bit floats unless `merged` is "rounded".
  * Throws `CheckpointError` when anything is missing, malformed, or not where the index says.
  */
-export async function openCheckpoint(folder: string): Promise<Checkpoint> {
+export async function openCheckpoint(
+  folder: string,
+  { merged = "exact" }: { readonly merged?: MergedFormat } = {},
+): Promise<Checkpoint> {
   if (!(await folderExists(folder)))
     throw new CheckpointError("no such folder; give the path of a Hugging Face checkpoint folder", {
       path: folder,
     });
-  await refuseAdapter(folder);
+  if (await isAdapterFolder(folder))
+    return await openAdapted(folder, { format: merged, open: (base) => openCheckpoint(base, { merged }) });
   const config = await readConfig(folder);
   const files = new Map<string, SafetensorsFile>();
   const close = async (): Promise<void> => {
@@ -122,18 +100,6 @@ export async function writeCheckpoint(
       await writeFileAtomic(`${temporary}/${name}`, content);
     await writeSafetensors(`${temporary}/${MODEL_NAME}`, tensors);
   });
-}
-
-/** A LoRA adapter is no checkpoint: it holds a difference to a model that lies elsewhere. */
-async function refuseAdapter(folder: string): Promise<void> {
-  const isAdapter = await fileExists(`${folder}/adapter_config.json`);
-  const hasModel =
-    (await fileExists(`${folder}/${MODEL_NAME}`)) || (await fileExists(`${folder}/${INDEX_NAME}`));
-  if (isAdapter && !hasModel)
-    throw new CheckpointError(
-      "it is a LoRA adapter, which holds only a difference to its base model; merge it (merge_and_unload of PEFT), save the merged model and give that folder",
-      { path: folder },
-    );
 }
 
 async function readConfig(folder: string): Promise<Readonly<Record<string, unknown>>> {

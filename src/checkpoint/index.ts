@@ -1,8 +1,12 @@
 /** checkpoint: safetensors files and Hugging Face checkpoint folders, read and written; knows nothing of models. */
 export {
-  type Checkpoint,
+  type AdapterConfig,
+  isAdapterFolder,
+  locateBase,
+  readAdapterConfig,
+} from "./adapter.ts";
+export {
   type CheckpointContent,
-  type CheckpointTensor,
   loadTensors,
   openCheckpoint,
   writeCheckpoint,
@@ -18,6 +22,7 @@ export {
   type ReadableBytes,
   type WritableDtype,
 } from "./dtype.ts";
+export type { AdapterOrigin, Checkpoint, CheckpointTensor, LowRankUpdate } from "./open-checkpoint.ts";
 export { rewriteCheckpoint, type TensorBytes } from "./rewrite.ts";
 export type { SafetensorsHeader, TensorEntry } from "./safetensors-header.ts";
 export { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";

@@ -3,7 +3,8 @@
  * that is not changed copied byte for byte, a few megabytes at a time.
  */
 import { listFiles, listFolders, openByteSource, writeFileAtomic } from "../file/index.ts";
-import type { Checkpoint } from "./checkpoint.ts";
+import type { ReadableBytes } from "./dtype.ts";
+import type { Checkpoint } from "./open-checkpoint.ts";
 import { encodeSafetensorsHeader, type TensorEntry } from "./safetensors-header.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors-read.ts";
 
@@ -36,14 +37,22 @@ export async function rewriteCheckpoint(
   folder: string,
   rewrite: Rewrite,
 ): Promise<readonly string[]> {
+  const original = checkpoint.adapter?.base ?? checkpoint.folder;
+  const tensors = new Map([...listMerged(checkpoint), ...rewrite.tensors]);
   const weights = new Set([...checkpoint.tensors.values()].map(({ file }) => file));
   const leftOut: string[] = [];
-  for (const name of await listFiles(checkpoint.folder))
-    if (weights.has(name)) await rewriteFile(checkpoint.folder, { name, folder, rewrite });
+  for (const name of await listFiles(original))
+    if (weights.has(name)) await rewriteFile(original, { name, folder, rewrite: { ...rewrite, tensors } });
     else if (STALE.test(name)) leftOut.push(name);
-    else await writeFileAtomic(`${folder}/${name}`, readChunks(`${checkpoint.folder}/${name}`));
-  const folders = (await listFolders(checkpoint.folder)).map((name) => `${name}/`);
+    else await writeFileAtomic(`${folder}/${name}`, readChunks(`${original}/${name}`));
+  const folders = (await listFolders(original)).map((name) => `${name}/`);
   return [...leftOut, ...folders];
+}
+
+/** What an adapter makes of its base's tensors; nothing for other checkpoints. */
+function listMerged(checkpoint: Checkpoint): readonly (readonly [string, TensorBytes])[] {
+  const { updates = new Map<string, never>(), replaced = new Set<string>() } = checkpoint.adapter ?? {};
+  return [...updates.keys(), ...replaced].map((name) => [name, () => copyBytes(checkpoint.openBytes(name))]);
 }
 
 async function rewriteFile(
@@ -68,7 +77,7 @@ async function* encode(
   for (const [name, { start, end }] of byPosition) {
     const bytes = tensors.get(name);
     let written = 0;
-    for await (const chunk of bytes === undefined ? copyTensor(file, name) : bytes()) {
+    for await (const chunk of bytes === undefined ? copyBytes(file.openBytes(name)) : bytes()) {
       yield chunk;
       written += chunk.length;
       onBytes(chunk.length);
@@ -78,8 +87,7 @@ async function* encode(
   }
 }
 
-function* copyTensor(file: SafetensorsFile, name: string): Generator<Uint8Array, void, void> {
-  const bytes = file.openBytes(name);
+function* copyBytes(bytes: ReadableBytes): Generator<Uint8Array, void, void> {
   for (let start = 0; start < bytes.length; start += COPIED_BYTES)
     yield bytes.subarray(start, Math.min(start + COPIED_BYTES, bytes.length));
 }

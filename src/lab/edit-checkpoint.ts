@@ -15,6 +15,7 @@ import {
 import { writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import type { LinearAlgebra } from "../linalg/index.ts";
 import {
+  type AddedProduct,
   blend,
   checkAdaptable,
   compareValues,
@@ -23,9 +24,9 @@ import {
   describeOperation,
   type Edit,
   type FactorPair,
+  joinAdapter,
   listAdapterTensors,
   measureDeparture,
-  type NamedEdit,
   needsSource,
   type Plan,
   type PlannedEdit,
@@ -304,11 +305,11 @@ async function measureValues(
 async function writeAdapter(bench: Bench): Promise<EditReport> {
   const { opened, request, effects } = bench;
   const { plan, target, edits } = opened;
-  const named: NamedEdit[] = [];
+  const products: AddedProduct[] = [];
   const tensors: TensorReport[] = [];
   for (const [index, planned] of edits.entries()) {
     const prepared = await prepareEdit(planned, bench);
-    named.push({ planned, edit: prepared.edit });
+    products.push({ ...prepared.edit, name: planned.name });
     const onWritten = ({ report }: Written): number => tensors.push(report);
     // Nothing of it is kept: only how far the target would move.
     for await (const _ of streamEdit(planned, prepared, { ...bench, onWritten }))
@@ -316,17 +317,19 @@ async function writeAdapter(bench: Bench): Promise<EditReport> {
     const doneFraction = (index + 1) / edits.length;
     effects.report({ kind: "progress", work: "edit", what: planned.name, doneFraction });
   }
-  const kept = named.filter(({ edit }) => edit.left.columns > 0);
+  const kept = products.filter(({ left }) => left.columns > 0);
   if (kept.length === 0)
     throw new UsageError(
       "Cannot write an adapter: the plan changes nothing; leave --as out, or take more ranks",
     );
   const untouched = target.tensors.size - edits.length;
   const report = { plan, form: request.form, tensors, numUntouched: untouched, leftOut: [] };
+  const { adapter } = target;
+  const added = adapter === undefined ? kept : joinAdapter(kept, adapter);
   await writeFolderAtomic(request.out, async (folder) => {
-    const config = describeAdapter(kept, plan.target);
+    const config = describeAdapter(added, adapter?.base ?? plan.target);
     await writeFileAtomic(join(folder, "adapter_config.json"), `${JSON.stringify(config, null, 2)}\n`);
-    await writeSafetensors(join(folder, "adapter_model.safetensors"), listAdapterTensors(kept), {
+    await writeSafetensors(join(folder, "adapter_model.safetensors"), listAdapterTensors(added), {
       format: "pt",
       "untwist.plan": JSON.stringify(plan),
     });

@@ -20,7 +20,8 @@ export interface OpenPlan {
 export async function openPlan(plan: Plan): Promise<OpenPlan> {
   const opened: Checkpoint[] = [];
   const open = async (folder: string): Promise<Checkpoint> => {
-    const checkpoint = await openCheckpoint(folder);
+    // What is written takes the base's formats, as merging an adapter does.
+    const checkpoint = await openCheckpoint(folder, { merged: "rounded" });
     opened.push(checkpoint);
     return checkpoint;
   };

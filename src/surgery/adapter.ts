@@ -1,13 +1,69 @@
 /** Edits of low rank as a LoRA adapter in the layout of PEFT: what is added to the target, and nothing else. */
 import { UsageError } from "../base/index.ts";
-import type { WritableTensor } from "../checkpoint/index.ts";
-import { type Edit, limitRank } from "./edit.ts";
+import type { AdapterOrigin, WritableTensor } from "../checkpoint/index.ts";
+import { createMatrix, type Matrix } from "../linalg/index.ts";
+import { limitRank } from "./edit.ts";
 import type { PlannedEdit } from "./resolve.ts";
 
-/** An edit and the matrix it belongs to. */
-export interface NamedEdit {
-  readonly planned: PlannedEdit;
-  readonly edit: Edit;
+/** What is added to a matrix: left · rightᵀ. */
+export interface AddedProduct {
+  /** The tensor's name. */
+  readonly name: string;
+  /** [rows, rank]. */
+  readonly left: Matrix;
+  /** [columns, rank]. */
+  readonly right: Matrix;
+}
+
+/**
+ * Edits of a target that is an adapter itself, as one adapter to its base: what it adds and what the edits add, side by side.
+ * Throws `UsageError` where the target also replaces whole tensors, which no product can say.
+ */
+export function joinAdapter(
+  edits: readonly AddedProduct[],
+  { updates, replaced }: AdapterOrigin,
+): readonly AddedProduct[] {
+  const [whole] = replaced;
+  if (whole !== undefined)
+    throw new UsageError(
+      `Cannot write the edited adapter as a LoRA: the target replaces ${whole} as a whole; leave --as out for a whole checkpoint`,
+    );
+  const products = new Map(
+    [...updates].map(([name, { left, right, rank }]) => {
+      const [rows, columns] = [left.length / rank, right.length / rank];
+      return [
+        name,
+        {
+          name,
+          left: createMatrix(rows, rank, left),
+          right: createMatrix(columns, rank, transposed(right, rank, columns)),
+        },
+      ];
+    }),
+  );
+  for (const { name, left, right } of edits) {
+    const own = products.get(name);
+    products.set(
+      name,
+      own === undefined
+        ? { name, left, right }
+        : { name, left: joinColumns(own.left, left), right: joinColumns(own.right, right) },
+    );
+  }
+  return [...products.values()];
+}
+
+function joinColumns(first: Matrix, second: Matrix): Matrix {
+  const joined = createMatrix(first.rows, first.columns + second.columns);
+  for (let row = 0; row < first.rows; row++) {
+    const start = row * joined.columns;
+    joined.values.set(first.values.subarray(row * first.columns, (row + 1) * first.columns), start);
+    joined.values.set(
+      second.values.subarray(row * second.columns, (row + 1) * second.columns),
+      start + first.columns,
+    );
+  }
+  return joined;
 }
 
 /** Kinds of matrices that are tables of embeddings, which PEFT adapts in another way than linear layers. */
@@ -41,17 +97,17 @@ export function checkAdaptable(edits: readonly PlannedEdit[], modelType: unknown
   }
 }
 
-/** The tensors of `adapter_model.safetensors`: for every edit lora_B = left and lora_A = rightᵀ, in 32-bit floats. */
-export function listAdapterTensors(edits: readonly NamedEdit[]): readonly WritableTensor[] {
-  return edits.flatMap(({ planned, edit: { left, right } }) => {
-    const prefix = `base_model.model.${moduleOf(planned)}`;
+/** The tensors of `adapter_model.safetensors`: for every product lora_B = left and lora_A = rightᵀ, in 32-bit floats. */
+export function listAdapterTensors(products: readonly AddedProduct[]): readonly WritableTensor[] {
+  return products.flatMap(({ name, left, right }) => {
+    const prefix = `base_model.model.${moduleOf(name)}`;
     const rank = left.columns;
     return [
       {
         name: `${prefix}.lora_A.weight`,
         shape: [rank, right.rows],
         dtype: "F32" as const,
-        data: () => transposed(right.values, right.rows, rank),
+        data: () => new Float32Array(transposed(right.values, right.rows, rank)),
       },
       {
         name: `${prefix}.lora_B.weight`,
@@ -65,16 +121,16 @@ export function listAdapterTensors(edits: readonly NamedEdit[]): readonly Writab
 
 /** `adapter_config.json`. Every module has its own rank, and alpha equal to it, so that B · A is added as it is. */
 export function describeAdapter(
-  edits: readonly NamedEdit[],
-  target: string,
+  products: readonly AddedProduct[],
+  base: string,
 ): Readonly<Record<string, unknown>> {
-  const ranks = edits.map(({ planned, edit }) => [moduleOf(planned), edit.left.columns] as const);
+  const ranks = products.map(({ name, left }) => [moduleOf(name), left.columns] as const);
   const largest = Math.max(...ranks.map(([, rank]) => rank));
   const pattern = Object.fromEntries(ranks.filter(([, rank]) => rank !== largest));
   return {
     peft_type: "LORA",
     task_type: "CAUSAL_LM",
-    base_model_name_or_path: target,
+    base_model_name_or_path: base,
     r: largest,
     lora_alpha: largest,
     lora_dropout: 0,
@@ -90,10 +146,10 @@ export function describeAdapter(
   };
 }
 
-const moduleOf = ({ name }: PlannedEdit): string => name.replace(/\.weight$/, "");
+const moduleOf = (name: string): string => name.replace(/\.weight$/, "");
 
-function transposed(values: Float64Array, rows: number, columns: number): Float32Array {
-  const turned = new Float32Array(values.length);
+function transposed(values: Float64Array, rows: number, columns: number): Float64Array {
+  const turned = new Float64Array(values.length);
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++)
       turned[column * rows + row] = values[row * columns + column] ?? 0;

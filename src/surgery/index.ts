@@ -1,5 +1,11 @@
 /** surgery: plans of edits as data, what they do to matrices by low-rank products, controls, adapters. */
-export { checkAdaptable, describeAdapter, listAdapterTensors, type NamedEdit } from "./adapter.ts";
+export {
+  type AddedProduct,
+  checkAdaptable,
+  describeAdapter,
+  joinAdapter,
+  listAdapterTensors,
+} from "./adapter.ts";
 export { applyEdit, findCopy, type RowValues } from "./apply.ts";
 export { type Control, type ControlKind, createControls } from "./controls.ts";
 export { blend, type Edit, type FactorPair, limitRank, needsSource, planEdit } from "./edit.ts";

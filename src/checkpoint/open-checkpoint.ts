@@ -1,0 +1,52 @@
+/** What an open checkpoint folder is, whether its tensors lie in its files or are made when they are read. */
+import type { Dtype, ReadableBytes } from "./dtype.ts";
+import type { TensorData } from "./safetensors-read.ts";
+
+/** What an adapter adds to one tensor: left · right, the scale in `left`. */
+export interface LowRankUpdate {
+  /** [rows, rank], in C order. */
+  readonly left: Float64Array;
+  /** [rank, columns], in C order. */
+  readonly right: Float64Array;
+  readonly rank: number;
+}
+
+/** What a checkpoint says of one tensor. */
+export interface CheckpointTensor {
+  /** The number format. */
+  readonly dtype: Dtype;
+  /** The axes' sizes, outermost first. */
+  readonly shape: readonly number[];
+  /** The name of the file in the folder that holds it. */
+  readonly file: string;
+}
+
+/** What the tensors of an opened adapter are made of. */
+export interface AdapterOrigin {
+  /** The folder of its base model, whose files hold all tensors but the changed ones as they are. */
+  readonly base: string;
+  /** What it adds, by name of the tensor. */
+  readonly updates: ReadonlyMap<string, LowRankUpdate>;
+  /** Names of the tensors that it holds as a whole. */
+  readonly replaced: ReadonlySet<string>;
+}
+
+/** An open checkpoint folder. Whoever opens it closes it. */
+export interface Checkpoint {
+  /** Where the folder is. */
+  readonly folder: string;
+  /** `config.json` as it stands. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Every tensor of the checkpoint, by name. */
+  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /** Of a LoRA adapter: what it was made of. */
+  readonly adapter?: AdapterOrigin;
+  /** A tensor's values as 32-bit floats. Throws `CheckpointError` when there is none or it is no float. */
+  readTensor(name: string): Promise<TensorData>;
+  /** A tensor's bytes as stored, whatever its format. Throws `CheckpointError` when there is none. */
+  readBytes(name: string): Promise<Uint8Array>;
+  /** A tensor's bytes to be read range by range while the thread waits. Throws `CheckpointError` when there is none. */
+  openBytes(name: string): ReadableBytes;
+  /** Gives all files back; reads after that fail. */
+  close(): Promise<void>;
+}
