@@ -60,6 +60,11 @@ export const rows: readonly (readonly Room[])[] = [
   ],
   [
     {
+      name: "follow",
+      purpose: "Folders of checkpoints as trainers leave them: what is whole, in which order, and the logs.",
+      isPure: true,
+    },
+    {
       name: "spectra",
       purpose: "What a fine-tune did to every weight matrix: measures, null models, guards, cached factors.",
       isPure: true,

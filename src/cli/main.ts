@@ -6,6 +6,7 @@ import { listVersions, StoppedError } from "../lab/index.ts";
 import { createApplyCommand } from "./command/apply.ts";
 import { createDoctorCommand } from "./command/doctor.ts";
 import { createEvalCommand } from "./command/eval.ts";
+import { createFollowCommand } from "./command/follow.ts";
 import { createGradeCommand } from "./command/grade.ts";
 import { createLsCommand } from "./command/ls.ts";
 import { createReportCommand } from "./command/report.ts";
@@ -33,6 +34,7 @@ export function createProgram(): Command {
     .addHelpText("after", exitCodes);
   const commands = [
     createRunCommand(),
+    createFollowCommand(),
     createLsCommand(),
     createShowCommand(),
     createSpectraCommand(),

@@ -13,4 +13,5 @@ export {
   type Verdict,
   type VerdictParts,
 } from "./environment.ts";
+export { openEnvironment } from "./open.ts";
 export { findEnvironment } from "./registry.ts";

@@ -13,11 +13,11 @@ export async function answerTasks(
   parameters: Float32Array,
   command: string,
 ): Promise<readonly EvaluatedItem[]> {
-  const { folder, effects, environment, config, tokenizer } = workshop;
+  const { tasks, effects, environment, config, tokenizer } = workshop;
   return evaluate({ config, tokenizer, parameters }, workshop, {
-    ...folder.recipe.evaluation,
+    ...tasks.evaluation,
     environment,
-    rendering: folder.recipe.rendering,
+    rendering: tasks.rendering,
     splits,
     onBatch: () => {
       if (effects.signal.aborted) throw new StoppedError(command);

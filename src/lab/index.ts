@@ -3,6 +3,7 @@
 export { openBackend } from "./backend.ts";
 export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
 export { chooseCacheFolder } from "./cache-folder.ts";
+export { type ModelOutline, outlineModel } from "./describe-model.ts";
 export {
   type EditForm,
   type EditReport,
@@ -13,6 +14,8 @@ export {
 export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./effects.ts";
 export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
+export { describeLineageFile, type FollowedTraining, resolveLineage } from "./follow-plan.ts";
+export { type FollowReport, followTrainings } from "./follow-run.ts";
 export { readOverlaps } from "./overlaps.ts";
 export { type EditPreview, previewEdit } from "./preview-edit.ts";
 export { examineRun, type FinishedRun, renewSpectra, resumeRun, startRun, sweepRun } from "./run-recipe.ts";

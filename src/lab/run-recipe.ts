@@ -1,6 +1,5 @@
 /** A recipe carried out: every stage, every checkpoint evaluated, a summary at the end. */
 import { UsageError } from "../base/index.ts";
-import { takeLock } from "../file/index.ts";
 import type { Model } from "../model/index.ts";
 import {
   clearLeftovers,
@@ -17,6 +16,8 @@ import { checkModel } from "./check-model.ts";
 import { checkRecipe } from "./check-recipe.ts";
 import { type Effects, resumeCommand } from "./effects.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
+import { requireTrained } from "./require-recipe.ts";
+import { withLock } from "./run-lock.ts";
 import { computeRunSpectra, keepRunSpectra, type RunSpectra, type SpectraChoice } from "./run-spectra.ts";
 import { runStage } from "./run-stage.ts";
 import { runRecipeSweeps, runSweep } from "./run-sweep.ts";
@@ -51,6 +52,7 @@ export async function startRun(recipe: Recipe, path: string, effects: Effects): 
 /** Continues a run where it was left; a finished run is summarised again. */
 export async function resumeRun(path: string, effects: Effects): Promise<FinishedRun> {
   const folder = await openRunFolder(path);
+  requireTrained(folder);
   return withLock(folder, async () => {
     await clearLeftovers(folder);
     const changes = describeVersionChanges(folder.record.versions);
@@ -103,7 +105,7 @@ export async function sweepRun(
     const { trajectory } = finished ?? (await summarize(folder));
     if (trajectory === null)
       throw new UsageError(`Cannot sweep "${path}": it has no SFT stage, whose peak could repair its end`);
-    const workshop = createWorkshop(folder, await restoreFirstModel(folder), effects);
+    const workshop = await createWorkshop(folder, await restoreFirstModel(folder), effects);
     try {
       const place = { workshop, trajectory, command };
       const records: SweepRecord[] = [];
@@ -126,18 +128,8 @@ function mergeSweeps(
   return [...new Map([...before, ...records].map((record) => [record.name, record])).values()];
 }
 
-/** Does `work` while no other process may work on the run. */
-async function withLock<Result>(folder: RunFolder, work: () => Promise<Result>): Promise<Result> {
-  const lock = await takeLock(folder.locate("run.lock"), `the run "${folder.path}"`);
-  try {
-    return await work();
-  } finally {
-    await lock.release();
-  }
-}
-
 async function carryOut(folder: RunFolder, model: Model, effects: Effects): Promise<FinishedRun> {
-  const workshop = createWorkshop(folder, model, effects);
+  const workshop = await createWorkshop(folder, model, effects);
   try {
     await runStages(workshop, model);
     const summary = await conclude(workshop);
@@ -184,7 +176,7 @@ async function concludeSpectra(
 }
 
 async function runStages(workshop: Workshop, model: Model): Promise<void> {
-  const { recipe } = workshop.folder;
+  const recipe = requireTrained(workshop.folder);
   const plans = planStages(recipe);
   await reportPlan(workshop, plans);
   if (typeof recipe.base === "string")
@@ -200,7 +192,7 @@ async function runStages(workshop: Workshop, model: Model): Promise<void> {
 async function reportPlan({ folder, effects }: Workshop, plans: readonly StagePlan[]): Promise<void> {
   const kept = new Set((await folder.readLineage()).map(({ id }) => id));
   const wanted = plans.flatMap((plan) => plan.checkpointSteps.map((step) => nameCheckpoint(plan, step)));
-  if (typeof folder.recipe.base === "string") wanted.push(baseCheckpoint);
+  if (typeof requireTrained(folder).base === "string") wanted.push(baseCheckpoint);
   const stages = await Promise.all(
     plans.map(async (plan) => {
       const isDone = kept.has(nameCheckpoint(plan, plan.numSteps));

@@ -3,6 +3,7 @@ import { UsageError } from "../base/index.ts";
 import type { Trainer } from "../training/index.ts";
 import { resumeCommand, StoppedError } from "./effects.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
+import { requireTrained } from "./require-recipe.ts";
 import { nameCheckpoint, type StagePlan } from "./stage-plan.ts";
 import { createStageTrainer } from "./stage-trainer.ts";
 import { loadState, type SavedState, saveState } from "./state-file.ts";
@@ -32,7 +33,7 @@ function createTrainer(workshop: Workshop, plan: StagePlan, start: Float32Array)
   const { folder, environment, config, tokenizer, generator } = workshop;
   const { seed, numThreads } = folder.record;
   return createStageTrainer(plan, {
-    recipe: folder.recipe,
+    recipe: requireTrained(folder),
     seed,
     numThreads,
     environment,

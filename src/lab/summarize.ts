@@ -17,7 +17,8 @@ export async function summarize(folder: RunFolder): Promise<Summary> {
   const { record } = folder;
   const evaluated: EvaluatedCheckpoint[] = [];
   for (const entry of await folder.readLineage())
-    evaluated.push({ entry, items: await folder.readEvaluation(entry.id) });
+    if (await folder.hasEvaluation(entry.id))
+      evaluated.push({ entry, items: await folder.readEvaluation(entry.id) });
   for (const checkpoint of evaluated) checkPaired(checkpoint, evaluated[0]);
   return {
     schema: schemaVersion,
@@ -60,12 +61,24 @@ export function toOutcome({ entry, items }: EvaluatedCheckpoint): CheckpointOutc
   return { ...entry, solved: { id: solved("id"), ood: solved("ood") } };
 }
 
+/** Without the RL checkpoints that grew from one which is not evaluated (yet): a followed run is evaluated piece by piece. */
+function keepConnected(evaluated: readonly EvaluatedCheckpoint[]): readonly EvaluatedCheckpoint[] {
+  const parents = new Map(evaluated.map(({ entry }) => [entry.id, entry]));
+  const isConnected = ({ stage, parent }: LineageEntry): boolean => {
+    if (stage !== "rl" || parent === undefined) return true;
+    const entry = parents.get(parent);
+    return entry !== undefined && isConnected(entry);
+  };
+  return evaluated.filter(({ entry }) => isConnected(entry));
+}
+
 function describeStatistics(
   evaluated: readonly EvaluatedCheckpoint[],
   seed: number,
 ): TrajectoryRecord | null {
-  if (!evaluated.some(({ entry }) => entry.stage === "sft")) return null;
-  const trajectory = computeTrajectory(evaluated.map(toOutcome), { seed });
+  const connected = keepConnected(evaluated);
+  if (!connected.some(({ entry }) => entry.stage === "sft")) return null;
+  const trajectory = computeTrajectory(connected.map(toOutcome), { seed });
   const { rlEnd, recovery, branches, mainBranch, ...rest } = trajectory;
   return {
     ...rest,

@@ -1,7 +1,7 @@
 /** What all stages of a run share: the folder, the environment, and the compiled programs of its model. */
 import { join } from "node:path";
-import { createRandom } from "../base/index.ts";
-import { type Environment, findEnvironment } from "../environment/index.ts";
+import { createRandom, UsageError } from "../base/index.ts";
+import { type Environment, findEnvironment, openEnvironment } from "../environment/index.ts";
 import { folderExists } from "../file/index.ts";
 import {
   createGenerator,
@@ -17,9 +17,10 @@ import {
   specialTokens,
   type Tokenizer,
 } from "../model/index.ts";
-import type { Recipe, RunFolder } from "../run/index.ts";
+import { type AskedTasks, isFollowed, type Recipe, type RunFolder } from "../run/index.ts";
 import { locateModel } from "./builtin.ts";
 import type { Effects } from "./effects.ts";
+import { requireTasks } from "./require-recipe.ts";
 import { baseCheckpoint } from "./stage-plan.ts";
 import { requireNewBase } from "./stage-trainer.ts";
 
@@ -27,6 +28,8 @@ import { requireNewBase } from "./stage-trainer.ts";
 export interface Workshop {
   readonly folder: RunFolder;
   readonly effects: Effects;
+  /** What every checkpoint of the run is asked. */
+  readonly tasks: AskedTasks;
   readonly environment: Environment;
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
@@ -68,22 +71,38 @@ export async function createFirstModel(recipe: Recipe, seed: number): Promise<Mo
 }
 
 /** The model of a run that exists: the base checkpoint it kept, or a new one where it trains its own. */
-export async function restoreFirstModel({ recipe, record, locate }: RunFolder): Promise<Model> {
+export async function restoreFirstModel(folder: RunFolder): Promise<Model> {
+  const { record, locate } = folder;
+  if (isFollowed(folder.recipe)) return loadFollowedModel(folder);
+  const { recipe } = folder;
   const kept = locate(checkpointPath(baseCheckpoint));
   if (typeof recipe.base === "string" && (await folderExists(kept))) return loadModel(kept);
   return createFirstModel(recipe, record.seed);
 }
 
-/** Sets up what the stages of a run share. */
-export function createWorkshop(folder: RunFolder, { config, tokenizer }: Model, effects: Effects): Workshop {
+/** Any checkpoint of a run that follows another trainer: all have the same sizes. Throws as `loadModel`. */
+async function loadFollowedModel({ path, readLineage, locate }: RunFolder): Promise<Model> {
+  const [first] = await readLineage();
+  if (first !== undefined) return loadModel(locate(first.path));
+  throw new UsageError(`Cannot load a model of "${path}": it has no checkpoint yet`);
+}
+
+/** Sets up what the stages of a run share. Throws `UsageError` where it was not said what checkpoints are asked. */
+export async function createWorkshop(
+  folder: RunFolder,
+  { config, tokenizer }: Model,
+  effects: Effects,
+): Promise<Workshop> {
   const { numThreads } = folder.record;
-  const { evaluation, environment } = folder.recipe;
-  const generator = createGenerator(config, { numThreads, batchSize: evaluation.batchSize });
+  const tasks = requireTasks(folder);
+  const environment = await openEnvironment(tasks.environment);
+  const generator = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
   const scorer = createScorer(config, { numThreads });
   return {
     folder,
     effects,
-    environment: findEnvironment(environment),
+    tasks,
+    environment,
     config,
     tokenizer,
     generator,

@@ -2,15 +2,23 @@
 export { parsePlan } from "./edit-plan.ts";
 export { listRuns } from "./list-runs.ts";
 export {
+  type AskedTasks,
   type BranchRecipe,
+  type FollowRecipe,
+  findTasks,
+  followDefaults,
+  isFollowed,
+  type LineageFile,
   listBranches,
   listCheckpointSteps,
   type NewBaseRecipe,
   type OptimizerRecipe,
+  parseLineageFile,
   parseRecipe,
   type Recipe,
   type RecipeChange,
   type RlRecipe,
+  type RunRecipe,
 } from "./recipe.ts";
 export {
   type CheckpointResult,

@@ -130,8 +130,53 @@ const recipeSchema = z
     for (const message of findContradictions(recipe)) context.addIssue({ code: "custom", ...message });
   });
 
+const trainingSchema = z.strictObject({
+  /** Where its step folders lie. */
+  folder: z.string().min(1),
+  stage: z.enum(["sft", "rl"]),
+  /** Of RL: the name of its branch. */
+  branch: nameSchema.optional(),
+  /** Of RL: the SFT step that it started from; absent means the last one. */
+  from: z.number().int().nonnegative().optional(),
+});
+
+const followRecipeSchema = z.strictObject({
+  name: nameSchema,
+  summary: z.string().min(1),
+  seed: z.number().int().nonnegative().default(1),
+  follow: z.strictObject({
+    /** Folder of the model that was trained. */
+    base: z.string().min(1).optional(),
+    trainings: z.array(trainingSchema).min(1),
+  }),
+  /** What the checkpoints are asked, once they are. */
+  environment: z.string().min(1).optional(),
+  rendering: z.enum(["compact", "chat"]).default("chat"),
+  evaluation: evaluationSchema.optional(),
+  spectra: z.union([z.literal(false), spectraSchema]).prefault({}),
+  sweeps: z.union([z.literal(false), z.array(sweepSchema)]).prefault([...defaultSweeps]),
+});
+
+/** How the weights of a followed run are compared and swept unless it says otherwise. */
+export const followDefaults: Pick<FollowRecipe, "spectra" | "sweeps"> = {
+  spectra: spectraSchema.parse({}),
+  sweeps: defaultSweeps.map((sweep) => sweepSchema.parse(sweep)),
+};
+
+/** A lineage file: what cannot be guessed of trainings that are followed. */
+const lineageFileSchema = z.strictObject({
+  base: z.string().min(1).optional(),
+  trainings: z.array(trainingSchema.partial({ stage: true })).min(1),
+});
+
 /** A validated recipe, defaults filled in. */
 export type Recipe = z.infer<typeof recipeSchema>;
+/** What a run was asked that follows the checkpoints of another trainer. */
+export type FollowRecipe = z.infer<typeof followRecipeSchema>;
+/** What a run was asked, whoever trained. */
+export type RunRecipe = Recipe | FollowRecipe;
+/** What a lineage file says. */
+export type LineageFile = z.infer<typeof lineageFileSchema>;
 /** One kind of reinforcement learning of a recipe: a branch for each starting checkpoint and seed. */
 export type RlRecipe = Recipe["rl"][number];
 /** Optimizer settings of a recipe. */
@@ -283,6 +328,37 @@ export function parseRecipe(text: string, source: string, changes: readonly Reci
   const parsed = recipeSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new UsageError(`Cannot use the recipe ${source}: ${describeIssue(parsed.error)}`);
+}
+
+/** Reads the recipe in a run's folder, of either kind. Throws as `parseRecipe`. */
+export function parseRunRecipe(text: string, source: string): RunRecipe {
+  const value = readYaml(text, `the recipe ${source}`);
+  if (typeof value !== "object" || value === null || !("follow" in value)) return parseRecipe(text, source);
+  const parsed = followRecipeSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new UsageError(`Cannot use the recipe ${source}: ${describeIssue(parsed.error)}`);
+}
+
+/** Reads a lineage file. Throws as `parseRecipe`. */
+export function parseLineageFile(text: string, source: string): LineageFile {
+  const parsed = lineageFileSchema.safeParse(readYaml(text, `the lineage file ${source}`));
+  if (parsed.success) return parsed.data;
+  throw new UsageError(`Cannot use the lineage file ${source}: ${describeIssue(parsed.error)}`);
+}
+
+/** Whether a run follows the checkpoints of another trainer. */
+export function isFollowed(recipe: RunRecipe): recipe is FollowRecipe {
+  return "follow" in recipe;
+}
+
+/** What all checkpoints of a run are asked. */
+export type AskedTasks = Required<Pick<Recipe, "environment" | "rendering" | "evaluation">>;
+
+/** What the checkpoints of a run are asked; `undefined` where that was not said yet. */
+export function findTasks({ environment, rendering, evaluation }: RunRecipe): AskedTasks | undefined {
+  return environment === undefined || evaluation === undefined
+    ? undefined
+    : { environment, rendering, evaluation };
 }
 
 function applyChange(document: YamlDocument, { path, value }: RecipeChange): void {

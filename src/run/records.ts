@@ -28,7 +28,7 @@ const lineageEntrySchema = z.object({
   step: z.number().int().nonnegative(),
   /** Id of the checkpoint that this one was trained from; the first has none. */
   parent: z.string().optional(),
-  /** Folder of the checkpoint, relative to the run. */
+  /** Folder of the checkpoint: relative to the run, or absolute where the run follows another trainer. */
   path: z.string(),
 });
 

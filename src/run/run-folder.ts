@@ -2,7 +2,7 @@
  * The run folder, the single source of truth about it. Everything in it is written whole or not at all, so a
  * run that was killed continues from what is there.
  */
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { stringify } from "yaml";
 import type { z } from "zod";
 import { UsageError } from "../base/index.ts";
@@ -21,7 +21,7 @@ import {
   writeFolderAtomic,
 } from "../file/index.ts";
 import { describeIssue } from "./issue.ts";
-import { parseRecipe, type Recipe } from "./recipe.ts";
+import { parseRunRecipe, type RunRecipe } from "./recipe.ts";
 import {
   type ItemRecord,
   type LineageEntry,
@@ -55,17 +55,23 @@ export interface MetricsWriter {
 export interface RunFolder {
   readonly path: string;
   readonly record: RunRecord;
-  readonly recipe: Recipe;
-  /** Checkpoints that are complete: saved and evaluated, in the order in which they were made. */
+  readonly recipe: RunRecipe;
+  /** Checkpoints that are complete, in the order in which they were made: saved, and evaluated too where we trained. */
   readLineage(): Promise<readonly LineageEntry[]>;
   addToLineage(entry: LineageEntry): Promise<void>;
-  /** The absolute path of something inside the run. */
-  locate(relativePath: string): string;
+  /** Replaces the lineage of a run that follows another trainer. */
+  writeLineage(entries: readonly LineageEntry[]): Promise<void>;
+  /** Replaces what a run that follows another trainer was asked; the handle keeps the old one. */
+  writeRecipe(recipe: RunRecipe): Promise<void>;
+  /** The path of something inside the run; an absolute path, as of a followed checkpoint, stays as it is. */
+  locate(place: string): string;
   hasEvaluation(checkpoint: string): Promise<boolean>;
   writeEvaluation(checkpoint: string, items: readonly ItemRecord[]): Promise<void>;
   readEvaluation(checkpoint: string): Promise<readonly ItemRecord[]>;
   /** The metrics of a stage, continued after step `lastStep`; later lines of an interrupted run are dropped. */
   openMetrics(stage: string, lastStep: number): Promise<MetricsWriter>;
+  /** Replaces the metrics of a stage that another trainer logged. */
+  writeMetrics(stage: string, lines: readonly Readonly<Record<string, unknown>>[]): Promise<void>;
   readMetrics(stage: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
   addTiming(name: string, ms: number): Promise<void>;
   /** Seconds by name, summed over all processes that worked on the run. */
@@ -92,7 +98,11 @@ export async function isRunFolder(path: string): Promise<boolean> {
  * Makes a new run folder. Throws `UsageError` where the folder holds anything or cannot be written; nothing is
  * written then.
  */
-export async function createRunFolder(path: string, recipe: Recipe, record: RunRecord): Promise<RunFolder> {
+export async function createRunFolder(
+  path: string,
+  recipe: RunRecipe,
+  record: RunRecord,
+): Promise<RunFolder> {
   if ((await folderExists(path)) && !(await isEmptyFolder(path)))
     throw new UsageError(
       `Cannot start a run in "${path}": the folder is not empty; choose another --out, or add --resume to continue a run`,
@@ -114,7 +124,7 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
     );
   const record = await readRecord(join(path, names.run), recordSchemas.run);
   const recipePath = join(path, names.recipe);
-  const recipe = parseRecipe(await readText(recipePath), recipePath);
+  const recipe = parseRunRecipe(await readText(recipePath), recipePath);
   return createHandle(path, record, recipe);
 }
 
@@ -130,14 +140,15 @@ export async function clearLeftovers({ path }: RunFolder): Promise<void> {
   await removeTemporaries(path);
 }
 
-function createHandle(path: string, record: RunRecord, recipe: Recipe): RunFolder {
-  const locate = (relativePath: string): string => join(path, relativePath);
+function createHandle(path: string, record: RunRecord, recipe: RunRecipe): RunFolder {
+  const locate = (place: string): string => (isAbsolute(place) ? place : join(path, place));
   const evaluationPath = (checkpoint: string): string => locate(`evaluations/${checkpoint}.jsonl`);
-  const metricsPath = (stage: string): string => locate(`metrics/${stage}.jsonl`);
   const repairPath = (sweep: string, key: string): string => locate(`repairs/${sweep}/answers/${key}.json`);
   const locateState = (stage: string): string => locate(`state/${stage}.safetensors`);
   const readLineage = async (): Promise<readonly LineageEntry[]> =>
     (await readRecord(locate(names.lineage), recordSchemas.lineage)).checkpoints;
+  const writeLineage = (checkpoints: readonly LineageEntry[]): Promise<void> =>
+    writeJson(locate(names.lineage), { schema: schemaVersion, checkpoints });
   return {
     path,
     record,
@@ -145,9 +156,11 @@ function createHandle(path: string, record: RunRecord, recipe: Recipe): RunFolde
     locate,
     locateState,
     readLineage,
+    writeLineage,
+    writeRecipe: (next) => writeFileAtomic(locate(names.recipe), stringify(next)),
     addToLineage: async (entry) => {
       const checkpoints = [...(await readLineage()).filter(({ id }) => id !== entry.id), entry];
-      await writeJson(locate(names.lineage), { schema: schemaVersion, checkpoints });
+      await writeLineage(checkpoints);
     },
     hasEvaluation: (checkpoint) => fileExists(evaluationPath(checkpoint)),
     writeEvaluation: (checkpoint, items) =>
@@ -156,15 +169,7 @@ function createHandle(path: string, record: RunRecord, recipe: Recipe): RunFolde
       const file = evaluationPath(checkpoint);
       return (await readLines(file)).map((line) => parseRecord(line, file, recordSchemas.item));
     },
-    openMetrics: async (stage, lastStep) => {
-      const file = metricsPath(stage);
-      if (await fileExists(file)) {
-        await readLines(file);
-        await truncateJsonLines(file, (line) => readStep(line) <= lastStep);
-      }
-      return openJsonLines(file);
-    },
-    readMetrics: async (stage) => (await readLines(metricsPath(stage))).map(toObject),
+    ...createMetricsHandle((stage) => locate(`metrics/${stage}.jsonl`)),
     addTiming: async (name, ms) => {
       const writer = await openJsonLines(locate(names.timings));
       await writer.append({ name, ms });
@@ -182,6 +187,24 @@ function createHandle(path: string, record: RunRecord, recipe: Recipe): RunFolde
       const file = locate(names.summary);
       return (await fileExists(file)) ? readRecord(file, recordSchemas.summary) : undefined;
     },
+  };
+}
+
+function createMetricsHandle(
+  locateMetrics: (stage: string) => string,
+): Pick<RunFolder, "openMetrics" | "writeMetrics" | "readMetrics"> {
+  return {
+    openMetrics: async (stage, lastStep) => {
+      const file = locateMetrics(stage);
+      if (await fileExists(file)) {
+        await readLines(file);
+        await truncateJsonLines(file, (line) => readStep(line) <= lastStep);
+      }
+      return openJsonLines(file);
+    },
+    writeMetrics: (stage, lines) =>
+      writeFileAtomic(locateMetrics(stage), lines.map((line) => `${JSON.stringify(line)}\n`).join("")),
+    readMetrics: async (stage) => (await readLines(locateMetrics(stage))).map(toObject),
   };
 }
 

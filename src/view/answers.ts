@@ -1,7 +1,7 @@
 /** Answers as pages show them: every task, and what each checkpoint made of it. */
-import { findEnvironment, splits } from "../environment/index.ts";
+import { openEnvironment, splits } from "../environment/index.ts";
 import { createTasks, hashPrompt } from "../evaluation/index.ts";
-import type { ItemRecord, RunFolder } from "../run/index.ts";
+import { findTasks, type ItemRecord, type RunFolder } from "../run/index.ts";
 import { type AnswersView, verdictLetters } from "./contract.ts";
 
 /** Which part of an answer went wrong first. */
@@ -18,20 +18,26 @@ export async function readAnswers(folder: RunFolder): Promise<AnswersView> {
   const outcomes: Record<string, readonly string[]> = {};
   const hashes = new Map<string, string>();
   for (const { id } of await folder.readLineage()) {
+    if (!(await folder.hasEvaluation(id))) continue;
     const items = await folder.readEvaluation(id);
     verdicts[id] = items.map(letterOf).join("");
     answers[id] = items.map(({ answer }) => answer);
     outcomes[id] = items.map(({ outcome }) => outcome);
     for (const { split, index, promptHash } of items) hashes.set(`${split} ${index}`, promptHash);
   }
-  return { tasks: describeTasks(folder, hashes), verdicts, answers, outcomes };
+  return { tasks: await describeTasks(folder, hashes), verdicts, answers, outcomes };
 }
 
 /** The tasks are made anew from the recipe: evaluations keep only hashes of prompts. */
-function describeTasks({ recipe }: RunFolder, hashes: ReadonlyMap<string, string>): AnswersView["tasks"] {
-  const { rendering, evaluation } = recipe;
-  const environment = findEnvironment(recipe.environment);
-  const { seed, numTasks } = evaluation;
+async function describeTasks(
+  { recipe }: RunFolder,
+  hashes: ReadonlyMap<string, string>,
+): Promise<AnswersView["tasks"]> {
+  const asked = findTasks(recipe);
+  if (asked === undefined) return [];
+  const { rendering } = asked;
+  const environment = await openEnvironment(asked.environment);
+  const { seed, numTasks } = asked.evaluation;
   return splits.flatMap((split) =>
     createTasks({ environment, rendering, seed }, { split, first: 0, numTasks }).map((task, index) => {
       const prompt = environment.prompt(task, rendering);

@@ -1,5 +1,5 @@
 /** What the stages of a run logged, as curves. */
-import { type LineageEntry, listBranches, type RunFolder } from "../run/index.ts";
+import { isFollowed, type LineageEntry, listBranches, type RunFolder } from "../run/index.ts";
 import type { AdvantageHistogram, CurvesView, StageCurves } from "./contract.ts";
 
 /** Points a curve at most: more than that no chart can show. */
@@ -19,16 +19,17 @@ const series: Readonly<Record<string, (metrics: Metrics) => unknown>> = {
   entropy: ({ entropy }) => entropy,
   "clip share": ({ clipShare }) => clipShare,
   "value loss": ({ valueLoss }) => valueLoss,
+  "evaluation loss": ({ evaluationLoss }) => evaluationLoss,
+  "token accuracy": ({ tokenAccuracy }) => tokenAccuracy,
 };
 
 /** The curves of all stages that have begun. */
 export async function readCurves(folder: RunFolder): Promise<CurvesView> {
   const { recipe } = folder;
   // A stage logs before its first checkpoint is in the lineage.
-  const planned = [
-    ...(recipe.sft === undefined ? [] : ["sft"]),
-    ...listBranches(recipe).map(({ name }) => name),
-  ];
+  const planned = isFollowed(recipe)
+    ? recipe.follow.trainings.map(({ branch }) => branch ?? "sft")
+    : [...(recipe.sft === undefined ? [] : ["sft"]), ...listBranches(recipe).map(({ name }) => name)];
   const stages = new Set([...planned, ...(await folder.readLineage()).flatMap(stageOf)]);
   const curves: StageCurves[] = [];
   for (const stage of stages) {

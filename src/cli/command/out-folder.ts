@@ -9,11 +9,15 @@ import {
   pathExists,
 } from "../../file/index.ts";
 
-/** Throws `UsageError` unless `--out` is a folder that is empty or can be made. */
-export async function requireFree(out: string): Promise<void> {
-  // As of an unset variable of the shell: it would mean the folder one stands in.
+/** Throws `UsageError` where `--out` is empty, as of an unset variable of the shell: it would mean the folder one stands in. */
+export function requireNamed(out: string): void {
   if (out.trim() === "")
     throw new UsageError("Cannot write into a folder without a name; give --out the path of a new folder");
+}
+
+/** Throws `UsageError` unless `--out` is a folder that is empty or can be made. */
+export async function requireFree(out: string): Promise<void> {
+  requireNamed(out);
   if (await fileExists(out))
     throw new UsageError(`Cannot write into "${out}": it is a file; choose another --out`);
   if ((await folderExists(out)) && !(await isEmptyFolder(out)))

@@ -1,0 +1,58 @@
+/** `untwist follow`: the checkpoints of another trainer become a run. */
+import { dirname } from "node:path";
+import { Command } from "commander";
+import { readText } from "../../file/index.ts";
+import { followTrainings, outlineModel, resolveLineage } from "../../lab/index.ts";
+import { type LineageFile, parseLineageFile } from "../../run/index.ts";
+import { createOutput } from "../output.ts";
+import { describeFollowed, formatFollowed } from "../screen/follow-screen.ts";
+import { requireNamed } from "./out-folder.ts";
+
+interface FollowFlags {
+  readonly out: string;
+  readonly base?: string;
+  readonly lineage?: string;
+  readonly json?: boolean;
+}
+
+const examples = `
+Examples:
+  untwist follow out/sft --out runs/mine                        checkpoints of one SFT, by any trainer
+  untwist follow out/sft out/grpo --base models/base --out runs/mine
+  untwist follow --out runs/mine                                look again: new checkpoints are added
+  untwist follow --lineage lineage.yaml --out runs/mine         say what cannot be guessed
+
+A lineage file says which training is what; folders are relative to it:
+  base: models/base
+  trainings:
+    - { folder: out/sft, stage: sft }
+    - { folder: out/grpo, stage: rl, branch: grpo, from: 140 }   # the SFT step that RL started from`;
+
+/** The command. */
+export function createFollowCommand(): Command {
+  return new Command("follow")
+    .description(
+      "take over the checkpoints of another trainer as a run: found, ordered, referred to where they lie, with the trainer's own curves",
+    )
+    .argument("[folders...]", "output folders of trainers, or folders above them")
+    .requiredOption("--out <run>", "the folder of the run; one that follows already is brought up to date")
+    .option("--base <folder>", "the model that was trained, where the checkpoints do not say")
+    .option("--lineage <file>", "a YAML file that says which training is what")
+    .option("--json", "print what was found as JSON")
+    .addHelpText("after", examples)
+    .action(follow);
+}
+
+async function follow(folders: readonly string[], flags: FollowFlags): Promise<void> {
+  requireNamed(flags.out);
+  const lineage = flags.lineage === undefined ? undefined : await readLineageFile(flags.lineage);
+  const report = await followTrainings({ folders, out: flags.out, base: flags.base, lineage });
+  const [first] = report.lineage;
+  const outline = first === undefined ? undefined : await outlineModel(report.folder.locate(first.path));
+  const output = createOutput(flags);
+  output.print(formatFollowed(report, outline, output), describeFollowed(report, outline));
+}
+
+async function readLineageFile(path: string): Promise<LineageFile> {
+  return resolveLineage(parseLineageFile(await readText(path), path), dirname(path));
+}

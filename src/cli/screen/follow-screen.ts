@@ -1,0 +1,129 @@
+/** What `untwist follow` found: trainings with their steps, how each is known, and what to do next. */
+import { quoteForShell } from "../../base/index.ts";
+import {
+  describeLineageFile,
+  type FollowedTraining,
+  type FollowReport,
+  type ModelOutline,
+} from "../../lab/index.ts";
+import type { Output } from "../output.ts";
+import { formatTable } from "./table.ts";
+
+/** Screen lines of a report. */
+export function formatFollowed(
+  report: FollowReport,
+  outline: ModelOutline | undefined,
+  { paint }: Pick<Output, "paint">,
+): readonly string[] {
+  const { folder, trainings, lineage, added, gone, missingBase } = report;
+  const path = quoteForShell(folder.path);
+  const base = lineage.find(({ stage }) => stage === "base");
+  const rows = trainings.map((training) => [
+    paint("bold", training.branch ?? "sft"),
+    describeSteps(training),
+    describeStart(training),
+    paint("dim", training.found.folder),
+  ]);
+  const first = base === undefined ? [] : [[paint("bold", "base"), "", "", paint("dim", base.path)]];
+  return [
+    ...formatTable([...first, ...rows]),
+    "",
+    ...trainings.map(({ branch = "sft", stage, because, found }) =>
+      paint(
+        "dim",
+        `${branch} is taken for ${stage.toUpperCase()} as ${because}; laid out as by ${found.trainers}`,
+      ),
+    ),
+    ...trainings.flatMap(({ found }) =>
+      found.partial.map(
+        ({ folder: partial, reason }) => `Left alone until it is whole: ${partial}: ${reason}`,
+      ),
+    ),
+    ...trainings.flatMap(({ found }) =>
+      found.log.unread.map(({ file, problem }) => `Could not read the log ${file}: ${problem}`),
+    ),
+    ...gone.map(
+      ({ id, path: lost }) => `Gone since it was followed: ${id} (${lost}); what was measured of it stays`,
+    ),
+    ...(missingBase === undefined
+      ? []
+      : [
+          `The base model is said to be "${missingBase}", which is no folder here; to compare with it, give its folder by --base`,
+        ]),
+    ...describeAssumption(trainings),
+    ...(outline === undefined ? [] : ["", ...formatOutline(outline, paint)]),
+    "",
+    `${added.length} checkpoints new, ${lineage.length} in all; their weights stay where they are`,
+    `Next:  untwist eval ${path} --environment general-points        what each checkpoint can do, ID and OOD`,
+    `       untwist spectra ${path}        what changed in the weights`,
+    `       untwist studio ${path}         all of it in the browser`,
+  ];
+}
+
+function describeSteps({ found: { checkpoints } }: FollowedTraining): string {
+  const steps = checkpoints.map(({ step }) => step);
+  const [first] = steps;
+  const last = steps.at(-1);
+  const what = checkpoints.some(({ isAdapter }) => isAdapter) ? "adapters" : "checkpoints";
+  if (first === undefined || last === undefined) return "no whole checkpoint yet";
+  return steps.length === 1
+    ? `1 of ${what}, step ${first}`
+    : `${steps.length} ${what}, steps ${first} to ${last}`;
+}
+
+function describeStart({ from, isStartAssumed }: FollowedTraining): string {
+  if (from === undefined) return "";
+  return `from sft-${from}${isStartAssumed ? " (assumed)" : ""}`;
+}
+
+function describeAssumption(trainings: readonly FollowedTraining[]): readonly string[] {
+  if (!trainings.some(({ isStartAssumed }) => isStartAssumed)) return [];
+  return [
+    "",
+    "Where RL started is not written in its folder; if it is not the SFT end, say so by --lineage FILE with:",
+    ...describeLineageFile(trainings)
+      .split("\n")
+      .map((line) => `  ${line}`),
+  ];
+}
+
+function formatOutline(
+  { layers, kinds, numTensors }: ModelOutline,
+  paint: Output["paint"],
+): readonly string[] {
+  const inLayers = kinds.filter(({ numLayers }) => numLayers > 0);
+  const outside = kinds.filter(({ numLayers }) => numLayers === 0);
+  const show = ({ kind, shapes }: ModelOutline["kinds"][number]): string =>
+    `${kind} ${paint("dim", shapes.map((shape) => shape.join("×")).join(" or "))}`;
+  const list = (some: typeof kinds): string => some.map(show).join(", ");
+  return [
+    `The names of its ${numTensors} tensors say: ${layers.length} layers`,
+    ...(inLayers.length === 0 ? [] : [`  in layers  ${list(inLayers)}`]),
+    ...(outside.length === 0 ? [] : [`  outside    ${list(outside)}`]),
+    paint(
+      "dim",
+      "  where that is wrong, name tensors in full or by patterns: --matrices 'model.layers.*.q.weight'",
+    ),
+  ];
+}
+
+/** The same for programs. */
+export function describeFollowed(report: FollowReport, outline: ModelOutline | undefined): unknown {
+  const { folder, trainings, lineage, added, gone, missingBase } = report;
+  return {
+    run: folder.path,
+    trainings: trainings.map(({ found, ...training }) => ({
+      ...training,
+      folder: found.folder,
+      trainers: found.trainers,
+      steps: found.checkpoints.map(({ step }) => step),
+      partial: found.partial,
+      unreadLogs: found.log.unread,
+    })),
+    checkpoints: lineage,
+    added: added.map(({ id }) => id),
+    gone: gone.map(({ id }) => id),
+    ...(missingBase !== undefined && { missingBase }),
+    ...(outline !== undefined && { model: outline }),
+  };
+}

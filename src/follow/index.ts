@@ -1,0 +1,9 @@
+/** follow: folders of checkpoints as trainers leave them: what is whole, in which order, and what was logged. */
+export { encodeEvents, type ScalarEvent } from "./events.ts";
+export {
+  type FoundCheckpoint,
+  type FoundTraining,
+  findTrainings,
+  type PartialCheckpoint,
+} from "./find-trainings.ts";
+export { toMetrics } from "./trainer-log.ts";
