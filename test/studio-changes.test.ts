@@ -5,7 +5,7 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Studio } from "../src/server/index.ts";
+import type { Served } from "../src/server/index.ts";
 import { expectRefusal } from "./support/refusal.ts";
 import {
   ask,
@@ -22,7 +22,7 @@ import {
 import { parseJson, runUntwist, startUntwist } from "./support/untwist.ts";
 
 const { folder, home, run, cache, open, copyRun } = createStudioFixture();
-let studio: Studio;
+let studio: Served;
 beforeAll(async () => {
   studio = await open(home);
 });
@@ -35,7 +35,7 @@ describe("a folder that changes", () => {
   };
   const spoilLine = (path: string): void =>
     writeFileSync(path, readFileSync(path, "utf8").replace(/\n.{40}/, "\n"));
-  const listIds = async (from: Studio): Promise<readonly string[]> =>
+  const listIds = async (from: Served): Promise<readonly string[]> =>
     (await get(from, "/api/runs")).map(({ id }: Json) => id);
 
   type Damage = readonly [file: string, lost: readonly string[], isListed: boolean, damage?: typeof spoil];

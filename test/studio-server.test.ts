@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Studio } from "../src/server/index.ts";
+import type { Served } from "../src/server/index.ts";
 import { readParquet } from "./support/spectra.ts";
 import {
   ask,
@@ -17,7 +17,7 @@ import {
 } from "./support/studio.ts";
 
 const { folder, home, run, open, copyRun } = createStudioFixture();
-let studio: Studio;
+let studio: Served;
 beforeAll(async () => {
   studio = await open(home);
 });
@@ -239,7 +239,7 @@ describe("the data", () => {
 
 describe("a hostile request", () => {
   const outside = join(folder, "outside/run");
-  let guarded: Studio;
+  let guarded: Served;
   let expected: Json;
   beforeAll(async () => {
     copyRun(outside);

@@ -48,6 +48,11 @@ export const rows: readonly (readonly Room[])[] = [
   ],
   [
     {
+      name: "endpoint",
+      purpose: "Models behind servers that speak OpenAI's interface: asked with retries, answers kept.",
+      isPure: false,
+    },
+    {
       name: "checkpoint",
       purpose: "Safetensors files and Hugging Face checkpoint folders, read and written.",
       isPure: true,

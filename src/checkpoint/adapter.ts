@@ -94,10 +94,14 @@ type OpenFolder = (folder: string) => Promise<Checkpoint>;
  */
 export async function openAdapted(
   folder: string,
-  { format, open }: { readonly format: MergedFormat; readonly open: OpenFolder },
+  {
+    format,
+    base: given,
+    open,
+  }: { readonly format: MergedFormat; readonly base?: string | undefined; readonly open: OpenFolder },
 ): Promise<Checkpoint> {
   const adapterConfig = await readAdapterConfig(folder);
-  const base = await open(await locateBase(folder, adapterConfig));
+  const base = await open(given ?? (await locateBase(folder, adapterConfig)));
   const opened: { close(): Promise<void> }[] = [base];
   const close = async (): Promise<void> => {
     await Promise.all(opened.map((one) => one.close()));

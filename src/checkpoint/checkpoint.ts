@@ -24,6 +24,14 @@ const CONFIG_NAME = "config.json";
 const MODEL_NAME = "model.safetensors";
 const INDEX_NAME = "model.safetensors.index.json";
 
+/** How an adapter is opened; other checkpoints have nothing to choose. */
+export interface OpenOptions {
+  /** Default: exact. */
+  readonly merged?: MergedFormat;
+  /** The folder of the base model, in place of the one that the adapter names. */
+  readonly base?: string;
+}
+
 /**
  * Opens a checkpoint folder: its configuration and all headers, checked against the index when there are shards.
  * Where both are there, `model.safetensors` is read and the shards are not, as transformers does. A LoRA adapter is opened as
@@ -32,14 +40,18 @@ const INDEX_NAME = "model.safetensors.index.json";
  */
 export async function openCheckpoint(
   folder: string,
-  { merged = "exact" }: { readonly merged?: MergedFormat } = {},
+  { merged = "exact", base }: OpenOptions = {},
 ): Promise<Checkpoint> {
   if (!(await folderExists(folder)))
     throw new CheckpointError("no such folder; give the path of a Hugging Face checkpoint folder", {
       path: folder,
     });
   if (await isAdapterFolder(folder))
-    return await openAdapted(folder, { format: merged, open: (base) => openCheckpoint(base, { merged }) });
+    return await openAdapted(folder, {
+      format: merged,
+      base,
+      open: (path) => openCheckpoint(path, { merged }),
+    });
   const config = await readConfig(folder);
   const files = new Map<string, SafetensorsFile>();
   const close = async (): Promise<void> => {
@@ -69,8 +81,9 @@ export async function openCheckpoint(
 export async function loadTensors(
   folder: string,
   expected: ReadonlyMap<string, readonly number[]>,
+  options: OpenOptions = {},
 ): Promise<Map<string, Float32Array>> {
-  const checkpoint = await openCheckpoint(folder);
+  const checkpoint = await openCheckpoint(folder, options);
   try {
     checkTensors(checkpoint, expected);
     const loaded = new Map<string, Float32Array>();

@@ -2,7 +2,6 @@
 export {
   type AdapterConfig,
   isAdapterFolder,
-  locateBase,
   readAdapterConfig,
 } from "./adapter.ts";
 export {

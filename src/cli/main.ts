@@ -12,6 +12,7 @@ import { createLsCommand } from "./command/ls.ts";
 import { createReportCommand } from "./command/report.ts";
 import { createRestoreCommand } from "./command/restore.ts";
 import { createRunCommand } from "./command/run.ts";
+import { createServeCommand } from "./command/serve.ts";
 import { createShowCommand } from "./command/show.ts";
 import { createSpectraCommand } from "./command/spectra.ts";
 import { createStudioCommand } from "./command/studio.ts";
@@ -44,6 +45,7 @@ export function createProgram(): Command {
     createStudioCommand(),
     createReportCommand(),
     createEvalCommand(),
+    createServeCommand(),
     createGradeCommand(),
     createDoctorCommand(),
   ];

@@ -1,4 +1,5 @@
 /** environment: the tasks that models are trained and measured on, their prompts, grades and lessons. */
+export { type ConversationTurn, writeConversation } from "./conversation.ts";
 export {
   type Attempt,
   type Environment,

@@ -9,8 +9,8 @@ export interface SplitResult {
   /** Answers of the right shape, and answers whose values were read right: what is forgotten shows here. */
   readonly format: Tally;
   readonly values: Tally;
-  /** Mean cross-entropy of the reference answers' tokens, in nats. */
-  readonly loss: number;
+  /** Mean cross-entropy of the reference answers' tokens, in nats; null where none was scored. */
+  readonly loss: number | null;
   /** Answers by outcome. */
   readonly outcomes: Readonly<Record<string, number>>;
 }
@@ -24,13 +24,14 @@ export function aggregate(items: readonly EvaluatedItem[], split: Split): SplitR
   });
   const outcomes: Record<string, number> = {};
   for (const { outcome } of chosen) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
-  const nats = chosen.reduce((sum, { reference }) => sum + reference.negativeLogLikelihood, 0);
-  const numTokens = chosen.reduce((sum, { reference }) => sum + reference.numTokens, 0);
+  const references = chosen.flatMap(({ reference }) => reference ?? []);
+  const nats = references.reduce((sum, { negativeLogLikelihood }) => sum + negativeLogLikelihood, 0);
+  const numTokens = references.reduce((sum, reference) => sum + reference.numTokens, 0);
   return {
     solved: count(({ parts }) => parts.solved),
     format: count(({ parts }) => parts.format),
     values: count(({ parts }) => parts.values),
-    loss: nats / Math.max(1, numTokens),
+    loss: references.length === 0 && chosen.length > 0 ? null : nats / Math.max(1, numTokens),
     outcomes,
   };
 }

@@ -28,8 +28,17 @@ export interface EvaluatedItem {
   readonly outcome: string;
   readonly reward: number;
   readonly parts: VerdictParts;
-  /** Negative log-likelihood in nats of the reference answer, end token included, and its number of tokens. */
-  readonly reference: { readonly negativeLogLikelihood: number; readonly numTokens: number };
+  /**
+   * Negative log-likelihood in nats of the reference answer, end token included, and its number of tokens; absent where the
+   * model lies behind an endpoint.
+   */
+  readonly reference?: ReferenceScore | undefined;
+}
+
+/** How likely a model finds a given answer. */
+export interface ReferenceScore {
+  readonly negativeLogLikelihood: number;
+  readonly numTokens: number;
 }
 
 /** Which tasks are answered, and how. */
@@ -126,7 +135,7 @@ interface ItemSource {
 function describeItem(
   { split, index, task, options }: ItemSource,
   episode: Episode,
-  reference: EvaluatedItem["reference"] = { negativeLogLikelihood: 0, numTokens: 0 },
+  reference: ReferenceScore | undefined,
 ): EvaluatedItem {
   const last = episode.at(-1);
   if (last === undefined) throw new RangeError(`Cannot grade task ${index} of ${split}: it was not answered`);
@@ -140,7 +149,7 @@ function describeItem(
     outcome: last.verdict.outcome,
     reward: last.verdict.reward,
     parts: last.verdict.parts,
-    reference,
+    ...(reference !== undefined && { reference }),
   };
 }
 
@@ -148,8 +157,8 @@ async function scoreReferences(
   { config, tokenizer, parameters }: Model,
   scorer: Scorer,
   { tasks, environment, rendering, batchSize }: EvaluationOptions & { readonly tasks: readonly unknown[] },
-): Promise<readonly EvaluatedItem["reference"][]> {
-  const references: EvaluatedItem["reference"][] = [];
+): Promise<readonly ReferenceScore[]> {
+  const references: ReferenceScore[] = [];
   for (let start = 0; start < tasks.length; start += batchSize) {
     const sequences = tasks.slice(start, start + batchSize).map((task) => {
       const example = {

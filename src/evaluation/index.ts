@@ -1,5 +1,6 @@
 /** evaluation: fixed tasks × a model → graded items, and counts over them; knows nothing of training or runs. */
 export { aggregate, type SplitResult } from "./aggregate.ts";
+export { type AskOptions, askTasks, type Respond } from "./ask-tasks.ts";
 export {
   createTasks,
   type EvaluatedItem,

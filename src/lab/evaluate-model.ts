@@ -14,6 +14,8 @@ export interface ModelEvaluationOptions {
   /** Tasks a split. */
   readonly count: number;
   readonly seed: number;
+  /** Answers that a task allows; absent means as many as the environment says. */
+  readonly numAttempts?: number | undefined;
   /** Longest answer, in tokens. */
   readonly maxNewTokens: number;
 }
@@ -46,7 +48,7 @@ export async function evaluateModel(
         ...options,
         environment,
         numTasks: options.count,
-        numAttempts: environment.numAttempts[options.rendering],
+        numAttempts: options.numAttempts ?? environment.numAttempts[options.rendering],
         batchSize,
       },
     );

@@ -1,5 +1,12 @@
 /** lab: recipes carried out; the only room that knows all the others below it. Knows neither terminals nor HTTP. */
 
+export {
+  askEndpoint,
+  countSplits,
+  type EndpointChoice,
+  type EndpointEvaluation,
+  type Usage,
+} from "./ask-endpoint.ts";
 export { openBackend } from "./backend.ts";
 export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
 export { chooseCacheFolder } from "./cache-folder.ts";
@@ -14,6 +21,7 @@ export {
 export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./effects.ts";
 export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
+export { type EvaluatedRun, evaluateRun, type TaskChoice } from "./evaluate-run.ts";
 export { describeLineageFile, type FollowedTraining, resolveLineage } from "./follow-plan.ts";
 export { type FollowReport, followTrainings } from "./follow-run.ts";
 export { readOverlaps } from "./overlaps.ts";

@@ -23,19 +23,31 @@ export async function keepCheckpoint(
   const { folder } = workshop;
   const path = checkpointPath(entry.id);
   if (!(await folderExists(folder.locate(path)))) await workshop.saveCheckpoint(entry.id, parameters);
-  if (!(await folder.hasEvaluation(entry.id))) await evaluateCheckpoint(workshop, entry.id, parameters);
+  if (!(await folder.hasEvaluation(entry.id)))
+    await evaluateCheckpoint(workshop, {
+      checkpoint: entry.id,
+      parameters,
+      command: resumeCommand(folder.path),
+    });
   const isKnown = (await folder.readLineage()).some(({ id }) => id === entry.id);
   if (!isKnown) await folder.addToLineage({ ...entry, path });
 }
 
-async function evaluateCheckpoint(
+/** A checkpoint to evaluate, and the command that continues when that is stopped. */
+export interface AskedCheckpoint {
+  readonly checkpoint: string;
+  readonly parameters: Float32Array;
+  readonly command: string;
+}
+
+/** Evaluates a checkpoint on the run's tasks and keeps the answers. Throws `StoppedError`; nothing is kept then. */
+export async function evaluateCheckpoint(
   workshop: Workshop,
-  checkpoint: string,
-  parameters: Float32Array,
+  { checkpoint, parameters, command }: AskedCheckpoint,
 ): Promise<void> {
   const { folder, effects } = workshop;
   const startMs = effects.now();
-  const items = await answerTasks(workshop, parameters, resumeCommand(folder.path));
+  const items = await answerTasks(workshop, parameters, command);
   await folder.writeEvaluation(checkpoint, items);
   const ms = effects.now() - startMs;
   await folder.addTiming("evaluation", ms);

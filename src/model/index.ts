@@ -1,5 +1,6 @@
 /** model: a Llama-style decoder, its parameters, tokenizer and folder; what it says next, and how it scores texts. */
 export { encodeExample, normalize, packSequences, type Sequence, type TokenBatch } from "./batch.ts";
+export { writeChatPrompt } from "./chat-prompt.ts";
 export { type ModelConfig, parseModelConfig } from "./config.ts";
 export { runSequences, type SequencePass, sequencePositions } from "./decoder.ts";
 export {
@@ -26,4 +27,5 @@ export { createProgramCache, type ProgramCache } from "./program-cache.ts";
 export { greedy, type Sampling } from "./sampling.ts";
 export { type BatchSize, type Scores, scoreTargets } from "./score-targets.ts";
 export { createScorer, type Scorer } from "./scorer.ts";
+export { createTokenScorer, type ScoredToken } from "./token-scorer.ts";
 export { createWordTokenizer, specialTokens, type Tokenizer } from "./tokenizer.ts";

@@ -16,28 +16,40 @@ export interface Model {
   readonly tokenizer: Tokenizer;
 }
 
-const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json"] as const;
+const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] as const;
 
 /**
  * Reads a Hugging Face checkpoint folder, all or nothing. Throws `CheckpointError` for tensors that are missing,
- * extra, malformed or of another shape, `UsageError` for a config or tokenizer the engine cannot run.
+ * extra, malformed or of another shape, `UsageError` for a config or tokenizer the engine cannot run. An adapter is added to
+ * `base`, or else to the base that it names.
  */
-export async function loadModel(folder: string): Promise<Model> {
-  const { config, tokenizer } = await readDescription(folder);
+export async function loadModel(folder: string, options: { readonly base?: string } = {}): Promise<Model> {
+  const { config, tokenizer } = await readDescription(folder, options);
   const layout = createLayout(config);
-  const tensors = await loadTensors(folder, new Map(layout.entries.map(({ name, shape }) => [name, shape])));
+  const tensors = await loadTensors(
+    folder,
+    new Map(layout.entries.map(({ name, shape }) => [name, shape])),
+    options,
+  );
   const parameters = new Float32Array(layout.size);
   for (const { name, offset } of layout.entries) parameters.set(tensors.get(name) ?? [], offset);
   return { config, parameters, tokenizer };
 }
 
-async function readDescription(folder: string): Promise<Pick<Model, "config" | "tokenizer">> {
-  const checkpoint = await openCheckpoint(folder);
+async function readDescription(
+  folder: string,
+  options: { readonly base?: string },
+): Promise<Pick<Model, "config" | "tokenizer">> {
+  const checkpoint = await openCheckpoint(folder, options);
   await checkpoint.close();
   const config = parseModelConfig(checkpoint.config, join(folder, "config.json"));
   const files: Record<string, string> = {};
+  // An adapter need not repeat the files of its base.
+  const places = [folder, ...(checkpoint.adapter === undefined ? [] : [checkpoint.adapter.base])];
   for (const name of tokenizerFiles)
-    if (await fileExists(join(folder, name))) files[name] = await readText(join(folder, name));
+    for (const place of places)
+      if (files[name] === undefined && (await fileExists(join(place, name))))
+        files[name] = await readText(join(place, name));
   const tokenizer = parseTokenizer(files, folder);
   if (tokenizer.numTokens > config.vocabularySize)
     throw new UsageError(

@@ -4,6 +4,7 @@ export { listRuns } from "./list-runs.ts";
 export {
   type AskedTasks,
   type BranchRecipe,
+  evaluationSchema,
   type FollowRecipe,
   findTasks,
   followDefaults,

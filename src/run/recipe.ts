@@ -43,7 +43,8 @@ const phaseSchema = z.strictObject({
 
 const newBaseSchema = z.strictObject({ model: modelSchema, phases: z.array(phaseSchema).min(1) });
 
-const evaluationSchema = z.strictObject({
+/** How checkpoints are evaluated. */
+export const evaluationSchema = z.strictObject({
   /** Tasks a split; even-numbered ones choose the peak, odd-numbered ones measure. */
   numTasks: z.number().int().min(2),
   seed: z.number().int().nonnegative().default(1),

@@ -51,7 +51,7 @@ const itemSchema = z.object({
   outcome: z.string(),
   reward: z.number(),
   parts: z.object({ format: z.boolean(), values: z.boolean(), solved: z.boolean() }),
-  reference: z.object({ negativeLogLikelihood: z.number(), numTokens: z.number() }),
+  reference: z.object({ negativeLogLikelihood: z.number(), numTokens: z.number() }).optional(),
 });
 
 /** One evaluated task, as stored. */
@@ -111,7 +111,8 @@ const checkpointResultSchema = lineageEntrySchema.extend({
   accuracy: z.object({ id: countSchema, ood: countSchema }),
   format: z.object({ id: countSchema, ood: countSchema }),
   values: z.object({ id: countSchema, ood: countSchema }),
-  loss: z.object({ id: z.number(), ood: z.number() }),
+  /** Null where answers came from an endpoint, which scores no reference answers. */
+  loss: z.object({ id: z.number().nullable(), ood: z.number().nullable() }),
 });
 
 const spreadSchema = z.object({ least: z.number(), median: z.number(), largest: z.number() });

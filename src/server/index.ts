@@ -1,2 +1,4 @@
-/** server: run folders as pages over HTTP, read-only, on this machine; knows nothing of terminals. */
-export { type Studio, startStudio } from "./studio.ts";
+/** server: run folders as pages, and checkpoints as models that answer, over HTTP on this machine. */
+export type { Served } from "./listen.ts";
+export { startModelServer } from "./serve-model.ts";
+export { startStudio } from "./studio.ts";

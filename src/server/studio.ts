@@ -4,9 +4,7 @@
  */
 
 import { realpath } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
 import { join, relative, resolve } from "node:path";
-import { serve } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { UsageError } from "../base/index.ts";
 import { isRunFolder, listRuns, openRunFolder, type RunFolder } from "../run/index.ts";
@@ -23,14 +21,8 @@ import {
   readWeights,
   type ViewTools,
 } from "../view/index.ts";
+import { isKnownHost, listen, type Served } from "./listen.ts";
 import { createMemo, type Memo } from "./memo.ts";
-
-/** A studio that is being served. */
-export interface Studio {
-  /** Where to look. */
-  readonly address: string;
-  close(): Promise<void>;
-}
 
 /** What to serve. */
 export interface StudioOptions {
@@ -60,38 +52,8 @@ class RequestError extends Error {
 }
 
 /** Serves a folder until it is closed. Throws `UsageError` for a port or host that cannot be used. */
-export async function startStudio(options: StudioOptions): Promise<Studio> {
-  const app = createApp(options);
-  const { host, port } = options;
-  if (host.trim() === "") throw new UsageError("Cannot serve without a --host: name one, or leave it out");
-  return await new Promise<Studio>((settle, fail) => {
-    const server = serve({ fetch: app.fetch, hostname: host, port }, (info: AddressInfo) => {
-      const name =
-        host === "127.0.0.1" || host === "localhost"
-          ? host
-          : info.family === "IPv6"
-            ? `[${info.address}]`
-            : info.address;
-      settle({
-        address: `http://${name}:${info.port}/`,
-        close: () =>
-          new Promise((ended) => {
-            server.close(() => ended());
-            if ("closeAllConnections" in server) server.closeAllConnections();
-          }),
-      });
-    });
-    server.on("error", (cause: NodeJS.ErrnoException) =>
-      fail(
-        new UsageError(
-          cause.code === "EADDRINUSE"
-            ? `Cannot serve on port ${port}: it is taken; choose another --port, or leave it out`
-            : `Cannot serve on ${host}:${port}: ${cause.message}; choose another --host or --port`,
-          { cause },
-        ),
-      ),
-    );
-  });
+export async function startStudio(options: StudioOptions): Promise<Served> {
+  return await listen(createApp(options), options);
 }
 
 function createApp({ folder, host, tools }: StudioOptions): Hono {
@@ -128,14 +90,10 @@ function createApp({ folder, host, tools }: StudioOptions): Hono {
 }
 
 /** Only GET, only by the name that was served, only queries of a sane length. */
-function checkRequest({ req }: Context, host: string): void {
-  const name = (req.header("host") ?? "").replace(/:\d+$/, "");
-  const isEverywhere = host === "0.0.0.0" || host === "::";
-  const isNumber = /^[\d.]+$|^\[[\da-f:.]+\]$/i.test(name);
-  const isKnown =
-    ["127.0.0.1", "localhost", "[::1]", host, `[${host}]`].includes(name) || (isEverywhere && isNumber);
-  // Another name that leads here is how a foreign page would read what this machine serves (DNS rebinding).
-  if (!isKnown) throw new RequestError(403, `This server answers to ${host} only, not to "${name}"`);
+function checkRequest(context: Context, host: string): void {
+  const { req } = context;
+  if (!isKnownHost(context, host))
+    throw new RequestError(403, `This server answers to ${host} only, not to "${req.header("host") ?? ""}"`);
   if (req.method !== "GET" && req.method !== "HEAD")
     throw new RequestError(400, "This server only shows; it takes GET requests");
   if (req.url.length > mostQuery) throw new RequestError(414, "The address is too long");

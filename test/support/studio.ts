@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect } from "vitest";
 import { readOverlaps, summarize } from "../../src/lab/index.ts";
-import { type Studio, startStudio } from "../../src/server/index.ts";
+import { type Served, startStudio } from "../../src/server/index.ts";
 import { createTemporaryFolder, parseJson, removeFolder, runUntwist, tinyRecipe } from "./untwist.ts";
 
 export type Json = ReturnType<typeof parseJson>;
@@ -19,7 +19,7 @@ export interface StudioFixture {
   /** Environment of commands, so that they share one cache. */
   readonly cache: Readonly<Record<string, string>>;
   /** Opens a studio, to be closed when the tests end. */
-  open(shown: string, host?: string): Promise<Studio>;
+  open(shown: string, host?: string): Promise<Served>;
   /** A copy of the run, with its weights by a link. */
   copyRun(path: string): string;
 }
@@ -31,7 +31,7 @@ export function createStudioFixture(): StudioFixture {
   const run = join(home, "run");
   const cache = { UNTWIST_CACHE: join(folder, "cache") };
   const { UNTWIST_CACHE: ownCache } = process.env;
-  const studios: Studio[] = [];
+  const studios: Served[] = [];
   beforeAll(async () => {
     writeFileSync(join(folder, "tiny.yaml"), tinyRecipe);
     const { code, stderr } = await runUntwist(["run", "tiny.yaml", "--out", "runs/run"], folder, cache);
@@ -86,7 +86,7 @@ export interface Question {
 
 /** Sends a request as it is written: nothing is normalized, neither its path nor the Host header. */
 export function ask(
-  { address }: Pick<Studio, "address">,
+  { address }: Pick<Served, "address">,
   path: string,
   question: Question = {},
 ): Promise<Reply> {
@@ -108,7 +108,7 @@ export function ask(
   });
 }
 
-export async function get(studio: Pick<Studio, "address">, path: string): Promise<Json> {
+export async function get(studio: Pick<Served, "address">, path: string): Promise<Json> {
   const { status, headers, text } = await ask(studio, path);
   expect(status, `${path}: ${text}`).toBe(200);
   expect(headers["content-type"]).toMatch(/^application\/json/);
@@ -116,7 +116,7 @@ export async function get(studio: Pick<Studio, "address">, path: string): Promis
 }
 
 /** Expects one sentence of what is wrong, as JSON, and gives it. */
-export async function expectError(studio: Studio, path: string, question?: Question): Promise<string> {
+export async function expectError(studio: Served, path: string, question?: Question): Promise<string> {
   const { status, headers, text } = await ask(studio, path, question);
   expect(status, `${path.slice(0, 80)}: ${text.slice(0, 200)}`).toBeGreaterThanOrEqual(400);
   expect(status, `${path.slice(0, 80)}: ${text}`).toBeLessThan(500);

@@ -1,20 +1,28 @@
-/** `untwist eval`: one checkpoint on an environment's tasks. */
+/** `untwist eval`: a checkpoint, a model behind a server, or all checkpoints of a run on an environment's tasks. */
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { type Rendering, renderings, type Split, splits } from "../../environment/index.ts";
 import type { SplitResult } from "../../evaluation/index.ts";
-import { evaluateModel } from "../../lab/index.ts";
+import { askEndpoint, countSplits, evaluateModel, evaluateRun, type TaskChoice } from "../../lab/index.ts";
+import { isRunFolder } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatCount } from "../screen/format.ts";
+import { formatSummary } from "../screen/summary-screen.ts";
 import { formatTable } from "../screen/table.ts";
+import { type AskingFlags, addAskingFlags, computeCost, formatUsage, parseAsking } from "./asking-flags.ts";
+import { describeCommand } from "./describe-command.ts";
+import { withEffects } from "./effects.ts";
+import { parseChoice, parseCount } from "./parse-flags.ts";
 
-interface EvalFlags {
-  readonly environment: string;
+interface EvalFlags extends AskingFlags {
+  readonly environment?: string;
   readonly splits: string;
-  readonly count: string;
-  readonly seed: string;
-  readonly rendering: string;
-  readonly maxNewTokens: string;
+  readonly count?: string;
+  readonly seed?: string;
+  readonly rendering?: string;
+  readonly attempts?: string;
+  readonly endpoint?: string;
+  readonly answers?: string;
   readonly items?: boolean;
   readonly json?: boolean;
 }
@@ -22,41 +30,146 @@ interface EvalFlags {
 const examples = `
 Examples:
   untwist eval general-points-base --environment general-points --count 200
-  untwist eval runs/general-points/checkpoints/sft-5 --environment general-points --splits ood --count 100 --json`;
+  untwist eval runs/mine --environment general-points         every checkpoint of a run that is not evaluated yet
+  untwist eval --endpoint http://127.0.0.1:8000/v1 --model my-model --environment general-points --max-new-tokens 512
+A key for the server is read from UNTWIST_API_KEY or OPENAI_API_KEY. Answers are kept: the same command goes on after a stop.`;
 
 /** The command. */
 export function createEvalCommand(): Command {
-  return new Command("eval")
-    .description("evaluate a checkpoint on fixed tasks")
-    .argument("<checkpoint>", "a Hugging Face checkpoint folder, or a shipped model")
-    .requiredOption("--environment <name>", "the tasks' environment")
+  const command = new Command("eval")
+    .description("evaluate a checkpoint, a model behind a server, or all checkpoints of a run on fixed tasks")
+    .argument("[target]", "a checkpoint folder, a shipped model, or a run; none with --endpoint")
+    .option("--environment <name>", "the tasks' environment")
     .option("--splits <list>", "splits, separated by commas", splits.join(","))
-    .option("--count <number>", "tasks a split", "200")
-    .option("--seed <number>", "which tasks", "1")
-    .option("--rendering <name>", "how tasks are written: compact or chat", "compact")
+    .option("--count <number>", "tasks a split (default: 200)")
+    .option("--seed <number>", "which tasks (default: 1)")
+    .option("--rendering <name>", "how tasks are written: compact or chat")
+    .option("--attempts <number>", "answers that a task allows (default: as the environment says)")
     .option("--max-new-tokens <number>", "longest answer, in tokens", "64")
+    .option("--endpoint <url>", "ask a server that speaks OpenAI's interface")
+    .option("--answers <file>", "the file that keeps a server's answers (default: one in the cache)");
+  return addAskingFlags(command)
     .option("--items", "include every answer in the JSON")
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
     .action(evaluate);
 }
 
-async function evaluate(checkpoint: string, flags: EvalFlags): Promise<void> {
-  const named = flags.splits.split(",").map((name) => parseChoice<Split>("--splits", name.trim(), splits));
-  const chosen = [...new Set(named)];
+async function evaluate(target: string | undefined, flags: EvalFlags): Promise<void> {
+  const { endpoint } = flags;
+  if (endpoint !== undefined && target === undefined) return await evaluateServed(endpoint, flags);
+  if (target === undefined)
+    throw new UsageError(
+      "Cannot evaluate nothing: name a checkpoint folder or a run, or a server by --endpoint",
+    );
+  if (await isRunFolder(target)) return await evaluateCheckpoints(target, flags);
+  if (endpoint !== undefined)
+    throw new UsageError(
+      `Cannot evaluate "${target}" through --endpoint: leave the folder out, and name the server's model by --model`,
+    );
+  await evaluateFolder(target, flags);
+}
+
+function requireEnvironment({ environment }: EvalFlags): string {
+  if (environment !== undefined) return environment;
+  throw new UsageError(
+    "Cannot evaluate without tasks: name their --environment, as in --environment general-points",
+  );
+}
+
+function parseTasks(flags: EvalFlags): TaskChoice {
+  const { environment, count, seed, rendering, attempts } = flags;
+  return {
+    environment,
+    rendering:
+      rendering === undefined ? undefined : parseChoice<Rendering>("--rendering", rendering, renderings),
+    numTasks: count === undefined ? undefined : parseCount("--count", count, 1),
+    seed: seed === undefined ? undefined : parseCount("--seed", seed, 0),
+    numAttempts: attempts === undefined ? undefined : parseCount("--attempts", attempts, 1),
+  };
+}
+
+function parseSplits(text: string): readonly Split[] {
+  const named = text.split(",").map((name) => parseChoice<Split>("--splits", name.trim(), splits));
+  return [...new Set(named)];
+}
+
+async function evaluateFolder(checkpoint: string, flags: EvalFlags): Promise<void> {
+  const chosen = parseSplits(flags.splits);
+  const { rendering = "compact", numTasks = 200, seed = 1, numAttempts } = parseTasks(flags);
   const evaluation = await evaluateModel(checkpoint, {
-    environment: flags.environment,
-    rendering: parseChoice<Rendering>("--rendering", flags.rendering, renderings),
+    environment: requireEnvironment(flags),
+    rendering,
     splits: chosen,
-    count: parseCount("--count", flags.count, 1),
-    seed: parseCount("--seed", flags.seed, 0),
+    count: numTasks,
+    seed,
+    numAttempts,
     maxNewTokens: parseCount("--max-new-tokens", flags.maxNewTokens, 1),
   });
   const { items, ...result } = evaluation;
+  const lines = formatSplits(chosen, evaluation.results);
+  createOutput(flags).print(lines, { checkpoint, ...result, ...(flags.items && { items }) });
+}
+
+async function evaluateServed(url: string, flags: EvalFlags): Promise<void> {
+  const { model, price } = flags;
+  if (model === undefined)
+    throw new UsageError(
+      `Cannot ask the server at ${url}: name its model by --model; its /v1/models lists them`,
+    );
+  const chosen = parseSplits(flags.splits);
+  const { rendering = "chat", numTasks = 200, seed = 1, numAttempts } = parseTasks(flags);
+  const environment = requireEnvironment(flags);
+  const choice = { ...parseAsking(flags), url, model };
+  if (price !== undefined)
+    computeCost({ numPromptTokens: 0, numNewTokens: 0, numAsked: 0, numKnown: 0, numRetries: 0 }, price);
+  const { answers } = flags;
+  const asked = await withEffects((effects) =>
+    askEndpoint(
+      choice,
+      { environment, rendering, splits: chosen, numTasks, seed, numAttempts },
+      {
+        command: describeCommand("eval", [], { ...flags }),
+        effects,
+        ...(answers !== undefined && { answers }),
+      },
+    ),
+  );
+  const results = countSplits(asked, chosen);
+  const { identity, usage, items } = asked;
+  const cost = price === undefined ? {} : { cost: computeCost(usage, price) };
+  createOutput(flags).print([...formatSplits(chosen, results), "", formatUsage(usage, price)], {
+    identity,
+    environment,
+    results,
+    usage: { ...usage, ...cost },
+    ...(flags.items && { items }),
+  });
+}
+
+async function evaluateCheckpoints(path: string, flags: EvalFlags): Promise<void> {
+  const command = describeCommand("eval", [path], { environment: flags.environment });
+  const choice = {
+    ...parseTasks(flags),
+    maxNewTokens: parseCount("--max-new-tokens", flags.maxNewTokens, 1),
+  };
+  const { summary, evaluated } = await withEffects((effects) =>
+    evaluateRun(path, choice, { command, effects }),
+  );
   const output = createOutput(flags);
-  const rows = chosen.map((split) => describeSplit(split, evaluation.results[split]));
+  const what =
+    evaluated.length === 0
+      ? "All checkpoints were evaluated before"
+      : `${evaluated.length} checkpoints evaluated`;
+  output.print([...formatSummary(summary, { ...output, folder: path }), "", what], summary);
+}
+
+function formatSplits(
+  chosen: readonly Split[],
+  results: Readonly<Partial<Record<Split, SplitResult>>>,
+): readonly string[] {
   const head = ["split", "solved [95 %]", "format right", "values right", "loss", "outcomes"];
-  output.print(formatTable([head, ...rows]), { checkpoint, ...result, ...(flags.items && { items }) });
+  return formatTable([head, ...chosen.map((split) => describeSplit(split, results[split]))]);
 }
 
 function describeSplit(split: Split, result: SplitResult | undefined): readonly string[] {
@@ -67,21 +180,7 @@ function describeSplit(split: Split, result: SplitResult | undefined): readonly 
     formatCount(result.solved),
     `${result.format.correct}/${result.format.total}`,
     `${result.values.correct}/${result.values.total}`,
-    result.loss.toFixed(3),
+    result.loss?.toFixed(3) ?? "–",
     outcomes.join(", "),
   ];
-}
-
-function parseChoice<Choice extends string>(flag: string, text: string, choices: readonly Choice[]): Choice {
-  const choice = choices.find((candidate) => candidate === text);
-  if (choice === undefined)
-    throw new UsageError(`Cannot read ${flag} "${text}": choose from ${choices.join(", ")}`);
-  return choice;
-}
-
-function parseCount(flag: string, text: string, least: number): number {
-  const count = Number(text);
-  if (!/^\d+$/.test(text) || count < least || !Number.isSafeInteger(count))
-    throw new UsageError(`Cannot read ${flag} "${text}": give a whole number from ${least}`);
-  return count;
 }

@@ -6,6 +6,7 @@ import { folderExists } from "../../file/index.ts";
 import { readOverlaps, summarize } from "../../lab/index.ts";
 import { startStudio } from "../../server/index.ts";
 import { runsFolder } from "./run-location.ts";
+import { parsePort, untilStopped } from "./serving.ts";
 
 interface StudioFlags {
   readonly host: string;
@@ -43,17 +44,8 @@ async function serve(folder: string, { host, port, open }: StudioFlags): Promise
   });
   process.stdout.write(`Showing ${folder} at ${studio.address}   (stop with Ctrl-C)\n`);
   if (open === true) openBrowser(studio.address);
-  await new Promise<void>((resolve) => {
-    process.once("SIGINT", resolve);
-    process.once("SIGTERM", resolve);
-  });
+  await untilStopped();
   await studio.close();
-}
-
-function parsePort(text: string): number {
-  const port = Number(text);
-  if (/^\d{1,5}$/.test(text) && port < 65_536) return port;
-  throw new UsageError(`Cannot read --port "${text}": give a whole number from 0 to 65535`);
 }
 
 /** Asks the system for its browser; a machine without one just shows the address. */

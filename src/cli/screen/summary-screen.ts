@@ -1,4 +1,5 @@
 /** A run's summary in text: the curves, the table of peak, end and recovery, and what it says in sentences. */
+import { quoteForShell } from "../../base/index.ts";
 import type { CheckpointResult, Summary, TrajectoryRecord } from "../../run/index.ts";
 import { formatPValue, formatShare } from "../../statistics/index.ts";
 import { drawCurves } from "./curve-chart.ts";
@@ -19,6 +20,7 @@ export interface ScreenOptions {
 
 /** Lines that show a summary: every checkpoint, then the outcome, which is what one wants to see last. */
 export function formatSummary(summary: Summary, options: ScreenOptions): readonly string[] {
+  if (summary.checkpoints.length === 0) return describeUnasked(options);
   return [...formatCheckpoints(summary.checkpoints, options), "", ...formatOutcome(summary, options)];
 }
 
@@ -45,6 +47,15 @@ export function formatOutcome(
     }),
   ]);
   return [...chart, ...(chart.length > 0 ? [""] : []), ...tables, "", ...sentences, ...sweeps];
+}
+
+/** What to do for a run that follows another trainer before anything was asked. */
+function describeUnasked({ folder = "RUN" }: ScreenOptions): readonly string[] {
+  const path = quoteForShell(folder);
+  return [
+    `No checkpoint is evaluated yet; do it with: untwist eval ${path} --environment general-points`,
+    `What lies there: untwist follow --out ${path}`,
+  ];
 }
 
 const share = ({ correct, total }: { correct: number; total: number }): number =>
@@ -127,8 +138,8 @@ function formatCheckpoints(
     paint("id", formatCount(accuracy.id)),
     paint("ood", formatCount(accuracy.ood)),
     formatShare(share(values.ood)).padStart(16),
-    loss.id.toFixed(3).padStart(7),
-    loss.ood.toFixed(3).padStart(8),
+    formatLossValue(loss.id).padStart(7),
+    formatLossValue(loss.ood).padStart(8),
   ]);
   const table = [head.map((cell) => paint("bold", cell)), ...rows];
   return formatTable(width < fullTableWidth ? table.map((row) => row.slice(0, 3)) : table);
@@ -191,4 +202,8 @@ function describeWeights({
     pairs.find(({ before, after }) => before === peak && after === end) ??
     pairs.find(({ after }) => after === end);
   return pair === undefined ? [] : [`Weights, ${pair.before} to ${pair.after}: ${pair.reading}`];
+}
+
+function formatLossValue(loss: number | null): string {
+  return loss === null ? "–" : loss.toFixed(3);
 }

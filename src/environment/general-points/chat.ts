@@ -2,6 +2,7 @@
  * The game for a chat model: instructions, an answer in JSON, and the study's grading of its formula.
  * A retry repeats the conversation as one text; splitting it into turns is left to the caller's chat template.
  */
+import { writeHistory } from "../conversation.ts";
 import type { Attempt, Verdict } from "../environment.ts";
 import { countViolations, isNumeral, readNumeral, tokenizeFormula } from "./formula.ts";
 import { type GeneralPointsTask, nameCard, target, valueCards } from "./hand.ts";
@@ -24,11 +25,7 @@ Answer with one JSON object and nothing else:
 
 /** The conversation so far: the prompt, and each answer with why it failed. */
 export function writeChatRetry(task: GeneralPointsTask, attempts: readonly Attempt[]): string {
-  const turns = attempts.map(
-    ({ answer, verdict }, index) =>
-      `Your answer ${index + 1}:\n${answer}\n\nThis answer failed because ${verdict.feedback}. Try again.`,
-  );
-  return [writeChatPrompt(task), ...turns].join("\n\n");
+  return writeHistory(writeChatPrompt(task), attempts);
 }
 
 /**

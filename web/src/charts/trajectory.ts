@@ -82,7 +82,8 @@ function measure(
   part: Part,
 ): Pick<CurvePoint, "value" | "low" | "high"> {
   if (part === "loss") {
-    const value = checkpoint.loss[split];
+    // Answers from an endpoint come without one: nothing is drawn.
+    const value = checkpoint.loss[split] ?? Number.NaN;
     return { value, low: value, high: value };
   }
   const count = checkpoint[part][split];
@@ -98,7 +99,7 @@ export function drawCurves(
 ): Element {
   const ticks = new Map(points.map(({ position, label }) => [position, label]));
   const isLoss = part === "loss";
-  const top = isLoss ? Math.max(...points.map(({ value }) => value)) : 1;
+  const top = isLoss ? Math.max(0, ...points.map(({ value }) => value).filter(Number.isFinite)) : 1;
   const describe = ({ checkpoint, split, value, low, high }: CurvePoint): string =>
     `${checkpoint}\n${split} ${isLoss ? value.toFixed(3) : `${formatShare(value)} [${formatShare(low)}, ${formatShare(high)}]`}`;
   return Plot.plot({

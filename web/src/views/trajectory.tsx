@@ -177,8 +177,8 @@ function CheckpointTable({ summary, run }: { readonly summary: Summary; readonly
                 <td>{count(accuracy.id)}</td>
                 <td>{count(accuracy.ood)}</td>
                 <td>{count(values.ood)}</td>
-                <td>{loss.id.toFixed(3)}</td>
-                <td>{loss.ood.toFixed(3)}</td>
+                <td>{loss.id?.toFixed(3) ?? "–"}</td>
+                <td>{loss.ood?.toFixed(3) ?? "–"}</td>
                 <td>
                   <a href={formatRoute({ run, view: "weights", choices: { after: id } })}>weights</a>{" "}
                   <a href={formatRoute({ run, view: "answers", choices: { checkpoint: id } })}>answers</a>

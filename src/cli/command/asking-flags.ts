@@ -1,0 +1,78 @@
+/** Flags of commands that ask a model behind a server. */
+import type { Command } from "commander";
+import { UsageError } from "../../base/index.ts";
+import { type Interface, interfaces } from "../../endpoint/index.ts";
+import type { EndpointChoice, Usage } from "../../lab/index.ts";
+import { parseChoice, parseCount, parseNumber } from "./parse-flags.ts";
+
+/** The flags as they are given. */
+export interface AskingFlags {
+  readonly model?: string;
+  readonly api: string;
+  readonly temperature: string;
+  readonly maxNewTokens: string;
+  readonly body?: string;
+  readonly concurrency: string;
+  readonly timeout: string;
+  readonly tries: string;
+  readonly price?: string;
+}
+
+/** Adds the flags to a command. */
+export function addAskingFlags(command: Command): Command {
+  return command
+    .option("--model <name>", "the model's name at the server")
+    .option("--api <name>", "how it is asked: chat or completions", "chat")
+    .option("--temperature <number>", "0 for the likeliest answer", "0")
+    .option("--body <json>", "further fields of every request, such as '{\"top_p\":0.9}'")
+    .option("--concurrency <number>", "questions asked at once", "16")
+    .option("--timeout <seconds>", "longest that one request may take", "300")
+    .option("--tries <number>", "requests in a row that may fail before it gives up", "10")
+    .option("--price <in,out>", "price of a million tokens read and written, to say what it cost");
+}
+
+/** What the flags say of a server; the key comes from UNTWIST_API_KEY or OPENAI_API_KEY. Throws `UsageError`. */
+export function parseAsking(flags: AskingFlags): Omit<EndpointChoice, "url" | "model"> {
+  const { UNTWIST_API_KEY: own, OPENAI_API_KEY: usual } = process.env;
+  const temperature = parseNumber("--temperature", flags.temperature);
+  if (temperature < 0)
+    throw new UsageError(`Cannot read --temperature "${flags.temperature}": give a number from 0`);
+  return {
+    api: parseChoice<Interface>("--api", flags.api, interfaces),
+    temperature,
+    maxNewTokens: parseCount("--max-new-tokens", flags.maxNewTokens, 1),
+    fields: parseFields(flags.body),
+    concurrency: parseCount("--concurrency", flags.concurrency, 1),
+    timeoutMs: 1000 * parseNumber("--timeout", flags.timeout),
+    maxTries: parseCount("--tries", flags.tries, 1),
+    apiKey: own ?? usual,
+  };
+}
+
+function parseFields(text: string | undefined): Readonly<Record<string, unknown>> {
+  if (text === undefined) return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+  } catch {
+    // Told below.
+  }
+  throw new UsageError(`Cannot read --body "${text}": give a JSON object, as in '{"top_p":0.9}'`);
+}
+
+/** What asking took, in a line; with what it cost where `--price` says so. */
+export function formatUsage(usage: Usage, price: string | undefined): string {
+  const { numAsked, numKnown, numRetries, numPromptTokens, numNewTokens } = usage;
+  const cost = price === undefined ? "" : `, which cost ${computeCost(usage, price).toFixed(4)}`;
+  const retries = numRetries === 0 ? "" : `, ${numRetries} requests sent again`;
+  const known = numKnown === 0 ? "" : `, ${numKnown} known from before`;
+  return `${numAsked} answers asked${known}${retries}; ${numPromptTokens} tokens read, ${numNewTokens} written${cost}`;
+}
+
+/** The price of all answers that a result rests on. Throws `UsageError` for a malformed `--price`. */
+export function computeCost({ numPromptTokens, numNewTokens }: Usage, price: string): number {
+  const [read, written, ...others] = price.split(",").map((part) => parseNumber("--price", part.trim()));
+  if (read === undefined || written === undefined || others.length > 0)
+    throw new UsageError(`Cannot read --price "${price}": give two numbers, as in 0.15,0.60`);
+  return (read * numPromptTokens + written * numNewTokens) / 1e6;
+}

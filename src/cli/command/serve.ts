@@ -1,0 +1,53 @@
+/** `untwist serve`: a checkpoint answers through OpenAI's HTTP interface. */
+import { basename, resolve } from "node:path";
+import { Command } from "commander";
+import { chooseNumThreads, locateModel } from "../../lab/index.ts";
+import { startModelServer } from "../../server/index.ts";
+import { parsePort, untilStopped } from "./serving.ts";
+
+interface ServeFlags {
+  readonly host: string;
+  readonly port: string;
+  readonly name?: string;
+}
+
+const examples = `
+Examples:
+  untwist serve general-points-base --port 8000
+  untwist serve runs/general-points/checkpoints/sft-5 --name sft-5
+  curl -s 127.0.0.1:8000/v1/models
+
+Routes: /v1/models, /v1/completions (with logprobs and echo), /v1/chat/completions, both also streamed,
+/v1/load_lora_adapter, /v1/unload_lora_adapter, /health`;
+
+/** The command. */
+export function createServeCommand(): Command {
+  return new Command("serve")
+    .description("serve a checkpoint of the embedded engine through the routes of OpenAI's HTTP interface")
+    .argument(
+      "<checkpoint>",
+      "a checkpoint folder that the engine can run, a LoRA adapter to one, or a shipped model",
+    )
+    .option("--host <name>", "the address to serve on", "127.0.0.1")
+    .option("--port <number>", "the port to serve on; 0 for any that is free", "8000")
+    .option("--name <name>", "what requests call the model (default: the folder's name)")
+    .addHelpText("after", examples)
+    .action(serve);
+}
+
+async function serve(checkpoint: string, { host, port, name }: ServeFlags): Promise<void> {
+  const folder = resolve(await locateModel(checkpoint));
+  const served = name ?? basename(folder);
+  const server = await startModelServer({
+    checkpoint: folder,
+    name: served,
+    numThreads: chooseNumThreads(),
+    batchSize: 32,
+    host,
+    port: parsePort(port),
+    startedAt: Math.floor(Date.now() / 1000),
+  });
+  process.stdout.write(`Serving ${served} at ${server.address}v1   (stop with Ctrl-C)\n`);
+  await untilStopped();
+  await server.close();
+}

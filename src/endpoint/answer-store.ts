@@ -1,0 +1,132 @@
+/** Answers of one model kept in a file as they come: what was asked once is never asked, or paid for, again. */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { UsageError } from "../base/index.ts";
+import { fileExists, openJsonLines, readJsonLines } from "../file/index.ts";
+import type { AskingOptions, Message } from "./endpoint.ts";
+import type { EndpointAnswer, ModelIdentity } from "./payload.ts";
+
+/** A question as far as its answer depends on it. */
+export interface Question {
+  readonly messages: readonly Message[];
+  readonly seed: number;
+}
+
+/** Answers by question. Whoever opens it closes it. */
+export interface AnswerStore {
+  find(question: Question): EndpointAnswer | undefined;
+  keep(question: Question, answer: EndpointAnswer): Promise<void>;
+  /** Answers that were there when it was opened. */
+  readonly numKnown: number;
+  close(): Promise<void>;
+}
+
+const headSchema = z.object({
+  identity: z.object({
+    model: z.string(),
+    root: z.string().optional(),
+    parent: z.string().optional(),
+    fingerprint: z.string().optional(),
+  }),
+  asking: z.object({
+    api: z.string(),
+    temperature: z.number(),
+    maxNewTokens: z.number(),
+    fields: z.record(z.string(), z.unknown()),
+  }),
+});
+
+const lineSchema = z.object({
+  key: z.string(),
+  text: z.string(),
+  finish: z.string(),
+  numPromptTokens: z.number(),
+  numNewTokens: z.number(),
+});
+
+/**
+ * Opens the answers of a model that is asked in a certain way. Throws `UsageError` where the file holds answers of another
+ * model or to other settings: they are never mixed; or where it is malformed.
+ */
+export async function openAnswerStore(
+  path: string,
+  identity: ModelIdentity,
+  asking: AskingOptions,
+): Promise<AnswerStore> {
+  const head = { identity, asking: pickAsking(asking) };
+  const known = new Map<string, EndpointAnswer>();
+  const isNew = !(await fileExists(path));
+  const [first, ...lines] = isNew ? [] : await readLines(path);
+  if (first !== undefined) requireSame(path, headSchema.safeParse(first).data, head);
+  for (const line of lines) {
+    const { key, ...answer } = parseLine(path, line);
+    known.set(key, answer);
+  }
+  const writer = await openJsonLines(path);
+  if (first === undefined) await writer.append(head);
+  return {
+    find: (question) => known.get(keyOf(question)),
+    keep: async (question, answer) => {
+      const key = keyOf(question);
+      if (known.has(key)) return;
+      known.set(key, answer);
+      await writer.append({ key, ...answer });
+    },
+    numKnown: known.size,
+    close: () => writer.close(),
+  };
+}
+
+function pickAsking({ api, temperature, maxNewTokens, fields }: AskingOptions): AskingOptions {
+  return { api, temperature, maxNewTokens, fields };
+}
+
+async function readLines(path: string): Promise<readonly unknown[]> {
+  try {
+    return await readJsonLines(path);
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new UsageError(cause.message, { cause });
+  }
+}
+
+function parseLine(path: string, line: unknown): z.infer<typeof lineSchema> {
+  const parsed = lineSchema.safeParse(line);
+  if (parsed.success) return parsed.data;
+  throw new UsageError(
+    `Cannot use the answers in "${path}": a line holds no answer; delete the file to ask again`,
+  );
+}
+
+type Head = z.infer<typeof headSchema>;
+
+function requireSame(path: string, kept: Head | undefined, head: Head): void {
+  if (kept === undefined)
+    throw new UsageError(
+      `Cannot use the answers in "${path}": its first line says of no model; delete the file to ask again`,
+    );
+  const places: readonly (readonly [string, unknown, unknown])[] = [
+    ...Object.keys({ ...kept.identity, ...head.identity }).map((key): readonly [string, unknown, unknown] => [
+      key,
+      new Map(Object.entries(kept.identity)).get(key),
+      new Map(Object.entries(head.identity)).get(key),
+    ]),
+    ...Object.keys(head.asking).map((key): readonly [string, unknown, unknown] => [
+      key,
+      new Map(Object.entries(kept.asking)).get(key),
+      new Map(Object.entries(head.asking)).get(key),
+    ]),
+  ];
+  for (const [key, before, now] of places)
+    if (JSON.stringify(before) !== JSON.stringify(now))
+      throw new UsageError(
+        `Cannot add to the answers in "${path}": they were given with ${key} ${JSON.stringify(before)}, now it is ${JSON.stringify(now)}; answers of different models or settings are never mixed, so move that file away, or serve the model that gave them`,
+      );
+}
+
+function keyOf({ messages, seed }: Question): string {
+  return createHash("sha256")
+    .update(JSON.stringify([messages, seed]))
+    .digest("hex")
+    .slice(0, 24);
+}

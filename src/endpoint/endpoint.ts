@@ -1,0 +1,205 @@
+/**
+ * A model behind a server that speaks OpenAI's HTTP interface: asked with retries and back-off, so that a busy, flaky or
+ * restarting server costs time and never an answer.
+ */
+import { setTimeout as wait } from "node:timers/promises";
+import { UsageError } from "../base/index.ts";
+import {
+  type EndpointAnswer,
+  type Exchange,
+  type ModelIdentity,
+  parseAnswer,
+  parseLogProb,
+  parseModels,
+  readErrorMessage,
+} from "./payload.ts";
+
+/** The two ways of asking. */
+export const interfaces = ["chat", "completions"] as const;
+/** One of `interfaces`. */
+export type Interface = (typeof interfaces)[number];
+
+/** A turn of a conversation. */
+export interface Message {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+/** How a model is asked: what answers depend on. */
+export interface AskingOptions {
+  readonly api: Interface;
+  readonly temperature: number;
+  readonly maxNewTokens: number;
+  /** Further fields of the request, such as `top_p`. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Where a model is and how patient one is with it. */
+export interface EndpointOptions extends AskingOptions {
+  /** With or without its final `/v1`. */
+  readonly url: string;
+  readonly model: string;
+  readonly apiKey?: string | undefined;
+  /** Milliseconds that one request may take. */
+  readonly timeoutMs: number;
+  /** Requests in a row that may fail before it is given up. */
+  readonly maxTries: number;
+  readonly signal: AbortSignal;
+}
+
+/** A model that can be asked. */
+export interface Endpoint {
+  /** Throws `UsageError` where the server is down or has no such model. */
+  identify(): Promise<ModelIdentity>;
+  /** Throws `UsageError` where the server refuses, or fails too often in a row; the signal's reason when it is aborted. */
+  ask(messages: readonly Message[], seed: number): Promise<EndpointAnswer>;
+  /**
+   * log π of the likeliest token after a fixed text, by which two sets of weights behind one server can be told apart;
+   * `undefined` where the server gives no log-probabilities.
+   */
+  probe(): Promise<number | undefined>;
+  /** Requests that failed and were sent again so far. */
+  readonly numRetries: () => number;
+}
+
+/** Creates the client of a model; nothing is sent before the first question. */
+export function createEndpoint(options: EndpointOptions): Endpoint {
+  const root = normalizeUrl(options.url);
+  let numRetries = 0;
+  const exchange = async <Value>(call: Call<Value>, maxTries: number): Promise<Value> => {
+    for (let failures = 0; ; ) {
+      const outcome = await tryOnce(call, options);
+      if ("value" in outcome) return outcome.value;
+      failures += 1;
+      if (!outcome.isTransient || failures >= maxTries)
+        throw new UsageError(`Cannot ask ${options.model} at ${root}: ${outcome.problem}`);
+      numRetries += 1;
+      await wait(outcome.waitMs ?? backOff(failures), undefined, { signal: options.signal });
+    }
+  };
+  return {
+    identify: async () => {
+      const call = { url: `${root}/models`, parse: parseModels };
+      const models = await exchange(call, Math.min(3, options.maxTries));
+      const found = models.find(({ model }) => model === options.model);
+      if (found !== undefined) return found;
+      const known = models.map(({ model }) => `"${model}"`).join(", ");
+      throw new UsageError(
+        `Cannot ask "${options.model}" at ${root}: there is no such model; it serves ${known === "" ? "none" : known}`,
+      );
+    },
+    ask: (messages, seed) => exchange(describeQuestion(root, { messages, seed }, options), options.maxTries),
+    probe: async () => {
+      const body = { model: options.model, prompt: probeText, max_tokens: 1, temperature: 0, logprobs: 1 };
+      try {
+        return await exchange({ url: `${root}/completions`, body, parse: parseLogProb }, options.maxTries);
+      } catch (error) {
+        if (error instanceof UsageError) return undefined;
+        throw error;
+      }
+    },
+    numRetries: () => numRetries,
+  };
+}
+
+/** What a model is asked to be recognised: words that most vocabularies have. */
+const probeText = "1 2 3 4 5 6 7";
+
+/** The address below which the routes lie. Throws `UsageError` for none. */
+export function normalizeUrl(text: string): string {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch (cause) {
+    throw new UsageError(
+      `Cannot read the address "${text}": write it with its scheme and port, as in http://127.0.0.1:8000/v1`,
+      { cause },
+    );
+  }
+  if (!["http:", "https:"].includes(url.protocol))
+    throw new UsageError(`Cannot read the address "${text}": it must begin with http:// or https://`);
+  const path = url.pathname.replace(/\/+$/, "").replace(/\/(?:chat\/completions|completions|models)$/, "");
+  return `${url.origin}${/\/v\d+$/.test(path) ? path : `${path}/v1`}`;
+}
+
+/** A request, and how its answer is read. */
+export interface Call<Value> {
+  readonly url: string;
+  /** Sent as JSON; absent means that something is only read. */
+  readonly body?: Readonly<Record<string, unknown>>;
+  readonly parse: (body: unknown) => Exchange<Value>;
+}
+
+function describeQuestion(
+  root: string,
+  { messages, seed }: { readonly messages: readonly Message[]; readonly seed: number },
+  { api, model, temperature, maxNewTokens, fields }: EndpointOptions,
+): Call<EndpointAnswer> {
+  const common = { model, temperature, max_tokens: maxNewTokens, seed, ...fields };
+  if (api === "chat")
+    return { url: `${root}/chat/completions`, body: { ...common, messages }, parse: parseAnswer };
+  const prompt = messages.map(({ content }) => content).join("\n\n");
+  return { url: `${root}/completions`, body: { ...common, prompt }, parse: parseAnswer };
+}
+
+type Outcome<Value> =
+  | { readonly value: Value }
+  | { readonly problem: string; readonly isTransient: boolean; readonly waitMs?: number };
+
+/** Statuses that another try may change. */
+const transientStatuses = new Set([408, 409, 425, 429, 500, 502, 503, 504, 529]);
+
+async function tryOnce<Value>(
+  { url, body, parse }: Call<Value>,
+  { apiKey, timeoutMs, signal }: EndpointOptions,
+): Promise<Outcome<Value>> {
+  try {
+    const response = await fetch(url, {
+      method: body === undefined ? "GET" : "POST",
+      headers: {
+        "content-type": "application/json",
+        ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    });
+    const text = await response.text();
+    if (!response.ok) return describeRefusal(response, text);
+    return parse(JSON.parse(text));
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    return { problem: describeFailure(error, timeoutMs), isTransient: true };
+  }
+}
+
+function describeRefusal({ status, headers }: Response, text: string): Outcome<never> {
+  const said = readErrorMessage(text);
+  const problem = `it answers with status ${status}${said === "" ? "" : `: ${said}`}`;
+  const isTransient = transientStatuses.has(status);
+  const seconds = Number(headers.get("retry-after") ?? Number.NaN);
+  if (isTransient)
+    return { problem, isTransient, ...(seconds >= 0 && { waitMs: Math.min(60_000, 1000 * seconds) }) };
+  const remedy =
+    status === 401 || status === 403
+      ? "; give its key in the environment variable UNTWIST_API_KEY"
+      : status === 404
+        ? "; check the address and the model's name"
+        : "";
+  return { problem: `${problem}${remedy}`, isTransient };
+}
+
+function describeFailure(error: unknown, timeoutMs: number): string {
+  if (error instanceof SyntaxError) return "its answer is cut off or no JSON";
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return `there is no answer within ${timeoutMs / 1000} s`;
+  const { cause } = error;
+  const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : "";
+  if (code === "ECONNREFUSED") return "nothing listens there; start the server, or check the address";
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "there is no such host; check the address";
+  return `the connection failed (${code === "" ? error.message : code})`;
+}
+
+/** Milliseconds before the next try: doubling from a quarter of a second up to 20, scattered so that clients spread out. */
+function backOff(failures: number): number {
+  return Math.min(20_000, 250 * 2 ** (failures - 1)) * (0.5 + Math.random());
+}

@@ -1,0 +1,100 @@
+/** Evaluation of a model that is asked one conversation at a time, several at once: one behind a server. */
+import { createRandom } from "../base/index.ts";
+import { type Attempt, type ConversationTurn, type Split, writeConversation } from "../environment/index.ts";
+import { createTasks, type EvaluatedItem, type EvaluationOptions, hashPrompt } from "./evaluate.ts";
+
+/** Gives the text of an answer; `seed` is the same whenever the same attempt at the same task is asked. */
+export type Respond = (conversation: readonly ConversationTurn[], seed: number) => Promise<string>;
+
+/** Which tasks are asked, and how. */
+export interface AskOptions
+  extends Pick<
+    EvaluationOptions,
+    "environment" | "rendering" | "splits" | "numTasks" | "seed" | "numAttempts"
+  > {
+  /** Conversations held at once. */
+  readonly concurrency: number;
+  /** Called when a task is done. */
+  readonly onItem?: (item: EvaluatedItem) => void;
+}
+
+/**
+ * Asks and grades every task of the splits; items in order of split and index, whatever the order of the answers. Rejects
+ * with the first error of `respond`; nothing more is asked then.
+ */
+export async function askTasks(respond: Respond, options: AskOptions): Promise<readonly EvaluatedItem[]> {
+  const places = options.splits.flatMap((split) =>
+    createTasks(options, { split, first: 0, numTasks: options.numTasks }).map((task, index) => ({
+      split,
+      index,
+      task,
+    })),
+  );
+  const items: EvaluatedItem[] = [];
+  let next = 0;
+  let hasFailed = false;
+  const work = async (): Promise<void> => {
+    while (next < places.length && !hasFailed) {
+      const position = next++;
+      const place = places[position];
+      if (place === undefined) return;
+      try {
+        const item = await askTask(respond, place, options);
+        items[position] = item;
+        options.onItem?.(item);
+      } catch (error) {
+        hasFailed = true;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(options.concurrency, places.length) }, work));
+  return items;
+}
+
+interface TaskPlace {
+  readonly split: Split;
+  readonly index: number;
+  readonly task: unknown;
+}
+
+async function askTask(
+  respond: Respond,
+  { split, index, task }: TaskPlace,
+  options: AskOptions,
+): Promise<EvaluatedItem> {
+  const { environment, rendering, numAttempts, seed } = options;
+  const attempts: Attempt[] = [];
+  for (let attempt = 0; attempt < numAttempts; attempt++) {
+    const conversation = writeConversation(environment, task, { rendering, attempts });
+    const drawn = createRandom(seed, "answer", split, index, attempt).integer(0, 2 ** 31 - 1);
+    const answer = stripThinking(await respond(conversation, drawn));
+    const verdict = environment.grade(task, answer, { rendering });
+    attempts.push({ answer, verdict });
+    if (verdict.parts.solved) break;
+  }
+  const last = attempts.at(-1);
+  if (last === undefined)
+    throw new RangeError(`Cannot grade task ${index} of ${split}: no attempt is allowed`);
+  const { outcome, reward, parts } = last.verdict;
+  return {
+    split,
+    index,
+    promptHash: hashPrompt(environment.prompt(task, rendering)),
+    answer: last.answer,
+    numAttempts: attempts.length,
+    outcome,
+    reward,
+    parts,
+  };
+}
+
+/**
+ * An answer without the thinking before it: what follows the last `</think>`. One that was cut off while it thought is
+ * empty: it never came to an answer.
+ */
+export function stripThinking(text: string): string {
+  const end = text.lastIndexOf("</think>");
+  if (end >= 0) return text.slice(end + "</think>".length).trim();
+  return text.trimStart().startsWith("<think>") ? "" : text;
+}

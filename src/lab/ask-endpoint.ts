@@ -1,0 +1,165 @@
+/** Evaluation through a server: tasks asked, answers kept as they come, so that a stopped evaluation goes on where it was. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { UsageError } from "../base/index.ts";
+import {
+  type AskingOptions,
+  createEndpoint,
+  type Endpoint,
+  type ModelIdentity,
+  openAnswerStore,
+} from "../endpoint/index.ts";
+import { openEnvironment, type Rendering, type Split } from "../environment/index.ts";
+import { aggregate, askTasks, type EvaluatedItem, type Respond } from "../evaluation/index.ts";
+import { chooseCacheFolder } from "./cache-folder.ts";
+import { type Effects, StoppedError } from "./effects.ts";
+
+/** Where a model is, and how it is asked. */
+export interface EndpointChoice extends AskingOptions {
+  readonly url: string;
+  readonly model: string;
+  readonly apiKey?: string | undefined;
+  readonly timeoutMs: number;
+  readonly maxTries: number;
+  /** Questions asked at once. */
+  readonly concurrency: number;
+}
+
+/** What is asked. */
+export interface EndpointTasks {
+  readonly environment: string;
+  readonly rendering: Rendering;
+  readonly splits: readonly Split[];
+  readonly numTasks: number;
+  readonly seed: number;
+  /** Absent means as many as the environment allows. */
+  readonly numAttempts?: number | undefined;
+}
+
+/** What asking took. */
+export interface Usage {
+  /** Answers that were given now, and that were there from before. */
+  readonly numAsked: number;
+  readonly numKnown: number;
+  /** Requests that failed and were sent again. */
+  readonly numRetries: number;
+  /** Tokens of all answers that the result rests on, those from before included. */
+  readonly numPromptTokens: number;
+  readonly numNewTokens: number;
+}
+
+/** Answers of a model behind a server. */
+export interface EndpointEvaluation {
+  readonly identity: ModelIdentity;
+  readonly items: readonly EvaluatedItem[];
+  readonly usage: Usage;
+}
+
+/** Surroundings of an evaluation. */
+export interface AskingPlace {
+  /** The file that keeps the answers; absent means one in the cache, named after model and settings. */
+  readonly answers?: string;
+  /** The command that goes on after a stop. */
+  readonly command: string;
+  readonly effects: Effects;
+  /** Throws where the server's model is not the one that is meant. */
+  readonly check?: (identity: ModelIdentity) => void;
+}
+
+/**
+ * Asks a model behind a server. Throws `UsageError` where the server is down, refuses, or serves another model than the one
+ * whose answers are kept, and `StoppedError`; answers given by then are kept.
+ */
+export async function askEndpoint(
+  choice: EndpointChoice,
+  tasks: EndpointTasks,
+  { answers, command, effects, check = () => undefined }: AskingPlace,
+): Promise<EndpointEvaluation> {
+  const endpoint = createEndpoint({ ...choice, signal: effects.signal });
+  const identity = await orStopped(endpoint.identify(), { command, effects });
+  check(identity);
+  const environment = await openEnvironment(tasks.environment);
+  const file = answers ?? nameAnswers(identity, choice);
+  const store = await openAnswerStore(file, identity, choice);
+  const usage = { numAsked: 0, numKnown: 0, numPromptTokens: 0, numNewTokens: 0 };
+  const respond: Respond = async (messages, seed) => {
+    const question = { messages, seed };
+    const known = store.find(question);
+    const answer = known ?? (await endpoint.ask(messages, seed));
+    if (known === undefined) await store.keep(question, answer);
+    usage[known === undefined ? "numAsked" : "numKnown"] += 1;
+    usage.numPromptTokens += answer.numPromptTokens;
+    usage.numNewTokens += answer.numNewTokens;
+    return answer.text;
+  };
+  try {
+    const numAttempts = tasks.numAttempts ?? environment.numAttempts[tasks.rendering];
+    const onItem = createReporter(tasks.splits.length * tasks.numTasks, choice.model, effects);
+    const asked = askTasks(respond, { ...tasks, ...choice, environment, numAttempts, onItem });
+    const items = await orStopped(asked, { command, effects });
+    await orStopped(requireSameModel(endpoint, identity, file), { command, effects });
+    return { identity, items, usage: { ...usage, numRetries: endpoint.numRetries() } };
+  } finally {
+    await store.close();
+  }
+}
+
+/** The value; a failure because of a stop becomes `StoppedError`. */
+async function orStopped<Value>(
+  value: Promise<Value>,
+  { command, effects }: Pick<AskingPlace, "command" | "effects">,
+): Promise<Value> {
+  try {
+    return await value;
+  } catch (error) {
+    if (effects.signal.aborted) throw new StoppedError(command);
+    throw error;
+  }
+}
+
+/**
+ * A server may have been restarted with other weights in the middle: then the answers belong to no one model. Throws
+ * `UsageError`.
+ */
+async function requireSameModel(endpoint: Endpoint, before: ModelIdentity, file: string): Promise<void> {
+  const now = await endpoint.identify();
+  if (JSON.stringify(now) === JSON.stringify(before)) return;
+  throw new UsageError(
+    `Cannot use the answers in "${file}": the server changed its model while it was asked, from ${JSON.stringify(before)} to ${JSON.stringify(now)}; delete the file and ask again`,
+  );
+}
+
+function nameAnswers(
+  identity: ModelIdentity,
+  { api, temperature, maxNewTokens, fields }: EndpointChoice,
+): string {
+  const text = JSON.stringify([identity, api, temperature, maxNewTokens, fields]);
+  const name = createHash("sha256").update(text).digest("hex").slice(0, 24);
+  return join(chooseCacheFolder(), "answers", `${name}.jsonl`);
+}
+
+/** Tells how far it is, and how long it will take at the pace so far. */
+function createReporter(
+  numItems: number,
+  model: string,
+  { report, now }: Effects,
+): (item: EvaluatedItem) => void {
+  const startMs = now();
+  let numDone = 0;
+  let numSolved = 0;
+  return ({ parts }) => {
+    numDone += 1;
+    numSolved += parts.solved ? 1 : 0;
+    const remainingMs = ((now() - startMs) / numDone) * (numItems - numDone);
+    const what = `${model}: ${numDone}/${numItems} tasks, ${numSolved} solved`;
+    report({ kind: "progress", work: "evaluation", what, doneFraction: numDone / numItems, remainingMs });
+  };
+}
+
+/** Counts by split. */
+export function countSplits(
+  { items }: Pick<EndpointEvaluation, "items">,
+  splits: readonly Split[],
+): Readonly<Partial<Record<Split, ReturnType<typeof aggregate>>>> {
+  return Object.fromEntries(splits.map((split) => [split, aggregate(items, split)]));
+}
