@@ -34,17 +34,21 @@ export interface AskingOptions {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** Where a model is and how patient one is with it. */
-export interface EndpointOptions extends AskingOptions {
-  /** With or without its final `/v1`. */
-  readonly url: string;
-  readonly model: string;
+/** How patient one is with a server. */
+export interface ConnectionOptions {
   readonly apiKey?: string | undefined;
   /** Milliseconds that one request may take. */
   readonly timeoutMs: number;
   /** Requests in a row that may fail before it is given up. */
   readonly maxTries: number;
   readonly signal: AbortSignal;
+}
+
+/** Where a model is, and how it is asked. */
+export interface EndpointOptions extends AskingOptions, ConnectionOptions {
+  /** With or without its final `/v1`. */
+  readonly url: string;
+  readonly model: string;
 }
 
 /** A model that can be asked. */
@@ -62,43 +66,82 @@ export interface Endpoint {
   readonly numRetries: () => number;
 }
 
+/** A server at which LoRA adapters can be loaded while it runs. */
+export interface AdapterHost {
+  /** Everything it serves. Throws `UsageError` where it is down. */
+  list(): Promise<readonly ModelIdentity[]>;
+  /** Loads an adapter from a folder that the server can read. Throws `UsageError` where the server refuses. */
+  load(name: string, path: string): Promise<void>;
+  unload(name: string): Promise<void>;
+}
+
+/** Creates the client of a server with adapters, by vLLM's routes; nothing is sent before the first call. */
+export function createAdapterHost(options: ConnectionOptions & { readonly url: string }): AdapterHost {
+  const root = normalizeUrl(options.url);
+  const { exchange } = createConnection(`the server at ${root}`, options);
+  const post = (route: string, body: Readonly<Record<string, unknown>>): Promise<true> =>
+    exchange({ url: `${root}/${route}`, body, parse: () => ({ value: true as const }) }, options.maxTries);
+  return {
+    list: () => exchange({ url: `${root}/models`, parse: parseModels }, Math.min(3, options.maxTries)),
+    load: async (name, path) => {
+      await post("load_lora_adapter", { lora_name: name, lora_path: path });
+    },
+    unload: async (name) => {
+      await post("unload_lora_adapter", { lora_name: name });
+    },
+  };
+}
+
+/** Sends requests until they are answered, or have failed too often in a row. */
+interface Connection {
+  readonly exchange: <Value>(call: Call<Value>, maxTries: number) => Promise<Value>;
+  readonly numRetries: () => number;
+}
+
+function createConnection(subject: string, options: ConnectionOptions): Connection {
+  let numRetries = 0;
+  return {
+    numRetries: () => numRetries,
+    exchange: async (call, maxTries) => {
+      for (let failures = 0; ; ) {
+        const outcome = await tryOnce(call, options);
+        if ("value" in outcome) return outcome.value;
+        failures += 1;
+        if (!outcome.isTransient || failures >= maxTries)
+          throw new UsageError(`Cannot ask ${subject}: ${outcome.problem}`);
+        numRetries += 1;
+        await wait(outcome.waitMs ?? backOff(failures), undefined, { signal: options.signal });
+      }
+    },
+  };
+}
+
 /** Creates the client of a model; nothing is sent before the first question. */
 export function createEndpoint(options: EndpointOptions): Endpoint {
+  const { model, maxTries } = options;
   const root = normalizeUrl(options.url);
-  let numRetries = 0;
-  const exchange = async <Value>(call: Call<Value>, maxTries: number): Promise<Value> => {
-    for (let failures = 0; ; ) {
-      const outcome = await tryOnce(call, options);
-      if ("value" in outcome) return outcome.value;
-      failures += 1;
-      if (!outcome.isTransient || failures >= maxTries)
-        throw new UsageError(`Cannot ask ${options.model} at ${root}: ${outcome.problem}`);
-      numRetries += 1;
-      await wait(outcome.waitMs ?? backOff(failures), undefined, { signal: options.signal });
-    }
-  };
+  const { exchange, numRetries } = createConnection(`${model} at ${root}`, options);
   return {
     identify: async () => {
-      const call = { url: `${root}/models`, parse: parseModels };
-      const models = await exchange(call, Math.min(3, options.maxTries));
-      const found = models.find(({ model }) => model === options.model);
+      const models = await exchange({ url: `${root}/models`, parse: parseModels }, Math.min(3, maxTries));
+      const found = models.find((one) => one.model === model);
       if (found !== undefined) return found;
-      const known = models.map(({ model }) => `"${model}"`).join(", ");
+      const known = models.map((one) => `"${one.model}"`).join(", ");
       throw new UsageError(
-        `Cannot ask "${options.model}" at ${root}: there is no such model; it serves ${known === "" ? "none" : known}`,
+        `Cannot ask "${model}" at ${root}: there is no such model; it serves ${known === "" ? "none" : known}`,
       );
     },
-    ask: (messages, seed) => exchange(describeQuestion(root, { messages, seed }, options), options.maxTries),
+    ask: (messages, seed) => exchange(describeQuestion(root, { messages, seed }, options), maxTries),
     probe: async () => {
-      const body = { model: options.model, prompt: probeText, max_tokens: 1, temperature: 0, logprobs: 1 };
+      const body = { model, prompt: probeText, max_tokens: 1, temperature: 0, logprobs: 1 };
       try {
-        return await exchange({ url: `${root}/completions`, body, parse: parseLogProb }, options.maxTries);
+        return await exchange({ url: `${root}/completions`, body, parse: parseLogProb }, maxTries);
       } catch (error) {
         if (error instanceof UsageError) return undefined;
         throw error;
       }
     },
-    numRetries: () => numRetries,
+    numRetries,
   };
 }
 
@@ -106,7 +149,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
 const probeText = "1 2 3 4 5 6 7";
 
 /** The address below which the routes lie. Throws `UsageError` for none. */
-export function normalizeUrl(text: string): string {
+function normalizeUrl(text: string): string {
   let url: URL;
   try {
     url = new URL(text);
@@ -123,11 +166,12 @@ export function normalizeUrl(text: string): string {
 }
 
 /** A request, and how its answer is read. */
-export interface Call<Value> {
+interface Call<Value> {
   readonly url: string;
   /** Sent as JSON; absent means that something is only read. */
   readonly body?: Readonly<Record<string, unknown>>;
-  readonly parse: (body: unknown) => Exchange<Value>;
+  /** Reads the text of an answer; a `SyntaxError` means that it is cut off. */
+  readonly parse: (text: string) => Exchange<Value>;
 }
 
 function describeQuestion(
@@ -151,7 +195,7 @@ const transientStatuses = new Set([408, 409, 425, 429, 500, 502, 503, 504, 529])
 
 async function tryOnce<Value>(
   { url, body, parse }: Call<Value>,
-  { apiKey, timeoutMs, signal }: EndpointOptions,
+  { apiKey, timeoutMs, signal }: ConnectionOptions,
 ): Promise<Outcome<Value>> {
   try {
     const response = await fetch(url, {
@@ -165,7 +209,7 @@ async function tryOnce<Value>(
     });
     const text = await response.text();
     if (!response.ok) return describeRefusal(response, text);
-    return parse(JSON.parse(text));
+    return parse(text);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     return { problem: describeFailure(error, timeoutMs), isTransient: true };
@@ -196,7 +240,8 @@ function describeFailure(error: unknown, timeoutMs: number): string {
   const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : "";
   if (code === "ECONNREFUSED") return "nothing listens there; start the server, or check the address";
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "there is no such host; check the address";
-  return `the connection failed (${code === "" ? error.message : code})`;
+  const reason = cause instanceof Error && cause.message !== "" ? cause.message : error.message;
+  return `the connection failed (${code === "" ? reason : code})`;
 }
 
 /** Milliseconds before the next try: doubling from a quarter of a second up to 20, scattered so that clients spread out. */

@@ -1,13 +1,14 @@
 /** endpoint: models behind servers that speak OpenAI's interface: asked, identified, and their answers kept. */
 export { type AnswerStore, openAnswerStore } from "./answer-store.ts";
 export {
+  type AdapterHost,
   type AskingOptions,
+  createAdapterHost,
   createEndpoint,
   type Endpoint,
   type EndpointOptions,
   type Interface,
   interfaces,
   type Message,
-  normalizeUrl,
 } from "./endpoint.ts";
 export type { EndpointAnswer, ModelIdentity } from "./payload.ts";

@@ -38,8 +38,8 @@ const modelsSchema = z.looseObject({
 });
 
 /** The models of `/v1/models`. */
-export function parseModels(body: unknown): Exchange<readonly ModelIdentity[]> {
-  const parsed = modelsSchema.safeParse(body);
+export function parseModels(text: string): Exchange<readonly ModelIdentity[]> {
+  const parsed = modelsSchema.safeParse(JSON.parse(text));
   if (!parsed.success)
     return {
       problem: "its /v1/models lists no models; give the address of a server that speaks OpenAI's interface",
@@ -73,8 +73,8 @@ const answerSchema = z.looseObject({
 });
 
 /** The answer in a completion of either kind. One that does not look like any may come right at another try. */
-export function parseAnswer(body: unknown): Exchange<EndpointAnswer> {
-  const parsed = answerSchema.safeParse(body);
+export function parseAnswer(text: string): Exchange<EndpointAnswer> {
+  const parsed = answerSchema.safeParse(JSON.parse(text));
   const choice = parsed.data?.choices[0];
   if (choice === undefined || (choice.text === undefined && choice.message === undefined))
     return { problem: "its answer is no completion", isTransient: true };
@@ -97,8 +97,8 @@ const logProbSchema = z.looseObject({
 });
 
 /** The log-probability of the first token of a completion. */
-export function parseLogProb(body: unknown): Exchange<number> {
-  const value = logProbSchema.safeParse(body).data?.choices[0]?.logprobs.token_logprobs[0];
+export function parseLogProb(text: string): Exchange<number> {
+  const value = logProbSchema.safeParse(JSON.parse(text)).data?.choices[0]?.logprobs.token_logprobs[0];
   return typeof value === "number"
     ? { value }
     : { problem: "it gives no log-probabilities", isTransient: false };

@@ -78,6 +78,8 @@ export interface EditReport {
   readonly plan: Plan;
   readonly form: EditForm;
   readonly tensors: readonly TensorReport[];
+  /** ‖edited − target‖ / ‖target‖ over all edited tensors. */
+  readonly moved: number;
   readonly numUntouched: number;
   /** Files of the target that are not in the result: they hold the weights as they were. */
   readonly leftOut: readonly string[];
@@ -182,6 +184,8 @@ async function prepareEdit(
 interface Written {
   readonly planned: PlannedEdit;
   readonly report: TensorReport;
+  /** ‖target‖. */
+  readonly size: number;
   readonly targetValues?: Float64Array;
   readonly intended?: Float64Array;
 }
@@ -204,9 +208,10 @@ async function* streamEdit(
     source:
       opened.source !== undefined && needsSource(operation) ? openStored(opened.source, name) : undefined,
   };
-  const onEnd = (distances: Distances): void =>
+  const onEnd = (distances: Distances, size: number): void =>
     onWritten({
       planned,
+      size,
       report: {
         ...label,
         operation: describeOperation(operation),
@@ -268,11 +273,20 @@ async function writeEditedCheckpoint(bench: Bench, measure: Measure): Promise<Ed
     const metadata = { "untwist.plan": JSON.stringify(plan) };
     const leftOut = await rewriteCheckpoint(target, folder, { tensors, metadata, onBytes });
     const reports = await measureValues(written, folder, measure);
-    finished = { ...report, tensors: reports, leftOut };
+    finished = { ...report, tensors: reports, moved: measureMove(written), leftOut };
     await writeFileAtomic(join(folder, reportName), `${JSON.stringify(finished, null, 2)}\n`);
   });
   if (finished === undefined) throw new Error("Cannot report an edit: nothing was written");
   return finished;
+}
+
+/** How far all tensors moved together, as a fraction of what they were. */
+function measureMove(written: readonly Written[]): number {
+  const [difference, size] = written.reduce(
+    ([squares, all], one) => [squares + (one.report.toTarget * one.size) ** 2, all + one.size ** 2],
+    [0, 0],
+  );
+  return size === 0 ? 0 : Math.sqrt(difference / size);
 }
 
 /** The reports with the singular values that the written matrices really have. */
@@ -306,11 +320,11 @@ async function writeAdapter(bench: Bench): Promise<EditReport> {
   const { opened, request, effects } = bench;
   const { plan, target, edits } = opened;
   const products: AddedProduct[] = [];
-  const tensors: TensorReport[] = [];
+  const written: Written[] = [];
   for (const [index, planned] of edits.entries()) {
     const prepared = await prepareEdit(planned, bench);
     products.push({ ...prepared.edit, name: planned.name });
-    const onWritten = ({ report }: Written): number => tensors.push(report);
+    const onWritten = (one: Written): number => written.push(one);
     // Nothing of it is kept: only how far the target would move.
     for await (const _ of streamEdit(planned, prepared, { ...bench, onWritten }))
       if (effects.signal.aborted) throw new StoppedError(request.command);
@@ -323,7 +337,9 @@ async function writeAdapter(bench: Bench): Promise<EditReport> {
       "Cannot write an adapter: the plan changes nothing; leave --as out, or take more ranks",
     );
   const untouched = target.tensors.size - edits.length;
-  const report = { plan, form: request.form, tensors, numUntouched: untouched, leftOut: [] };
+  const tensors = written.map((one) => one.report);
+  const moved = measureMove(written);
+  const report = { plan, form: request.form, tensors, moved, numUntouched: untouched, leftOut: [] };
   const { adapter } = target;
   const added = adapter === undefined ? kept : joinAdapter(kept, adapter);
   await writeFolderAtomic(request.out, async (folder) => {

@@ -30,8 +30,8 @@ export interface RowTriple {
 /** Who is told of an edited tensor. */
 export interface WriteOptions {
   readonly algebra: LinearAlgebra;
-  /** Hears at the end how far it moved. */
-  readonly onEnd: (distances: Distances) => void;
+  /** Hears at the end how far it moved, and the target's Frobenius norm. */
+  readonly onEnd: (distances: Distances, size: number) => void;
   /** Hears of rows with values that are not finite; to throw. */
   readonly onOverflow: (rows: RowTriple) => never;
 }
@@ -71,10 +71,8 @@ export function* writeEdited(
   }
   const size = Math.sqrt(sums.target);
   const share = (squares: number): number => (size === 0 ? 0 : Math.sqrt(squares) / size);
-  onEnd({
-    toTarget: share(sums.toTarget),
-    ...(source !== undefined && { toSource: share(sums.toSource), before: share(sums.before) }),
-  });
+  const ofSource = source !== undefined && { toSource: share(sums.toSource), before: share(sums.before) };
+  onEnd({ toTarget: share(sums.toTarget), ...ofSource }, size);
 }
 
 /** A tensor of any number of axes as rows: the first axis against all others. */

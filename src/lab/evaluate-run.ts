@@ -1,21 +1,27 @@
 /** The checkpoints of a run evaluated, those that are not yet: what `untwist eval RUN` does. */
 import { UsageError } from "../base/index.ts";
-import { openEnvironment, type Rendering } from "../environment/index.ts";
+import { openCheckpoint } from "../checkpoint/index.ts";
+import { openEnvironment, type Rendering, splits } from "../environment/index.ts";
 import { loadModel, type Model } from "../model/index.ts";
 import {
   type AskedTasks,
   evaluationSchema,
   findTasks,
   isFollowed,
+  type LineageEntry,
   openRunFolder,
   type RunFolder,
   type Summary,
 } from "../run/index.ts";
+import { type AdapterWay, connectAdapters } from "./adapter-server.ts";
+import { askEndpoint, type EndpointChoice } from "./ask-endpoint.ts";
 import { checkDemand } from "./check-model.ts";
 import type { Effects } from "./effects.ts";
 import { renewSummary } from "./follow-run.ts";
-import { evaluateCheckpoint } from "./keep-checkpoint.ts";
+import { evaluateCheckpoint, keepEvaluation } from "./keep-checkpoint.ts";
+import { requireTasks } from "./require-recipe.ts";
 import { withLock } from "./run-lock.ts";
+import { checkTemplate, type ServeWay, withServer } from "./serve-checkpoint.ts";
 import { createWorkshop, restoreFirstModel } from "./workshop.ts";
 
 /** What checkpoints are to be asked, as far as it was said. */
@@ -28,6 +34,9 @@ export interface TaskChoice {
   readonly maxNewTokens?: number | undefined;
 }
 
+/** Who gives the answers: the embedded engine, a server started for each checkpoint, or one that takes adapters. */
+export type EvaluationWay = { readonly way: "embedded" } | ServeWay | AdapterWay;
+
 /** A run, and its summary once it is evaluated. */
 export interface EvaluatedRun {
   readonly folder: RunFolder;
@@ -36,41 +45,115 @@ export interface EvaluatedRun {
   readonly evaluated: readonly string[];
 }
 
+/** Surroundings of an evaluation. */
+export interface EvaluationPlace {
+  /** The command that continues. */
+  readonly command: string;
+  readonly effects: Effects;
+  readonly way: EvaluationWay;
+}
+
 /**
- * Evaluates every checkpoint of a run that is not evaluated, on the embedded engine. Throws `UsageError` for a model that
- * the engine cannot run or for other tasks than the run's, and `StoppedError`; what is evaluated by then is kept.
+ * Evaluates every checkpoint of a run that is not evaluated. Throws `UsageError` for a model that cannot be run that way or
+ * for other tasks than the run's, and `StoppedError`; what is evaluated by then is kept.
  */
 export async function evaluateRun(
   path: string,
   choice: TaskChoice,
-  { command, effects }: { readonly command: string; readonly effects: Effects },
+  place: EvaluationPlace,
 ): Promise<EvaluatedRun> {
   const opened = await openRunFolder(path);
   return await withLock(opened, async () => {
-    const model = await restoreFirstModel(opened);
+    const model = place.way.way === "embedded" ? await restoreFirstModel(opened) : undefined;
     const folder = await settleTasks(opened, choice, model);
-    const evaluated = await evaluateMissing(folder, model, { command, effects });
+    const missing = await listMissing(folder);
+    place.effects.report({ kind: "planned", stages: [], numEvaluations: missing.length });
+    if (missing.length > 0) await evaluateMissing(folder, missing, { ...place, model });
     if (isFollowed(folder.recipe)) await renewSummary(folder);
     const summary = await folder.readSummary();
     if (summary === undefined)
       throw new UsageError(
         `Cannot sum up "${path}": its training is not finished; continue it with: untwist run --resume --out ${path}`,
       );
-    return { folder, summary, evaluated };
+    return { folder, summary, evaluated: missing.map(({ id }) => id) };
   });
+}
+
+async function listMissing(folder: RunFolder): Promise<readonly LineageEntry[]> {
+  const missing: LineageEntry[] = [];
+  for (const entry of await folder.readLineage())
+    if (!(await folder.hasEvaluation(entry.id))) missing.push(entry);
+  return missing;
 }
 
 async function evaluateMissing(
   folder: RunFolder,
-  first: Model,
-  { command, effects }: { readonly command: string; readonly effects: Effects },
-): Promise<readonly string[]> {
-  const missing: Awaited<ReturnType<RunFolder["readLineage"]>>[number][] = [];
-  for (const entry of await folder.readLineage())
-    if (!(await folder.hasEvaluation(entry.id))) missing.push(entry);
-  if (missing.length === 0) return [];
+  missing: readonly LineageEntry[],
+  place: EvaluationPlace & { readonly model: Model | undefined },
+): Promise<void> {
+  const { way, model } = place;
+  if (way.way === "serve") {
+    checkTemplate(way.template);
+    for (const entry of missing)
+      await withServer(way, folder.locate(entry.path), place, (server) =>
+        askCheckpoint(folder, entry, { ...place, choice: { ...way.asking, ...server } }),
+      );
+  } else if (way.way === "adapters") await evaluateAdapters(folder, missing, { ...place, way });
+  else if (model !== undefined) await evaluateEmbedded(folder, missing, { ...place, model });
+}
+
+/** Checkpoints that are adapters, one after the other at one server; the base itself under its own name. */
+async function evaluateAdapters(
+  folder: RunFolder,
+  missing: readonly LineageEntry[],
+  place: EvaluationPlace & { readonly way: AdapterWay },
+): Promise<void> {
+  const { way, effects } = place;
+  const bases = new Map<string, string>();
+  for (const { id, path } of missing) {
+    const checkpoint = await openCheckpoint(folder.locate(path));
+    await checkpoint.close();
+    bases.set(id, checkpoint.adapter?.base ?? folder.locate(path));
+  }
+  const [base = ""] = bases.values();
+  for (const [id, other] of bases)
+    if (other !== base)
+      throw new UsageError(
+        `Cannot evaluate ${id} at one server: it is no adapter to "${base}"; evaluate whole checkpoints with --serve`,
+      );
+  const server = await connectAdapters(way, base, effects);
+  for (const entry of missing) {
+    const ask = (model: string): Promise<void> =>
+      askCheckpoint(folder, entry, { ...place, choice: { ...way.asking, url: way.url, model } });
+    if (folder.locate(entry.path) === base) await ask(server.base);
+    else await server.withAdapter(folder.locate(entry.path), ask);
+  }
+}
+
+/** Asks a server's model as a checkpoint of a run, and keeps the answers. */
+async function askCheckpoint(
+  folder: RunFolder,
+  { id }: LineageEntry,
+  { choice, command, effects }: EvaluationPlace & { readonly choice: Omit<EndpointChoice, "maxNewTokens"> },
+): Promise<void> {
+  const startMs = effects.now();
+  const { environment, rendering, evaluation } = requireTasks(folder);
+  const tasks = { environment, rendering, splits, ...evaluation };
+  const answers = folder.locate(`answers/${id}.jsonl`);
+  const { items } = await askEndpoint({ ...choice, maxNewTokens: evaluation.maxNewTokens }, tasks, {
+    answers,
+    command,
+    effects,
+  });
+  await keepEvaluation(folder, { checkpoint: id, items, ms: effects.now() - startMs }, effects);
+}
+
+async function evaluateEmbedded(
+  folder: RunFolder,
+  missing: readonly LineageEntry[],
+  { model: first, command, effects }: EvaluationPlace & { readonly model: Model },
+): Promise<void> {
   const workshop = await createWorkshop(folder, first, effects);
-  effects.report({ kind: "planned", stages: [], numEvaluations: missing.length });
   try {
     for (const { id, path } of missing) {
       const model = await loadModel(folder.locate(path));
@@ -80,7 +163,6 @@ async function evaluateMissing(
   } finally {
     await workshop.release();
   }
-  return missing.map(({ id }) => id);
 }
 
 function requireSameSizes(id: string, { config }: Model, first: Model): void {
@@ -94,7 +176,11 @@ function requireSameSizes(id: string, { config }: Model, first: Model): void {
  * The run, asked what is wanted. What a followed run is asked is settled once, so that all its checkpoints can be compared.
  * Throws `UsageError` where that was settled otherwise, or no environment was ever named.
  */
-async function settleTasks(folder: RunFolder, choice: TaskChoice, model: Model): Promise<RunFolder> {
+async function settleTasks(
+  folder: RunFolder,
+  choice: TaskChoice,
+  model: Model | undefined,
+): Promise<RunFolder> {
   const settled = findTasks(folder.recipe);
   if (settled !== undefined) {
     requireSameTasks(folder.path, settled, choice);
@@ -113,12 +199,12 @@ async function settleTasks(folder: RunFolder, choice: TaskChoice, model: Model):
 
 async function chooseTasks(
   choice: TaskChoice & { readonly environment: string },
-  model: Model,
+  model: Model | undefined,
 ): Promise<AskedTasks> {
   const environment = await openEnvironment(choice.environment);
   const { numTasks = 200, seed, numAttempts, maxNewTokens = 64 } = choice;
   const ask = (rendering: Rendering): AskedTasks => {
-    checkDemand(model, { environment, rendering, maxNewTokens });
+    if (model !== undefined) checkDemand(model, { environment, rendering, maxNewTokens });
     return {
       environment: choice.environment,
       rendering,
@@ -131,11 +217,14 @@ async function chooseTasks(
     };
   };
   if (choice.rendering !== undefined) return ask(choice.rendering);
-  // Small models know the words of the compact rendering only.
+  const [only, ...others] = environment.renderings;
+  if (only !== undefined && others.length === 0) return ask(only);
+  // Servers have models that chat; our small ones know the words of the compact rendering only.
+  if (model === undefined) return ask("chat");
   try {
     return ask("compact");
   } catch (error) {
-    if (!(error instanceof UsageError) || !environment.renderings.includes("chat")) throw error;
+    if (!(error instanceof UsageError)) throw error;
     return ask("chat");
   }
 }

@@ -1,7 +1,7 @@
 /** Runs of other trainers followed: their checkpoints become the lineage of a run folder, their weights stay where they are. */
 import { symlink } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { quoteForShell, UsageError } from "../base/index.ts";
+import { UsageError } from "../base/index.ts";
 import { isAdapterFolder, openCheckpoint, readAdapterConfig } from "../checkpoint/index.ts";
 import { folderExists, listFiles, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import { type FoundCheckpoint, type FoundTraining, findTrainings, toMetrics } from "../follow/index.ts";
@@ -260,9 +260,4 @@ function sortLineage(
   const rank = ({ stage, branch }: LineageEntry): number =>
     stage === "base" ? 0 : stage === "sft" ? 1 : 2 + branches.indexOf(branch);
   return [...entries].sort((a, b) => rank(a) - rank(b) || a.step - b.step);
-}
-
-/** The command that brings a followed run up to date. */
-export function followCommand(path: string): string {
-  return `untwist follow --out ${quoteForShell(path)}`;
 }

@@ -21,7 +21,7 @@ export {
 export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./effects.ts";
 export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
-export { type EvaluatedRun, evaluateRun, type TaskChoice } from "./evaluate-run.ts";
+export { type EvaluatedRun, type EvaluationWay, evaluateRun, type TaskChoice } from "./evaluate-run.ts";
 export { describeLineageFile, type FollowedTraining, resolveLineage } from "./follow-plan.ts";
 export { type FollowReport, followTrainings } from "./follow-run.ts";
 export { readOverlaps } from "./overlaps.ts";

@@ -1,10 +1,10 @@
 /** Keeping a checkpoint: save, evaluate, enter into the lineage. Each part is skipped where it is already done. */
 
-import { aggregate } from "../evaluation/index.ts";
+import { aggregate, type EvaluatedItem } from "../evaluation/index.ts";
 import { folderExists } from "../file/index.ts";
-import type { LineageEntry } from "../run/index.ts";
+import type { LineageEntry, RunFolder } from "../run/index.ts";
 import { answerTasks } from "./answer-tasks.ts";
-import { resumeCommand } from "./effects.ts";
+import { type Effects, resumeCommand } from "./effects.ts";
 import { checkpointPath, type Workshop } from "./workshop.ts";
 
 /** A checkpoint that is to be kept. */
@@ -48,9 +48,21 @@ export async function evaluateCheckpoint(
   const { folder, effects } = workshop;
   const startMs = effects.now();
   const items = await answerTasks(workshop, parameters, command);
+  await keepEvaluation(folder, { checkpoint, items, ms: effects.now() - startMs }, effects);
+}
+
+/** Keeps the answers of a checkpoint, and tells of them. */
+export async function keepEvaluation(
+  folder: RunFolder,
+  {
+    checkpoint,
+    items,
+    ms,
+  }: { readonly checkpoint: string; readonly items: readonly EvaluatedItem[]; readonly ms: number },
+  { report }: Effects,
+): Promise<void> {
   await folder.writeEvaluation(checkpoint, items);
-  const ms = effects.now() - startMs;
   await folder.addTiming("evaluation", ms);
   const [id, ood] = [aggregate(items, "id").solved, aggregate(items, "ood").solved];
-  effects.report({ kind: "evaluated", checkpoint, ms, id, ood });
+  report({ kind: "evaluated", checkpoint, ms, id, ood });
 }

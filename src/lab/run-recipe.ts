@@ -12,12 +12,14 @@ import {
   type SweepRecord,
   schemaVersion,
 } from "../run/index.ts";
+import type { AdapterWay } from "./adapter-server.ts";
 import { checkModel } from "./check-model.ts";
 import { checkRecipe } from "./check-recipe.ts";
 import { type Effects, resumeCommand } from "./effects.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
 import { requireTrained } from "./require-recipe.ts";
 import { withLock } from "./run-lock.ts";
+import { runServedSweep } from "./run-served-sweep.ts";
 import { computeRunSpectra, keepRunSpectra, type RunSpectra, type SpectraChoice } from "./run-spectra.ts";
 import { runStage } from "./run-stage.ts";
 import { runRecipeSweeps, runSweep } from "./run-sweep.ts";
@@ -97,7 +99,11 @@ export async function examineRun(
 export async function sweepRun(
   path: string,
   plans: readonly SweepPlan[] | undefined,
-  { command, effects }: { readonly command: string; readonly effects: Effects },
+  {
+    command,
+    effects,
+    way,
+  }: { readonly command: string; readonly effects: Effects; readonly way?: AdapterWay | undefined },
 ): Promise<readonly SweepRecord[]> {
   const folder = await openRunFolder(path);
   return withLock(folder, async () => {
@@ -105,15 +111,25 @@ export async function sweepRun(
     const { trajectory } = finished ?? (await summarize(folder));
     if (trajectory === null)
       throw new UsageError(`Cannot sweep "${path}": it has no SFT stage, whose peak could repair its end`);
+    const keep = async (records: readonly SweepRecord[]): Promise<readonly SweepRecord[]> => {
+      if (finished !== undefined)
+        await folder.writeSummary({ ...finished, repairs: mergeSweeps(finished.repairs, records) });
+      return records;
+    };
+    if (way !== undefined) {
+      const { sweeps } = folder.recipe;
+      const records: SweepRecord[] = [];
+      for (const plan of plans ?? (sweeps === false ? [] : sweeps))
+        records.push(await runServedSweep(plan, { folder, trajectory, way, command, effects }));
+      return await keep(records);
+    }
     const workshop = await createWorkshop(folder, await restoreFirstModel(folder), effects);
     try {
       const place = { workshop, trajectory, command };
       const records: SweepRecord[] = [];
       if (plans === undefined) records.push(...(await runRecipeSweeps(place)));
       else for (const plan of plans) records.push(await runSweep(plan, place));
-      if (finished !== undefined)
-        await folder.writeSummary({ ...finished, repairs: mergeSweeps(finished.repairs, records) });
-      return records;
+      return await keep(records);
     } finally {
       await workshop.release();
     }

@@ -41,7 +41,7 @@ export interface SweepPlace {
 }
 
 /** The checkpoints that a sweep is about. */
-interface Ends {
+export interface Ends {
   readonly target: LineageEntry;
   readonly source: LineageEntry;
 }
@@ -50,7 +50,7 @@ interface Ends {
  * The checkpoints a sweep names, or in words why there are none: a milestone that the run does not have, or both ends being
  * one checkpoint, leave nothing to repair.
  */
-function findEnds(
+export function findEnds(
   plan: SweepPlan,
   run: { readonly lineage: readonly LineageEntry[]; readonly trajectory: TrajectoryRecord },
 ): Ends | { readonly problem: string } {
@@ -126,7 +126,7 @@ export async function runSweep(plan: SweepPlan, place: SweepPlace): Promise<Swee
       { plan, ends, place, algebra, effects: evaluating },
     );
   }
-  const record = await describe(points, { plan, ends, folder });
+  const record = await describePoints(points, { plan, ends, folder });
   await folder.writeSweep(record);
   return record;
 }
@@ -153,12 +153,13 @@ async function loadEnd(folder: RunFolder, { path }: LineageEntry): Promise<Store
 }
 
 /** The name of a point's file within a run: a hash of the checkpoints and of what is done. */
-function pointKey({ operation }: SweepPoint, { target, source }: Ends): string {
+export function pointKey({ operation }: SweepPoint, { target, source }: Ends): string {
   const text = JSON.stringify([schemaVersion, target.id, source.id, identifyOperation(operation)]);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
-async function listMissing(
+/** Points of a sweep that are not evaluated yet. */
+export async function listMissing(
   points: readonly SweepPoint[],
   { name }: SweepPlan,
   { folder, ends }: { readonly folder: RunFolder; readonly ends: Ends },
@@ -227,7 +228,7 @@ async function evaluatePoints(
 }
 
 /** The record of a sweep from what lies in the run's folder. */
-async function describe(
+export async function describePoints(
   points: readonly SweepPoint[],
   { plan, ends, folder }: { readonly plan: SweepPlan; readonly ends: Ends; readonly folder: RunFolder },
 ): Promise<SweepRecord> {

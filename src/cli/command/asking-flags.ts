@@ -10,7 +10,6 @@ export interface AskingFlags {
   readonly model?: string;
   readonly api: string;
   readonly temperature: string;
-  readonly maxNewTokens: string;
   readonly body?: string;
   readonly concurrency: string;
   readonly timeout: string;
@@ -32,7 +31,7 @@ export function addAskingFlags(command: Command): Command {
 }
 
 /** What the flags say of a server; the key comes from UNTWIST_API_KEY or OPENAI_API_KEY. Throws `UsageError`. */
-export function parseAsking(flags: AskingFlags): Omit<EndpointChoice, "url" | "model"> {
+export function parseAsking(flags: AskingFlags): Omit<EndpointChoice, "url" | "model" | "maxNewTokens"> {
   const { UNTWIST_API_KEY: own, OPENAI_API_KEY: usual } = process.env;
   const temperature = parseNumber("--temperature", flags.temperature);
   if (temperature < 0)
@@ -40,7 +39,6 @@ export function parseAsking(flags: AskingFlags): Omit<EndpointChoice, "url" | "m
   return {
     api: parseChoice<Interface>("--api", flags.api, interfaces),
     temperature,
-    maxNewTokens: parseCount("--max-new-tokens", flags.maxNewTokens, 1),
     fields: parseFields(flags.body),
     concurrency: parseCount("--concurrency", flags.concurrency, 1),
     timeoutMs: 1000 * parseNumber("--timeout", flags.timeout),

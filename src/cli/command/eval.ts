@@ -3,7 +3,14 @@ import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { type Rendering, renderings, type Split, splits } from "../../environment/index.ts";
 import type { SplitResult } from "../../evaluation/index.ts";
-import { askEndpoint, countSplits, evaluateModel, evaluateRun, type TaskChoice } from "../../lab/index.ts";
+import {
+  askEndpoint,
+  countSplits,
+  type EvaluationWay,
+  evaluateModel,
+  evaluateRun,
+  type TaskChoice,
+} from "../../lab/index.ts";
 import { isRunFolder } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatCount } from "../screen/format.ts";
@@ -12,9 +19,10 @@ import { formatTable } from "../screen/table.ts";
 import { type AskingFlags, addAskingFlags, computeCost, formatUsage, parseAsking } from "./asking-flags.ts";
 import { describeCommand } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
-import { parseChoice, parseCount } from "./parse-flags.ts";
+import { parseChoice, parseCount, parseNumber } from "./parse-flags.ts";
 
 interface EvalFlags extends AskingFlags {
+  readonly maxNewTokens: string;
   readonly environment?: string;
   readonly splits: string;
   readonly count?: string;
@@ -23,6 +31,9 @@ interface EvalFlags extends AskingFlags {
   readonly attempts?: string;
   readonly endpoint?: string;
   readonly answers?: string;
+  readonly serve?: string;
+  readonly serveTimeout: string;
+  readonly loraEndpoint?: string;
   readonly items?: boolean;
   readonly json?: boolean;
 }
@@ -31,6 +42,8 @@ const examples = `
 Examples:
   untwist eval general-points-base --environment general-points --count 200
   untwist eval runs/mine --environment general-points         every checkpoint of a run that is not evaluated yet
+  untwist eval runs/mine --environment general-points --serve 'vllm serve {path} --port {port}'
+  untwist eval runs/lora --environment general-points --lora-endpoint http://127.0.0.1:8000
   untwist eval --endpoint http://127.0.0.1:8000/v1 --model my-model --environment general-points --max-new-tokens 512
 A key for the server is read from UNTWIST_API_KEY or OPENAI_API_KEY. Answers are kept: the same command goes on after a stop.`;
 
@@ -47,6 +60,12 @@ export function createEvalCommand(): Command {
     .option("--attempts <number>", "answers that a task allows (default: as the environment says)")
     .option("--max-new-tokens <number>", "longest answer, in tokens", "64")
     .option("--endpoint <url>", "ask a server that speaks OpenAI's interface")
+    .option(
+      "--serve <command>",
+      "of a run: start this server for each checkpoint; {path} and {port} are filled in",
+    )
+    .option("--serve-timeout <seconds>", "longest that a server may take to start", "1800")
+    .option("--lora-endpoint <url>", "of a run: load its adapters, one after the other, at this server")
     .option("--answers <file>", "the file that keeps a server's answers (default: one in the cache)");
   return addAskingFlags(command)
     .option("--items", "include every answer in the JSON")
@@ -120,7 +139,8 @@ async function evaluateServed(url: string, flags: EvalFlags): Promise<void> {
   const chosen = parseSplits(flags.splits);
   const { rendering = "chat", numTasks = 200, seed = 1, numAttempts } = parseTasks(flags);
   const environment = requireEnvironment(flags);
-  const choice = { ...parseAsking(flags), url, model };
+  const maxNewTokens = parseCount("--max-new-tokens", flags.maxNewTokens, 1);
+  const choice = { ...parseAsking(flags), url, model, maxNewTokens };
   if (price !== undefined)
     computeCost({ numPromptTokens: 0, numNewTokens: 0, numAsked: 0, numKnown: 0, numRetries: 0 }, price);
   const { answers } = flags;
@@ -148,13 +168,14 @@ async function evaluateServed(url: string, flags: EvalFlags): Promise<void> {
 }
 
 async function evaluateCheckpoints(path: string, flags: EvalFlags): Promise<void> {
-  const command = describeCommand("eval", [path], { environment: flags.environment });
+  const command = describeCommand("eval", [path], { ...flags });
   const choice = {
     ...parseTasks(flags),
     maxNewTokens: parseCount("--max-new-tokens", flags.maxNewTokens, 1),
   };
+  const way = chooseWay(flags);
   const { summary, evaluated } = await withEffects((effects) =>
-    evaluateRun(path, choice, { command, effects }),
+    evaluateRun(path, choice, { command, effects, way }),
   );
   const output = createOutput(flags);
   const what =
@@ -162,6 +183,26 @@ async function evaluateCheckpoints(path: string, flags: EvalFlags): Promise<void
       ? "All checkpoints were evaluated before"
       : `${evaluated.length} checkpoints evaluated`;
   output.print([...formatSummary(summary, { ...output, folder: path }), "", what], summary);
+}
+
+/** Who answers for the checkpoints of a run. */
+function chooseWay(flags: EvalFlags): EvaluationWay {
+  const { serve, loraEndpoint: url, endpoint, model, serveTimeout } = flags;
+  if (endpoint !== undefined)
+    throw new UsageError(
+      "Cannot evaluate all checkpoints of a run at one --endpoint: start a server for each with --serve, or load adapters at one with --lora-endpoint",
+    );
+  if (serve !== undefined && url !== undefined)
+    throw new UsageError("Cannot evaluate with both --serve and --lora-endpoint: choose one");
+  const asking = parseAsking(flags);
+  if (serve !== undefined)
+    return {
+      way: "serve",
+      template: serve,
+      startMs: 1000 * parseNumber("--serve-timeout", serveTimeout),
+      asking,
+    };
+  return url === undefined ? { way: "embedded" } : { way: "adapters", url, model, asking };
 }
 
 function formatSplits(

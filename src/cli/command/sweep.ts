@@ -6,6 +6,7 @@ import { sweepRun } from "../../lab/index.ts";
 import { openRunFolder, parseSweep, type SweepPlan } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatSweep } from "../screen/sweep-screen.ts";
+import { type AskingFlags, addAskingFlags, parseAsking } from "./asking-flags.ts";
 import { describeCommand } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
 
@@ -13,6 +14,7 @@ const examples = `
 Examples:
   untwist sweep runs/general-points                 the sweeps of the run's recipe; what was evaluated is read
   untwist sweep runs/general-points my-sweep.yaml   your own grid
+  untwist sweep runs/mine my-sweep.yaml --lora-endpoint http://127.0.0.1:8000
 
 A sweep:
   name: layers
@@ -25,23 +27,29 @@ docs/surgery.md has all fields.`;
 
 /** The command. */
 export function createSweepCommand(): Command {
-  return new Command("sweep")
+  const command = new Command("sweep")
     .description("try repairs of a run's checkpoints on the run's own tasks, with controls and statistics")
     .argument("<run>", "the folder of a run")
     .argument("[sweep]", "a YAML file (default: the sweeps of the run's recipe)")
+    .option("--lora-endpoint <url>", "load the repairs as LoRA adapters at this server, and ask it");
+  return addAskingFlags(command)
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
     .action(sweep);
 }
 
-async function sweep(
-  path: string,
-  file: string | undefined,
-  flags: { readonly json?: boolean },
-): Promise<void> {
+interface SweepFlags extends AskingFlags {
+  readonly loraEndpoint?: string;
+  readonly json?: boolean;
+}
+
+async function sweep(path: string, file: string | undefined, flags: SweepFlags): Promise<void> {
+  const { loraEndpoint: url, model } = flags;
+  const way =
+    url === undefined ? undefined : { way: "adapters" as const, url, model, asking: parseAsking(flags) };
   const plans = file === undefined ? undefined : [await readSweep(file, path)];
   const command = describeCommand("sweep", file === undefined ? [path] : [path, file], { ...flags });
-  const records = await withEffects((effects) => sweepRun(path, plans, { command, effects }));
+  const records = await withEffects((effects) => sweepRun(path, plans, { command, effects, way }));
   const output = createOutput(flags);
   const lines = records.flatMap((record) => [...formatSweep(record, { ...output, folder: path }), ""]);
   const places = records.map(({ name }) => `${path}/repairs/${name}`);

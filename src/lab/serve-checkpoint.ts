@@ -1,0 +1,129 @@
+/** A user's own server started for a checkpoint, waited for, and stopped again. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { realpath } from "node:fs/promises";
+import { createServer } from "node:net";
+import { setTimeout as wait } from "node:timers/promises";
+import { quoteForShell, UsageError } from "../base/index.ts";
+import { createAdapterHost, type ModelIdentity } from "../endpoint/index.ts";
+import type { EndpointChoice } from "./ask-endpoint.ts";
+import { type Effects, StoppedError } from "./effects.ts";
+
+/** How checkpoints are served. */
+export interface ServeWay {
+  readonly way: "serve";
+  /** A shell command; `{path}` stands for the checkpoint's folder, `{port}` for a free port. */
+  readonly template: string;
+  /** Milliseconds until it must answer. */
+  readonly startMs: number;
+  readonly asking: Omit<EndpointChoice, "url" | "model" | "maxNewTokens">;
+}
+
+/** A server that answers. */
+export interface RunningServer {
+  readonly url: string;
+  /** The checkpoint as the server calls it. */
+  readonly model: string;
+}
+
+/** Throws `UsageError` where a template lacks its places. */
+export function checkTemplate(template: string): void {
+  for (const place of ["{path}", "{port}"])
+    if (!template.includes(place))
+      throw new UsageError(
+        `Cannot serve checkpoints by "${template}": it must say ${place}, as in 'vllm serve {path} --port {port}'`,
+      );
+}
+
+/**
+ * Starts the server of a checkpoint, waits until it answers, does `work`, and stops it, with all processes that it started.
+ * Throws `UsageError` where it ends or does not answer in time, or serves another model than the checkpoint.
+ */
+export async function withServer<Result>(
+  { template, startMs, asking }: ServeWay,
+  path: string,
+  { effects, command }: { readonly effects: Effects; readonly command: string },
+  work: (server: RunningServer) => Promise<Result>,
+): Promise<Result> {
+  const port = await findFreePort();
+  const url = `http://127.0.0.1:${port}/v1`;
+  const line = template.replaceAll("{path}", quoteForShell(path)).replaceAll("{port}", String(port));
+  // A group of its own, so that all of it can be stopped.
+  const child = spawn("sh", ["-c", line], { detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const log = keepLastLines(child);
+  try {
+    const host = createAdapterHost({ ...asking, url, maxTries: 1, signal: effects.signal });
+    const until = effects.now() + startMs;
+    for (;;) {
+      if (effects.signal.aborted) throw new StoppedError(command);
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new UsageError(
+          `Cannot serve "${path}": the server ended before it answered; its last words: ${log()}`,
+        );
+      const models = await host.list().catch(() => undefined);
+      if (models !== undefined) return await work({ url, model: await findServed(models, path) });
+      if (effects.now() > until)
+        throw new UsageError(
+          `Cannot serve "${path}": the server does not answer after ${Math.round(startMs / 1000)} s; its last words: ${log()}`,
+        );
+      await wait(200, undefined, { signal: effects.signal }).catch(() => undefined);
+    }
+  } finally {
+    await stopGroup(child);
+  }
+}
+
+/** The model that is the checkpoint: by the path it was loaded from. Throws `UsageError` for another one. */
+async function findServed(models: readonly ModelIdentity[], path: string): Promise<string> {
+  const place = await realpath(path);
+  for (const { model, root = model } of models)
+    if ((await realpath(root).catch(() => root)) === place) return model;
+  const found = models
+    .map(({ model, root }) => `"${model}"${root === undefined ? "" : ` from "${root}"`}`)
+    .join(", ");
+  throw new UsageError(
+    `Cannot evaluate "${path}": the server that was started for it serves ${found === "" ? "nothing" : found}; does the command pass on {path}?`,
+  );
+}
+
+/** The end of what a process prints, in one line. */
+function keepLastLines({ stdout, stderr }: ChildProcess): () => string {
+  let text = "";
+  for (const stream of [stdout, stderr])
+    stream?.setEncoding("utf8").on("data", (part: string) => {
+      text = (text + part).slice(-500);
+    });
+  return () => text.trim().split("\n").slice(-3).join(" / ") || "none";
+}
+
+async function stopGroup(child: ChildProcess): Promise<void> {
+  const { pid } = child;
+  if (pid === undefined) return;
+  const send = (signal: NodeJS.Signals): boolean => {
+    try {
+      return process.kill(-pid, signal);
+    } catch {
+      // The group is gone.
+      return false;
+    }
+  };
+  const isGone = async (deadlineMs: number): Promise<boolean> => {
+    for (let waited = 0; waited < deadlineMs; waited += 50) {
+      if (!send(0 as unknown as NodeJS.Signals)) return true;
+      await wait(50);
+    }
+    return false;
+  };
+  send("SIGTERM");
+  if (!(await isGone(10_000))) send("SIGKILL");
+}
+
+async function findFreePort(): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}

@@ -1,0 +1,354 @@
+/** Checkpoints of followed runs answered by servers: one started for each, and one at which adapters come and go. */
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { locateModel } from "../src/lab/index.ts";
+import { type Served, startModelServer } from "../src/server/index.ts";
+import { expectRefusal } from "./support/refusal.ts";
+import { readReport } from "./support/surgery.ts";
+import {
+  createTemporaryFolder,
+  listFilesBelow,
+  parseJson,
+  removeFolder,
+  root,
+  runUntwist,
+  tinyRecipe,
+} from "./support/untwist.ts";
+
+type Json = ReturnType<typeof parseJson>;
+
+const folder = createTemporaryFolder();
+const at = (...path: readonly string[]): string => join(folder, ...path);
+const servers: Served[] = [];
+afterAll(async () => {
+  for (const one of servers) await one.close();
+  removeFolder(folder);
+});
+
+const asked = [
+  "--environment",
+  "general-points",
+  "--rendering",
+  "compact",
+  "--count",
+  "24",
+  "--max-new-tokens",
+  "32",
+];
+const serving = `${process.execPath} ${join(root, "bin/untwist.js")} serve`;
+
+async function serve(checkpoint: string): Promise<string> {
+  const options = { name: "served", numThreads: 2, batchSize: 32, host: "127.0.0.1", port: 0, startedAt: 0 };
+  const server = await startModelServer({ ...options, checkpoint });
+  servers.push(server);
+  return server.address;
+}
+
+/** The answers of a run, without what only the embedded engine can say. */
+function readAnswers(run: string, checkpoint: string): readonly Json[] {
+  const lines = readFileSync(at(run, "evaluations", `${checkpoint}.jsonl`), "utf8")
+    .trimEnd()
+    .split("\n");
+  return lines.map(parseJson).map(({ reference, ...item }) => item);
+}
+
+const ids = ["base", "sft-4", "sft-12"];
+beforeAll(async () => {
+  writeFileSync(at("tiny.yaml"), tinyRecipe);
+  const { code, stderr } = await runUntwist(
+    [
+      "run",
+      "tiny.yaml",
+      "--out",
+      "trained",
+      "--set",
+      "rl=[]",
+      "--set",
+      "sweeps=false",
+      "--set",
+      "spectra=false",
+    ],
+    folder,
+  );
+  expect(code, stderr).toBe(0);
+  for (const step of [4, 12])
+    cpSync(at(`trained/checkpoints/sft-${step}`), at(`out/checkpoint-${step}`), { recursive: true });
+  cpSync(await locateModel("general-points-base"), at("base"), { recursive: true });
+  await readReport(["follow", "out", "--base", "base", "--out", "run"], folder);
+  await readReport(["eval", "run", ...asked], folder);
+}, 120_000);
+
+describe("untwist eval RUN --serve", () => {
+  it("gives the answers of the embedded engine, checkpoint by checkpoint, and leaves no server behind", async () => {
+    await readReport(["follow", "out", "--base", "base", "--out", "served"], folder);
+    const summary = await readReport(
+      ["eval", "served", ...asked, "--serve", `${serving} {path} --port {port}`],
+      folder,
+    );
+    for (const id of ids) expect(readAnswers("served", id), id).toEqual(readAnswers("run", id));
+    expect(summary.checkpoints.map(({ id }: Json) => id)).toEqual(ids);
+    expect(summary.checkpoints[0].loss).toEqual({ id: null, ood: null });
+    const [head] = readFileSync(at("served/answers/sft-4.jsonl"), "utf8").split("\n");
+    expect(parseJson(head ?? "").identity).toMatchObject({ root: at("out/checkpoint-4") });
+    const { stdout } = await runUntwist(["show", "served"], folder);
+    expect(stdout).toContain("–");
+  }, 120_000);
+
+  const refuse = async (name: string, line: string, ...words: readonly string[]): Promise<void> => {
+    await readReport(["follow", "out", "--base", "base", "--out", name], folder);
+    const settled = ["eval", name, ...asked, "--serve", "exit 1 {path} {port}"];
+    await runUntwist(settled, folder);
+    await expectRefusal([["eval", name, ...asked, "--serve", line], ...words], folder);
+  };
+  it("refuses a server of another model", () =>
+    refuse(
+      "another",
+      `: {path}; exec ${serving} ${at("out/checkpoint-4")} --port {port}`,
+      at("base"),
+      "checkpoint-4",
+      "{path}",
+    ));
+  it("passes on the last words of a server that ends", () =>
+    refuse("ending", "echo no GPU here: {path} {port}; exit 3", "ended", "no GPU here"));
+  it("gives up on a server that never answers", async () => {
+    await readReport(["follow", "out", "--base", "base", "--out", "mute"], folder);
+    await runUntwist(["eval", "mute", ...asked, "--serve", "exit 1 {path} {port}"], folder);
+    const mute = ["eval", "mute", ...asked, "--serve", "sleep 60; : {path} {port}", "--serve-timeout", "1"];
+    await expectRefusal([mute, "does not answer after 1 s"], folder);
+  });
+  it("refuses a command without a place for the path", () =>
+    expectRefusal(
+      [["eval", "mute", ...asked, "--serve", "vllm serve model --port {port}"], "{path}"],
+      folder,
+    ));
+});
+
+describe("adapters at one server", () => {
+  const sweep = `name: thin\ntarget: sft-12\nsource: sft-4\ngrid:\n  - { what: [directions, vectors], top: [2, 8], layers: ["0-1"] }\n  - { what: [directions], top: [all], layers: ["0"], controls: false }\n`;
+
+  it("give in a sweep the accuracies of edits in memory", async () => {
+    writeFileSync(at("thin.yaml"), sweep);
+    const [inMemory] = await readReport(["sweep", "run", "thin.yaml"], folder);
+    cpSync(at("run"), at("swept"), { recursive: true });
+    for (const name of listFilesBelow(at("swept/repairs"))) writeFileSync(at("swept/repairs", name), "");
+    removeFolder(at("swept/repairs"));
+    const address = await serve(at("out/checkpoint-12"));
+    const { code, stdout, stderr } = await runUntwist(
+      ["sweep", "swept", "thin.yaml", "--lora-endpoint", address, "--json"],
+      folder,
+    );
+    expect(code, stderr).toBe(0);
+    // All of a matrix's directions, or another matrix in its place, are no low-rank addition.
+    expect(stderr).toMatch(/are no low-rank additions and cannot be adapters; they are left out/);
+    const [served] = parseJson(stdout);
+    const repairs = new Map(inMemory.repairs.map((repair: Json) => [repair.name, repair]));
+    expect(served.repairs.length).toBeGreaterThan(8);
+    for (const { name, id, ood, moved } of served.repairs) {
+      const expected: Json = repairs.get(name);
+      expect({ name, id, ood }).toEqual({ name: expected.name, id: expected.id, ood: expected.ood });
+      expect(Math.abs(moved - expected.moved)).toBeLessThan(1e-5);
+    }
+    const asked = readFileSync(at("swept/summary.json"), "utf8");
+    expect(parseJson(asked).repairs).toEqual([served]);
+    expect(listFilesBelow(at("swept/repairs")).filter((name) => name.includes("adapters"))).toEqual([]);
+  }, 240_000);
+
+  it("are evaluated as the checkpoints that they are", async () => {
+    for (const [step, top] of [
+      [1, "2"],
+      [2, "8"],
+    ] as const)
+      await readReport(
+        [
+          "restore",
+          "--into",
+          "base",
+          "--from",
+          "out/checkpoint-12",
+          "--top",
+          top,
+          "--as",
+          "lora",
+          "--matrices",
+          "*_proj",
+          "--out",
+          `lora/checkpoint-${step}`,
+        ],
+        folder,
+      );
+    await readReport(["follow", "lora", "--base", "base", "--out", "lora-embedded"], folder);
+    await readReport(["eval", "lora-embedded", ...asked], folder);
+    await readReport(["follow", "lora", "--base", "base", "--out", "lora-served"], folder);
+    const address = await serve(at("base"));
+    await readReport(["eval", "lora-served", ...asked, "--lora-endpoint", address], folder);
+    for (const id of ["base", "sft-1", "sft-2"])
+      expect(readAnswers("lora-served", id), id).toEqual(readAnswers("lora-embedded", id));
+    expect(readAnswers("lora-served", "sft-2")).not.toEqual(readAnswers("lora-served", "base"));
+    const listed = parseJson(await (await fetch(`${address}v1/models`)).text());
+    expect(listed.data.map(({ id }: Json) => id)).toEqual(["served"]);
+  }, 120_000);
+
+  /** A server that says of adapters what a test wants, and answers the same whatever is loaded. */
+  async function serveLies(listsAdapters: boolean): Promise<{ readonly address: string; close(): void }> {
+    const loaded: string[] = [];
+    const server = createServer((incoming, outgoing) => {
+      const parts: Buffer[] = [];
+      incoming.on("data", (part: Buffer) => parts.push(part));
+      incoming.on("end", () => {
+        const body = parts.length === 0 ? {} : parseJson(Buffer.concat(parts).toString());
+        if (incoming.url?.endsWith("/load_lora_adapter")) loaded.push(body.lora_name);
+        const data = [
+          { id: "served", root: at("base") },
+          ...(listsAdapters ? loaded : []).map((id) => ({ id })),
+        ];
+        const completion = { choices: [{ text: "", logprobs: { token_logprobs: [-0.5] } }] };
+        outgoing.end(JSON.stringify(incoming.url?.endsWith("/models") ? { data } : completion));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return {
+      address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      close: () => server.close(),
+    };
+  }
+
+  for (const [name, listsAdapters, words] of [
+    ["loads an adapter and does not list it", false, "does not list it"],
+    ["lists an adapter and answers as without it", true, "just as without it"],
+  ] as const)
+    it(`refuse a server that ${name}`, async () => {
+      const { address, close } = await serveLies(listsAdapters);
+      const run = `lies-${listsAdapters}`;
+      await readReport(["follow", "lora", "--base", "base", "--out", run], folder);
+      const { code, stderr } = await runUntwist(["eval", run, ...asked, "--lora-endpoint", address], folder);
+      expect([code, stderr.trimEnd().split("\n").at(-1)]).toEqual([2, expect.stringContaining(words)]);
+      close();
+    });
+
+  it("refuse a server of another base, naming what it serves", async () => {
+    const address = await serve(at("out/checkpoint-4"));
+    await expectRefusal(
+      [["eval", "lies-true", ...asked, "--lora-endpoint", address], at("base"), '"served"', "checkpoint-4"],
+      folder,
+    );
+  });
+
+  it("refuse checkpoints that are no adapters", async () => {
+    await readReport(["follow", "out", "--base", "base", "--out", "whole"], folder);
+    mkdirSync(at("unused"));
+    const address = await serve(at("base"));
+    await runUntwist(["eval", "whole", ...asked, "--serve", "exit 1 {path} {port}"], folder);
+    await expectRefusal(
+      [["eval", "whole", ...asked, "--lora-endpoint", address], "sft-4", "--serve"],
+      folder,
+    );
+  });
+});
+
+describe("untwist serve", () => {
+  let address: string;
+  beforeAll(async () => {
+    address = await serve(at("base"));
+  });
+  const post = async (
+    route: string,
+    body: object | string,
+  ): Promise<{ readonly status: number; readonly body: Json }> => {
+    const text = typeof body === "string" ? body : JSON.stringify(body);
+    const response = await fetch(`${address}v1/${route}`, { method: "POST", body: text });
+    return { status: response.status, body: parseJson(await response.text()) };
+  };
+  const prompt = "rule J = 10 , Q = 10 , K = 10 ; c: 5 J 3 A ; show";
+  const question = { model: "served", prompt, max_tokens: 12, temperature: 0 };
+
+  it("continues texts, several at once, as token ids too, and counts tokens", async () => {
+    const { body } = await post("completions", { ...question, prompt: [prompt, `${prompt} c:`] });
+    expect(body.choices).toHaveLength(2);
+    expect(body.usage).toMatchObject({ prompt_tokens: 41, completion_tokens: 24, total_tokens: 65 });
+    const { body: one } = await post("completions", question);
+    expect(one.choices[0]).toMatchObject({
+      text: body.choices[0].text,
+      finish_reason: "length",
+      logprobs: null,
+    });
+  });
+
+  it("gives log-probabilities of prompt and answer that agree with its own choices", async () => {
+    const { body } = await post("completions", { ...question, echo: true, logprobs: 1 });
+    const {
+      tokens,
+      token_logprobs: logProbs,
+      top_logprobs: best,
+      text_offset: offsets,
+    } = body.choices[0].logprobs;
+    expect([tokens.length, logProbs.length, best.length, offsets.length]).toEqual([32, 32, 32, 32]);
+    expect([logProbs[0], best[0]]).toEqual([null, null]);
+    for (const [index, logProb] of logProbs.slice(1).entries()) {
+      const [[token, highest]] = Object.entries<number>(best[index + 1]) as [[string, number]];
+      expect(logProb).toBeLessThanOrEqual(highest);
+      // Greedy: what it wrote is what it found likeliest.
+      if (index + 1 >= 20) expect([token, highest]).toEqual([tokens[index + 1], logProb]);
+    }
+    const { body: alone } = await post("completions", {
+      ...question,
+      prompt: body.choices[0].text,
+      max_tokens: 0,
+      echo: true,
+      logprobs: 1,
+    });
+    for (const [index, value] of alone.choices[0].logprobs.token_logprobs.entries())
+      if (index > 0) expect(value).toBeCloseTo(logProbs[index], 4);
+    expect(alone.choices[0].text).toBe(body.choices[0].text);
+  });
+
+  it("stops where it is told, streams what it would say at once, and repeats by seed", async () => {
+    const { body } = await post("completions", { ...question, max_tokens: 30, stop: [" s:"] });
+    expect(body.choices[0]).toMatchObject({ finish_reason: "stop" });
+    expect(body.choices[0].text).not.toContain("s:");
+    const response = await fetch(`${address}v1/chat/completions`, {
+      method: "POST",
+      body: JSON.stringify({ ...question, messages: [{ role: "user", content: prompt }], stream: true }),
+    });
+    const events = (await response.text()).split("\n\n").filter((event) => event !== "");
+    expect(events.at(-1)).toBe("data: [DONE]");
+    const said = events
+      .slice(0, -1)
+      .map((event) => parseJson(event.slice(6)).choices[0].delta.content ?? "")
+      .join("");
+    const { body: whole } = await post("completions", question);
+    expect(said).toBe(whole.choices[0].text);
+    const drawn = { ...question, temperature: 1.5, seed: 7, n: 2 };
+    const [first, second] = [await post("completions", drawn), await post("completions", drawn)];
+    expect(first.body.choices).toEqual(second.body.choices);
+    expect(first.body.choices[0].text).not.toBe(first.body.choices[1].text);
+  });
+
+  it("refuses what it cannot do in the shape that clients expect", async () => {
+    const cases: readonly (readonly [string, object | string, number, string])[] = [
+      ["completions", "{", 400, "JSON"],
+      ["completions", { ...question, model: "other" }, 404, '"other"'],
+      ["completions", { ...question, max_tokens: 1000 }, 400, "128 positions"],
+      ["completions", { ...question, prompt: "" }, 400, "empty"],
+      ["completions", { ...question, temperature: -1 }, 400, "temperature"],
+      ["chat/completions", { model: "served", messages: [] }, 400, "messages"],
+      ["load_lora_adapter", { lora_name: "a", lora_path: at("nowhere") }, 400, "nowhere"],
+      ["load_lora_adapter", { lora_name: "served", lora_path: at("lora/checkpoint-1") }, 400, "already"],
+      ["unload_lora_adapter", { lora_name: "b" }, 404, '"b"'],
+      ["unload_lora_adapter", { lora_name: "served" }, 400, "no adapter"],
+      ["embeddings", {}, 404, "no such route"],
+    ];
+    for (const [route, body, status, words] of cases) {
+      const answer = await post(route, body);
+      expect([answer.status, answer.body.error.code], route).toEqual([status, status]);
+      expect(answer.body.error.message).toContain(words);
+    }
+  });
+
+  it("says where it serves, and ends on Ctrl-C; refuses what it cannot load", async () => {
+    await expectRefusal([["serve", "nonsense"], '"nonsense"'], folder);
+    await expectRefusal([["serve", "base", "--port", "x"], "--port", '"x"'], folder);
+  });
+});
