@@ -78,6 +78,8 @@ export interface Environment<Task = unknown> {
   readonly outcomes: readonly string[];
   /** The attempts that a task allows. */
   readonly numAttempts: { readonly [R in Rendering]: number };
+  /** How many different tasks there are of each split; absent where they never end. */
+  readonly numTasks?: { readonly [S in Split]: number };
   /** The words of the compact rendering in token-id order, without special tokens. */
   readonly vocabulary: readonly string[];
   /** What base models are taught, by name; all in the compact rendering. */

@@ -1,8 +1,17 @@
-/** Environments by what users call them. */
+/** Environments by what users call them: one of the table, or a folder of their own questions. */
 import type { Environment } from "./environment.ts";
+import { openItems } from "./items/items.ts";
 import { findEnvironment } from "./registry.ts";
 
-/** The environment of that name. Throws `UsageError` naming the known ones. */
+/** In front of the folder of a user's own questions. */
+const itemsPrefix = "items:";
+
+/**
+ * The environment of that name; `items:FOLDER` is made of the folder's questions. Throws `UsageError` naming the known ones, or
+ * what is wrong with the questions.
+ */
 export async function openEnvironment(name: string): Promise<Environment> {
-  return findEnvironment(name);
+  return name.startsWith(itemsPrefix)
+    ? await openItems(name.slice(itemsPrefix.length))
+    : findEnvironment(name);
 }

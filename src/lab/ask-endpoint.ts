@@ -12,6 +12,7 @@ import {
 import { openEnvironment, type Rendering, type Split } from "../environment/index.ts";
 import { aggregate, askTasks, type EvaluatedItem, type Respond } from "../evaluation/index.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
+import { checkCount } from "./check-model.ts";
 import { type Effects, StoppedError } from "./effects.ts";
 
 /** Where a model is, and how it is asked. */
@@ -79,6 +80,7 @@ export async function askEndpoint(
   const identity = await orStopped(endpoint.identify(), { command, effects });
   check(identity);
   const environment = await openEnvironment(tasks.environment);
+  checkCount(environment, tasks);
   const file = answers ?? nameAnswers(identity, choice);
   const store = await openAnswerStore(file, identity, choice);
   const usage = { numAsked: 0, numKnown: 0, numPromptTokens: 0, numNewTokens: 0 };

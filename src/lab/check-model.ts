@@ -1,10 +1,28 @@
 /** Whether a model can take the tasks it is to be given, checked before anything is written. */
 import { UsageError } from "../base/index.ts";
 import type { CheckpointTensor } from "../checkpoint/index.ts";
-import { type Environment, findEnvironment, type Rendering, splits } from "../environment/index.ts";
+import {
+  type Environment,
+  findEnvironment,
+  type Rendering,
+  type Split,
+  splits,
+} from "../environment/index.ts";
 import { createLayout, type Model, type ModelConfig } from "../model/index.ts";
 import type { Recipe } from "../run/index.ts";
 import { listPoints } from "./sweep-points.ts";
+
+/** Throws `UsageError` where an environment has fewer tasks than are asked: none would count twice. */
+export function checkCount(
+  { name, numTasks }: Pick<Environment, "name" | "numTasks">,
+  wanted: { readonly splits: readonly Split[]; readonly numTasks: number },
+): void {
+  for (const split of wanted.splits)
+    if (numTasks !== undefined && numTasks[split] < wanted.numTasks)
+      throw new UsageError(
+        `Cannot ask ${wanted.numTasks} ${split.toUpperCase()} tasks: ${name} has ${numTasks[split]}; lower --count`,
+      );
+}
 
 /** What a model is to be asked. */
 export interface Demand {

@@ -1,9 +1,9 @@
 /** Evaluating a checkpoint folder outside of any run. */
-import { type Environment, findEnvironment, type Rendering, type Split } from "../environment/index.ts";
+import { type Environment, openEnvironment, type Rendering, type Split } from "../environment/index.ts";
 import { aggregate, type EvaluatedItem, evaluate, type SplitResult } from "../evaluation/index.ts";
 import { createGenerator, createScorer, loadModel } from "../model/index.ts";
 import { locateModel } from "./builtin.ts";
-import { checkDemand } from "./check-model.ts";
+import { checkCount, checkDemand } from "./check-model.ts";
 import { chooseNumThreads } from "./threads.ts";
 
 /** What to evaluate on. */
@@ -34,7 +34,8 @@ export async function evaluateModel(
   nameOrPath: string,
   options: ModelEvaluationOptions,
 ): Promise<ModelEvaluation> {
-  const environment = findEnvironment(options.environment);
+  const environment = await openEnvironment(options.environment);
+  checkCount(environment, { splits: options.splits, numTasks: options.count });
   const model = await loadModel(await locateModel(nameOrPath));
   checkDemand(model, { ...options, environment });
   const numThreads = chooseNumThreads();

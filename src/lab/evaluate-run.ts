@@ -15,7 +15,7 @@ import {
 } from "../run/index.ts";
 import { type AdapterWay, connectAdapters } from "./adapter-server.ts";
 import { askEndpoint, type EndpointChoice } from "./ask-endpoint.ts";
-import { checkDemand } from "./check-model.ts";
+import { checkCount, checkDemand } from "./check-model.ts";
 import type { Effects } from "./effects.ts";
 import { renewSummary } from "./follow-run.ts";
 import { evaluateCheckpoint, keepEvaluation } from "./keep-checkpoint.ts";
@@ -202,7 +202,9 @@ async function chooseTasks(
   model: Model | undefined,
 ): Promise<AskedTasks> {
   const environment = await openEnvironment(choice.environment);
-  const { numTasks = 200, seed, numAttempts, maxNewTokens = 64 } = choice;
+  const { seed, numAttempts, maxNewTokens = 64 } = choice;
+  const { numTasks = Math.min(200, ...Object.values(environment.numTasks ?? {})) } = choice;
+  checkCount(environment, { splits, numTasks });
   const ask = (rendering: Rendering): AskedTasks => {
     if (model !== undefined) checkDemand(model, { environment, rendering, maxNewTokens });
     return {

@@ -1,7 +1,7 @@
 /** `untwist eval`: a checkpoint, a model behind a server, or all checkpoints of a run on an environment's tasks. */
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
-import { type Rendering, renderings, type Split, splits } from "../../environment/index.ts";
+import { openEnvironment, type Rendering, renderings, type Split, splits } from "../../environment/index.ts";
 import type { SplitResult } from "../../evaluation/index.ts";
 import {
   askEndpoint,
@@ -137,8 +137,14 @@ async function evaluateServed(url: string, flags: EvalFlags): Promise<void> {
       `Cannot ask the server at ${url}: name its model by --model; its /v1/models lists them`,
     );
   const chosen = parseSplits(flags.splits);
-  const { rendering = "chat", numTasks = 200, seed = 1, numAttempts } = parseTasks(flags);
   const environment = requireEnvironment(flags);
+  const own = (await openEnvironment(environment)).numTasks;
+  const {
+    rendering = "chat",
+    numTasks = Math.min(200, ...chosen.map((split) => own?.[split] ?? 200)),
+    seed = 1,
+    numAttempts,
+  } = parseTasks(flags);
   const maxNewTokens = parseCount("--max-new-tokens", flags.maxNewTokens, 1);
   const choice = { ...parseAsking(flags), url, model, maxNewTokens };
   if (price !== undefined)

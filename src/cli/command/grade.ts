@@ -1,7 +1,7 @@
 /** `untwist grade`: one answer, graded, with the reason. */
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
-import { findEnvironment } from "../../environment/index.ts";
+import { openEnvironment } from "../../environment/index.ts";
 import { createOutput } from "../output.ts";
 
 interface GradeFlags {
@@ -30,8 +30,8 @@ export function createGradeCommand(): Command {
     .action(grade);
 }
 
-function grade(name: string, flags: GradeFlags): void {
-  const environment = findEnvironment(name);
+async function grade(name: string, flags: GradeFlags): Promise<void> {
+  const environment = await openEnvironment(name);
   const task = environment.parseTask(parseJson(flags.task));
   const verdict = environment.grade(task, flags.answer, { rendering: "chat", compat: flags.compat ?? false });
   const { reward, outcome, feedback, parts } = verdict;

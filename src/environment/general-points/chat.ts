@@ -2,9 +2,10 @@
  * The game for a chat model: instructions, an answer in JSON, and the study's grading of its formula.
  * A retry repeats the conversation as one text; splitting it into turns is left to the caller's chat template.
  */
+
+import { countViolations, isNumeral, readNumeral, tokenizeFormula } from "../arithmetic/formula.ts";
 import { writeHistory } from "../conversation.ts";
 import type { Attempt, Verdict } from "../environment.ts";
-import { countViolations, isNumeral, readNumeral, tokenizeFormula } from "./formula.ts";
 import { type GeneralPointsTask, nameCard, target, valueCards } from "./hand.ts";
 import { scoreFormula } from "./score.ts";
 import { listSolutions } from "./solution-list.ts";

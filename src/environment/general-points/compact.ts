@@ -3,9 +3,10 @@
  * `rule J = 10 , Q = 10 , K = 10 ; c: 5 J 3 A ; play` → `c: 5 J 3 A n: 5 10 3 1 s: 10 - 5 = 5 , …` up to 24.
  * There are no words for feedback: a retry sees the same prompt again.
  */
+
+import { isOperator, operators } from "../arithmetic/rational.ts";
 import type { Verdict } from "../environment.ts";
 import { cardNames, type GeneralPointsTask, nameCard, type Rule, target, valueCards } from "./hand.ts";
-import { isOperator, operators } from "./rational.ts";
 import { calculate, findSteps, numberLimit, type Step } from "./solver.ts";
 
 /** The words that end a prompt and say what is asked; `play` is in no lesson: fine-tuning brings it. */

@@ -1,9 +1,9 @@
 /** What a base model is taught before it meets the game under its own keyword: parts of the game, and whole games. */
 import type { Random } from "../../base/index.ts";
+import { type Operator, operators } from "../arithmetic/rational.ts";
 import type { Lesson } from "../environment.ts";
 import { writeAnswer, writePrompt, writeSolution, writeValues } from "./compact.ts";
 import { dealCards, dealTask, type GeneralPointsTask, type Rule, splitRules, valueCards } from "./hand.ts";
-import { type Operator, operators } from "./rational.ts";
 import { calculate, findSteps, numberLimit } from "./solver.ts";
 
 /** A rule: random values 1..13 for that fraction of draws, else that of either split with equal chances. */

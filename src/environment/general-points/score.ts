@@ -2,9 +2,15 @@
  * The study's scoring of one formula: penalties for form, then for numbers, then evaluation, then prefixes.
  * Its one known defect, comparing floating-point values, is repeated only on request.
  */
-import { countViolations, evaluateFormula, isNumeral, readNumeral, tokenizeFormula } from "./formula.ts";
+import {
+  countViolations,
+  evaluateFormula,
+  isNumeral,
+  readNumeral,
+  tokenizeFormula,
+} from "../arithmetic/formula.ts";
+import { exactArithmetic, floatArithmetic, isInteger } from "../arithmetic/rational.ts";
 import { target } from "./hand.ts";
-import { exactArithmetic, floatArithmetic, isInteger } from "./rational.ts";
 
 /** Every outcome of a formula, best first. */
 export const outcomes = ["correct", "partial", "incorrect", "wrong-numbers", "illegal"] as const;

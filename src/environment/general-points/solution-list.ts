@@ -2,9 +2,15 @@
  * The study's list of solutions of a hand as texts: every order of the values, every triple of operators, every
  * bracket layout. It finds a solution whenever there is one, but not every spelling: prefix feedback depends on that.
  */
-import { evaluateFormula } from "./formula.ts";
+import { evaluateFormula } from "../arithmetic/formula.ts";
+import {
+  exactArithmetic,
+  floatArithmetic,
+  isInteger,
+  type Operator,
+  operators,
+} from "../arithmetic/rational.ts";
 import { target } from "./hand.ts";
-import { exactArithmetic, floatArithmetic, isInteger, type Operator, operators } from "./rational.ts";
 
 /** Bracket layouts: none, one pair around two or three numbers, or two pairs; 0..3 numbers, 4..6 operators. */
 const layouts: readonly (readonly (number | string)[])[] = [

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { evaluateFormula, tokenizeFormula } from "./formula.ts";
-import { floatArithmetic } from "./rational.ts";
+import { evaluateFormula, tokenizeFormula } from "../arithmetic/formula.ts";
+import { floatArithmetic } from "../arithmetic/rational.ts";
 import { listSolutions } from "./solution-list.ts";
 import { calculate, findSteps, isSolvable } from "./solver.ts";
 

@@ -6,7 +6,7 @@
  * pairs from the largest down, larger operand first, with + then − then ×; take the first way that works out.
  * Hands that need a division are searched once more with ÷ as the last choice.
  */
-import { target } from "./hand.ts";
+
 import {
   exactArithmetic,
   floatArithmetic,
@@ -14,7 +14,8 @@ import {
   type Operator,
   operators,
   type Rational,
-} from "./rational.ts";
+} from "../arithmetic/rational.ts";
+import { target } from "./hand.ts";
 
 /** One line of a solution: left operator right = result. */
 export interface Step {

@@ -1,0 +1,85 @@
+/** Graders of a user's own questions: how a text is held against the right answer. Pure, and total: no text makes them throw. */
+import { z } from "zod";
+import { readLastObject } from "../json-answer.ts";
+
+/** How an answer is read and compared. */
+export const graderSchema: z.ZodType<Grader> = z.discriminatedUnion("kind", [
+  /** The whole text, without spaces around it and without regard to case. */
+  z.strictObject({ kind: z.literal("exact") }),
+  /** The last number of the text, within a tolerance of the right one. */
+  z.strictObject({
+    kind: z.literal("numeric"),
+    tolerance: z.number().nonnegative().default(1e-6),
+    /** Whether the tolerance is a fraction of the right number. */
+    relative: z.boolean().default(false),
+  }),
+  /** The last letter that stands alone, A to Z. */
+  z.strictObject({ kind: z.literal("choice") }),
+  /** A field of the last JSON object of the text. */
+  z.strictObject({ kind: z.literal("json"), field: z.string().min(1).default("answer") }),
+  /** Whether the right answer, a regular expression, is found in the text. */
+  z.strictObject({ kind: z.literal("regex") }),
+]);
+
+/** One of the ways to grade. */
+export type Grader =
+  | { readonly kind: "exact" }
+  | { readonly kind: "numeric"; readonly tolerance: number; readonly relative: boolean }
+  | { readonly kind: "choice" }
+  | { readonly kind: "json"; readonly field: string }
+  | { readonly kind: "regex" };
+
+/** What could be read off a text, and whether it is right. */
+export interface Reading {
+  /** Absent where the text holds nothing of the kind. */
+  readonly read?: string;
+  readonly isRight: boolean;
+}
+
+/** Reads an answer and holds it against the right one. */
+export function readAnswer(text: string, expected: string, grader: Grader): Reading {
+  switch (grader.kind) {
+    case "exact":
+      return compare(text.trim(), normalize(text) === normalize(expected));
+    case "numeric":
+      return readNumeric(text, expected, grader);
+    case "choice": {
+      const letters = text.match(/(?<![A-Za-z])[A-Za-z](?![A-Za-z])/g) ?? [];
+      // "a" and "I" are words as well: capitals count before them.
+      const letter = letters.filter((one) => one === one.toUpperCase()).at(-1) ?? letters.at(-1);
+      return compare(letter, normalize(letter ?? "") === normalize(expected));
+    }
+    case "json": {
+      const value = readLastObject(text)[grader.field];
+      const read =
+        value === undefined ? undefined : typeof value === "string" ? value : JSON.stringify(value);
+      return compare(read, normalize(read ?? "") === normalize(expected));
+    }
+    case "regex":
+      return compare(text.trim(), new RegExp(expected, "i").test(text));
+  }
+}
+
+function compare(read: string | undefined, isRight: boolean): Reading {
+  return read === undefined || read === "" ? { isRight: false } : { read, isRight };
+}
+
+function normalize(text: string): string {
+  return text.trim().replaceAll(/\s+/g, " ").toLowerCase();
+}
+
+/** Numbers as people write them: with signs, thousands in groups of three, decimals, exponents. */
+const numbers = /[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|[-+]?\.\d+/g;
+
+function readNumeric(
+  text: string,
+  expected: string,
+  { tolerance, relative }: Extract<Grader, { kind: "numeric" }>,
+): Reading {
+  const read = text.match(numbers)?.at(-1);
+  if (read === undefined) return { isRight: false };
+  const [given, right] = [read, expected].map((one) => Number(one.replaceAll(",", "")));
+  if (given === undefined || right === undefined) return { isRight: false };
+  const allowed = relative ? tolerance * Math.abs(right) : tolerance;
+  return { read, isRight: Math.abs(given - right) <= allowed };
+}
