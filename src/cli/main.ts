@@ -17,12 +17,14 @@ import { createShowCommand } from "./command/show.ts";
 import { createSpectraCommand } from "./command/spectra.ts";
 import { createStudioCommand } from "./command/studio.ts";
 import { createSweepCommand } from "./command/sweep.ts";
+import { createWatchCommand } from "./command/watch.ts";
 
 const exitCodes = `
 Exit codes:
   0    done
   1    an error in untwist itself
-  2    something to put right: flags, a recipe, a file, a folder
+  2    something to put right: flags, a recipe, a file, a folder, a server
+  3    untwist watch --stop-on-alert found that OOD has fallen
   130  stopped by Ctrl-C; the run can be resumed`;
 
 /** The `untwist` command with all its subcommands. */
@@ -36,6 +38,7 @@ export function createProgram(): Command {
   const commands = [
     createRunCommand(),
     createFollowCommand(),
+    createWatchCommand(),
     createLsCommand(),
     createShowCommand(),
     createSpectraCommand(),

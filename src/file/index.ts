@@ -18,5 +18,5 @@ export {
   truncateJsonLines,
 } from "./json-lines.ts";
 export { removeTemporaries } from "./leftover.ts";
-export { type Lock, takeLock } from "./lock.ts";
+export { BusyError, type Lock, takeLock } from "./lock.ts";
 export { type ParquetColumn, writeParquet } from "./parquet.ts";

@@ -4,6 +4,11 @@ import { UsageError } from "../base/index.ts";
 import { describePathProblem, hasCode } from "./path-problem.ts";
 import { createTemporaryPath } from "./temporary-name.ts";
 
+/** Another process is at work: it may be done in a moment. */
+export class BusyError extends UsageError {
+  override readonly name = "BusyError";
+}
+
 /** A lock that this process holds. */
 export interface Lock {
   /** Gives it back. */
@@ -11,14 +16,14 @@ export interface Lock {
 }
 
 /**
- * Takes the lock at `path`. Throws `UsageError` naming `what` where a process that is still alive holds it; the lock
+ * Takes the lock at `path`. Throws `BusyError` naming `what` where a process that is still alive holds it; the lock
  * of one that died is taken over. Processes on other machines are not seen.
  */
 export async function takeLock(path: string, what: string): Promise<Lock> {
   if (await placeLock(path)) return { release: () => unlink(path) };
   const holder = Number(await readFile(path, "utf8"));
   if (isAlive(holder) && holder !== process.pid)
-    throw new UsageError(
+    throw new BusyError(
       `Cannot work on ${what}: process ${holder} is at it; wait for it or stop it, or delete ${path} if that process is no untwist`,
     );
   await unlink(path);

@@ -7,6 +7,11 @@ import { guessStage, type Layout, readStepName, type StageGuess } from "./layout
 import { inspectStep, type StepState } from "./step-folder.ts";
 import { readTrainerLog, type TrainerLog } from "./trainer-log.ts";
 
+/** There is nothing to follow, or not yet: a trainer may still have to write its first checkpoint. */
+export class NothingToFollowError extends UsageError {
+  override readonly name = "NothingToFollowError";
+}
+
 /** A checkpoint that is whole. */
 export interface FoundCheckpoint {
   readonly step: number;
@@ -46,7 +51,7 @@ const maxDepth = 4;
  */
 export async function findTrainings(folder: string): Promise<readonly FoundTraining[]> {
   if (!(await folderExists(folder)))
-    throw new UsageError(
+    throw new NothingToFollowError(
       `Cannot follow "${folder}": there is no such folder; give the output folder of a trainer`,
     );
   const homes = await findHomes(resolve(folder), maxDepth);
@@ -63,7 +68,7 @@ export async function findTrainings(folder: string): Promise<readonly FoundTrain
     throw new UsageError(
       `Cannot follow "${first.folder}": its weights are pickles, which could run anything when loaded; ${first.steps[0]?.layout.remedy ?? ""}`,
     );
-  throw new UsageError(
+  throw new NothingToFollowError(
     `Cannot follow "${folder}": no folder in it is named like a trainer's step, as checkpoint-100, global_step_100 or step_100; give the folder that holds these`,
   );
 }

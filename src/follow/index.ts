@@ -4,6 +4,7 @@ export {
   type FoundCheckpoint,
   type FoundTraining,
   findTrainings,
+  NothingToFollowError,
   type PartialCheckpoint,
 } from "./find-trainings.ts";
 export { toMetrics } from "./trainer-log.ts";

@@ -51,6 +51,8 @@ export interface EvaluationPlace {
   readonly command: string;
   readonly effects: Effects;
   readonly way: EvaluationWay;
+  /** Called when a checkpoint's answers are kept. */
+  readonly onEvaluated?: () => Promise<void>;
 }
 
 /**
@@ -64,9 +66,10 @@ export async function evaluateRun(
 ): Promise<EvaluatedRun> {
   const opened = await openRunFolder(path);
   return await withLock(opened, async () => {
-    const model = place.way.way === "embedded" ? await restoreFirstModel(opened) : undefined;
+    const missing = await listMissing(opened);
+    const isEmbedded = place.way.way === "embedded" && missing.length > 0;
+    const model = isEmbedded ? await restoreFirstModel(opened) : undefined;
     const folder = await settleTasks(opened, choice, model);
-    const missing = await listMissing(folder);
     place.effects.report({ kind: "planned", stages: [], numEvaluations: missing.length });
     if (missing.length > 0) await evaluateMissing(folder, missing, { ...place, model });
     if (isFollowed(folder.recipe)) await renewSummary(folder);
@@ -134,7 +137,12 @@ async function evaluateAdapters(
 async function askCheckpoint(
   folder: RunFolder,
   { id }: LineageEntry,
-  { choice, command, effects }: EvaluationPlace & { readonly choice: Omit<EndpointChoice, "maxNewTokens"> },
+  {
+    choice,
+    command,
+    effects,
+    onEvaluated,
+  }: EvaluationPlace & { readonly choice: Omit<EndpointChoice, "maxNewTokens"> },
 ): Promise<void> {
   const startMs = effects.now();
   const { environment, rendering, evaluation } = requireTasks(folder);
@@ -146,12 +154,13 @@ async function askCheckpoint(
     effects,
   });
   await keepEvaluation(folder, { checkpoint: id, items, ms: effects.now() - startMs }, effects);
+  await onEvaluated?.();
 }
 
 async function evaluateEmbedded(
   folder: RunFolder,
   missing: readonly LineageEntry[],
-  { model: first, command, effects }: EvaluationPlace & { readonly model: Model },
+  { model: first, command, effects, onEvaluated }: EvaluationPlace & { readonly model: Model },
 ): Promise<void> {
   const workshop = await createWorkshop(folder, first, effects);
   try {
@@ -159,6 +168,7 @@ async function evaluateEmbedded(
       const model = await loadModel(folder.locate(path));
       requireSameSizes(id, model, first);
       await evaluateCheckpoint(workshop, { checkpoint: id, parameters: model.parameters, command });
+      await onEvaluated?.();
     }
   } finally {
     await workshop.release();

@@ -31,3 +31,4 @@ export { compareCheckpoints, defaultRanks, type SpectraChoice, writeSpectra } fr
 export { summarize } from "./summarize.ts";
 export { chooseNumThreads } from "./threads.ts";
 export { listVersions } from "./versions.ts";
+export { type WatchedTraining, type WatchState, watchRun } from "./watch-run.ts";

@@ -41,5 +41,6 @@ export {
   openRunFolder,
   type RunFolder,
   readSummaryHead,
+  watchLockName,
 } from "./run-folder.ts";
 export { type Grid, milestones, parseSweep, type SweepPlan } from "./sweep-plan.ts";

@@ -43,6 +43,9 @@ const names = {
   timings: "timings.jsonl",
 } as const;
 
+/** The file that is there while a run is watched. */
+export const watchLockName = "watch.lock";
+
 /** Writes the metrics of one stage, a line a step. */
 export interface MetricsWriter {
   append(metrics: Readonly<Record<string, unknown>>): Promise<void>;
@@ -85,6 +88,10 @@ export interface RunFolder {
   readRepair(sweep: string, key: string): Promise<RepairAnswers>;
   writeSweep(record: SweepRecord): Promise<void>;
   writeSummary(summary: Summary): Promise<void>;
+  /** A JSON object that lies beside the run's own files, or `undefined` where it is not there or damaged. */
+  readExtra(name: string): Promise<Readonly<Record<string, unknown>> | undefined>;
+  /** Whether checkpoints of another trainer are being watched for: more may come. */
+  isWatched(): Promise<boolean>;
   /** The summary, or `undefined` while the run is not finished. */
   readSummary(): Promise<Summary | undefined>;
 }
@@ -157,7 +164,7 @@ function createHandle(path: string, record: RunRecord, recipe: RunRecipe): RunFo
     locateState,
     readLineage,
     writeLineage,
-    writeRecipe: (next) => writeFileAtomic(locate(names.recipe), stringify(next)),
+    writeRecipe: (next) => writeIfChanged(locate(names.recipe), stringify(next)),
     addToLineage: async (entry) => {
       const checkpoints = [...(await readLineage()).filter(({ id }) => id !== entry.id), entry];
       await writeLineage(checkpoints);
@@ -183,6 +190,8 @@ function createHandle(path: string, record: RunRecord, recipe: RunRecipe): RunFo
     readRepair: (sweep, key) => readRecord(repairPath(sweep, key), recordSchemas.repair),
     writeSweep: (record) => writeJson(locate(`repairs/${record.name}/sweep.json`), record),
     writeSummary: (summary) => writeJson(locate(names.summary), summary),
+    readExtra: (name) => readExtra(locate(name)),
+    isWatched: () => fileExists(locate(watchLockName)),
     readSummary: async () => {
       const file = locate(names.summary);
       return (await fileExists(file)) ? readRecord(file, recordSchemas.summary) : undefined;
@@ -203,9 +212,18 @@ function createMetricsHandle(
       return openJsonLines(file);
     },
     writeMetrics: (stage, lines) =>
-      writeFileAtomic(locateMetrics(stage), lines.map((line) => `${JSON.stringify(line)}\n`).join("")),
+      writeIfChanged(locateMetrics(stage), lines.map((line) => `${JSON.stringify(line)}\n`).join("")),
     readMetrics: async (stage) => (await readLines(locateMetrics(stage))).map(toObject),
   };
+}
+
+async function readExtra(file: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+  if (!(await fileExists(file))) return undefined;
+  try {
+    return toObject(JSON.parse(await readText(file)));
+  } catch {
+    return undefined;
+  }
 }
 
 async function readTimings(file: string): Promise<Readonly<Record<string, number>>> {
@@ -240,7 +258,13 @@ function readStep(line: unknown): number {
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+  await writeIfChanged(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** A file that says the same already stays as it is: those who watch it see no change. */
+async function writeIfChanged(path: string, text: string): Promise<void> {
+  if ((await fileExists(path)) && (await readText(path)) === text) return;
+  await writeFileAtomic(path, text);
 }
 
 async function readRecord<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.infer<Schema>> {

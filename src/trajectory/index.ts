@@ -2,6 +2,7 @@
 export type { Branch } from "./branch.ts";
 export type { CheckpointOutcome } from "./checkpoint-outcome.ts";
 export type { Contrast } from "./contrast.ts";
+export { chooseKept, type DeclineLook, type DeclineWatch, watchDecline } from "./decline.ts";
 export { describeSweep } from "./describe-repairs.ts";
 export { describeTrajectory } from "./describe-trajectory.ts";
 export type { Point } from "./point.ts";

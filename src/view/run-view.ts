@@ -29,7 +29,7 @@ export async function readRun(
   return {
     id,
     path: quoteForShell(folder.path),
-    isFinished: finished !== undefined,
+    isFinished: finished !== undefined && !(await folder.isWatched()),
     summary: finished ?? (await summarize(folder)),
   };
 }

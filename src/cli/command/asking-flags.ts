@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { type Interface, interfaces } from "../../endpoint/index.ts";
-import type { EndpointChoice, Usage } from "../../lab/index.ts";
+import type { EndpointChoice, EvaluationWay, Usage } from "../../lab/index.ts";
 import { parseChoice, parseCount, parseNumber } from "./parse-flags.ts";
 
 /** The flags as they are given. */
@@ -28,6 +28,42 @@ export function addAskingFlags(command: Command): Command {
     .option("--timeout <seconds>", "longest that one request may take", "300")
     .option("--tries <number>", "requests in a row that may fail before it gives up", "10")
     .option("--price <in,out>", "price of a million tokens read and written, to say what it cost");
+}
+
+/** Flags that say who answers for the checkpoints of a run. */
+export interface WayFlags extends AskingFlags {
+  readonly serve?: string;
+  readonly serveTimeout: string;
+  readonly loraEndpoint?: string;
+}
+
+/** Adds the flags to a command. */
+export function addWayFlags(command: Command): Command {
+  return addAskingFlags(
+    command
+      .option(
+        "--serve <command>",
+        "of a run: start this server for each checkpoint; {path} and {port} are filled in",
+      )
+      .option("--serve-timeout <seconds>", "longest that a server may take to start", "1800")
+      .option("--lora-endpoint <url>", "of a run: load its adapters, one after the other, at this server"),
+  );
+}
+
+/** Who answers for checkpoints. Throws `UsageError` where two are named. */
+export function chooseWay(flags: WayFlags): EvaluationWay {
+  const { serve, loraEndpoint: url, model, serveTimeout } = flags;
+  if (serve !== undefined && url !== undefined)
+    throw new UsageError("Cannot evaluate with both --serve and --lora-endpoint: choose one");
+  const asking = parseAsking(flags);
+  if (serve !== undefined)
+    return {
+      way: "serve",
+      template: serve,
+      startMs: 1000 * parseNumber("--serve-timeout", serveTimeout),
+      asking,
+    };
+  return url === undefined ? { way: "embedded" } : { way: "adapters", url, model, asking };
 }
 
 /** What the flags say of a server; the key comes from UNTWIST_API_KEY or OPENAI_API_KEY. Throws `UsageError`. */

@@ -1,4 +1,5 @@
 /** A command as it was given, to be given again. */
+import type { Command } from "commander";
 import { quoteForShell } from "../../base/index.ts";
 
 /** The command with its arguments and flags, quoted for a POSIX shell. */
@@ -14,4 +15,11 @@ export function describeCommand(
       return value === true ? `--${dashed}` : `--${dashed} ${quoteForShell(String(value))}`;
     });
   return [`untwist ${name}`, ...folders.map(quoteForShell), ...given].join(" ");
+}
+
+/** The flags of a command that were really given, without those that have their defaults. */
+export function listGiven(command: Command): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(command.opts()).filter(([name]) => command.getOptionValueSource(name) === "cli"),
+  );
 }

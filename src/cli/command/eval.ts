@@ -3,26 +3,26 @@ import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { openEnvironment, type Rendering, renderings, type Split, splits } from "../../environment/index.ts";
 import type { SplitResult } from "../../evaluation/index.ts";
-import {
-  askEndpoint,
-  countSplits,
-  type EvaluationWay,
-  evaluateModel,
-  evaluateRun,
-  type TaskChoice,
-} from "../../lab/index.ts";
+import { askEndpoint, countSplits, evaluateModel, evaluateRun, type TaskChoice } from "../../lab/index.ts";
 import { isRunFolder } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatCount } from "../screen/format.ts";
 import { formatSummary } from "../screen/summary-screen.ts";
 import { formatTable } from "../screen/table.ts";
-import { type AskingFlags, addAskingFlags, computeCost, formatUsage, parseAsking } from "./asking-flags.ts";
-import { describeCommand } from "./describe-command.ts";
+import {
+  addWayFlags,
+  chooseWay,
+  computeCost,
+  formatUsage,
+  parseAsking,
+  type WayFlags,
+} from "./asking-flags.ts";
+import { describeCommand, listGiven } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
-import { parseChoice, parseCount, parseNumber } from "./parse-flags.ts";
+import { parseChoice, parseCount } from "./parse-flags.ts";
 
-interface EvalFlags extends AskingFlags {
-  readonly maxNewTokens: string;
+interface EvalFlags extends WayFlags {
+  readonly maxNewTokens?: string;
   readonly environment?: string;
   readonly splits: string;
   readonly count?: string;
@@ -31,9 +31,6 @@ interface EvalFlags extends AskingFlags {
   readonly attempts?: string;
   readonly endpoint?: string;
   readonly answers?: string;
-  readonly serve?: string;
-  readonly serveTimeout: string;
-  readonly loraEndpoint?: string;
   readonly items?: boolean;
   readonly json?: boolean;
 }
@@ -58,30 +55,25 @@ export function createEvalCommand(): Command {
     .option("--seed <number>", "which tasks (default: 1)")
     .option("--rendering <name>", "how tasks are written: compact or chat")
     .option("--attempts <number>", "answers that a task allows (default: as the environment says)")
-    .option("--max-new-tokens <number>", "longest answer, in tokens", "64")
+    .option("--max-new-tokens <number>", "longest answer, in tokens (default: 64)")
     .option("--endpoint <url>", "ask a server that speaks OpenAI's interface")
-    .option(
-      "--serve <command>",
-      "of a run: start this server for each checkpoint; {path} and {port} are filled in",
-    )
-    .option("--serve-timeout <seconds>", "longest that a server may take to start", "1800")
-    .option("--lora-endpoint <url>", "of a run: load its adapters, one after the other, at this server")
     .option("--answers <file>", "the file that keeps a server's answers (default: one in the cache)");
-  return addAskingFlags(command)
+  return addWayFlags(command)
     .option("--items", "include every answer in the JSON")
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
     .action(evaluate);
 }
 
-async function evaluate(target: string | undefined, flags: EvalFlags): Promise<void> {
+async function evaluate(target: string | undefined, flags: EvalFlags, given: Command): Promise<void> {
+  const command = describeCommand("eval", target === undefined ? [] : [target], listGiven(given));
   const { endpoint } = flags;
-  if (endpoint !== undefined && target === undefined) return await evaluateServed(endpoint, flags);
+  if (endpoint !== undefined && target === undefined) return await evaluateServed(endpoint, flags, command);
   if (target === undefined)
     throw new UsageError(
       "Cannot evaluate nothing: name a checkpoint folder or a run, or a server by --endpoint",
     );
-  if (await isRunFolder(target)) return await evaluateCheckpoints(target, flags);
+  if (await isRunFolder(target)) return await evaluateCheckpoints(target, flags, command);
   if (endpoint !== undefined)
     throw new UsageError(
       `Cannot evaluate "${target}" through --endpoint: leave the folder out, and name the server's model by --model`,
@@ -97,7 +89,7 @@ function requireEnvironment({ environment }: EvalFlags): string {
 }
 
 function parseTasks(flags: EvalFlags): TaskChoice {
-  const { environment, count, seed, rendering, attempts } = flags;
+  const { environment, count, seed, rendering, attempts, maxNewTokens } = flags;
   return {
     environment,
     rendering:
@@ -105,6 +97,7 @@ function parseTasks(flags: EvalFlags): TaskChoice {
     numTasks: count === undefined ? undefined : parseCount("--count", count, 1),
     seed: seed === undefined ? undefined : parseCount("--seed", seed, 0),
     numAttempts: attempts === undefined ? undefined : parseCount("--attempts", attempts, 1),
+    maxNewTokens: maxNewTokens === undefined ? undefined : parseCount("--max-new-tokens", maxNewTokens, 1),
   };
 }
 
@@ -115,7 +108,13 @@ function parseSplits(text: string): readonly Split[] {
 
 async function evaluateFolder(checkpoint: string, flags: EvalFlags): Promise<void> {
   const chosen = parseSplits(flags.splits);
-  const { rendering = "compact", numTasks = 200, seed = 1, numAttempts } = parseTasks(flags);
+  const {
+    rendering = "compact",
+    numTasks = 200,
+    seed = 1,
+    numAttempts,
+    maxNewTokens = 64,
+  } = parseTasks(flags);
   const evaluation = await evaluateModel(checkpoint, {
     environment: requireEnvironment(flags),
     rendering,
@@ -123,14 +122,14 @@ async function evaluateFolder(checkpoint: string, flags: EvalFlags): Promise<voi
     count: numTasks,
     seed,
     numAttempts,
-    maxNewTokens: parseCount("--max-new-tokens", flags.maxNewTokens, 1),
+    maxNewTokens,
   });
   const { items, ...result } = evaluation;
   const lines = formatSplits(chosen, evaluation.results);
   createOutput(flags).print(lines, { checkpoint, ...result, ...(flags.items && { items }) });
 }
 
-async function evaluateServed(url: string, flags: EvalFlags): Promise<void> {
+async function evaluateServed(url: string, flags: EvalFlags, command: string): Promise<void> {
   const { model, price } = flags;
   if (model === undefined)
     throw new UsageError(
@@ -144,8 +143,8 @@ async function evaluateServed(url: string, flags: EvalFlags): Promise<void> {
     numTasks = Math.min(200, ...chosen.map((split) => own?.[split] ?? 200)),
     seed = 1,
     numAttempts,
+    maxNewTokens = 64,
   } = parseTasks(flags);
-  const maxNewTokens = parseCount("--max-new-tokens", flags.maxNewTokens, 1);
   const choice = { ...parseAsking(flags), url, model, maxNewTokens };
   if (price !== undefined)
     computeCost({ numPromptTokens: 0, numNewTokens: 0, numAsked: 0, numKnown: 0, numRetries: 0 }, price);
@@ -155,7 +154,7 @@ async function evaluateServed(url: string, flags: EvalFlags): Promise<void> {
       choice,
       { environment, rendering, splits: chosen, numTasks, seed, numAttempts },
       {
-        command: describeCommand("eval", [], { ...flags }),
+        command,
         effects,
         ...(answers !== undefined && { answers }),
       },
@@ -173,12 +172,12 @@ async function evaluateServed(url: string, flags: EvalFlags): Promise<void> {
   });
 }
 
-async function evaluateCheckpoints(path: string, flags: EvalFlags): Promise<void> {
-  const command = describeCommand("eval", [path], { ...flags });
-  const choice = {
-    ...parseTasks(flags),
-    maxNewTokens: parseCount("--max-new-tokens", flags.maxNewTokens, 1),
-  };
+async function evaluateCheckpoints(path: string, flags: EvalFlags, command: string): Promise<void> {
+  const choice = parseTasks(flags);
+  if (flags.endpoint !== undefined)
+    throw new UsageError(
+      "Cannot evaluate all checkpoints of a run at one --endpoint: start a server for each with --serve, or load adapters at one with --lora-endpoint",
+    );
   const way = chooseWay(flags);
   const { summary, evaluated } = await withEffects((effects) =>
     evaluateRun(path, choice, { command, effects, way }),
@@ -189,26 +188,6 @@ async function evaluateCheckpoints(path: string, flags: EvalFlags): Promise<void
       ? "All checkpoints were evaluated before"
       : `${evaluated.length} checkpoints evaluated`;
   output.print([...formatSummary(summary, { ...output, folder: path }), "", what], summary);
-}
-
-/** Who answers for the checkpoints of a run. */
-function chooseWay(flags: EvalFlags): EvaluationWay {
-  const { serve, loraEndpoint: url, endpoint, model, serveTimeout } = flags;
-  if (endpoint !== undefined)
-    throw new UsageError(
-      "Cannot evaluate all checkpoints of a run at one --endpoint: start a server for each with --serve, or load adapters at one with --lora-endpoint",
-    );
-  if (serve !== undefined && url !== undefined)
-    throw new UsageError("Cannot evaluate with both --serve and --lora-endpoint: choose one");
-  const asking = parseAsking(flags);
-  if (serve !== undefined)
-    return {
-      way: "serve",
-      template: serve,
-      startMs: 1000 * parseNumber("--serve-timeout", serveTimeout),
-      asking,
-    };
-  return url === undefined ? { way: "embedded" } : { way: "adapters", url, model, asking };
 }
 
 function formatSplits(

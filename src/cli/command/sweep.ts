@@ -7,7 +7,7 @@ import { openRunFolder, parseSweep, type SweepPlan } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatSweep } from "../screen/sweep-screen.ts";
 import { type AskingFlags, addAskingFlags, parseAsking } from "./asking-flags.ts";
-import { describeCommand } from "./describe-command.ts";
+import { describeCommand, listGiven } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
 
 const examples = `
@@ -43,12 +43,17 @@ interface SweepFlags extends AskingFlags {
   readonly json?: boolean;
 }
 
-async function sweep(path: string, file: string | undefined, flags: SweepFlags): Promise<void> {
+async function sweep(
+  path: string,
+  file: string | undefined,
+  flags: SweepFlags,
+  given: Command,
+): Promise<void> {
   const { loraEndpoint: url, model } = flags;
   const way =
     url === undefined ? undefined : { way: "adapters" as const, url, model, asking: parseAsking(flags) };
   const plans = file === undefined ? undefined : [await readSweep(file, path)];
-  const command = describeCommand("sweep", file === undefined ? [path] : [path, file], { ...flags });
+  const command = describeCommand("sweep", file === undefined ? [path] : [path, file], listGiven(given));
   const records = await withEffects((effects) => sweepRun(path, plans, { command, effects, way }));
   const output = createOutput(flags);
   const lines = records.flatMap((record) => [...formatSweep(record, { ...output, folder: path }), ""]);

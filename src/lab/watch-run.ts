@@ -1,0 +1,354 @@
+/** A training watched while it goes on: every checkpoint evaluated as it lands, and an alert once OOD accuracy has fallen. */
+import { spawn } from "node:child_process";
+import { setTimeout as wait } from "node:timers/promises";
+import { quoteForShell, UsageError } from "../base/index.ts";
+import { BusyError, takeLock, writeFileAtomic } from "../file/index.ts";
+import { NothingToFollowError } from "../follow/index.ts";
+import {
+  isRunFolder,
+  type LineageEntry,
+  openRunFolder,
+  type RunFolder,
+  watchLockName,
+} from "../run/index.ts";
+import { formatShare, wilsonInterval } from "../statistics/index.ts";
+import {
+  type CheckpointOutcome,
+  chooseKept,
+  type DeclineLook,
+  type DeclineWatch,
+  type Point,
+  watchDecline,
+} from "../trajectory/index.ts";
+import { type Effects, StoppedError } from "./effects.ts";
+import { type EvaluationPlace, evaluateRun, type TaskChoice } from "./evaluate-run.ts";
+import { type FollowRequest, followTrainings, renewSummary } from "./follow-run.ts";
+import { toOutcome } from "./summarize.ts";
+
+/** What to watch, and what to do about it. */
+export interface WatchRequest {
+  readonly follow: FollowRequest;
+  readonly tasks: TaskChoice;
+  readonly way: EvaluationPlace["way"];
+  /** Chance that a training which never declines raises any alert, over all its checkpoints. */
+  readonly falseAlarmRate: number;
+  readonly intervalMs: number;
+  /** Checkpoints to keep by OOD accuracy; the others are marked, none is deleted. */
+  readonly keepBest?: number | undefined;
+  /** Ends once a checkpoint of that step, or a later one, is evaluated. */
+  readonly until?: number | undefined;
+  /** Ends once nothing new has come for so long. */
+  readonly idleMs?: number | undefined;
+  readonly stopOnAlert: boolean;
+  /** A shell command and an address that are told of an alert. */
+  readonly alertCommand?: string | undefined;
+  readonly webhook?: string | undefined;
+}
+
+/** One training of a watched run. */
+export interface WatchedTraining {
+  /** `sft`, or the name of an RL branch. */
+  readonly name: string;
+  readonly watch: DeclineWatch;
+  /** What the alert says, where there is one. */
+  readonly alert?: string;
+}
+
+/** How a watch stands. */
+export interface WatchState {
+  readonly trainings: readonly WatchedTraining[];
+  /** Folders of checkpoints that may be deleted, where it was asked how many to keep. */
+  readonly mayDelete: readonly string[];
+}
+
+/** Hears of what a watch finds. */
+export type OnState = (state: WatchState, folder: RunFolder) => void;
+
+/**
+ * Watches until it is told to end. Gives the last state. Throws `UsageError` and `StoppedError`; a watch that is started again
+ * goes on where it was, and tells of no alert twice.
+ */
+export async function watchRun(
+  request: WatchRequest,
+  {
+    command,
+    effects,
+    onState,
+  }: { readonly command: string; readonly effects: Effects; readonly onState: OnState },
+): Promise<WatchState> {
+  const place: WatchPlace = { request, command, effects, onState };
+  if (!(await isRunFolder(request.follow.out))) await waitForRun(place);
+  const opened = await openRunFolder(request.follow.out);
+  const lock = await takeLock(opened.locate(watchLockName), `the watch of "${opened.path}"`);
+  try {
+    return await keepWatching(place);
+  } finally {
+    await lock.release();
+  }
+}
+
+interface WatchPlace {
+  readonly request: WatchRequest;
+  readonly command: string;
+  readonly effects: Effects;
+  readonly onState: OnState;
+}
+
+/** Waits until there is anything to follow. */
+async function waitForRun(place: WatchPlace): Promise<void> {
+  const { request, effects } = place;
+  for (let isTold = false; ; isTold = true)
+    try {
+      await followTrainings(request.follow);
+      return;
+    } catch (error) {
+      if (!(error instanceof NothingToFollowError)) throw error;
+      if (!isTold) effects.report({ kind: "notice", text: `No checkpoint yet: ${error.message}` });
+      await pause(place);
+    }
+}
+
+async function keepWatching(place: WatchPlace): Promise<WatchState> {
+  const { request, command, effects, onState } = place;
+  let changedAt = effects.now();
+  for (;;) {
+    const folder = await untilFree(place, async () => (await followTrainings(request.follow)).folder);
+    const onEvaluated = async (): Promise<void> => {
+      changedAt = effects.now();
+      const current = await openRunFolder(folder.path);
+      await renewSummary(current);
+      const state = await tell(current, place);
+      onState(state, current);
+      if (isOver(state, request)) throw new AlertedError(state);
+    };
+    try {
+      await untilFree(place, () =>
+        evaluateRun(folder.path, request.tasks, { command, effects, way: request.way, onEvaluated }),
+      );
+    } catch (error) {
+      if (error instanceof AlertedError) return error.state;
+      throw error;
+    }
+    const current = await openRunFolder(folder.path);
+    const state = await tell(current, place);
+    const isIdle = request.idleMs !== undefined && effects.now() - changedAt >= request.idleMs;
+    if (isIdle || isOver(state, request) || (await isReached(current, request.until))) return state;
+    await pause(place);
+  }
+}
+
+/** Does the work once no other process works on the run: somebody may be looking at its spectra. */
+async function untilFree<Result>(place: WatchPlace, work: () => Promise<Result>): Promise<Result> {
+  for (;;)
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof BusyError)) throw error;
+      await pause(place);
+    }
+}
+
+/** Leaves an evaluation of several checkpoints as soon as one of them has raised an alert. */
+class AlertedError extends Error {
+  readonly state: WatchState;
+  constructor(state: WatchState) {
+    super("OOD accuracy has fallen");
+    this.name = "AlertedError";
+    this.state = state;
+  }
+}
+
+function isOver({ trainings }: WatchState, { stopOnAlert }: WatchRequest): boolean {
+  return stopOnAlert && trainings.some(({ alert }) => alert !== undefined);
+}
+
+async function isReached(folder: RunFolder, until: number | undefined): Promise<boolean> {
+  if (until === undefined) return false;
+  return (await folder.readLineage()).some(({ stage, step }) => stage !== "base" && step >= until);
+}
+
+async function pause({ request, command, effects }: WatchPlace): Promise<void> {
+  try {
+    await wait(request.intervalMs, undefined, { signal: effects.signal });
+  } catch {
+    throw new StoppedError(command);
+  }
+}
+
+/** What `watch.json` says: the state, and which alerts were told. */
+interface WatchFile {
+  readonly told: readonly string[];
+}
+
+/** Finds how the watch stands, writes it down, and tells of an alert that was not told before. */
+async function tell(folder: RunFolder, { request, effects }: WatchPlace): Promise<WatchState> {
+  const state = await describeState(folder, request);
+  const file = folder.locate("watch.json");
+  const told = new Set(await readTold(folder));
+  const alerts = state.trainings.flatMap(({ name, alert, watch }) =>
+    alert === undefined || watch.alert === undefined ? [] : [{ name, alert, look: watch.alert }],
+  );
+  const fresh = alerts.filter(({ name, look }) => !told.has(`${name} ${look.point.checkpoint}`));
+  for (const one of fresh) {
+    effects.report({ kind: "notice", text: `ALERT: ${one.alert}` });
+    await notify(folder, one, { request, effects });
+    told.add(`${one.name} ${one.look.point.checkpoint}`);
+  }
+  const { falseAlarmRate } = request;
+  await writeFileAtomic(file, `${JSON.stringify({ falseAlarmRate, ...state, told: [...told] }, null, 2)}\n`);
+  return state;
+}
+
+async function readTold(folder: RunFolder): Promise<readonly string[]> {
+  const kept: Partial<WatchFile> = (await folder.readExtra("watch.json")) ?? {};
+  return Array.isArray(kept.told) ? kept.told.map(String) : [];
+}
+
+async function describeState(folder: RunFolder, request: WatchRequest): Promise<WatchState> {
+  const lineage = await folder.readLineage();
+  const outcomes = new Map<string, CheckpointOutcome>();
+  for (const entry of lineage)
+    if (await folder.hasEvaluation(entry.id))
+      outcomes.set(entry.id, toOutcome({ entry, items: await folder.readEvaluation(entry.id) }));
+  const trainings = listChains(lineage).map(({ name, chain }): WatchedTraining => {
+    const evaluated = chain.flatMap(({ id }) => outcomes.get(id) ?? []);
+    const watch = watchDecline(evaluated, request);
+    const { alert } = watch;
+    const kept = alert && lineage.find(({ id }) => id === alert.peak.checkpoint);
+    return {
+      name,
+      watch,
+      ...(alert !== undefined && {
+        alert: describeAlert(name, alert, { request, path: folder.locate(kept?.path ?? "") }),
+      }),
+    };
+  });
+  return {
+    trainings,
+    mayDelete:
+      request.keepBest === undefined
+        ? []
+        : listDeletable(folder, { lineage, outcomes, trainings, numBest: request.keepBest }),
+  };
+}
+
+/** SFT from its base on, and each RL branch from where it started. */
+function listChains(
+  lineage: readonly LineageEntry[],
+): readonly { readonly name: string; readonly chain: readonly LineageEntry[] }[] {
+  const names = [
+    ...new Set(lineage.flatMap(({ stage, branch }) => (stage === "base" ? [] : [branch ?? "sft"]))),
+  ];
+  return names.map((name) => {
+    const own = lineage.filter(({ stage, branch }) => stage !== "base" && (branch ?? "sft") === name);
+    const start = lineage.find(({ id }) => id === own[0]?.parent);
+    return { name, chain: start === undefined ? own : [start, ...own] };
+  });
+}
+
+/** What an alert says: what fell, since when, how sure that is, and what to keep. */
+function describeAlert(
+  name: string,
+  { point, peak, pValue }: DeclineLook,
+  { request, path }: { readonly request: WatchRequest; readonly path: string },
+): string {
+  const since = peak.stage === "base" ? "the base model" : `step ${peak.step}`;
+  return `OOD of ${name} has been falling since ${since}: ${describePoint(peak)} there, ${describePoint(point)} at step ${point.step} on the same held-out tasks (p = ${pValue.toPrecision(2)}; chance of any false alert ${formatShare(request.falseAlarmRate)}); keep ${peak.checkpoint}: ${path}`;
+}
+
+/** `62/100 62.0 % [52.2, 70.9]`. */
+function describePoint({ oodHeldOut }: Point): string {
+  const { low, high } = wilsonInterval(oodHeldOut);
+  const { correct, total } = oodHeldOut;
+  return `${correct}/${total} ${formatShare(correct / Math.max(1, total))} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+}
+
+/** Checkpoints that are neither among the best nor newest nor the start of RL, nor named by an alert. */
+function listDeletable(
+  folder: RunFolder,
+  {
+    lineage,
+    outcomes,
+    trainings,
+    numBest,
+  }: {
+    readonly lineage: readonly LineageEntry[];
+    readonly outcomes: ReadonlyMap<string, CheckpointOutcome>;
+    readonly trainings: readonly WatchedTraining[];
+    readonly numBest: number;
+  },
+): readonly string[] {
+  const kept = new Set(
+    trainings.flatMap(({ watch }) => (watch.alert === undefined ? [] : [watch.alert.peak.checkpoint])),
+  );
+  for (const { chain } of listChains(lineage)) {
+    const own = chain.flatMap(({ id, stage }) => {
+      const ood = outcomes.get(id)?.solved.ood;
+      return ood === undefined || stage === "base"
+        ? []
+        : [{ id, ood: { correct: ood.filter(Boolean).length, total: ood.length } }];
+    });
+    for (const id of chooseKept(own, numBest)) kept.add(id);
+  }
+  for (const { stage, parent } of lineage) if (stage === "rl" && parent !== undefined) kept.add(parent);
+  return lineage
+    .filter(({ id, stage }) => stage !== "base" && outcomes.has(id) && !kept.has(id))
+    .map(({ path }) => folder.locate(path));
+}
+
+/** Runs the user's command and calls the webhook; what goes wrong with them is told, and stops nothing. */
+async function notify(
+  folder: RunFolder,
+  { name, alert, look }: { readonly name: string; readonly alert: string; readonly look: DeclineLook },
+  { request, effects }: Pick<WatchPlace, "request" | "effects">,
+): Promise<void> {
+  const keep = (await folder.readLineage()).find(({ id }) => id === look.peak.checkpoint);
+  const message = {
+    text: alert,
+    run: folder.path,
+    training: name,
+    checkpoint: look.point.checkpoint,
+    step: look.point.step,
+    keep: look.peak.checkpoint,
+    keepPath: folder.locate(keep?.path ?? ""),
+    pValue: look.pValue,
+  };
+  const { alertCommand, webhook } = request;
+  const attempt = async (what: string, work: Promise<void>): Promise<void> => {
+    await work.catch((error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      effects.report({ kind: "notice", text: `The alert could not be passed on to ${what}: ${reason}` });
+    });
+  };
+  if (alertCommand !== undefined)
+    await attempt(`the command ${quoteForShell(alertCommand)}`, runCommand(alertCommand, message));
+  if (webhook !== undefined) await attempt(webhook, callWebhook(webhook, message));
+}
+
+type Message = Readonly<Record<string, string | number>>;
+
+/** A shell command with the message in its environment: UNTWIST_TEXT, UNTWIST_KEEP_PATH, … */
+async function runCommand(line: string, message: Message): Promise<void> {
+  const variables = Object.entries(message).map(([key, value]) => [
+    `UNTWIST_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`,
+    String(value),
+  ]);
+  const child = spawn("sh", ["-c", line], {
+    stdio: ["ignore", 2, 2],
+    env: { ...process.env, ...Object.fromEntries(variables) },
+  });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject).on("close", resolve);
+  });
+  if (code !== 0) throw new UsageError(`it ended with ${code ?? "a signal"}`);
+}
+
+async function callWebhook(url: string, message: Message): Promise<void> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(message),
+    signal: AbortSignal.timeout(30_000),
+  });
+  if (!response.ok) throw new UsageError(`it answered with status ${response.status}`);
+}
