@@ -107,6 +107,11 @@ export const rows: readonly (readonly Room[])[] = [
   ],
   [
     {
+      name: "interchange",
+      purpose: "Results of other evaluation tools read, and ours written as they write theirs.",
+      isPure: true,
+    },
+    {
       name: "trajectory",
       purpose: "What a run forgot and what came back, with its uncertainty.",
       isPure: true,

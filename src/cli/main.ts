@@ -6,14 +6,17 @@ import { listVersions, StoppedError } from "../lab/index.ts";
 import { createApplyCommand } from "./command/apply.ts";
 import { createDoctorCommand } from "./command/doctor.ts";
 import { createEvalCommand } from "./command/eval.ts";
+import { createExportCommand } from "./command/export.ts";
 import { createFollowCommand } from "./command/follow.ts";
 import { createGradeCommand } from "./command/grade.ts";
+import { createImportCommand } from "./command/import.ts";
 import { createLsCommand } from "./command/ls.ts";
 import { createReportCommand } from "./command/report.ts";
 import { createRestoreCommand } from "./command/restore.ts";
 import { createRunCommand } from "./command/run.ts";
 import { createServeCommand } from "./command/serve.ts";
 import { createShowCommand } from "./command/show.ts";
+import { createSignalsCommand } from "./command/signals.ts";
 import { createSpectraCommand } from "./command/spectra.ts";
 import { createStudioCommand } from "./command/studio.ts";
 import { createSweepCommand } from "./command/sweep.ts";
@@ -47,8 +50,11 @@ export function createProgram(): Command {
     createSweepCommand(),
     createStudioCommand(),
     createReportCommand(),
+    createSignalsCommand(),
     createEvalCommand(),
     createServeCommand(),
+    createImportCommand(),
+    createExportCommand(),
     createGradeCommand(),
     createDoctorCommand(),
   ];

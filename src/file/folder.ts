@@ -95,6 +95,36 @@ async function listEntries(path: string, isWanted: (entry: Dirent) => boolean): 
   }
 }
 
+/**
+ * Paths of the files that a pattern means, in alphabetical order: in each part between slashes, `*` stands for any characters.
+ * None where a folder is not there.
+ */
+export async function findFiles(pattern: string): Promise<readonly string[]> {
+  const parts = pattern.split("/");
+  let places: readonly string[] = [parts[0] === "" ? "/" : "."];
+  for (const [index, part] of parts.entries()) {
+    if (part === "" || part === ".") continue;
+    const isLast = index === parts.length - 1;
+    const next: string[] = [];
+    for (const place of places) {
+      if (!(await folderExists(place))) continue;
+      const names = part.includes("*")
+        ? (await listEntries(place, () => true)).filter(matching(part))
+        : [part];
+      next.push(...names.map((name) => join(place, name)));
+    }
+    const isThere = await Promise.all(next.map(isLast ? fileExists : folderExists));
+    places = next.filter((_, position) => isThere[position]);
+  }
+  return [...places].sort();
+}
+
+function matching(pattern: string): (name: string) => boolean {
+  const escaped = pattern.split("*").map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&"));
+  const expression = new RegExp(`^${escaped.join(".*")}$`);
+  return (name) => expression.test(name);
+}
+
 /** Deletes a file; one that is not there is as good as deleted. */
 export async function removeFile(path: string): Promise<void> {
   await ignoreAbsence(unlink(path));

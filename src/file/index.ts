@@ -4,6 +4,7 @@ export { type ByteSource, openByteSource, readBytes, readText } from "./byte-sou
 export {
   ensureWritableFolder,
   fileExists,
+  findFiles,
   folderExists,
   isEmptyFolder,
   listFiles,
@@ -20,3 +21,4 @@ export {
 export { removeTemporaries } from "./leftover.ts";
 export { BusyError, type Lock, takeLock } from "./lock.ts";
 export { type ParquetColumn, writeParquet } from "./parquet.ts";
+export { listZip, type ZipEntry } from "./zip.ts";

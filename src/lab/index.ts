@@ -22,12 +22,15 @@ export { type Effects, type LabEvent, type StageOutline, StoppedError } from "./
 export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
 export { type EvaluatedRun, type EvaluationWay, evaluateRun, type TaskChoice } from "./evaluate-run.ts";
+export { exportForms, exportResults } from "./export-results.ts";
 export { describeLineageFile, type FollowedTraining, resolveLineage } from "./follow-plan.ts";
 export { type FollowReport, followTrainings } from "./follow-run.ts";
+export { importResults } from "./import-results.ts";
 export { readOverlaps } from "./overlaps.ts";
 export { type EditPreview, previewEdit } from "./preview-edit.ts";
 export { examineRun, type FinishedRun, renewSpectra, resumeRun, startRun, sweepRun } from "./run-recipe.ts";
 export { compareCheckpoints, defaultRanks, type SpectraChoice, writeSpectra } from "./run-spectra.ts";
+export { rankRunSignals } from "./signals.ts";
 export { summarize } from "./summarize.ts";
 export { chooseNumThreads } from "./threads.ts";
 export { listVersions } from "./versions.ts";

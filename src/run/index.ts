@@ -8,6 +8,8 @@ export {
   type FollowRecipe,
   findTasks,
   followDefaults,
+  importedEnvironment,
+  importedTasksName,
   isFollowed,
   type LineageFile,
   listBranches,

@@ -347,6 +347,11 @@ export function parseLineageFile(text: string, source: string): LineageFile {
   throw new UsageError(`Cannot use the lineage file ${source}: ${describeIssue(parsed.error)}`);
 }
 
+/** What stands for the environment of a run whose answers were imported from other tools. */
+export const importedEnvironment = "imported";
+/** The file in such a run that holds its questions. */
+export const importedTasksName = "imported.json";
+
 /** Whether a run follows the checkpoints of another trainer. */
 export function isFollowed(recipe: RunRecipe): recipe is FollowRecipe {
   return "follow" in recipe;

@@ -14,4 +14,5 @@ export {
   type RepairOutcome,
   type SweepMeasure,
 } from "./repair.ts";
+export { rankSignals, type Signal, type SignalRanking } from "./signals.ts";
 export { computeTrajectory, type Trajectory } from "./trajectory.ts";

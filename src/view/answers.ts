@@ -1,7 +1,14 @@
 /** Answers as pages show them: every task, and what each checkpoint made of it. */
+import { z } from "zod";
 import { openEnvironment, splits } from "../environment/index.ts";
 import { createTasks, hashPrompt } from "../evaluation/index.ts";
-import { findTasks, type ItemRecord, type RunFolder } from "../run/index.ts";
+import {
+  findTasks,
+  type ItemRecord,
+  importedEnvironment,
+  importedTasksName,
+  type RunFolder,
+} from "../run/index.ts";
 import { type AnswersView, verdictLetters } from "./contract.ts";
 
 /** Which part of an answer went wrong first. */
@@ -29,12 +36,29 @@ export async function readAnswers(folder: RunFolder): Promise<AnswersView> {
 }
 
 /** The tasks are made anew from the recipe: evaluations keep only hashes of prompts. */
+const importedSchema = z.object({
+  tasks: z.array(
+    z.object({ split: z.enum(splits), index: z.number(), prompt: z.string(), reference: z.string() }),
+  ),
+});
+
+/** Questions that came with answers from another tool. */
+async function readImportedTasks(folder: RunFolder): Promise<AnswersView["tasks"]> {
+  return importedSchema.safeParse(await folder.readExtra(importedTasksName)).data?.tasks ?? [];
+}
+
+/** The questions of a run, in the order of its items. */
+export async function readQuestions(folder: RunFolder): Promise<AnswersView["tasks"]> {
+  return await describeTasks(folder, new Map());
+}
+
 async function describeTasks(
-  { recipe }: RunFolder,
+  folder: RunFolder,
   hashes: ReadonlyMap<string, string>,
 ): Promise<AnswersView["tasks"]> {
-  const asked = findTasks(recipe);
+  const asked = findTasks(folder.recipe);
   if (asked === undefined) return [];
+  if (asked.environment === importedEnvironment) return await readImportedTasks(folder);
   const { rendering } = asked;
   const environment = await openEnvironment(asked.environment);
   const { seed, numTasks } = asked.evaluation;

@@ -1,5 +1,5 @@
 /** view: what pages show of run folders, as plain data; knows neither HTTP nor how anything is drawn. */
-export { readAnswers } from "./answers.ts";
+export { readAnswers, readQuestions } from "./answers.ts";
 export type { RunListing, RunView } from "./contract.ts";
 export { readCurves } from "./curves.ts";
 export { writeFigures } from "./figures.ts";

@@ -1,0 +1,32 @@
+/** `untwist export`: a run's evaluations for other tools. */
+import { Command } from "commander";
+import { exportForms, exportResults, type exportForms as forms } from "../../lab/index.ts";
+import { readQuestions } from "../../view/index.ts";
+import { createOutput } from "../output.ts";
+import { requireFree } from "./out-folder.ts";
+import { parseChoice } from "./parse-flags.ts";
+
+const examples = `
+Examples:
+  untwist export runs/mine --as tfevents --out tensorboard/mine     then: tensorboard --logdir tensorboard
+  untwist export runs/mine --as lm-eval --out results/mine          results_*.json and samples_*.jsonl for each checkpoint`;
+
+/** The command. */
+export function createExportCommand(): Command {
+  return new Command("export")
+    .description(
+      "write a run's evaluations for other tools: curves for TensorBoard, results as lm-evaluation-harness has them",
+    )
+    .argument("<run>", "the folder of a run")
+    .requiredOption("--as <form>", `one of ${exportForms.join(", ")}`)
+    .requiredOption("--out <folder>", "a new folder")
+    .addHelpText("after", examples)
+    .action(run);
+}
+
+async function run(path: string, flags: { readonly as: string; readonly out: string }): Promise<void> {
+  const form = parseChoice<(typeof forms)[number]>("--as", flags.as, exportForms);
+  await requireFree(flags.out);
+  await exportResults(path, flags.out, { form, date: new Date(), readQuestions });
+  createOutput({}).print([`Written to ${flags.out}`], undefined);
+}

@@ -1,0 +1,91 @@
+/** Answers to single questions out of other tools' results, and the values that count as right and wrong. */
+import { createHash } from "node:crypto";
+import { UsageError } from "../base/index.ts";
+import type { Split } from "../environment/index.ts";
+import type { EvaluatedItem } from "../evaluation/index.ts";
+
+/** One question of another tool's results. */
+export interface ImportedItem {
+  /** What tells it from the other questions, the same for every model. */
+  readonly key: string;
+  readonly prompt: string;
+  readonly target: string;
+  readonly answer: string;
+  readonly isSolved: boolean;
+}
+
+/** What to take from a file that holds more than one thing. */
+export interface ImportChoice {
+  /** Name of the metric that says what is right; absent means the first. */
+  readonly metric?: string | undefined;
+  /** Of lm-evaluation-harness: the filter that the answers went through. */
+  readonly filter?: string | undefined;
+}
+
+/**
+ * Whether a metric's value says that an answer is right. Throws `UsageError` for one that is neither right nor wrong: shares of
+ * a point cannot be paired.
+ */
+export function readSolved(value: unknown, place: string): boolean {
+  if (value === 1 || value === true || value === "C" || value === "1") return true;
+  if (value === 0 || value === false || value === "I" || value === "N" || value === "0") return false;
+  throw new UsageError(
+    `Cannot read ${place}: its value ${JSON.stringify(value) ?? "nothing"} is neither right (1) nor wrong (0); choose another --metric`,
+  );
+}
+
+/** The metric to read. Throws `UsageError` naming those that there are. */
+export function chooseMetric(names: readonly string[], { metric }: ImportChoice, path: string): string {
+  const found = metric === undefined ? names[0] : names.find((name) => name === metric);
+  if (found !== undefined) return found;
+  throw new UsageError(
+    names.length === 0
+      ? `Cannot read "${path}": it holds no metric`
+      : `Cannot read "${path}": it has no metric "${metric}"; choose from ${names.join(", ")}`,
+  );
+}
+
+/**
+ * The items of a split as an evaluation holds them, in the order of their keys. Throws `UsageError` where a key is there twice.
+ */
+export function toEvaluated(
+  items: readonly ImportedItem[],
+  split: Split,
+  path: string,
+): readonly EvaluatedItem[] {
+  const sorted = [...items].sort((a, b) => compareKeys(a.key, b.key));
+  const twice = sorted.find(({ key }, index) => key === sorted[index + 1]?.key);
+  if (twice !== undefined)
+    throw new UsageError(
+      `Cannot read "${path}": question ${twice.key} is in it twice; give results of one attempt a question (of lm-eval, choose one --filter)`,
+    );
+  return sorted.map(({ key, prompt, answer, isSolved }, index) => ({
+    split,
+    index,
+    promptHash: createHash("sha256").update(`${key}\n${prompt}`).digest("hex").slice(0, 16),
+    answer,
+    numAttempts: 1,
+    outcome: isSolved ? "correct" : "incorrect",
+    reward: isSolved ? 1 : 0,
+    parts: { format: true, values: isSolved, solved: isSolved },
+  }));
+}
+
+/** Numbers by size, other texts by their characters. */
+export function compareKeys(a: string, b: string): number {
+  const [first, second] = [Number(a), Number(b)];
+  if (Number.isFinite(first) && Number.isFinite(second)) return first - second;
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** A value as one text: texts as they are, lists by their first entry, all else as JSON. */
+export function toText(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (Array.isArray(value)) return toText(value[0]);
+  return value === undefined || value === null ? "" : (JSON.stringify(value) ?? "");
+}
+
+/** An object's fields; none for anything else. */
+export function toObject(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
+}
