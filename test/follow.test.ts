@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeEvents } from "../src/follow/index.ts";
 import { buildModel, nameShard, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
@@ -27,6 +28,7 @@ import {
   listFilesBelow,
   parseJson,
   removeFolder,
+  runUntwist,
 } from "./support/untwist.ts";
 
 type Json = ReturnType<typeof parseJson>;
@@ -145,6 +147,24 @@ describe("untwist follow", () => {
     const report = await follow("run-growing");
     expect([report.added, report.gone]).toEqual([["sft-30"], ["sft-10"]]);
     expect(idsOf(report)).toEqual(["base", "sft-10", "sft-20", "sft-30"]);
+  });
+
+  it("says of checkpoints that are gone that they are, where they would be evaluated or compared", async () => {
+    const { code, stdout, stderr } = await runUntwist(["spectra", "run-growing", "--json"], folder);
+    expect([code, stderr]).toEqual([0, expect.stringContaining("gone: sft-10")]);
+    expect(parseJson(stdout).pairs.map(({ after }: Json) => after)).toEqual(["sft-20", "sft-30"]);
+  });
+
+  it("bears a trainer that renames and deletes folders while it looks", async () => {
+    const home = await writeTrainerFolder(at("busy"), "the Hugging Face Trainer", [10, 20, 30, 40, 50]);
+    const followed = follow("run-busy", "busy");
+    for (const step of [50, 40, 30]) {
+      renameSync(join(home, `checkpoint-${step}`), join(home, `tmp-checkpoint-${step}`));
+      await wait(60);
+      rmSync(join(home, `tmp-checkpoint-${step}`), { recursive: true });
+      await wait(60);
+    }
+    expect(stepsOf(await followed)[0]).toEqual(expect.arrayContaining([10, 20]));
   });
 
   it("goes by the step that the trainer's state says, not by the name", async () => {

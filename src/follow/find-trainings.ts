@@ -73,6 +73,19 @@ export async function findTrainings(folder: string): Promise<readonly FoundTrain
   );
 }
 
+/**
+ * What `look` finds in a folder, or `undefined` where the folder disappeared under it: trainers rename the folders that they
+ * write, and delete old ones.
+ */
+async function unlessGone<Found>(folder: string, look: () => Promise<Found>): Promise<Found | undefined> {
+  try {
+    return await look();
+  } catch (error) {
+    if (error instanceof UsageError && !(await folderExists(folder))) return undefined;
+    throw error;
+  }
+}
+
 /** A folder with step folders in it. */
 interface StepHome {
   readonly folder: string;
@@ -80,7 +93,8 @@ interface StepHome {
 }
 
 async function findHomes(folder: string, depth: number): Promise<readonly StepHome[]> {
-  const names = (await listFolders(folder)).filter((name) => !name.startsWith("."));
+  const listed = await unlessGone(folder, () => listFolders(folder));
+  const names = (listed ?? []).filter((name) => !name.startsWith("."));
   const steps = names.flatMap((name) => {
     const read = readStepName(name);
     return read === undefined ? [] : [{ name, ...read }];
@@ -104,10 +118,10 @@ async function inspectHome({ folder, steps }: StepHome): Promise<FoundTraining |
     const place = { folder: join(folder, name), step, layout, endsWithState: stated.has(layout) };
     const state = isBeyond(latest, step, layout)
       ? { state: "partial" as const, reason: `the trainer has finished step ${latest?.step} so far` }
-      : await inspectStep(place);
-    states.push({ ...state, claimed: step, name });
+      : await unlessGone(place.folder, () => inspectStep(place));
+    if (state !== undefined) states.push({ ...state, claimed: step, name });
   }
-  if (states.every(({ state }) => state === "pickled")) return undefined;
+  if (states.length > 0 && states.every(({ state }) => state === "pickled")) return undefined;
   const checkpoints = listWhole(states, folder);
   const log = await readTrainerLog(folder, await findLatestState(folder, states));
   const newest = checkpoints.at(-1);

@@ -2,6 +2,7 @@
 import { UsageError } from "../base/index.ts";
 import { openCheckpoint } from "../checkpoint/index.ts";
 import { openEnvironment, type Rendering, splits } from "../environment/index.ts";
+import { folderExists } from "../file/index.ts";
 import { loadModel, type Model } from "../model/index.ts";
 import {
   type AskedTasks,
@@ -66,7 +67,7 @@ export async function evaluateRun(
 ): Promise<EvaluatedRun> {
   const opened = await openRunFolder(path);
   return await withLock(opened, async () => {
-    const missing = await listMissing(opened);
+    const missing = await listMissing(opened, place.effects);
     const isEmbedded = place.way.way === "embedded" && missing.length > 0;
     const model = isEmbedded ? await restoreFirstModel(opened) : undefined;
     const folder = await settleTasks(opened, choice, model);
@@ -82,10 +83,15 @@ export async function evaluateRun(
   });
 }
 
-async function listMissing(folder: RunFolder): Promise<readonly LineageEntry[]> {
+/** Checkpoints that are not evaluated; those whose trainer has deleted them are told and left out. */
+async function listMissing(folder: RunFolder, { report }: Effects): Promise<readonly LineageEntry[]> {
   const missing: LineageEntry[] = [];
-  for (const entry of await folder.readLineage())
-    if (!(await folder.hasEvaluation(entry.id))) missing.push(entry);
+  for (const entry of await folder.readLineage()) {
+    if (await folder.hasEvaluation(entry.id)) continue;
+    if (isFollowed(folder.recipe) && !(await folderExists(folder.locate(entry.path))))
+      report({ kind: "notice", text: `${entry.id} cannot be evaluated any more: ${entry.path} is gone` });
+    else missing.push(entry);
+  }
   return missing;
 }
 

@@ -1,7 +1,8 @@
 /** The spectra of a run: every checkpoint against the base, the SFT peak and the SFT end; tables beside the run. */
 import { join } from "node:path";
-import { writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
+import { folderExists, writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
 import {
+  isFollowed,
   type LineageEntry,
   type RunFolder,
   type SpectraRecord,
@@ -103,7 +104,7 @@ export async function computeRunSpectra(
   },
   effects: Effects,
 ): Promise<RunSpectra> {
-  const lineage = await folder.readLineage();
+  const lineage = await listPresent(folder, effects);
   const name = ({ id, path }: LineageEntry): NamedCheckpoint => ({ name: id, folder: folder.locate(path) });
   const pairs = listRunPairs({ lineage, trajectory }).map(({ before, after }) => ({
     before: name(before),
@@ -120,6 +121,17 @@ export async function computeRunSpectra(
     pairs: compared.map((pair) => roundNumbers(describePair(pair))),
   };
   return { pairs: compared, record };
+}
+
+/** The lineage; of a followed run without what its trainer has deleted, which is told. */
+async function listPresent(folder: RunFolder, { report }: Effects): Promise<readonly LineageEntry[]> {
+  const lineage = await folder.readLineage();
+  if (!isFollowed(folder.recipe)) return lineage;
+  const present = await Promise.all(lineage.map(({ path }) => folderExists(folder.locate(path))));
+  const gone = lineage.filter((_, index) => !present[index]).map(({ id }) => id);
+  if (gone.length > 0)
+    report({ kind: "notice", text: `Left out, as their folders are gone: ${gone.join(", ")}` });
+  return lineage.filter((_, index) => present[index]);
 }
 
 /** Writes the spectra of a run into its folder `spectra`: Parquet tables and spectra.json. */

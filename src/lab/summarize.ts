@@ -3,7 +3,7 @@
 import { UsageError } from "../base/index.ts";
 import { aggregate } from "../evaluation/index.ts";
 import type { ItemRecord, LineageEntry, RunFolder, Summary, TrajectoryRecord } from "../run/index.ts";
-import { schemaVersion } from "../run/index.ts";
+import { isFollowed, schemaVersion } from "../run/index.ts";
 import { type CheckpointOutcome, computeTrajectory, describeTrajectory } from "../trajectory/index.ts";
 
 /** A checkpoint and its answers. */
@@ -16,8 +16,9 @@ export interface EvaluatedCheckpoint {
 export async function summarize(folder: RunFolder): Promise<Summary> {
   const { record } = folder;
   const evaluated: EvaluatedCheckpoint[] = [];
+  // Checkpoints of others are there before anything was asked; of our own, each is evaluated.
   for (const entry of await folder.readLineage())
-    if (await folder.hasEvaluation(entry.id))
+    if (!isFollowed(folder.recipe) || (await folder.hasEvaluation(entry.id)))
       evaluated.push({ entry, items: await folder.readEvaluation(entry.id) });
   for (const checkpoint of evaluated) checkPaired(checkpoint, evaluated[0]);
   return {

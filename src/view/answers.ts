@@ -7,6 +7,7 @@ import {
   type ItemRecord,
   importedEnvironment,
   importedTasksName,
+  isFollowed,
   type RunFolder,
 } from "../run/index.ts";
 import { type AnswersView, verdictLetters } from "./contract.ts";
@@ -25,7 +26,7 @@ export async function readAnswers(folder: RunFolder): Promise<AnswersView> {
   const outcomes: Record<string, readonly string[]> = {};
   const hashes = new Map<string, string>();
   for (const { id } of await folder.readLineage()) {
-    if (!(await folder.hasEvaluation(id))) continue;
+    if (isFollowed(folder.recipe) && !(await folder.hasEvaluation(id))) continue;
     const items = await folder.readEvaluation(id);
     verdicts[id] = items.map(letterOf).join("");
     answers[id] = items.map(({ answer }) => answer);

@@ -8,7 +8,7 @@ import { parseChoice } from "./parse-flags.ts";
 
 const examples = `
 Examples:
-  untwist export runs/mine --as tfevents --out tensorboard/mine     then: tensorboard --logdir tensorboard
+  untwist export runs/mine --as tfevents --out tensorboard/mine     a folder for TensorBoard
   untwist export runs/mine --as lm-eval --out results/mine          results_*.json and samples_*.jsonl for each checkpoint`;
 
 /** The command. */

@@ -13,11 +13,12 @@ interface ImportFlags {
 }
 
 const examples = `
-In the paths, {step}, {id} (as in sft-100) or {name} (the folder's name) stand for a checkpoint, and * for anything; of several
-files the last by name counts. Examples:
+Examples:
   untwist import runs/mine --id 'evals/{name}/samples_gsm8k_*.jsonl' --ood 'evals/{name}/samples_math_*.jsonl' --filter strict-match
   untwist import runs/mine --id 'details/{step}/details_a_*.parquet' --ood 'details/{step}/details_b_*.parquet' --metric em
-  untwist import runs/mine --id 'logs/{step}-id.eval' --ood 'logs/{step}-ood.eval'`;
+  untwist import runs/mine --id 'logs/{step}-id.eval' --ood 'logs/{step}-ood.eval'
+In the paths, {step}, {id} (as in sft-100) or {name} (the folder's name) stand for a checkpoint, and * for anything; of
+several files the last by name counts.`;
 
 /** The command. */
 export function createImportCommand(): Command {
