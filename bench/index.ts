@@ -4,7 +4,15 @@
  */
 import { inheritChild } from "./child.ts";
 
-const benchmarks = ["engine", "spectra", "surgery", "studio", "spectra-memory", "surgery-memory"] as const;
+const benchmarks = [
+  "engine",
+  "spectra",
+  "surgery",
+  "studio",
+  "spectra-memory",
+  "surgery-memory",
+  "follow-memory",
+] as const;
 
 const [wanted, ...options] = process.argv.slice(2);
 const chosen = benchmarks.filter((name) =>
