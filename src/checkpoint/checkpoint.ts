@@ -5,10 +5,12 @@
 import { fileExists, folderExists, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import { isAdapterFolder, type MergedFormat, openAdapted } from "./adapter.ts";
 import { CheckpointError, expectReadable, quote } from "./checkpoint-error.ts";
+import { decodeFloats, isFloatDtype, type ReadableBytes } from "./dtype.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors-read.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
 import { isPlainName, parseShardIndex } from "./shard-index.ts";
+import { listSlices, parseSlice, takeSlice } from "./stack.ts";
 
 /** What to write into a checkpoint folder. */
 export interface CheckpointContent {
@@ -63,9 +65,7 @@ export async function openCheckpoint(
       folder,
       config,
       tensors,
-      readTensor: async (name) => await findFile({ folder, tensors, files }, name).readTensor(name),
-      readBytes: async (name) => await findFile({ folder, tensors, files }, name).readBytes(name),
-      openBytes: (name) => findFile({ folder, tensors, files }, name).openBytes(name),
+      ...createReaders((name) => findFile({ folder, tensors, files }, name), tensors),
       close,
     };
   } catch (error) {
@@ -170,7 +170,8 @@ async function openTensors(
 function listTensors(files: ReadonlyMap<string, SafetensorsFile>): ReadonlyMap<string, CheckpointTensor> {
   const tensors = new Map<string, CheckpointTensor>();
   for (const [file, { header }] of files)
-    for (const [name, { dtype, shape }] of header.tensors) tensors.set(name, { dtype, shape, file });
+    for (const [name, { dtype, shape }] of header.tensors)
+      for (const [part, tensor] of listSlices(name, { dtype, shape, file })) tensors.set(part, tensor);
   return tensors;
 }
 
@@ -197,6 +198,36 @@ function checkShards(
         },
       );
   }
+}
+
+/** Reads tensors, and the matrices of stacks, from the files that hold them. */
+function createReaders(
+  find: (name: string) => SafetensorsFile,
+  tensors: ReadonlyMap<string, CheckpointTensor>,
+): Pick<Checkpoint, "readTensor" | "readBytes" | "openBytes"> {
+  const openBytes = (name: string): ReadableBytes => {
+    const file = find(name);
+    const slice = file.header.tensors.has(name) ? undefined : parseSlice(name);
+    if (slice === undefined) return file.openBytes(name);
+    const [count = 1] = file.header.tensors.get(slice.stack)?.shape ?? [];
+    return takeSlice(file.openBytes(slice.stack), { index: slice.index, count });
+  };
+  return {
+    openBytes,
+    readTensor: async (name) => {
+      const file = find(name);
+      const { dtype, shape } = tensors.get(name) ?? { dtype: "U8" as const, shape: [] };
+      if (file.header.tensors.has(name) || !isFloatDtype(dtype)) return await file.readTensor(name);
+      const bytes = openBytes(name);
+      return { dtype, shape, data: decodeFloats(bytes.subarray(0, bytes.length), dtype) };
+    },
+    readBytes: async (name) => {
+      const file = find(name);
+      if (file.header.tensors.has(name)) return await file.readBytes(name);
+      const bytes = openBytes(name);
+      return bytes.subarray(0, bytes.length);
+    },
+  };
 }
 
 interface OpenTensors {

@@ -7,6 +7,7 @@ import type { ReadableBytes } from "./dtype.ts";
 import type { Checkpoint } from "./open-checkpoint.ts";
 import { encodeSafetensorsHeader, type TensorEntry } from "./safetensors-header.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors-read.ts";
+import { isStack, nameSlice, takeSlice } from "./stack.ts";
 
 /** A tensor's new bytes, in chunks in their order: as many as before. */
 export type TensorBytes = () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
@@ -75,15 +76,34 @@ async function* encode(
   yield encodeHeader(entries, { ...Object.fromEntries(file.header.metadata), ...metadata });
   const byPosition = entries.sort(([, a], [, b]) => a.start - b.start || a.end - b.end);
   for (const [name, { start, end }] of byPosition) {
-    const bytes = tensors.get(name);
     let written = 0;
-    for await (const chunk of bytes === undefined ? copyBytes(file.openBytes(name)) : bytes()) {
+    for await (const chunk of writeTensor(file, name, tensors)) {
       yield chunk;
       written += chunk.length;
       onBytes(chunk.length);
     }
     if (written !== end - start)
       throw new TypeError(`Cannot write tensor "${name}": ${written} bytes in the place of ${end - start}`);
+  }
+}
+
+/** A tensor's new bytes, or its old ones; of a stack, matrix by matrix. */
+async function* writeTensor(
+  file: SafetensorsFile,
+  name: string,
+  tensors: Rewrite["tensors"],
+): AsyncGenerator<Uint8Array, void, void> {
+  const own = tensors.get(name);
+  const { shape } = file.header.tensors.get(name) ?? { shape: [] };
+  const bytes = file.openBytes(name);
+  if (own !== undefined) yield* own();
+  else if (!isStack(shape)) yield* copyBytes(bytes);
+  else {
+    const [count = 1] = shape;
+    for (let index = 0; index < count; index++) {
+      const part = tensors.get(nameSlice(name, index));
+      yield* part === undefined ? copyBytes(takeSlice(bytes, { index, count })) : part();
+    }
   }
 }
 

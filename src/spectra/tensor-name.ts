@@ -51,11 +51,14 @@ const SHARED_NAMES: ReadonlySet<string> = new Set([
  *   such as `self_attn` or `mlp`, unless another block has a part of that name (`attn.c_proj`, `mlp.c_proj`). In front
  *   stands the first segment above the layer that is not part of the text model, such as `vision_tower`.
  *
+ * The number of a matrix in a stack of experts, as in `experts.down_proj[3]`, counts for neither.
+ *
  * So a kind is the same for all layers and all experts, and differs between the parts of a layer in the models of the
  * Hugging Face library that were looked at.
  */
 export function describeTensorName(name: string): TensorPlace {
-  const path = name.split(".");
+  // A matrix of a stack is of the stack's kind.
+  const path = name.replace(/\[\d+\]$/, "").split(".");
   const segments = path.at(-1) === "weight" ? path.slice(0, -1) : path;
   const index = segments.findIndex(isWholeNumber);
   const { above, below } = splitPath(segments, index);
