@@ -59,6 +59,8 @@ describe("stacked experts", () => {
       "two",
       "--from",
       "one",
+      "--what",
+      "vectors",
       "--top",
       "all",
       "--matrices",
