@@ -200,6 +200,51 @@ describe("a server that", () => {
     expect(endless.items[0].answer).toBe("");
   });
 
+  it("judges answers is asked about each, and its verdict counts", async () => {
+    const items = (count: number): string =>
+      Array.from({ length: count }, (_, index) =>
+        JSON.stringify({
+          question: `Who? ${index}`,
+          answer: `right ${index}`,
+          metadata: { grader: "judge" },
+        }),
+      ).join("\n");
+    mkdirSync(join(folder, "judged"), { recursive: true });
+    for (const split of ["id", "ood"]) writeFileSync(join(folder, `judged/${split}.jsonl`), items(3));
+    const environment = ["--environment", "items:judged", "--answers", "judged.jsonl"];
+    const address = await serveAnswer(answerOf("somebody"));
+    const verdicts: readonly (readonly [string, string])[] = [
+      ['<think>{"right": false}?</think> So {"right": true}', "correct"],
+      ['{"right": false}', "incorrect"],
+      ["who knows", "illegal"],
+    ];
+    for (const [said, outcome] of verdicts) {
+      const judge = ["--judge-endpoint", await serveAnswer(answerOf(said)), "--judge-model", "base"];
+      const args = [
+        "eval",
+        "--endpoint",
+        address,
+        "--model",
+        "base",
+        ...environment,
+        ...judge,
+        "--json",
+        "--items",
+      ];
+      const { code, stdout, stderr } = await runUntwist(args, folder, fresh(`judge ${outcome}`));
+      expect(code, stderr).toBe(0);
+      expect(parseJson(stdout).items.map((item: Json) => item.outcome)).toEqual(
+        Array.from({ length: 6 }, () => outcome),
+      );
+    }
+    const withoutJudge = ["eval", "--endpoint", address, "--model", "base", ...environment];
+    const { code, stderr } = await runUntwist(withoutJudge, folder, fresh("no judge"));
+    expect([code, stderr.trimEnd().split("\n").at(-1)]).toEqual([
+      2,
+      expect.stringContaining("--judge-endpoint"),
+    ]);
+  });
+
   it("refuses its key, its model or its question is told in its own words, at once", async () => {
     const refusals: readonly (readonly [number, object | string, string])[] = [
       [401, { error: { message: "bad key" } }, "UNTWIST_API_KEY"],
@@ -265,6 +310,12 @@ describe("untwist eval refuses", () => {
     "an unknown interface": () => [ask(at(), "--api", "telepathy"), '"telepathy"', "completions"],
     "fields that are no JSON": () => [ask(at(), "--body", "{top_p: 1}"), "--body"],
     "a price of one number": () => [ask(at(), "--price", "1"), "--price"],
+    "a judge without a name": () => [ask(at(), "--judge-endpoint", at()), "--judge-model"],
+    "a judge on the embedded engine": () => [
+      ["eval", "general-points-base", "--environment", "items:judged", "--count", "2"],
+      "judge",
+      "--endpoint",
+    ],
     "no patience": () => [ask(at(), "--concurrency", "0"), "--concurrency", '"0"'],
     "a folder and a server at once": () => [
       ["eval", "kept", "--endpoint", at(), "--environment", "general-points"],

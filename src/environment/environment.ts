@@ -70,6 +70,16 @@ export interface Lesson {
   draw(random: Random): Example;
 }
 
+/** Answers that only another model can grade. */
+export interface Judging<Task = unknown> {
+  /** Whether it takes a judge to grade answers to a task. */
+  isNeeded(task: Task): boolean;
+  /** What the judge is asked about an answer. */
+  prompt(task: Task, answer: string): string;
+  /** The verdict by what the judge said. Never throws, whatever the text. */
+  grade(said: string): Verdict;
+}
+
 /** A family of tasks. Every method is pure and deterministic. */
 export interface Environment<Task = unknown> {
   readonly name: string;
@@ -99,6 +109,8 @@ export interface Environment<Task = unknown> {
   ): string;
   /** An answer that is graded as solved. Throws `RangeError` for a task that has none in that rendering. */
   referenceAnswer(task: Task, rendering: Rendering): string;
+  /** Where there are tasks that only a model can grade. */
+  readonly judging?: Judging<Task>;
   /** Grades an answer. Never throws, whatever the text. */
   grade(task: Task, answer: string, options: GradeOptions): Verdict;
 }

@@ -5,6 +5,7 @@ export {
   type Environment,
   type Example,
   type GradeOptions,
+  type Judging,
   type Lesson,
   type Rendering,
   renderings,

@@ -1,6 +1,12 @@
 /** Evaluation of a model that is asked one conversation at a time, several at once: one behind a server. */
-import { createRandom } from "../base/index.ts";
-import { type Attempt, type ConversationTurn, type Split, writeConversation } from "../environment/index.ts";
+import { createRandom, UsageError } from "../base/index.ts";
+import {
+  type Attempt,
+  type ConversationTurn,
+  type Split,
+  type Verdict,
+  writeConversation,
+} from "../environment/index.ts";
 import { createTasks, type EvaluatedItem, type EvaluationOptions, hashPrompt } from "./evaluate.ts";
 
 /** Gives the text of an answer; `seed` is the same whenever the same attempt at the same task is asked. */
@@ -14,6 +20,8 @@ export interface AskOptions
   > {
   /** Conversations held at once. */
   readonly concurrency: number;
+  /** Grades what only a model can grade. */
+  readonly judge?: Respond | undefined;
   /** Called when a task is done. */
   readonly onItem?: (item: EvaluatedItem) => void;
 }
@@ -69,7 +77,7 @@ async function askTask(
     const conversation = writeConversation(environment, task, { rendering, attempts });
     const drawn = createRandom(seed, "answer", split, index, attempt).integer(0, 2 ** 31 - 1);
     const answer = stripThinking(await respond(conversation, drawn));
-    const verdict = environment.grade(task, answer, { rendering });
+    const verdict = await gradeAnswer({ task, answer, seed: drawn }, options);
     attempts.push({ answer, verdict });
     if (verdict.parts.solved) break;
   }
@@ -87,6 +95,22 @@ async function askTask(
     reward,
     parts,
   };
+}
+
+/** The environment's verdict, or the judge's. Throws `UsageError` where it takes a judge and there is none. */
+async function gradeAnswer(
+  { task, answer, seed }: { readonly task: unknown; readonly answer: string; readonly seed: number },
+  { environment, rendering, judge }: AskOptions,
+): Promise<Verdict> {
+  const { judging } = environment;
+  if (judging === undefined || !judging.isNeeded(task)) return environment.grade(task, answer, { rendering });
+  if (judge === undefined)
+    throw new UsageError(
+      `Cannot grade ${environment.name}: some of its answers take a judge; name one by --judge-endpoint and --judge-model`,
+    );
+  return judging.grade(
+    stripThinking(await judge([{ role: "user", content: judging.prompt(task, answer) }], seed)),
+  );
 }
 
 /**

@@ -24,6 +24,8 @@ export interface EndpointChoice extends AskingOptions {
   readonly maxTries: number;
   /** Questions asked at once. */
   readonly concurrency: number;
+  /** Another model, which grades what only a model can grade. */
+  readonly judge?: { readonly url: string; readonly model: string } | undefined;
 }
 
 /** What is asked. */
@@ -59,12 +61,10 @@ export interface EndpointEvaluation {
 /** Surroundings of an evaluation. */
 export interface AskingPlace {
   /** The file that keeps the answers; absent means one in the cache, named after model and settings. */
-  readonly answers?: string;
+  readonly answers?: string | undefined;
   /** The command that goes on after a stop. */
   readonly command: string;
   readonly effects: Effects;
-  /** Throws where the server's model is not the one that is meant. */
-  readonly check?: (identity: ModelIdentity) => void;
 }
 
 /**
@@ -74,36 +74,75 @@ export interface AskingPlace {
 export async function askEndpoint(
   choice: EndpointChoice,
   tasks: EndpointTasks,
-  { answers, command, effects, check = () => undefined }: AskingPlace,
+  { answers, command, effects }: AskingPlace,
 ): Promise<EndpointEvaluation> {
+  const place = { command, effects };
+  const asked = await openAsked(choice, { ...place, answers });
+  const judge = choice.judge === undefined ? undefined : await openJudge(choice, place);
+  try {
+    const environment = await openEnvironment(tasks.environment);
+    checkCount(environment, tasks);
+    const numAttempts = tasks.numAttempts ?? environment.numAttempts[tasks.rendering];
+    const onItem = createReporter(tasks.splits.length * tasks.numTasks, choice.model, effects);
+    const options = { ...tasks, ...choice, environment, numAttempts, onItem };
+    const items = await orStopped(askTasks(asked.respond, { ...options, judge: judge?.respond }), place);
+    await orStopped(requireSameModel(asked), place);
+    return { identity: asked.identity, items, usage: asked.readUsage() };
+  } finally {
+    await asked.close();
+    await judge?.close();
+  }
+}
+
+/** A model with the file of its answers. */
+interface AskedModel {
+  readonly endpoint: Endpoint;
+  readonly identity: ModelIdentity;
+  readonly file: string;
+  readonly respond: Respond;
+  readonly readUsage: () => Usage;
+  readonly close: () => Promise<void>;
+}
+
+async function openAsked(
+  choice: EndpointChoice,
+  { answers, command, effects }: AskingPlace,
+): Promise<AskedModel> {
   const endpoint = createEndpoint({ ...choice, signal: effects.signal });
   const identity = await orStopped(endpoint.identify(), { command, effects });
-  check(identity);
-  const environment = await openEnvironment(tasks.environment);
-  checkCount(environment, tasks);
   const file = answers ?? nameAnswers(identity, choice);
   const store = await openAnswerStore(file, identity, choice);
   const usage = { numAsked: 0, numKnown: 0, numPromptTokens: 0, numNewTokens: 0 };
-  const respond: Respond = async (messages, seed) => {
-    const question = { messages, seed };
-    const known = store.find(question);
-    const answer = known ?? (await endpoint.ask(messages, seed));
-    if (known === undefined) await store.keep(question, answer);
-    usage[known === undefined ? "numAsked" : "numKnown"] += 1;
-    usage.numPromptTokens += answer.numPromptTokens;
-    usage.numNewTokens += answer.numNewTokens;
-    return answer.text;
+  return {
+    endpoint,
+    identity,
+    file,
+    respond: async (messages, seed) => {
+      const question = { messages, seed };
+      const known = store.find(question);
+      const answer = known ?? (await endpoint.ask(messages, seed));
+      if (known === undefined) await store.keep(question, answer);
+      usage[known === undefined ? "numAsked" : "numKnown"] += 1;
+      usage.numPromptTokens += answer.numPromptTokens;
+      usage.numNewTokens += answer.numNewTokens;
+      return answer.text;
+    },
+    readUsage: () => ({ ...usage, numRetries: endpoint.numRetries() }),
+    close: () => store.close(),
   };
-  try {
-    const numAttempts = tasks.numAttempts ?? environment.numAttempts[tasks.rendering];
-    const onItem = createReporter(tasks.splits.length * tasks.numTasks, choice.model, effects);
-    const asked = askTasks(respond, { ...tasks, ...choice, environment, numAttempts, onItem });
-    const items = await orStopped(asked, { command, effects });
-    await orStopped(requireSameModel(endpoint, identity, file), { command, effects });
-    return { identity, items, usage: { ...usage, numRetries: endpoint.numRetries() } };
-  } finally {
-    await store.close();
-  }
+}
+
+/** Longest verdict of a judge, in tokens: it may think first. */
+const judgeTokens = 2048;
+
+/** The judge of a choice, asked for its likeliest words in a chat; its answers are kept in the cache. */
+async function openJudge(
+  choice: EndpointChoice,
+  place: Pick<AskingPlace, "command" | "effects">,
+): Promise<AskedModel> {
+  const { url, model } = choice.judge ?? choice;
+  const asking = { api: "chat", temperature: 0, maxNewTokens: judgeTokens, fields: {} } as const;
+  return await openAsked({ ...choice, ...asking, url, model }, place);
 }
 
 /** The value; a failure because of a stop becomes `StoppedError`. */
@@ -123,7 +162,7 @@ async function orStopped<Value>(
  * A server may have been restarted with other weights in the middle: then the answers belong to no one model. Throws
  * `UsageError`.
  */
-async function requireSameModel(endpoint: Endpoint, before: ModelIdentity, file: string): Promise<void> {
+async function requireSameModel({ endpoint, identity: before, file }: AskedModel): Promise<void> {
   const now = await endpoint.identify();
   if (JSON.stringify(now) === JSON.stringify(before)) return;
   throw new UsageError(

@@ -12,6 +12,14 @@ import { createLayout, type Model, type ModelConfig } from "../model/index.ts";
 import type { Recipe } from "../run/index.ts";
 import { listPoints } from "./sweep-points.ts";
 
+/** Throws `UsageError` where it takes a judge to grade answers: only evaluation through a server has one. */
+export function requireNoJudge({ name, judging }: Pick<Environment, "name" | "judging">): void {
+  if (judging !== undefined)
+    throw new UsageError(
+      `Cannot grade ${name} on the embedded engine: some of its answers take a judge; evaluate through a server (--serve, --endpoint) and name a judge (--judge-endpoint)`,
+    );
+}
+
 /** Throws `UsageError` where an environment has fewer tasks than are asked: none would count twice. */
 export function checkCount(
   { name, numTasks }: Pick<Environment, "name" | "numTasks">,

@@ -3,7 +3,7 @@ import { type Environment, openEnvironment, type Rendering, type Split } from ".
 import { aggregate, type EvaluatedItem, evaluate, type SplitResult } from "../evaluation/index.ts";
 import { createGenerator, createScorer, loadModel } from "../model/index.ts";
 import { locateModel } from "./builtin.ts";
-import { checkCount, checkDemand } from "./check-model.ts";
+import { checkCount, checkDemand, requireNoJudge } from "./check-model.ts";
 import { chooseNumThreads } from "./threads.ts";
 
 /** What to evaluate on. */
@@ -35,6 +35,7 @@ export async function evaluateModel(
   options: ModelEvaluationOptions,
 ): Promise<ModelEvaluation> {
   const environment = await openEnvironment(options.environment);
+  requireNoJudge(environment);
   checkCount(environment, { splits: options.splits, numTasks: options.count });
   const model = await loadModel(await locateModel(nameOrPath));
   checkDemand(model, { ...options, environment });

@@ -19,6 +19,7 @@ import {
 } from "../model/index.ts";
 import { type AskedTasks, isFollowed, type Recipe, type RunFolder } from "../run/index.ts";
 import { locateModel } from "./builtin.ts";
+import { requireNoJudge } from "./check-model.ts";
 import type { Effects } from "./effects.ts";
 import { requireTasks } from "./require-recipe.ts";
 import { baseCheckpoint } from "./stage-plan.ts";
@@ -96,6 +97,7 @@ export async function createWorkshop(
   const { numThreads } = folder.record;
   const tasks = requireTasks(folder);
   const environment = await openEnvironment(tasks.environment);
+  requireNoJudge(environment);
   const generator = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
   const scorer = createScorer(config, { numThreads });
   return {

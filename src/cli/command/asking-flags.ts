@@ -15,6 +15,8 @@ export interface AskingFlags {
   readonly timeout: string;
   readonly tries: string;
   readonly price?: string;
+  readonly judgeEndpoint?: string;
+  readonly judgeModel?: string;
 }
 
 /** Adds the flags to a command. */
@@ -27,6 +29,11 @@ export function addAskingFlags(command: Command): Command {
     .option("--concurrency <number>", "questions asked at once", "16")
     .option("--timeout <seconds>", "longest that one request may take", "300")
     .option("--tries <number>", "requests in a row that may fail before it gives up", "10")
+    .option(
+      "--judge-endpoint <url>",
+      "the server of a model that grades answers of items whose grader is a judge",
+    )
+    .option("--judge-model <name>", "the judge's name there")
     .option("--price <in,out>", "price of a million tokens read and written, to say what it cost");
 }
 
@@ -80,7 +87,14 @@ export function parseAsking(flags: AskingFlags): Omit<EndpointChoice, "url" | "m
     timeoutMs: 1000 * parseNumber("--timeout", flags.timeout),
     maxTries: parseCount("--tries", flags.tries, 1),
     apiKey: own ?? usual,
+    judge: parseJudge(flags),
   };
+}
+
+function parseJudge({ judgeEndpoint: url, judgeModel: model }: AskingFlags): EndpointChoice["judge"] {
+  if (url === undefined && model === undefined) return undefined;
+  if (url !== undefined && model !== undefined) return { url, model };
+  throw new UsageError("Cannot ask a judge: give both --judge-endpoint and --judge-model");
 }
 
 function parseFields(text: string | undefined): Readonly<Record<string, unknown>> {

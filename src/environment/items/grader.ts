@@ -19,6 +19,8 @@ export const graderSchema: z.ZodType<Grader> = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("json"), field: z.string().min(1).default("answer") }),
   /** Whether the right answer, a regular expression, is found in the text. */
   z.strictObject({ kind: z.literal("regex") }),
+  /** What a model behind a server says of it. */
+  z.strictObject({ kind: z.literal("judge") }),
 ]);
 
 /** One of the ways to grade. */
@@ -27,7 +29,8 @@ export type Grader =
   | { readonly kind: "numeric"; readonly tolerance: number; readonly relative: boolean }
   | { readonly kind: "choice" }
   | { readonly kind: "json"; readonly field: string }
-  | { readonly kind: "regex" };
+  | { readonly kind: "regex" }
+  | { readonly kind: "judge" };
 
 /** What could be read off a text, and whether it is right. */
 export interface Reading {
@@ -57,6 +60,9 @@ export function readAnswer(text: string, expected: string, grader: Grader): Read
     }
     case "regex":
       return compare(text.trim(), new RegExp(expected, "i").test(text));
+    case "judge":
+      // Nobody has judged it yet.
+      return { isRight: false };
   }
 }
 

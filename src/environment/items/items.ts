@@ -4,8 +4,9 @@ import { z } from "zod";
 import { createRandom, UsageError } from "../../base/index.ts";
 import { fileExists, readText } from "../../file/index.ts";
 import { createChatOnly } from "../chat-only.ts";
-import type { Environment, Split, Verdict } from "../environment.ts";
+import type { Environment, Judging, Split, Verdict } from "../environment.ts";
 import { splits } from "../environment.ts";
+import { readLastObject } from "../json-answer.ts";
 import { type Grader, graderSchema, readAnswer } from "./grader.ts";
 
 /** A question with its right answer. */
@@ -20,7 +21,9 @@ const itemSchema = z.looseObject({
   answer: z.union([z.string(), z.number(), z.boolean()]),
   metadata: z
     .looseObject({
-      grader: z.union([z.enum(["exact", "numeric", "choice", "json", "regex"]), graderSchema]).optional(),
+      grader: z
+        .union([z.enum(["exact", "numeric", "choice", "json", "regex", "judge"]), graderSchema])
+        .optional(),
     })
     .optional(),
 });
@@ -99,7 +102,9 @@ export function createItems(
     id: createRandom(1, "items", "id").shuffle(items.id),
     ood: createRandom(1, "items", "ood").shuffle(items.ood),
   };
+  const needsJudge = [...items.id, ...items.ood].some(({ grader }) => grader.kind === "judge");
   return {
+    ...(needsJudge && { judging }),
     ...createChatOnly<Item>({
       name,
       outcomes: ["correct", "incorrect", "illegal"],
@@ -121,15 +126,42 @@ export function createItems(
   };
 }
 
+/** What a judge is asked, and what its words mean. */
+const judging: Judging<Item> = {
+  isNeeded: ({ grader }) => grader.kind === "judge",
+  prompt: (
+    { question, answer: expected },
+    answer,
+  ) => `Somebody was asked a question. Say whether their answer means the same as the right one.
+
+Question:
+${question}
+
+Right answer:
+${expected}
+
+Their answer:
+${answer}
+
+End with one JSON object and nothing after it: {"right": true} or {"right": false}`,
+  grade: (said) => {
+    const { right } = readLastObject(said);
+    return typeof right === "boolean" ? describeVerdict(right) : describeUnread("the judge gave no verdict");
+  },
+};
+
 function gradeItem({ answer: expected, grader }: Item, answer: string): Verdict {
   const { read, isRight } = readAnswer(answer, expected, grader);
-  if (read === undefined)
-    return {
-      outcome: "illegal",
-      reward: -1,
-      parts: { format: false, values: false, solved: false },
-      feedback: "the answer holds nothing that could be graded",
-    };
+  return read === undefined
+    ? describeUnread("the answer holds nothing that could be graded")
+    : describeVerdict(isRight);
+}
+
+function describeUnread(feedback: string): Verdict {
+  return { outcome: "illegal", reward: -1, parts: { format: false, values: false, solved: false }, feedback };
+}
+
+function describeVerdict(isRight: boolean): Verdict {
   return {
     outcome: isRight ? "correct" : "incorrect",
     reward: isRight ? 1 : 0,
