@@ -253,14 +253,14 @@ function describeAlert(
   { request, path }: { readonly request: WatchRequest; readonly path: string },
 ): string {
   const since = peak.stage === "base" ? "the base model" : `step ${peak.step}`;
-  return `OOD of ${name} has been falling since ${since}: ${describePoint(peak)} there, ${describePoint(point)} at step ${point.step} on the same held-out tasks (p = ${pValue.toPrecision(2)}; chance of any false alert ${formatShare(request.falseAlarmRate)}); keep ${peak.checkpoint}: ${path}`;
+  return `OOD accuracy of ${name} has been falling since ${since}: ${describePoint(peak)} there, ${describePoint(point)} at step ${point.step} on the same held-out tasks (p = ${pValue.toPrecision(2)}; chance of any false alert ${formatShare(request.falseAlarmRate)}); keep ${peak.checkpoint}: ${path}`;
 }
 
-/** `62/100 62.0 % [52.2, 70.9]`. */
+/** `62 of 100 (62.0 % [52.2, 70.9])`. */
 function describePoint({ oodHeldOut }: Point): string {
   const { low, high } = wilsonInterval(oodHeldOut);
   const { correct, total } = oodHeldOut;
-  return `${correct}/${total} ${formatShare(correct / Math.max(1, total))} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+  return `${correct} of ${total} (${formatShare(correct / Math.max(1, total))} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}])`;
 }
 
 /** Checkpoints that are neither among the best nor newest nor the start of RL, nor named by an alert. */

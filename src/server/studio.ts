@@ -7,7 +7,7 @@ import { realpath } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { type Context, Hono } from "hono";
 import { UsageError } from "../base/index.ts";
-import { isRunFolder, listRuns, openRunFolder, type RunFolder } from "../run/index.ts";
+import { isRunFolder, listRuns, openRunFolder, type RunFolder, watchLockName } from "../run/index.ts";
 import {
   pageFiles,
   type RunListing,
@@ -163,7 +163,7 @@ async function answer(
   if (rest.length > 0 || isPair === (after === "") || (!isPair && what !== kind))
     throw new RequestError(404, "There is no such data");
   const key = `${folder.path} ${what}`;
-  const finished = files("lineage.json", "summary.json");
+  const finished = files("lineage.json", "summary.json", "watch.json", watchLockName);
   switch (kind) {
     case "run": {
       const run = await memo.get(key, finished, () => readRun(id, folder, tools));

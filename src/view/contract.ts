@@ -22,6 +22,8 @@ export interface RunView {
   readonly path: string;
   readonly isFinished: boolean;
   readonly summary: Summary;
+  /** What a watch of the run has raised, as sentences. */
+  readonly alerts: readonly string[];
 }
 
 /** Numbers logged during the stages of a run, thinned to what a chart can show. */

@@ -1,4 +1,5 @@
 /** A run as pages show it: its outcome, finished or so far, and everything that a report holds of it. */
+import { z } from "zod";
 import { quoteForShell, UsageError } from "../base/index.ts";
 import { openRunFolder, type RunFolder, readSummaryHead, type SummaryHead } from "../run/index.ts";
 import { readAnswers } from "./answers.ts";
@@ -31,7 +32,15 @@ export async function readRun(
     path: quoteForShell(folder.path),
     isFinished: finished !== undefined && !(await folder.isWatched()),
     summary: finished ?? (await summarize(folder)),
+    alerts: await readAlerts(folder),
   };
+}
+
+const watchSchema = z.object({ trainings: z.array(z.object({ alert: z.string().optional() })) });
+
+async function readAlerts(folder: RunFolder): Promise<readonly string[]> {
+  const watched = watchSchema.safeParse(await folder.readExtra("watch.json")).data?.trainings ?? [];
+  return watched.flatMap(({ alert }) => alert ?? []);
 }
 
 /** A run in a list, from its summary alone where there is one: a folder may hold hundreds of runs. */

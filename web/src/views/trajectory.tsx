@@ -12,8 +12,19 @@ export function TrajectoryPage({ run, route }: PageProps): ReactNode {
   const { summary } = run;
   const names = Object.keys(parts) as Part[];
   const part = names.find((one) => one === route.choices.show) ?? "accuracy";
+  if (run.isFinished && summary.checkpoints.length === 0)
+    return (
+      <p className="state">
+        No checkpoint is evaluated yet; do it with: untwist eval {run.path} --environment general-points
+      </p>
+    );
   return (
     <>
+      {run.alerts.map((alert) => (
+        <p key={alert} className="alert" role="status">
+          {alert}
+        </p>
+      ))}
       <Tiles summary={summary} />
       <fieldset className="choices">
         <legend>Show</legend>
