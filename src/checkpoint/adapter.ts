@@ -56,6 +56,11 @@ export async function readAdapterConfig(folder: string): Promise<AdapterConfig> 
     );
   if (isDora === true)
     refuse("it is a DoRA, whose update is no product of two matrices; merge it and give the merged model");
+  const { init_lora_weights: start } = fields;
+  if (typeof start === "string" && /^(?:pissa|olora|corda|loftq)/.test(start))
+    refuse(
+      `it was started by ${start}, which changes the base's own weights; save it converted to a plain LoRA, or merge it and give the merged model`,
+    );
   if (typeof base !== "string" || base === "")
     return refuse(
       'it is a LoRA adapter without "base_model_name_or_path"; write the folder of its base model there, or merge it and give the merged model',
@@ -101,7 +106,12 @@ export async function openAdapted(
   }: { readonly format: MergedFormat; readonly base?: string | undefined; readonly open: OpenFolder },
 ): Promise<Checkpoint> {
   const adapterConfig = await readAdapterConfig(folder);
-  const base = await open(given ?? (await locateBase(folder, adapterConfig)));
+  const place = given ?? (await locateBase(folder, adapterConfig));
+  if (resolve(place) === resolve(folder))
+    throw new CheckpointError("it names itself as its base model; write the folder of its base model there", {
+      path: folder,
+    });
+  const base = await open(place);
   const opened: { close(): Promise<void> }[] = [base];
   const close = async (): Promise<void> => {
     await Promise.all(opened.map((one) => one.close()));
@@ -143,7 +153,7 @@ async function readParts(file: SafetensorsFile, config: AdapterConfig, base: Che
   const updates = new Map<string, LowRankUpdate>();
   const replaced = new Map<string, string>();
   for (const key of file.header.tensors.keys()) {
-    const place = key.startsWith(PREFIX) ? key.slice(PREFIX.length) : key;
+    const place = (key.startsWith(PREFIX) ? key.slice(PREFIX.length) : key).replace(".base_layer.", ".");
     const [, module, embedding = "", side] = FACTOR.exec(place) ?? [];
     if (module === undefined) {
       const name = place.replace(".modules_to_save", "");
@@ -153,6 +163,11 @@ async function readParts(file: SafetensorsFile, config: AdapterConfig, base: Che
       const name = `${module}.weight`;
       const tensor = requireTensor(base, name, { path: file.path, tensor: key });
       const partner = key.replace(`lora_${embedding}A`, `lora_${embedding}B`);
+      if (embedding !== "" && base.config.tie_word_embeddings === true)
+        throw new CheckpointError(
+          "it adapts embeddings that the base also uses as its head, which PEFT adapts in one place only; merge it and give the merged model",
+          { path: file.path, tensor: key },
+        );
       const isTransposed = embedding !== "" || config.fields.fan_in_fan_out === true;
       const factors = { first: await file.readTensor(key), second: await file.readTensor(partner) };
       updates.set(
@@ -192,10 +207,17 @@ function findScale({ fields }: AdapterConfig, module: string, { shape: [rank = 1
 /** The number of the first pattern that is the module's name or an end of it. */
 function findByPattern(patterns: unknown, module: string): number | undefined {
   if (typeof patterns !== "object" || patterns === null) return undefined;
-  const found = Object.entries(patterns).find(
-    ([pattern]) => module === pattern || module.endsWith(`.${pattern}`),
-  );
+  const found = Object.entries(patterns).find(([pattern]) => matchesModule(pattern, module));
   return toNumber(found?.[1]);
+}
+
+/** Patterns are regular expressions for the end of a module's name, from a dot on. */
+function matchesModule(pattern: string, module: string): boolean {
+  try {
+    return new RegExp(`^(?:.*\\.)?(?:${pattern})$`).test(module);
+  } catch {
+    return module === pattern || module.endsWith(`.${pattern}`);
+  }
 }
 
 function toNumber(value: unknown): number | undefined {

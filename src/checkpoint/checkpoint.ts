@@ -32,6 +32,8 @@ export interface OpenOptions {
   readonly merged?: MergedFormat;
   /** The folder of the base model, in place of the one that the adapter names. */
   readonly base?: string;
+  /** Adapters opened on the way here. */
+  readonly depth?: number;
 }
 
 /**
@@ -42,7 +44,7 @@ export interface OpenOptions {
  */
 export async function openCheckpoint(
   folder: string,
-  { merged = "exact", base }: OpenOptions = {},
+  { merged = "exact", base, depth = 0 }: OpenOptions = {},
 ): Promise<Checkpoint> {
   if (!(await folderExists(folder)))
     throw new CheckpointError("no such folder; give the path of a Hugging Face checkpoint folder", {
@@ -52,7 +54,12 @@ export async function openCheckpoint(
     return await openAdapted(folder, {
       format: merged,
       base,
-      open: (path) => openCheckpoint(path, { merged }),
+      open: async (path) => {
+        // An adapter to an adapter may be; more than that is a circle.
+        if (depth > 1)
+          throw new CheckpointError("its bases are adapters all the way down; merge them", { path: folder });
+        return await openCheckpoint(path, { merged, depth: depth + 1 });
+      },
     });
   const config = await readConfig(folder);
   const files = new Map<string, SafetensorsFile>();

@@ -5,11 +5,25 @@
  * error. Takes time linear in the text's length.
  */
 export function readLastObject(text: string): Readonly<Record<string, unknown>> {
-  for (const part of listBraced(text).reverse()) {
+  for (const part of [...listBraced(text).reverse(), ...listEnds(text)]) {
     const value = parse(part);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
   }
   return {};
+}
+
+/** Braces that are tried where none are balanced, as after a formula with one brace too many. */
+const mostTries = 40;
+
+/** Parts up to the last closing brace, from each of the last opening ones on. */
+function* listEnds(text: string): Generator<string, void, void> {
+  const end = text.lastIndexOf("}");
+  let start = end;
+  for (let tries = 0; tries < mostTries && start > 0; tries++) {
+    start = text.lastIndexOf("{", start - 1);
+    if (start < 0) return;
+    yield text.slice(start, end + 1);
+  }
 }
 
 function parse(text: string): unknown {

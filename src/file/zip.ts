@@ -30,6 +30,7 @@ export async function listZip(source: ByteSource): Promise<readonly ZipEntry[]> 
     tail.getUint32(end + 12, true),
     tail.getUint32(end + 16, true),
   ];
+  if (numEntries === 0xffff) throw new SyntaxError("it has more entries than can be read");
   if (start === 0xffffffff || start + size > source.size)
     throw new SyntaxError("it is a part of an archive, or larger than 4 GiB");
   const directory = viewOf(await source.read(start, start + size));

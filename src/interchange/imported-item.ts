@@ -71,10 +71,12 @@ export function toEvaluated(
   }));
 }
 
-/** Numbers by size, other texts by their characters. */
+/** Whole numbers by size, then other texts by their characters. */
 export function compareKeys(a: string, b: string): number {
-  const [first, second] = [Number(a), Number(b)];
-  if (Number.isFinite(first) && Number.isFinite(second)) return first - second;
+  const [first, second] = [a, b].map((key) =>
+    /^\d{1,15}$/.test(key) ? Number(key) : Number.POSITIVE_INFINITY,
+  );
+  if (first !== second) return (first ?? 0) - (second ?? 0);
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
@@ -82,6 +84,7 @@ export function compareKeys(a: string, b: string): number {
 export function toText(value: unknown): string {
   if (typeof value === "string") return value;
   if (Array.isArray(value)) return toText(value[0]);
+  if (typeof value === "bigint") return String(value);
   return value === undefined || value === null ? "" : (JSON.stringify(value) ?? "");
 }
 

@@ -44,7 +44,8 @@ function parseLine(line: string, index: number, path: string): Readonly<Record<s
 
 function chooseFilter(filters: readonly string[], { filter }: ImportChoice, path: string): string {
   const [only, ...others] = filters;
-  if (filter === undefined && only !== undefined && others.length === 0) return only;
+  // A file with one filter has nothing to choose: the ID and OOD tasks need not have the same.
+  if (only !== undefined && others.length === 0) return only;
   const found = filters.find((one) => one === filter);
   if (found !== undefined) return found;
   throw new UsageError(
@@ -58,7 +59,7 @@ function chooseFilter(filters: readonly string[], { filter }: ImportChoice, path
 function listMetrics(sample: Readonly<Record<string, unknown>>): readonly string[] {
   if (Array.isArray(sample.metrics)) return sample.metrics.map(String);
   return Object.entries(sample).flatMap(([key, value]) =>
-    typeof value === "number" && key !== "doc_id" ? [key] : [],
+    typeof value === "number" && key !== "doc_id" && key !== "target" ? [key] : [],
   );
 }
 

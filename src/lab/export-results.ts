@@ -65,7 +65,9 @@ async function writeCurves(
   const startSeconds = Math.floor(date.getTime() / 1000);
   const stages = new Map<string, ScalarEvent[]>();
   const add = (stage: string, event: Omit<ScalarEvent, "wallTime">): void => {
-    stages.set(stage, [...(stages.get(stage) ?? []), { ...event, wallTime: startSeconds + event.step }]);
+    const events = stages.get(stage) ?? [];
+    events.push({ ...event, wallTime: startSeconds + event.step });
+    stages.set(stage, events);
   };
   for (const { stage, branch, step, accuracy, loss } of summary.checkpoints) {
     const name = branch ?? (stage === "base" ? "sft" : stage);

@@ -2,8 +2,15 @@
 import { symlink } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { UsageError } from "../base/index.ts";
-import { isAdapterFolder, openCheckpoint, readAdapterConfig } from "../checkpoint/index.ts";
-import { folderExists, listFiles, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
+import { openCheckpoint, readAdapterConfig } from "../checkpoint/index.ts";
+import {
+  fileExists,
+  folderExists,
+  listFiles,
+  readText,
+  writeFileAtomic,
+  writeFolderAtomic,
+} from "../file/index.ts";
 import { type FoundCheckpoint, type FoundTraining, findTrainings, toMetrics } from "../follow/index.ts";
 import {
   createRunFolder,
@@ -219,8 +226,9 @@ async function listEntries(
 /** The folder of an adapter's base model. Throws `UsageError` where it lies nowhere here. */
 async function findAdapterBase({ folder }: FoundCheckpoint, base: string | undefined): Promise<string> {
   const { base: named } = await readAdapterConfig(folder);
-  const place = base ?? resolve(folder, named);
-  if (await folderExists(place)) return place;
+  // What the adapter names comes first: RL adapters may belong to an SFT checkpoint, not to the base of the run.
+  for (const place of [resolve(folder, named), resolve(named), ...(base === undefined ? [] : [base])])
+    if (await folderExists(place)) return place;
   throw new UsageError(
     `Cannot follow the adapter "${folder}" without its base model: "${named}" is no folder here; give its folder with --base`,
   );
@@ -239,11 +247,13 @@ async function linkAdapter(
   }: { readonly id: string; readonly checkpoint: FoundCheckpoint; readonly base: string | undefined },
 ): Promise<string> {
   const path = `checkpoints/${id}`;
-  if (await isAdapterFolder(folder.locate(path))) return path;
   const { fields } = await readAdapterConfig(checkpoint.folder);
   const config = { ...fields, base_model_name_or_path: await findAdapterBase(checkpoint, base) };
+  const text = `${JSON.stringify(config, null, 2)}\n`;
+  const kept = folder.locate(`${path}/adapter_config.json`);
+  if ((await fileExists(kept)) && (await readText(kept)) === text) return path;
   await writeFolderAtomic(folder.locate(path), async (temporary) => {
-    await writeFileAtomic(join(temporary, "adapter_config.json"), `${JSON.stringify(config, null, 2)}\n`);
+    await writeFileAtomic(join(temporary, "adapter_config.json"), text);
     for (const name of await listFiles(checkpoint.folder))
       if (name !== "adapter_config.json" && !/\.(?:pt|pth|bin)$/.test(name))
         await symlink(join(checkpoint.folder, name), join(temporary, name));

@@ -37,6 +37,7 @@ export interface ServiceRequest {
 export interface ModelService {
   readonly tokenizer: Tokenizer;
   readonly maxPositions: number;
+  readonly vocabularySize: number;
   list(): readonly ServedModel[];
   generate(request: ServiceRequest): Promise<Generation>;
   score(model: string, tokens: readonly number[]): Promise<readonly ScoredToken[]>;
@@ -76,21 +77,22 @@ export async function createModelService(options: ServiceOptions): Promise<Model
     throw new UsageError(`There is no model "${wanted}" here; there are ${[...models.keys()].join(", ")}`);
   };
   const queue = createQueue(batchSize, async (batch) => {
-    const [{ request }] = batch;
+    const [{ request, loaded }] = batch;
     const prompts = batch.map(({ request: { prompt, seed } }) => ({
       prompt,
       random: createRandom(seed, "served"),
     }));
-    return await generator.generate(find(request.model).parameters, prompts, request);
+    return await generator.generate(loaded.parameters, prompts, request);
   });
   let scoring: Promise<unknown> = Promise.resolve();
   return {
     tokenizer,
     maxPositions: config.maxPositions,
+    vocabularySize: config.vocabularySize,
     list: () => [...models.values()].map(({ parameters: _, ...model }) => model),
     generate: async (request) => {
-      find(request.model);
-      return await queue.add(request);
+      // The weights of this moment: an adapter may be unloaded while the request waits.
+      return await queue.add(request, find(request.model));
     },
     score: async (wanted, tokens) => {
       const model = find(wanted);
@@ -136,6 +138,7 @@ function hashParameters({ buffer, byteOffset, byteLength }: Float32Array): strin
 
 interface Waiting {
   readonly request: ServiceRequest;
+  readonly loaded: Loaded;
   readonly resolve: (generation: Generation) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -146,12 +149,14 @@ type Batch = readonly [Waiting, ...Waiting[]];
 function createQueue(
   batchSize: number,
   answer: (batch: Batch) => Promise<readonly Generation[]>,
-): { readonly add: (request: ServiceRequest) => Promise<Generation> } {
+): { readonly add: (request: ServiceRequest, loaded: Loaded) => Promise<Generation> } {
   let waiting: readonly Waiting[] = [];
   let isRunning = false;
   const runNext = async ([first]: Batch): Promise<void> => {
     const key = describeKind(first.request);
-    const alike = waiting.filter(({ request }) => describeKind(request) === key).slice(0, batchSize);
+    const alike = waiting
+      .filter(({ request, loaded }) => loaded === first.loaded && describeKind(request) === key)
+      .slice(0, batchSize);
     waiting = waiting.filter((one) => !alike.includes(one));
     const [head = first, ...others] = alike;
     try {
@@ -173,14 +178,14 @@ function createQueue(
     isRunning = false;
   };
   return {
-    add: (request) =>
+    add: (request, loaded) =>
       new Promise((resolve, reject) => {
-        waiting = [...waiting, { request, resolve, reject }];
+        waiting = [...waiting, { request, loaded, resolve, reject }];
         if (!isRunning) void run();
       }),
   };
 }
 
-function describeKind({ model, sampling, maxNewTokens }: ServiceRequest): string {
-  return JSON.stringify([model, sampling, maxNewTokens]);
+function describeKind({ sampling, maxNewTokens }: ServiceRequest): string {
+  return JSON.stringify([sampling, maxNewTokens]);
 }

@@ -89,6 +89,12 @@ function createApp(service: ModelService, { host, startedAt }: ModelServerOption
   app.get("/v1/models", (context) => context.json({ object: "list", data: listModels(service, startedAt) }));
   app.post("/v1/completions", (context) => complete(context, service, startedAt));
   app.post("/v1/chat/completions", (context) => chat(context, service, startedAt));
+  // Only with its own content type: a foreign page could not send that without asking first.
+  app.use("/v1/*lora_adapter", async (context, next) =>
+    context.req.header("content-type")?.startsWith("application/json") === true
+      ? await next()
+      : refuse(context, 400, "Send application/json"),
+  );
   app.post("/v1/load_lora_adapter", async (context) => {
     const { lora_name: name, lora_path: path } = await readBody(context, adapterSchema);
     await service.loadAdapter(name, path);
@@ -156,6 +162,11 @@ async function answerPrompt(
   }: { readonly body: CommonBody; readonly maxNewTokens: number; readonly index: number },
 ): Promise<Answer> {
   if (prompt.length === 0) throw new UsageError("The prompt is empty");
+  const unknown = prompt.find((token) => token >= service.vocabularySize);
+  if (unknown !== undefined)
+    throw new UsageError(
+      `The prompt holds token ${unknown}; the model's vocabulary ends at ${service.vocabularySize - 1}`,
+    );
   if (prompt.length + maxNewTokens > service.maxPositions)
     throw new UsageError(
       `The model has ${service.maxPositions} positions: a prompt of ${prompt.length} tokens leaves no room for ${maxNewTokens} more; lower max_tokens`,
@@ -181,7 +192,10 @@ async function answerPrompt(
 
 function cutAtStop(text: string, stop: CommonBody["stop"]): string {
   const stops = typeof stop === "string" ? [stop] : (stop ?? []);
-  const ends = stops.map((one) => text.indexOf(one)).filter((position) => position >= 0);
+  const ends = stops
+    .filter((one) => one !== "")
+    .map((one) => text.indexOf(one))
+    .filter((position) => position >= 0);
   return text.slice(0, Math.min(text.length, ...ends));
 }
 

@@ -13,7 +13,7 @@ export const graderSchema: z.ZodType<Grader> = z.discriminatedUnion("kind", [
     /** Whether the tolerance is a fraction of the right number. */
     relative: z.boolean().default(false),
   }),
-  /** The last letter that stands alone, A to Z. */
+  /** The letter that is given as the answer, A to Z. */
   z.strictObject({ kind: z.literal("choice") }),
   /** A field of the last JSON object of the text. */
   z.strictObject({ kind: z.literal("json"), field: z.string().min(1).default("answer") }),
@@ -47,9 +47,7 @@ export function readAnswer(text: string, expected: string, grader: Grader): Read
     case "numeric":
       return readNumeric(text, expected, grader);
     case "choice": {
-      const letters = text.match(/(?<![A-Za-z])[A-Za-z](?![A-Za-z])/g) ?? [];
-      // "a" and "I" are words as well: capitals count before them.
-      const letter = letters.filter((one) => one === one.toUpperCase()).at(-1) ?? letters.at(-1);
+      const letter = readLetter(text);
       return compare(letter, normalize(letter ?? "") === normalize(expected));
     }
     case "json": {
@@ -64,6 +62,24 @@ export function readAnswer(text: string, expected: string, grader: Grader): Read
       // Nobody has judged it yet.
       return { isRight: false };
   }
+}
+
+/** Places where people write the letter that they choose, the clearest first; the last of a kind counts. */
+const letterPlaces: readonly RegExp[] = [
+  /\banswer\b[^A-Za-z0-9\n]{0,5}(?:is|would be)?[^A-Za-z0-9\n]{0,5}([A-Za-z])(?![A-Za-z'’])/gi,
+  /\(([A-Za-z])\)/g,
+  /^\s*([A-Za-z])(?:[.):,]|\s*$)/g,
+  // "I" and "A" are words as well.
+  /(?<![A-Za-z'’])(?!I['’]|[IA] [a-z])([A-Z])(?![A-Za-z'’])/g,
+  /(?<![A-Za-z'’])([b-hj-z])(?![A-Za-z'’])/g,
+];
+
+function readLetter(text: string): string | undefined {
+  for (const place of letterPlaces) {
+    const letter = [...text.matchAll(place)].at(-1)?.[1];
+    if (letter !== undefined) return letter;
+  }
+  return undefined;
 }
 
 function compare(read: string | undefined, isRight: boolean): Reading {
