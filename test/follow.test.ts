@@ -1,18 +1,21 @@
 /** `untwist follow`: folders of every trainer, whole and broken, become runs that refer to their weights. */
 import {
   appendFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeEvents } from "../src/follow/index.ts";
+import { locateModel } from "../src/lab/index.ts";
 import { buildModel, nameShard, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { expectRefusal, type Mistake } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
@@ -318,6 +321,60 @@ describe("a followed LoRA training", () => {
   });
 });
 
+describe("a followed run that was evaluated", () => {
+  const asked = [
+    "--environment",
+    "general-points",
+    "--rendering",
+    "compact",
+    "--count",
+    "4",
+    "--max-new-tokens",
+    "29",
+  ];
+  beforeAll(async () => {
+    cpSync(await locateModel("general-points-base"), at("shipped"), { recursive: true });
+    for (const step of [1, 2]) cpSync(at("shipped"), at(`real/checkpoint-${step}`), { recursive: true });
+    await follow("run-real", "real", "--base", "shipped");
+    await readReport(["eval", "run-real", ...asked], folder);
+  }, 60_000);
+
+  it("is not mixed with weights that were written later, nor with another base", async () => {
+    cpSync(at("shipped"), at("other-base"), { recursive: true });
+    await expectRefusal(
+      [["follow", "--base", "other-base", "--out", "run-real"], "base", "evaluated"],
+      folder,
+    );
+    const weights = at("real/checkpoint-2/model.safetensors");
+    utimesSync(weights, new Date(), new Date(Date.now() + 5000));
+    await expectRefusal([["follow", "--out", "run-real"], "sft-2", "written again"], folder);
+    await expectRefusal(
+      [["eval", "run-real", "--temperature", "1", "--serve", "x {path} {port}"], "embedded engine"],
+      folder,
+    );
+  });
+
+  it("keeps what it has when the trainer deletes the whole training", async () => {
+    await follow("run-lost", "real", "--base", "shipped");
+    renameSync(at("real"), at("moved"));
+    const report = await follow("run-lost");
+    expect([report.gone, idsOf(report)]).toEqual([
+      ["sft-1", "sft-2"],
+      ["base", "sft-1", "sft-2"],
+    ]);
+    const { stderr } = await runUntwist(["eval", "run-lost", ...asked], folder);
+    expect(stderr).toContain("sft-2 cannot be evaluated any more");
+    renameSync(at("moved"), at("real"));
+  });
+
+  it("may be asked something else as long as nothing was answered", async () => {
+    await follow("run-twice", "real", "--base", "shipped");
+    expect((await runUntwist(["eval", "run-twice", "--environment", "countdown"], folder)).code).toBe(2);
+    const { checkpoints } = await readReport(["eval", "run-twice", ...asked], folder);
+    expect(checkpoints).toHaveLength(3);
+  });
+});
+
 describe("untwist follow refuses", () => {
   beforeAll(async () => {
     mkdirSync(at("empty"));
@@ -333,6 +390,10 @@ describe("untwist follow refuses", () => {
       "trainings:\n  - { folder: exp/sft }\n  - { folder: exp/grpo, from: 150 }\n",
     );
     writeFileSync(at("unknown-key.yaml"), "trainings:\n  - { folder: exp/sft, steps: 3 }\n");
+    writeFileSync(
+      at("twice.yaml"),
+      "trainings:\n  - { folder: exp/sft }\n  - { folder: exp/sft, stage: rl }\n",
+    );
     writeFileSync(at("malformed.yaml"), "trainings:\n  - { folder: exp/sft\n");
   });
   const out = ["--out", "new"];
@@ -367,6 +428,8 @@ describe("untwist follow refuses", () => {
       "unknown-key.yaml",
       '"steps"',
     ],
+    "a training that is named twice": [["follow", "--lineage", "twice.yaml", ...out], "twice", "exp/sft"],
+    "a lineage file that is empty": [["follow", "--lineage", "notes.txt", ...out], "notes.txt", "--help"],
     "malformed YAML": [["follow", "--lineage", "malformed.yaml", ...out], "malformed.yaml", "line"],
     "an output folder without a name": [["follow", "lora", "--out", ""], "--out"],
     "an output folder that holds something else": [

@@ -208,7 +208,7 @@ describe("untwist import", () => {
     "a pattern that means nothing": () => [
       both("nowhere/{step}.jsonl"),
       "nowhere/{step}.jsonl",
-      "nowhere/10.jsonl",
+      "nowhere/30.jsonl",
     ],
     "a line that is no sample, with its number": () => [
       both("bad/{step}-id.jsonl"),

@@ -242,7 +242,7 @@ describe("adapters at one server", () => {
     const address = await serve(at("base"));
     await runUntwist(["eval", "whole", ...asked, "--serve", "exit 1 {path} {port}"], folder);
     await expectRefusal(
-      [["eval", "whole", ...asked, "--lora-endpoint", address], "sft-4", "--serve"],
+      [["eval", "whole", ...asked, "--lora-endpoint", address], "no adapters", "--serve"],
       folder,
     );
   });
@@ -258,7 +258,8 @@ describe("untwist serve", () => {
     body: object | string,
   ): Promise<{ readonly status: number; readonly body: Json }> => {
     const text = typeof body === "string" ? body : JSON.stringify(body);
-    const response = await fetch(`${address}v1/${route}`, { method: "POST", body: text });
+    const headers = { "content-type": "application/json" };
+    const response = await fetch(`${address}v1/${route}`, { method: "POST", body: text, headers });
     return { status: response.status, body: parseJson(await response.text()) };
   };
   const prompt = "rule J = 10 , Q = 10 , K = 10 ; c: 5 J 3 A ; show";
@@ -333,6 +334,7 @@ describe("untwist serve", () => {
       ["completions", { ...question, max_tokens: 1000 }, 400, "128 positions"],
       ["completions", { ...question, prompt: "" }, 400, "empty"],
       ["completions", { ...question, temperature: -1 }, 400, "temperature"],
+      ["completions", { ...question, prompt: [1, 99_999] }, 400, "99999"],
       ["chat/completions", { model: "served", messages: [] }, 400, "messages"],
       ["load_lora_adapter", { lora_name: "a", lora_path: at("nowhere") }, 400, "nowhere"],
       ["load_lora_adapter", { lora_name: "served", lora_path: at("lora/checkpoint-1") }, 400, "already"],

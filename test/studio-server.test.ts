@@ -85,6 +85,7 @@ describe("the data", () => {
       id: "run",
       path: run,
       isFinished: true,
+      alerts: [],
       summary,
     });
     const alone = await open(run);
@@ -93,6 +94,7 @@ describe("the data", () => {
       id: ".",
       path: run,
       isFinished: true,
+      alerts: [],
       summary,
     });
   });

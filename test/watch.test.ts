@@ -152,7 +152,7 @@ describe("untwist watch", () => {
     expect(messages).toMatchObject([
       { training: "sft", checkpoint: fired.point.checkpoint, keep: fired.peak.checkpoint, text: alert },
     ]);
-    expect(stderr).toContain("No checkpoint yet");
+    expect(stderr).toContain("Waiting for the first checkpoint in out");
     expect(mayDelete).not.toContain(at("out", `checkpoint-${fired.peak.step}`));
     expect(mayDelete).toContain(at("out/checkpoint-1"));
     for (const path of mayDelete) expect(existsSync(path)).toBe(true);

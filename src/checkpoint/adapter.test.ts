@@ -99,6 +99,15 @@ describe("openCheckpoint() of a LoRA adapter", async () => {
     await checkpoint.close();
   });
 
+  it("takes patterns for the regular expressions that PEFT takes them for", async () => {
+    const fields = { lora_alpha: 4, alpha_pattern: { "layers\\.0\\..*q_proj": 16 } };
+    const path = await writeAdapterFolder(at("patterns"), { base: at("base-F32"), modules, fields });
+    expect([...(await readMerged(path, `${query}.weight`))]).toEqual(
+      mergeByDefinition(weightOf(query), query, 4),
+    );
+    expect([...(await readMerged(path, `${up}.weight`))]).toEqual(mergeByDefinition(weightOf(up), up, 2));
+  });
+
   it("divides by the root of the rank where it says so", async () => {
     const fields = { lora_alpha: 6, use_rslora: true };
     const path = await writeAdapterFolder(at("stabilised"), { base: at("base-F32"), modules, fields });
@@ -166,6 +175,11 @@ describe("openCheckpoint() of a LoRA adapter", async () => {
     ],
     "a module of another size": [{ base: at("base-F32"), modules: { [query]: [24, 20, 4] } }, "[24, 20]"],
     "a DoRA": [{ base: at("base-F32"), modules, fields: { use_dora: true } }, "DoRA"],
+    "a start that changes the base": [
+      { base: at("base-F32"), modules, fields: { init_lora_weights: "pissa" } },
+      "pissa",
+    ],
+    "itself as its base": [{ base: ".", modules }, "itself"],
     "another kind of adapter": [{ base: at("base-F32"), modules, fields: { peft_type: "IA3" } }, '"IA3"'],
   } as const;
   for (const [name, [spec, word]] of Object.entries(wrong))

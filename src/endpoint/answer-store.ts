@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
-import { fileExists, openJsonLines, readJsonLines } from "../file/index.ts";
+import { fileExists, type Lock, openJsonLines, readJsonLines, takeLock } from "../file/index.ts";
 import type { AskingOptions, Message } from "./endpoint.ts";
-import type { EndpointAnswer, ModelIdentity } from "./payload.ts";
+import { type EndpointAnswer, findDifference, type ModelIdentity } from "./payload.ts";
 
 /** A question as far as its answer depends on it. */
 export interface Question {
@@ -27,6 +27,8 @@ const headSchema = z.object({
     root: z.string().optional(),
     parent: z.string().optional(),
     fingerprint: z.string().optional(),
+    url: z.string().optional(),
+    probe: z.number().optional(),
   }),
   asking: z.object({
     api: z.string(),
@@ -53,7 +55,16 @@ export async function openAnswerStore(
   identity: ModelIdentity,
   asking: AskingOptions,
 ): Promise<AnswerStore> {
-  const head = { identity, asking: pickAsking(asking) };
+  const lock = await takeLock(`${path}.lock`, `the answers in "${path}"`);
+  try {
+    return await openLocked(path, { identity, asking: pickAsking(asking) }, lock);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function openLocked(path: string, head: Head, lock: Lock): Promise<AnswerStore> {
   const known = new Map<string, EndpointAnswer>();
   const isNew = !(await fileExists(path));
   const [first, ...lines] = isNew ? [] : await readLines(path);
@@ -73,7 +84,10 @@ export async function openAnswerStore(
       await writer.append({ key, ...answer });
     },
     numKnown: known.size,
-    close: () => writer.close(),
+    close: async () => {
+      await writer.close();
+      await lock.release();
+    },
   };
 }
 
@@ -98,30 +112,26 @@ function parseLine(path: string, line: unknown): z.infer<typeof lineSchema> {
   );
 }
 
-type Head = z.infer<typeof headSchema>;
+interface Head {
+  readonly identity: ModelIdentity;
+  readonly asking: AskingOptions;
+}
 
-function requireSame(path: string, kept: Head | undefined, head: Head): void {
+function requireSame(path: string, kept: z.infer<typeof headSchema> | undefined, head: Head): void {
   if (kept === undefined)
     throw new UsageError(
       `Cannot use the answers in "${path}": its first line says of no model; delete the file to ask again`,
     );
-  const places: readonly (readonly [string, unknown, unknown])[] = [
-    ...Object.keys({ ...kept.identity, ...head.identity }).map((key): readonly [string, unknown, unknown] => [
-      key,
-      new Map(Object.entries(kept.identity)).get(key),
-      new Map(Object.entries(head.identity)).get(key),
-    ]),
-    ...Object.keys(head.asking).map((key): readonly [string, unknown, unknown] => [
-      key,
-      new Map(Object.entries(kept.asking)).get(key),
-      new Map(Object.entries(head.asking)).get(key),
-    ]),
-  ];
-  for (const [key, before, now] of places)
-    if (JSON.stringify(before) !== JSON.stringify(now))
-      throw new UsageError(
-        `Cannot add to the answers in "${path}": they were given with ${key} ${JSON.stringify(before)}, now it is ${JSON.stringify(now)}; answers of different models or settings are never mixed, so move that file away, or serve the model that gave them`,
-      );
+  const refuse = (key: string, before: unknown, now: unknown): never => {
+    throw new UsageError(
+      `Cannot add to the answers in "${path}": they were given with ${key} ${JSON.stringify(before)}, now it is ${JSON.stringify(now)}; answers of different models or settings are never mixed, so move that file away, or serve the model that gave them`,
+    );
+  };
+  const difference = findDifference(kept.identity, head.identity);
+  if (difference !== undefined) refuse(difference, kept.identity[difference], head.identity[difference]);
+  for (const key of ["api", "temperature", "maxNewTokens", "fields"] as const)
+    if (JSON.stringify(kept.asking[key]) !== JSON.stringify(head.asking[key]))
+      refuse(key, kept.asking[key], head.asking[key]);
 }
 
 function keyOf({ messages, seed }: Question): string {

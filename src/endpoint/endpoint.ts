@@ -13,6 +13,7 @@ import {
   parseModels,
   readErrorMessage,
 } from "./payload.ts";
+import { type HttpAnswer, sendRequest } from "./send.ts";
 
 /** The two ways of asking. */
 export const interfaces = ["chat", "completions"] as const;
@@ -121,32 +122,44 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
   const { model, maxTries } = options;
   const root = normalizeUrl(options.url);
   const { exchange, numRetries } = createConnection(`${model} at ${root}`, options);
+  const probe = async (): Promise<number | undefined> => {
+    const body = { model, prompt: probeText, max_tokens: 1, temperature: 0, logprobs: 1 };
+    try {
+      return await exchange({ url: `${root}/completions`, body, parse: parseLogProb }, maxTries);
+    } catch (error) {
+      if (error instanceof UsageError) return undefined;
+      throw error;
+    }
+  };
   return {
     identify: async () => {
+      /** A server that gives no more than a name is told from another one by its address, and by what it finds likely. */
+      const complete = async (identity: ModelIdentity): Promise<ModelIdentity> => {
+        if (identity.fingerprint !== undefined) return identity;
+        const isPlace = identity.root !== undefined && identity.root !== identity.model;
+        const logProb = await probe();
+        return {
+          ...identity,
+          ...(!isPlace && { url: root }),
+          ...(logProb !== undefined && { probe: logProb }),
+        };
+      };
       const models = await exchange({ url: `${root}/models`, parse: parseModels }, Math.min(3, maxTries));
       const found = models.find((one) => one.model === model);
-      if (found !== undefined) return found;
+      if (found !== undefined) return await complete(found);
       const known = models.map((one) => `"${one.model}"`).join(", ");
       throw new UsageError(
         `Cannot ask "${model}" at ${root}: there is no such model; it serves ${known === "" ? "none" : known}`,
       );
     },
     ask: (messages, seed) => exchange(describeQuestion(root, { messages, seed }, options), maxTries),
-    probe: async () => {
-      const body = { model, prompt: probeText, max_tokens: 1, temperature: 0, logprobs: 1 };
-      try {
-        return await exchange({ url: `${root}/completions`, body, parse: parseLogProb }, maxTries);
-      } catch (error) {
-        if (error instanceof UsageError) return undefined;
-        throw error;
-      }
-    },
+    probe,
     numRetries,
   };
 }
 
-/** What a model is asked to be recognised: words that most vocabularies have. */
-const probeText = "1 2 3 4 5 6 7";
+/** What a model is asked to be recognised: a text that may go on in many ways, so that small differences show. */
+const probeText = "The 7 most 3";
 
 /** The address below which the routes lie. Throws `UsageError` for none. */
 function normalizeUrl(text: string): string {
@@ -179,7 +192,9 @@ function describeQuestion(
   { messages, seed }: { readonly messages: readonly Message[]; readonly seed: number },
   { api, model, temperature, maxNewTokens, fields }: EndpointOptions,
 ): Call<EndpointAnswer> {
-  const common = { model, temperature, max_tokens: maxNewTokens, seed, ...fields };
+  // A field that is given as null is left out: some servers refuse one that they do not know.
+  const all = { temperature, max_tokens: maxNewTokens, seed, ...fields };
+  const common = { model, ...Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null)) };
   if (api === "chat")
     return { url: `${root}/chat/completions`, body: { ...common, messages }, parse: parseAnswer };
   const prompt = messages.map(({ content }) => content).join("\n\n");
@@ -198,8 +213,8 @@ async function tryOnce<Value>(
   { apiKey, timeoutMs, signal }: ConnectionOptions,
 ): Promise<Outcome<Value>> {
   try {
-    const response = await fetch(url, {
-      method: body === undefined ? "GET" : "POST",
+    const answer = await sendRequest({
+      url,
       headers: {
         "content-type": "application/json",
         ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
@@ -207,20 +222,18 @@ async function tryOnce<Value>(
       ...(body !== undefined && { body: JSON.stringify(body) }),
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     });
-    const text = await response.text();
-    if (!response.ok) return describeRefusal(response, text);
-    return parse(text);
+    return answer.status >= 200 && answer.status < 300 ? parse(answer.text) : describeRefusal(answer);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     return { problem: describeFailure(error, timeoutMs), isTransient: true };
   }
 }
 
-function describeRefusal({ status, headers }: Response, text: string): Outcome<never> {
+function describeRefusal({ status, headers, text }: HttpAnswer): Outcome<never> {
   const said = readErrorMessage(text);
   const problem = `it answers with status ${status}${said === "" ? "" : `: ${said}`}`;
   const isTransient = transientStatuses.has(status);
-  const seconds = Number(headers.get("retry-after") ?? Number.NaN);
+  const seconds = Number(headers["retry-after"] ?? Number.NaN);
   if (isTransient)
     return { problem, isTransient, ...(seconds >= 0 && { waitMs: Math.min(60_000, 1000 * seconds) }) };
   const remedy =
@@ -236,12 +249,10 @@ function describeFailure(error: unknown, timeoutMs: number): string {
   if (error instanceof SyntaxError) return "its answer is cut off or no JSON";
   if (!(error instanceof Error)) return String(error);
   if (error.name === "TimeoutError") return `there is no answer within ${timeoutMs / 1000} s`;
-  const { cause } = error;
-  const code = typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : "";
+  const code = "code" in error ? String(error.code) : "";
   if (code === "ECONNREFUSED") return "nothing listens there; start the server, or check the address";
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "there is no such host; check the address";
-  const reason = cause instanceof Error && cause.message !== "" ? cause.message : error.message;
-  return `the connection failed (${code === "" ? reason : code})`;
+  return `the connection failed (${code === "" ? error.message : code})`;
 }
 
 /** Milliseconds before the next try: doubling from a quarter of a second up to 20, scattered so that clients spread out. */

@@ -11,4 +11,4 @@ export {
   interfaces,
   type Message,
 } from "./endpoint.ts";
-export type { EndpointAnswer, ModelIdentity } from "./payload.ts";
+export { type EndpointAnswer, findDifference, type ModelIdentity } from "./payload.ts";

@@ -5,11 +5,15 @@ import { z } from "zod";
 export interface ModelIdentity {
   readonly model: string;
   /** Path or name that it was loaded from. */
-  readonly root?: string;
+  readonly root?: string | undefined;
   /** The model that an adapter belongs to. */
-  readonly parent?: string;
+  readonly parent?: string | undefined;
   /** A hash of the weights, where the server gives one. */
-  readonly fingerprint?: string;
+  readonly fingerprint?: string | undefined;
+  /** The server's address, where nothing else tells two servers apart. */
+  readonly url?: string | undefined;
+  /** log π of the likeliest token after a fixed text, where there is no fingerprint. */
+  readonly probe?: number | undefined;
 }
 
 /** An answer with what it cost. */
@@ -19,6 +23,17 @@ export interface EndpointAnswer {
   readonly finish: string;
   readonly numPromptTokens: number;
   readonly numNewTokens: number;
+}
+
+/** How much the probe of the same weights may differ from one answer to the next: servers sum in changing orders. */
+const probeTolerance = 0.02;
+
+/** The first field in which two identities differ; `undefined` where they are the same. */
+export function findDifference(before: ModelIdentity, now: ModelIdentity): keyof ModelIdentity | undefined {
+  const keys = ["model", "root", "parent", "fingerprint", "url"] as const;
+  const found = keys.find((key) => before[key] !== now[key]);
+  if (found !== undefined || before.probe === undefined || now.probe === undefined) return found;
+  return Math.abs(before.probe - now.probe) > probeTolerance ? "probe" : undefined;
 }
 
 /** A value, or why the answer has none. */

@@ -98,6 +98,8 @@ export interface Environment<Task = unknown> {
   createTask(request: TaskRequest): Task;
   /** The task in a user's JSON value. Throws `UsageError`. */
   parseTask(value: unknown): Task;
+  /** What tells a task from all others, where its prompt alone does not: the right answer may change. */
+  identify?(task: Task): string;
   /** One short line for people. */
   describeTask(task: Task): string;
   /** The prompt of the first attempt. */

@@ -7,7 +7,7 @@ import {
   type Verdict,
   writeConversation,
 } from "../environment/index.ts";
-import { createTasks, type EvaluatedItem, type EvaluationOptions, hashPrompt } from "./evaluate.ts";
+import { createTasks, type EvaluatedItem, type EvaluationOptions, hashTask } from "./evaluate.ts";
 
 /** Gives the text of an answer; `seed` is the same whenever the same attempt at the same task is asked. */
 export type Respond = (conversation: readonly ConversationTurn[], seed: number) => Promise<string>;
@@ -56,7 +56,11 @@ export async function askTasks(respond: Respond, options: AskOptions): Promise<r
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(options.concurrency, places.length) }, work));
+  // What is being asked when one fails is still awaited, so that its answers are kept.
+  const ended = await Promise.allSettled(
+    Array.from({ length: Math.min(options.concurrency, places.length) }, work),
+  );
+  for (const one of ended) if (one.status === "rejected") throw one.reason;
   return items;
 }
 
@@ -88,7 +92,7 @@ async function askTask(
   return {
     split,
     index,
-    promptHash: hashPrompt(environment.prompt(task, rendering)),
+    promptHash: hashTask(environment, task, rendering),
     answer: last.answer,
     numAttempts: attempts.length,
     outcome,

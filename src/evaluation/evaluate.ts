@@ -20,7 +20,7 @@ import { collectEpisodes, type Episode } from "../rollout/index.ts";
 export interface EvaluatedItem {
   readonly split: Split;
   readonly index: number;
-  /** First 16 hexadecimal digits of the SHA-256 of the prompt. */
+  /** First 16 hexadecimal digits of the SHA-256 of the prompt, or of what else tells the task from others. */
   readonly promptHash: string;
   /** The last answer given, and how many were. */
   readonly answer: string;
@@ -120,9 +120,14 @@ export function createTasks(
   );
 }
 
-/** First 16 hexadecimal digits of the SHA-256 of a prompt. */
-export function hashPrompt(prompt: string): string {
-  return createHash("sha256").update(prompt).digest("hex").slice(0, 16);
+/** First 16 hexadecimal digits of the SHA-256 of a task's prompt, or of what else tells it from others. */
+export function hashTask(
+  environment: Pick<Environment, "prompt" | "identify">,
+  task: unknown,
+  rendering: Rendering,
+): string {
+  const text = environment.identify?.(task) ?? environment.prompt(task, rendering);
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
 interface ItemSource {
@@ -139,11 +144,10 @@ function describeItem(
 ): EvaluatedItem {
   const last = episode.at(-1);
   if (last === undefined) throw new RangeError(`Cannot grade task ${index} of ${split}: it was not answered`);
-  const prompt = options.environment.prompt(task, options.rendering);
   return {
     split,
     index,
-    promptHash: hashPrompt(prompt),
+    promptHash: hashTask(options.environment, task, options.rendering),
     answer: last.text,
     numAttempts: episode.length,
     outcome: last.verdict.outcome,

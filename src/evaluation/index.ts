@@ -7,5 +7,5 @@ export {
   type EvaluationEngine,
   type EvaluationOptions,
   evaluate,
-  hashPrompt,
+  hashTask,
 } from "./evaluate.ts";

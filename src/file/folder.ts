@@ -19,6 +19,12 @@ export async function fileExists(path: string): Promise<boolean> {
   return stats?.isFile() ?? false;
 }
 
+/** Size and time of change of a file, as one text. Throws the system's error where there is none. */
+export async function readFileTime(path: string): Promise<string> {
+  const { size, mtimeMs } = await stat(path);
+  return `${size} ${Math.floor(mtimeMs)}`;
+}
+
 /** Whether anything, a broken link included, has this path. */
 export async function pathExists(path: string): Promise<boolean> {
   return (await ignoreAbsence(lstat(path))) !== undefined;

@@ -10,6 +10,7 @@ export {
   listFiles,
   listFolders,
   pathExists,
+  readFileTime,
   removeFile,
 } from "./folder.ts";
 export {

@@ -1,6 +1,8 @@
 /** Locks: a file that says which process is at work in a folder, so that no second one interferes. */
 import { link, readFile, unlink, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { UsageError } from "../base/index.ts";
+import { createFolder } from "./folder.ts";
 import { describePathProblem, hasCode } from "./path-problem.ts";
 import { createTemporaryPath } from "./temporary-name.ts";
 
@@ -33,6 +35,9 @@ export async function takeLock(path: string, what: string): Promise<Lock> {
 /** Puts a lock at `path` in one step, name and content together; false where there is one. */
 async function placeLock(path: string): Promise<boolean> {
   const temporary = createTemporaryPath(path);
+  await createFolder(dirname(path)).catch((error: unknown): never => {
+    throw describePathProblem(`Cannot write "${path}"`, error);
+  });
   await writeFile(temporary, String(process.pid)).catch((error: unknown): never => {
     throw describePathProblem(`Cannot write "${path}"`, error);
   });

@@ -1,5 +1,5 @@
 /** Trainings in the folders that users name: step folders with their order, what is whole, what it grew from, what was logged. */
-import { join, resolve } from "node:path";
+import { basename, join, relative, resolve } from "node:path";
 import { UsageError } from "../base/index.ts";
 import { isAdapterFolder, readAdapterConfig } from "../checkpoint/index.ts";
 import { fileExists, folderExists, listFolders, readText } from "../file/index.ts";
@@ -54,11 +54,12 @@ export async function findTrainings(folder: string): Promise<readonly FoundTrain
     throw new NothingToFollowError(
       `Cannot follow "${folder}": there is no such folder; give the output folder of a trainer`,
     );
-  const homes = await findHomes(resolve(folder), maxDepth);
+  const root = resolve(folder);
+  const homes = await findHomes(root, maxDepth);
   const trainings: FoundTraining[] = [];
   const pickled: StepHome[] = [];
   for (const home of homes) {
-    const training = await inspectHome(home);
+    const training = await inspectHome(home, join(basename(root), relative(root, home.folder)));
     if (training === undefined) pickled.push(home);
     else trainings.push(training);
   }
@@ -110,7 +111,10 @@ async function findHomes(folder: string, depth: number): Promise<readonly StepHo
 }
 
 /** A training as its folder shows it; `undefined` where it has only pickles. */
-async function inspectHome({ folder, steps }: StepHome): Promise<FoundTraining | undefined> {
+async function inspectHome(
+  { folder, steps }: StepHome,
+  shownPath: string,
+): Promise<FoundTraining | undefined> {
   const latest = await readMarker(folder, steps);
   const states: (StepState & { readonly claimed: number; readonly name: string })[] = [];
   const stated = await findStatedLayouts(folder, steps);
@@ -132,7 +136,7 @@ async function inspectHome({ folder, steps }: StepHome): Promise<FoundTraining |
     guess: guessStage({
       metrics: log.steps.flatMap(({ numbers }) => Object.keys(numbers)),
       places: states.flatMap((one) => (one.state === "whole" ? [one.place] : [])),
-      path: folder,
+      path: shownPath,
     }),
     checkpoints,
     partial: states.flatMap((one) => describePartial(one, folder)),

@@ -1,7 +1,9 @@
 /** One running server at which adapters come and go: checkpoints and repairs as LoRAs, each verified before it is asked. */
+import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
-import { resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { UsageError } from "../base/index.ts";
+import { openSafetensors } from "../checkpoint/index.ts";
 import { createAdapterHost, createEndpoint, type ModelIdentity } from "../endpoint/index.ts";
 import type { EndpointChoice } from "./ask-endpoint.ts";
 import type { Effects } from "./effects.ts";
@@ -35,6 +37,7 @@ export async function connectAdapters(
   effects: Effects,
 ): Promise<AdapterServer> {
   const host = createAdapterHost({ ...asking, url, signal: effects.signal });
+  const farewell = createAdapterHost({ ...asking, url, maxTries: 2, signal: new AbortController().signal });
   const base = await findBase(await host.list(), { url, model, baseFolder });
   const probe = (name: string): Promise<number | undefined> =>
     createEndpoint({ ...asking, maxNewTokens: 1, url, model: name, signal: effects.signal }).probe();
@@ -48,27 +51,52 @@ export async function connectAdapters(
     base,
     baseFolder,
     withAdapter: async (path, work) => {
-      const name = `untwist-${resolve(path).split("/").slice(-2).join("-")}`;
+      const name = nameAdapter(path);
       // One of that name may be left from a process that was killed, with other weights.
       if ((await host.list()).some((one) => one.model === name)) await host.unload(name);
-      await host.load(name, resolve(path));
       try {
-        const listed = (await host.list()).find((one) => one.model === name);
-        if (listed === undefined)
+        await host.load(name, resolve(path));
+        if (!(await host.list()).some((one) => one.model === name))
           throw new UsageError(
             `Cannot use the adapter "${path}": the server says that it loaded it, but does not list it; can it read that folder?`,
           );
         const ofAdapter = await probe(name);
-        if (ofBase !== undefined && ofAdapter === ofBase)
+        if (
+          ofBase !== undefined &&
+          !(await isZero(path)) &&
+          (ofAdapter === undefined || ofAdapter === ofBase)
+        )
           throw new UsageError(
-            `Cannot use the adapter "${path}": with it the server answers just as without it; is its rank above the server's limit, or does it change nothing?`,
+            `Cannot use the adapter "${path}": with it the server answers just as without it; is its rank above the server's limit?`,
           );
         return await work(name);
       } finally {
-        await host.unload(name).catch(() => undefined);
+        // Also after a stop, whose signal would end this request too.
+        await farewell.unload(name).catch(() => undefined);
       }
     },
   };
+}
+
+/** A name that no other adapter has, whatever run it belongs to. */
+function nameAdapter(path: string): string {
+  const place = resolve(path);
+  const hash = createHash("sha256").update(place).digest("hex").slice(0, 8);
+  return `untwist-${basename(place)}-${hash}`;
+}
+
+/** Whether an adapter adds nothing, as before its first step. */
+async function isZero(path: string): Promise<boolean> {
+  const file = await openSafetensors(join(path, "adapter_model.safetensors"));
+  try {
+    for (const name of file.header.tensors.keys()) {
+      if (!/lora_(?:embedding_)?B/.test(name)) continue;
+      if ((await file.readTensor(name)).data.some((value) => value !== 0)) return false;
+    }
+    return true;
+  } finally {
+    await file.close();
+  }
 }
 
 /** The base model among those that are served. Throws `UsageError` where none is it. */

@@ -1,11 +1,13 @@
 /** Evaluation through a server: tasks asked, answers kept as they come, so that a stopped evaluation goes on where it was. */
 import { createHash } from "node:crypto";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { UsageError } from "../base/index.ts";
 import {
   type AskingOptions,
   createEndpoint,
   type Endpoint,
+  findDifference,
   type ModelIdentity,
   openAnswerStore,
 } from "../endpoint/index.ts";
@@ -164,9 +166,11 @@ async function orStopped<Value>(
  */
 async function requireSameModel({ endpoint, identity: before, file }: AskedModel): Promise<void> {
   const now = await endpoint.identify();
-  if (JSON.stringify(now) === JSON.stringify(before)) return;
+  if (findDifference(before, now) === undefined) return;
+  const aside = `${file}.mixed`;
+  await rename(file, aside);
   throw new UsageError(
-    `Cannot use the answers in "${file}": the server changed its model while it was asked, from ${JSON.stringify(before)} to ${JSON.stringify(now)}; delete the file and ask again`,
+    `Cannot use the answers that were given: the server changed its model while it was asked, from ${JSON.stringify(before)} to ${JSON.stringify(now)}; they lie in "${aside}", and the same command asks again`,
   );
 }
 
@@ -174,7 +178,9 @@ function nameAnswers(
   identity: ModelIdentity,
   { api, temperature, maxNewTokens, fields }: EndpointChoice,
 ): string {
-  const text = JSON.stringify([identity, api, temperature, maxNewTokens, fields]);
+  // The probe is a measurement: it may differ in its last digits.
+  const { probe: _, ...named } = identity;
+  const text = JSON.stringify([named, api, temperature, maxNewTokens, fields]);
   const name = createHash("sha256").update(text).digest("hex").slice(0, 24);
   return join(chooseCacheFolder(), "answers", `${name}.jsonl`);
 }

@@ -1,12 +1,14 @@
 /** The checkpoints of a run evaluated, those that are not yet: what `untwist eval RUN` does. */
+import { resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../base/index.ts";
-import { openCheckpoint } from "../checkpoint/index.ts";
+import { isAdapterFolder, readAdapterConfig } from "../checkpoint/index.ts";
 import { openEnvironment, type Rendering, splits } from "../environment/index.ts";
-import { folderExists } from "../file/index.ts";
 import { loadModel, type Model } from "../model/index.ts";
 import {
   type AskedTasks,
   evaluationSchema,
+  type FollowRecipe,
   findTasks,
   isFollowed,
   type LineageEntry,
@@ -19,6 +21,7 @@ import { askEndpoint, type EndpointChoice } from "./ask-endpoint.ts";
 import { checkCount, checkDemand } from "./check-model.ts";
 import type { Effects } from "./effects.ts";
 import { renewSummary } from "./follow-run.ts";
+import { isPresent } from "./is-present.ts";
 import { evaluateCheckpoint, keepEvaluation } from "./keep-checkpoint.ts";
 import { requireTasks } from "./require-recipe.ts";
 import { withLock } from "./run-lock.ts";
@@ -70,7 +73,7 @@ export async function evaluateRun(
     const missing = await listMissing(opened, place.effects);
     const isEmbedded = place.way.way === "embedded" && missing.length > 0;
     const model = isEmbedded ? await restoreFirstModel(opened) : undefined;
-    const folder = await settleTasks(opened, choice, model);
+    const folder = await settleTasks(opened, { choice, way: place.way }, model);
     place.effects.report({ kind: "planned", stages: [], numEvaluations: missing.length });
     if (missing.length > 0) await evaluateMissing(folder, missing, { ...place, model });
     if (isFollowed(folder.recipe)) await renewSummary(folder);
@@ -88,7 +91,7 @@ async function listMissing(folder: RunFolder, { report }: Effects): Promise<read
   const missing: LineageEntry[] = [];
   for (const entry of await folder.readLineage()) {
     if (await folder.hasEvaluation(entry.id)) continue;
-    if (isFollowed(folder.recipe) && !(await folderExists(folder.locate(entry.path))))
+    if (isFollowed(folder.recipe) && !(await isPresent(folder.locate(entry.path))))
       report({ kind: "notice", text: `${entry.id} cannot be evaluated any more: ${entry.path} is gone` });
     else missing.push(entry);
   }
@@ -118,25 +121,38 @@ async function evaluateAdapters(
   place: EvaluationPlace & { readonly way: AdapterWay },
 ): Promise<void> {
   const { way, effects } = place;
-  const bases = new Map<string, string>();
-  for (const { id, path } of missing) {
-    const checkpoint = await openCheckpoint(folder.locate(path));
-    await checkpoint.close();
-    bases.set(id, checkpoint.adapter?.base ?? folder.locate(path));
-  }
-  const [base = ""] = bases.values();
-  for (const [id, other] of bases)
-    if (other !== base)
-      throw new UsageError(
-        `Cannot evaluate ${id} at one server: it is no adapter to "${base}"; evaluate whole checkpoints with --serve`,
-      );
+  const { base, adapters } = await findCommonBase(folder, missing);
   const server = await connectAdapters(way, base, effects);
   for (const entry of missing) {
     const ask = (model: string): Promise<void> =>
       askCheckpoint(folder, entry, { ...place, choice: { ...way.asking, url: way.url, model } });
-    if (folder.locate(entry.path) === base) await ask(server.base);
-    else await server.withAdapter(folder.locate(entry.path), ask);
+    if (adapters.has(entry.id)) await server.withAdapter(folder.locate(entry.path), ask);
+    else await ask(server.base);
   }
+}
+
+/** The model that all adapters of a run belong to. Throws `UsageError` where one of the checkpoints is neither. */
+async function findCommonBase(
+  folder: RunFolder,
+  missing: readonly LineageEntry[],
+): Promise<{ readonly base: string; readonly adapters: ReadonlySet<string> }> {
+  const bases = new Map<string, string>();
+  for (const { id, path } of await folder.readLineage()) {
+    const place = folder.locate(path);
+    if (!(await isAdapterFolder(place))) continue;
+    bases.set(id, resolve(place, (await readAdapterConfig(place)).base));
+  }
+  const [base] = bases.values();
+  if (base === undefined)
+    throw new UsageError(
+      `Cannot evaluate ${missing[0]?.id} at one server: the run has no adapters; evaluate whole checkpoints with --serve`,
+    );
+  for (const { id, path } of missing)
+    if ((bases.get(id) ?? resolve(folder.locate(path))) !== base)
+      throw new UsageError(
+        `Cannot evaluate ${id} at one server: it is no adapter to "${base}"; evaluate whole checkpoints with --serve`,
+      );
+  return { base, adapters: new Set(bases.keys()) };
 }
 
 /** Asks a server's model as a checkpoint of a run, and keeps the answers. */
@@ -194,23 +210,55 @@ function requireSameSizes(id: string, { config }: Model, first: Model): void {
  */
 async function settleTasks(
   folder: RunFolder,
-  choice: TaskChoice,
+  { choice, way }: { readonly choice: TaskChoice; readonly way: EvaluationWay },
   model: Model | undefined,
 ): Promise<RunFolder> {
   const settled = findTasks(folder.recipe);
-  if (settled !== undefined) {
+  // What was settled for an evaluation that failed binds nobody.
+  if (settled !== undefined && (!isFollowed(folder.recipe) || (await hasEvaluations(folder)))) {
     requireSameTasks(folder.path, settled, choice);
+    if (isFollowed(folder.recipe)) requireSameAsking(folder.path, folder.recipe.asking, describeAsking(way));
     return folder;
   }
   const { recipe } = folder;
   if (!isFollowed(recipe)) throw new RangeError("Cannot settle the tasks of a run that trains itself");
-  if (choice.environment === undefined)
+  const environment = choice.environment ?? settled?.environment;
+  if (environment === undefined)
     throw new UsageError(
       `Cannot evaluate "${folder.path}": nobody said yet what its checkpoints are asked; name it, as in --environment general-points`,
     );
-  const tasks = await chooseTasks({ ...choice, environment: choice.environment }, model);
-  await folder.writeRecipe({ ...recipe, ...tasks });
+  const tasks = await chooseTasks({ ...choice, environment }, model);
+  const asked = { ...recipe, ...tasks, asking: describeAsking(way) };
+  // Told again what it says already, the recipe stays as it is.
+  if (isDeepStrictEqual(asked, recipe)) return folder;
+  await folder.writeRecipe(asked);
   return await openRunFolder(folder.path);
+}
+
+async function hasEvaluations(folder: RunFolder): Promise<boolean> {
+  for (const { id } of await folder.readLineage()) if (await folder.hasEvaluation(id)) return true;
+  return false;
+}
+
+type Asking = NonNullable<FollowRecipe["asking"]>;
+
+/** What answers depend on beside the tasks. */
+function describeAsking(way: EvaluationWay): Asking {
+  if (way.way === "embedded") return { engine: "embedded" };
+  const { api, temperature, fields } = way.asking;
+  return { engine: "server", api, temperature, fields };
+}
+
+/** Throws `UsageError` where the checkpoints so far were asked in another way: their answers could not be compared. */
+function requireSameAsking(path: string, settled: Asking | undefined, now: Asking): void {
+  const before: Asking = settled ?? { engine: "embedded" };
+  for (const key of ["engine", "api", "temperature", "fields"] as const)
+    if (JSON.stringify(before[key]) !== JSON.stringify(now[key]))
+      throw new UsageError(
+        key === "engine"
+          ? `Cannot evaluate "${path}" ${now.engine === "server" ? "through a server" : "on the embedded engine"}: its other checkpoints were asked ${before.engine === "server" ? "through a server (give --serve or --lora-endpoint)" : "on the embedded engine"}`
+          : `Cannot evaluate "${path}" with ${key} ${JSON.stringify(now[key])}: its checkpoints are asked with ${JSON.stringify(before[key])}; leave it out, or follow the checkpoints into another run`,
+      );
 }
 
 async function chooseTasks(

@@ -1,6 +1,6 @@
 /** A run's evaluations for other tools: curves for TensorBoard, or results in the shape of lm-evaluation-harness. */
 import { basename, join } from "node:path";
-import { UsageError } from "../base/index.ts";
+import { quoteForShell, UsageError } from "../base/index.ts";
 import { writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import { encodeEvents, type ScalarEvent } from "../follow/index.ts";
 import { describeResults, describeSamples, type ExportedItem } from "../interchange/index.ts";
@@ -38,7 +38,9 @@ export async function exportResults(
   const folder = await openRunFolder(path);
   const summary = (await folder.readSummary()) ?? (await summarize(folder));
   if (summary.checkpoints.length === 0)
-    throw new UsageError(`Cannot export "${path}": none of its checkpoints is evaluated yet`);
+    throw new UsageError(
+      `Cannot export "${path}": none of its checkpoints is evaluated yet; do it with: untwist eval ${quoteForShell(path)} --environment NAME`,
+    );
   const task = basename((findTasks(folder.recipe)?.environment ?? "tasks").replace(/^items:/, ""));
   await writeFolderAtomic(out, async (temporary) => {
     if (form === "tfevents") await writeCurves(folder, temporary, { summary, date, task });

@@ -37,9 +37,11 @@ const commonNames =
 export function planFollowed(
   trainings: readonly FoundTraining[],
   said: readonly SaidOfTraining[],
+  knownSteps: readonly number[] = [],
 ): readonly FollowedTraining[] {
+  requireOnce(said);
   const staged = trainings.map((found) => {
-    const own = said.find(({ folder }) => folder === found.folder);
+    const own = said.find(({ folder }) => isWithin(found.folder, folder));
     const stage = own?.stage ?? found.guess.stage;
     return {
       found,
@@ -63,10 +65,25 @@ export function planFollowed(
           `Cannot follow "${found.folder}": another training is called ${branch} already; choose another branch`,
         );
       branches.add(branch);
-      return { found, stage: "rl", branch, ...findStart({ found, own }, sft?.found), because };
+      return { found, stage: "rl", branch, ...findStart({ found, own, knownSteps }, sft?.found), because };
     });
   if (sft === undefined) return rl;
   return [{ found: sft.found, stage: "sft", because: sft.because, isStartAssumed: false }, ...rl];
+}
+
+function requireOnce(said: readonly SaidOfTraining[]): void {
+  const twice = said.find(({ folder }, index) =>
+    said.some((other, at) => at < index && other.folder === folder),
+  );
+  if (twice !== undefined)
+    throw new UsageError(
+      `Cannot follow "${twice.folder}" twice: the lineage file names it in two entries; leave one of them out`,
+    );
+}
+
+/** Whether a training lies in a folder, or is it. */
+function isWithin(training: string, folder: string): boolean {
+  return training === folder || training.startsWith(`${folder}/`);
 }
 
 /** A branch's name after the folder of its training, made different from those that are taken. */
@@ -76,7 +93,8 @@ function chooseName(folder: string, taken: ReadonlySet<string>): string {
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, "-")
     .replaceAll(/^-+|-+$/g, "");
-  const name = slug === "" ? "rl" : slug;
+  // "sft" is what the SFT training is called.
+  const name = slug === "" || slug === "sft" ? "rl" : slug;
   let number = 2;
   let free = name;
   while (taken.has(free)) free = `${name}-${number++}`;
@@ -84,18 +102,28 @@ function chooseName(folder: string, taken: ReadonlySet<string>): string {
 }
 
 function findStart(
-  { found, own }: { readonly found: FoundTraining; readonly own: SaidOfTraining | undefined },
+  {
+    found,
+    own,
+    knownSteps,
+  }: {
+    readonly found: FoundTraining;
+    readonly own: SaidOfTraining | undefined;
+    readonly knownSteps: readonly number[];
+  },
   sft: FoundTraining | undefined,
 ): Pick<FollowedTraining, "from" | "isStartAssumed"> {
-  if (sft === undefined) return { isStartAssumed: false };
-  const steps = sft.checkpoints.map(({ step }) => step);
+  // Of steps that the trainer has deleted, what was measured is still there.
+  const whole = sft?.checkpoints.map(({ step }) => step) ?? [];
+  const steps = [...new Set([...whole, ...knownSteps])].sort((a, b) => a - b);
   if (own?.from !== undefined) {
     if (!steps.includes(own.from))
       throw new UsageError(
-        `Cannot start ${basename(found.folder)} from SFT step ${own.from}: there is no such checkpoint; the steps are ${steps.join(", ")}`,
+        `Cannot start ${basename(found.folder)} from SFT step ${own.from}: there is no such checkpoint; the steps are ${steps.length === 0 ? "none, as no training is taken for SFT" : steps.join(", ")}`,
       );
     return { from: own.from, isStartAssumed: false };
   }
+  if (sft === undefined) return { isStartAssumed: false };
   const named = sft.checkpoints.find(({ folder }) => folder === found.base);
   if (named !== undefined) return { from: named.step, isStartAssumed: false };
   const last = steps.at(-1);

@@ -11,7 +11,14 @@ import {
   writeFileAtomic,
   writeFolderAtomic,
 } from "../file/index.ts";
-import { type FoundCheckpoint, type FoundTraining, findTrainings, toMetrics } from "../follow/index.ts";
+import {
+  type FoundCheckpoint,
+  type FoundTraining,
+  findTrainings,
+  NothingToFollowError,
+  stampWeights,
+  toMetrics,
+} from "../follow/index.ts";
 import {
   createRunFolder,
   type FollowRecipe,
@@ -68,7 +75,7 @@ export async function followTrainings(request: FollowRequest): Promise<FollowRep
         throw new UsageError(
           `Cannot follow into "${request.out}": it is a run of untwist's own training; choose another --out`,
         );
-      return await keep(folder, await examine(request, recipe));
+      return await keep(folder, await examine(request, recipe, await folder.readLineage()));
     });
   }
   const followed = await examine(request, undefined);
@@ -90,7 +97,13 @@ interface Followed {
   readonly missingBase?: string;
 }
 
-async function examine(request: FollowRequest, known: FollowRecipe | undefined): Promise<Followed> {
+async function examine(
+  request: FollowRequest,
+  known: FollowRecipe | undefined,
+  lineage: readonly LineageEntry[] = [],
+): Promise<Followed> {
+  const steps = lineage.flatMap(({ stage, step }) => (stage === "sft" ? [step] : []));
+
   const said: readonly SaidOfTraining[] = request.lineage?.trainings ?? known?.follow.trainings ?? [];
   const folders = [...said.map(({ folder }) => folder), ...request.folders];
   if (folders.length === 0)
@@ -99,13 +112,24 @@ async function examine(request: FollowRequest, known: FollowRecipe | undefined):
     );
   const found = new Map<string, FoundTraining>();
   for (const folder of new Set(folders))
-    for (const training of await findTrainings(folder)) found.set(training.folder, training);
-  const trainings = planFollowed([...found.values()], said);
+    for (const training of await findKnown(folder, known)) found.set(training.folder, training);
+  const trainings = planFollowed([...found.values()], said, steps);
   const base = await findBase(request.base ?? request.lineage?.base ?? known?.follow.base, trainings);
   for (const { found } of trainings)
     for (const checkpoint of found.checkpoints)
       if (checkpoint.isAdapter) await findAdapterBase(checkpoint, base.base);
   return { recipe: describeRecipe({ request, known, trainings, ...base }), trainings, ...base };
+}
+
+/** The trainings below a folder; none where one that was followed before has been deleted since. */
+async function findKnown(folder: string, known: FollowRecipe | undefined): Promise<readonly FoundTraining[]> {
+  const isKnown = known?.follow.trainings.some((training) => training.folder === resolve(folder)) === true;
+  try {
+    return await findTrainings(folder);
+  } catch (error) {
+    if (isKnown && error instanceof NothingToFollowError) return [];
+    throw error;
+  }
 }
 
 /** The base model's folder: as it was said, else as the first training that names one names it. */
@@ -151,13 +175,18 @@ function describeRecipe({
     ...known,
     follow: {
       ...(base !== undefined && { base }),
-      trainings: trainings.map(({ found, stage, branch, from, isStartAssumed }) => ({
-        folder: found.folder,
-        stage,
-        ...(branch !== undefined && { branch }),
-        // What was only assumed may change with the next checkpoint.
-        ...(from !== undefined && !isStartAssumed && { from }),
-      })),
+      trainings: [
+        ...trainings.map(({ found, stage, branch, from, isStartAssumed }) => ({
+          folder: found.folder,
+          stage,
+          ...(branch !== undefined && { branch }),
+          // What was only assumed may change with the next checkpoint.
+          ...(from !== undefined && !isStartAssumed && { from }),
+        })),
+        ...(known?.follow.trainings ?? []).filter(
+          ({ folder }) => !trainings.some(({ found }) => found.folder === folder),
+        ),
+      ],
     },
     spectra,
     sweeps,
@@ -167,7 +196,12 @@ function describeRecipe({
 /** Writes what was found into the run: lineage, logs and summary. */
 async function keep(folder: RunFolder, followed: Followed): Promise<FollowReport> {
   const before = await folder.readLineage();
-  const entries = await listEntries(folder, followed);
+  const entries = keepParents(
+    await stampEntries(folder, await listEntries(folder, followed)),
+    before,
+    followed,
+  );
+  await requireUnchanged(folder, entries, before);
   const gone = before.filter(({ id }) => !entries.some((entry) => entry.id === id));
   const lineage = sortLineage([...entries, ...gone], followed.trainings);
   await folder.writeRecipe(followed.recipe);
@@ -184,6 +218,50 @@ async function keep(folder: RunFolder, followed: Followed): Promise<FollowReport
     gone,
     ...(missingBase !== undefined && { missingBase }),
   };
+}
+
+async function stampEntries(
+  folder: RunFolder,
+  entries: readonly LineageEntry[],
+): Promise<readonly LineageEntry[]> {
+  return await Promise.all(
+    entries.map(async (entry) => ({ ...entry, stamp: await stampWeights(folder.locate(entry.path)) })),
+  );
+}
+
+/** Where the SFT training itself is gone, RL keeps the start that it was found to have. */
+function keepParents(
+  entries: readonly LineageEntry[],
+  before: readonly LineageEntry[],
+  { trainings }: Followed,
+): readonly LineageEntry[] {
+  if (trainings.some(({ stage }) => stage === "sft")) return entries;
+  const parents = new Map(before.map(({ id, parent }) => [id, parent]));
+  return entries.map((entry) => {
+    const parent = parents.get(entry.id) ?? entry.parent;
+    return parent === undefined ? entry : { ...entry, parent };
+  });
+}
+
+/**
+ * Throws `UsageError` where a checkpoint that was evaluated was written again, or is another one now: what was measured would
+ * be of weights that are no more.
+ */
+async function requireUnchanged(
+  folder: RunFolder,
+  entries: readonly LineageEntry[],
+  before: readonly LineageEntry[],
+): Promise<void> {
+  for (const { id, path, stamp } of entries) {
+    const known = before.find((entry) => entry.id === id);
+    if (known?.stamp === undefined || (known.path === path && known.stamp === stamp)) continue;
+    if (await folder.hasEvaluation(id))
+      throw new UsageError(
+        known.path === path
+          ? `Cannot follow into "${folder.path}": ${id} (${path}) was written again since it was evaluated; follow into another run, which evaluates it anew`
+          : `Cannot follow into "${folder.path}": its ${id} is "${known.path}", which was evaluated, and not "${path}"; follow into another run`,
+      );
+  }
 }
 
 /** Summarises a followed run anew; what its spectra and sweeps say stays. */

@@ -52,10 +52,7 @@ export async function importResults(path: string, request: ImportRequest): Promi
       throw new UsageError(
         `Cannot import into "${path}": its checkpoints are evaluated by untwist; follow them into another run`,
       );
-    const read: {
-      readonly entry: LineageEntry;
-      readonly items: ReadonlyMap<"id" | "ood", readonly ImportedItem[]>;
-    }[] = [];
+    const read: ReadCheckpoint[] = [];
     const missing: string[] = [];
     for (const entry of await folder.readLineage()) {
       const files = [await findResults(request.id, entry), await findResults(request.ood, entry)];
@@ -71,11 +68,17 @@ export async function importResults(path: string, request: ImportRequest): Promi
       read.push({ entry, items });
     }
     const [first] = read;
+    const last = (await folder.readLineage()).at(-1) ?? { id: "sft-10", step: 10, path: "checkpoint-10" };
     if (first === undefined)
       throw new UsageError(
-        `Cannot import into "${path}": no checkpoint has both results; with step 10, "${request.id}" means "${fill(request.id, { id: "sft-10", step: 10, path: "checkpoint-10" })}"`,
+        `Cannot import into "${path}": no checkpoint has both results; of ${last.id}, "${request.id}" means "${fill(request.id, last)}"`,
       );
     for (const { entry, items } of read) requireSameQuestions({ entry, items }, first);
+    for (const id of missing)
+      if (await folder.hasEvaluation(id))
+        throw new UsageError(
+          `Cannot import into "${path}": ${id} has results from before and none among these; follow the checkpoints into another run`,
+        );
     await keep(folder, read);
     await renewSummary(await openRunFolder(path));
     const summary = await folder.readSummary();

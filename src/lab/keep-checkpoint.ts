@@ -1,5 +1,6 @@
 /** Keeping a checkpoint: save, evaluate, enter into the lineage. Each part is skipped where it is already done. */
 
+import { UsageError } from "../base/index.ts";
 import { aggregate, type EvaluatedItem } from "../evaluation/index.ts";
 import { folderExists } from "../file/index.ts";
 import type { LineageEntry, RunFolder } from "../run/index.ts";
@@ -51,6 +52,22 @@ export async function evaluateCheckpoint(
   await keepEvaluation(folder, { checkpoint, items, ms: effects.now() - startMs }, effects);
 }
 
+/** Throws `UsageError` where an earlier checkpoint was asked something else: nothing could be compared any more. */
+async function requirePaired(
+  folder: RunFolder,
+  { checkpoint, items }: { readonly checkpoint: string; readonly items: readonly EvaluatedItem[] },
+): Promise<void> {
+  for (const { id } of await folder.readLineage()) {
+    if (id === checkpoint || !(await folder.hasEvaluation(id))) continue;
+    const others = await folder.readEvaluation(id);
+    const changed = items.find(({ promptHash }, index) => promptHash !== others[index]?.promptHash);
+    if (changed === undefined && items.length === others.length) return;
+    throw new UsageError(
+      `Cannot compare ${checkpoint} with ${id}: they were not given the same tasks (${changed === undefined ? "their number" : `${changed.split} ${changed.index}`} differs); were the questions edited meanwhile?`,
+    );
+  }
+}
+
 /** Keeps the answers of a checkpoint, and tells of them. */
 export async function keepEvaluation(
   folder: RunFolder,
@@ -61,6 +78,7 @@ export async function keepEvaluation(
   }: { readonly checkpoint: string; readonly items: readonly EvaluatedItem[]; readonly ms: number },
   { report }: Effects,
 ): Promise<void> {
+  await requirePaired(folder, { checkpoint, items });
   await folder.writeEvaluation(checkpoint, items);
   await folder.addTiming("evaluation", ms);
   const [id, ood] = [aggregate(items, "id").solved, aggregate(items, "ood").solved];

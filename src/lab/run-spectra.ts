@@ -1,6 +1,6 @@
 /** The spectra of a run: every checkpoint against the base, the SFT peak and the SFT end; tables beside the run. */
 import { join } from "node:path";
-import { folderExists, writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
+import { writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
 import {
   isFollowed,
   type LineageEntry,
@@ -23,6 +23,7 @@ import { openBackend } from "./backend.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
 import { computeSpectra, type NamedCheckpoint } from "./compute-spectra.ts";
 import type { Effects } from "./effects.ts";
+import { isPresent } from "./is-present.ts";
 
 /** Ranks of the subspaces of two checkpoints that are compared unless others are asked for. */
 export const defaultRanks: readonly number[] = [8, 32, 128];
@@ -127,7 +128,7 @@ export async function computeRunSpectra(
 async function listPresent(folder: RunFolder, { report }: Effects): Promise<readonly LineageEntry[]> {
   const lineage = await folder.readLineage();
   if (!isFollowed(folder.recipe)) return lineage;
-  const present = await Promise.all(lineage.map(({ path }) => folderExists(folder.locate(path))));
+  const present = await Promise.all(lineage.map(({ path }) => isPresent(folder.locate(path))));
   const gone = lineage.filter((_, index) => !present[index]).map(({ id }) => id);
   if (gone.length > 0)
     report({ kind: "notice", text: `Left out, as their folders are gone: ${gone.join(", ")}` });

@@ -5,6 +5,7 @@ import type { Factors, LinearAlgebra } from "../linalg/index.ts";
 import { loadModel } from "../model/index.ts";
 import {
   type ItemRecord,
+  isFollowed,
   type LineageEntry,
   milestones,
   type RunFolder,
@@ -252,6 +253,9 @@ export async function describePoints(
   const record: Omit<SweepRecord, "sentences"> = {
     schema: schemaVersion,
     ...named,
+    ...(isFollowed(folder.recipe) && {
+      paths: { target: folder.locate(ends.target.path), source: folder.locate(ends.source.path) },
+    }),
     ends: { target: countEnd(target), source: countEnd(source) },
     repairs: measured.repairs.map(({ recovered, ...measure }, index) => ({
       ...measure,

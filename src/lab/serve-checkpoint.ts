@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { realpath } from "node:fs/promises";
 import { createServer } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
-import { quoteForShell, UsageError } from "../base/index.ts";
+import { UsageError } from "../base/index.ts";
 import { createAdapterHost, type ModelIdentity } from "../endpoint/index.ts";
 import type { EndpointChoice } from "./ask-endpoint.ts";
 import { type Effects, StoppedError } from "./effects.ts";
@@ -32,6 +32,10 @@ export function checkTemplate(template: string): void {
       throw new UsageError(
         `Cannot serve checkpoints by "${template}": it must say ${place}, as in 'vllm serve {path} --port {port}'`,
       );
+  if (/["']\{path\}|\{path\}["']/.test(template))
+    throw new UsageError(
+      `Cannot serve checkpoints by "${template}": leave out the quotes around {path}; it is quoted already`,
+    );
 }
 
 /**
@@ -46,9 +50,20 @@ export async function withServer<Result>(
 ): Promise<Result> {
   const port = await findFreePort();
   const url = `http://127.0.0.1:${port}/v1`;
-  const line = template.replaceAll("{path}", quoteForShell(path)).replaceAll("{port}", String(port));
+  // By a variable: no name of a folder can be anything but a name to the shell.
+  const line = template
+    .replaceAll("{path}", () => '"$UNTWIST_PATH"')
+    .replaceAll("{port}", () => String(port));
   // A group of its own, so that all of it can be stopped.
-  const child = spawn("sh", ["-c", line], { detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn("sh", ["-c", line], {
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, UNTWIST_PATH: path },
+  });
+  const killAtExit = (): void => {
+    if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
+  };
+  process.once("exit", killAtExit);
   const log = keepLastLines(child);
   try {
     const host = createAdapterHost({ ...asking, url, maxTries: 1, signal: effects.signal });
@@ -69,6 +84,7 @@ export async function withServer<Result>(
     }
   } finally {
     await stopGroup(child);
+    process.off("exit", killAtExit);
   }
 }
 

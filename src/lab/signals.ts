@@ -1,5 +1,5 @@
 /** The signals of a finished run, collected from what lies in its folder. */
-import { UsageError } from "../base/index.ts";
+import { quoteForShell, UsageError } from "../base/index.ts";
 import { type CheckpointResult, openRunFolder, type RunFolder, type Summary } from "../run/index.ts";
 import { rankSignals, type Signal, type SignalRanking } from "../trajectory/index.ts";
 import { summarize, toOutcome } from "./summarize.ts";
@@ -16,7 +16,7 @@ export async function rankRunSignals(path: string): Promise<SignalRanking> {
     .sort((a, b) => a.step - b.step);
   if (checkpoints.length < 3)
     throw new UsageError(
-      `Cannot rank signals of "${path}": it has ${checkpoints.length} evaluated SFT checkpoints, and takes 3`,
+      `Cannot rank signals of "${path}": it has ${checkpoints.length} evaluated SFT checkpoints, and takes 3; evaluate them with: untwist eval ${quoteForShell(path)} --environment NAME`,
     );
   const outcomes = await Promise.all(
     checkpoints.map(async (entry) => toOutcome({ entry, items: await folder.readEvaluation(entry.id) })),

@@ -2,7 +2,9 @@
 import { spawn } from "node:child_process";
 import { setTimeout as wait } from "node:timers/promises";
 import { quoteForShell, UsageError } from "../base/index.ts";
-import { BusyError, takeLock, writeFileAtomic } from "../file/index.ts";
+import { CheckpointError } from "../checkpoint/index.ts";
+import { openEnvironment } from "../environment/index.ts";
+import { BusyError, fileExists, readText, takeLock, writeFileAtomic } from "../file/index.ts";
 import { NothingToFollowError } from "../follow/index.ts";
 import {
   isRunFolder,
@@ -76,7 +78,8 @@ export async function watchRun(
     onState,
   }: { readonly command: string; readonly effects: Effects; readonly onState: OnState },
 ): Promise<WatchState> {
-  const place: WatchPlace = { request, command, effects, onState };
+  const place: WatchPlace = { request, command, effects: tellOnce(effects), onState };
+  if (request.tasks.environment !== undefined) await openEnvironment(request.tasks.environment);
   if (!(await isRunFolder(request.follow.out))) await waitForRun(place);
   const opened = await openRunFolder(request.follow.out);
   const lock = await takeLock(opened.locate(watchLockName), `the watch of "${opened.path}"`);
@@ -85,6 +88,19 @@ export async function watchRun(
   } finally {
     await lock.release();
   }
+}
+
+/** Effects that tell the same thing once: each look finds what the one before found. */
+function tellOnce(effects: Effects): Effects {
+  const told = new Set<string>();
+  return {
+    ...effects,
+    report: (event) => {
+      if (event.kind === "notice" && told.has(event.text)) return;
+      if (event.kind === "notice") told.add(event.text);
+      effects.report(event);
+    },
+  };
 }
 
 interface WatchPlace {
@@ -97,13 +113,16 @@ interface WatchPlace {
 /** Waits until there is anything to follow. */
 async function waitForRun(place: WatchPlace): Promise<void> {
   const { request, effects } = place;
-  for (let isTold = false; ; isTold = true)
+  const startMs = effects.now();
+  for (;;)
     try {
       await followTrainings(request.follow);
       return;
     } catch (error) {
       if (!(error instanceof NothingToFollowError)) throw error;
-      if (!isTold) effects.report({ kind: "notice", text: `No checkpoint yet: ${error.message}` });
+      if (request.idleMs !== undefined && effects.now() - startMs >= request.idleMs) throw error;
+      const places = request.follow.folders.join(", ");
+      effects.report({ kind: "notice", text: `Waiting for the first checkpoint in ${places}` });
       await pause(place);
     }
 }
@@ -111,25 +130,30 @@ async function waitForRun(place: WatchPlace): Promise<void> {
 async function keepWatching(place: WatchPlace): Promise<WatchState> {
   const { request, command, effects, onState } = place;
   let changedAt = effects.now();
+  let [numFailures, hasLooked] = [0, false];
+  const onEvaluated = async (): Promise<void> => {
+    changedAt = effects.now();
+    [numFailures, hasLooked] = [0, true];
+    const current = await openRunFolder(request.follow.out);
+    await renewSummary(current);
+    const state = await tell(current, place);
+    onState(state, current);
+    if (isOver(state, request)) throw new AlertedError(state);
+  };
   for (;;) {
-    const folder = await untilFree(place, async () => (await followTrainings(request.follow)).folder);
-    const onEvaluated = async (): Promise<void> => {
-      changedAt = effects.now();
-      const current = await openRunFolder(folder.path);
-      await renewSummary(current);
-      const state = await tell(current, place);
-      onState(state, current);
-      if (isOver(state, request)) throw new AlertedError(state);
-    };
     try {
+      const folder = await untilFree(place, async () => (await followTrainings(request.follow)).folder);
       await untilFree(place, () =>
         evaluateRun(folder.path, request.tasks, { command, effects, way: request.way, onEvaluated }),
       );
+      [numFailures, hasLooked] = [0, true];
     } catch (error) {
       if (error instanceof AlertedError) return error.state;
-      throw error;
+      numFailures += 1;
+      if (!hasLooked) throw error;
+      bear(error, numFailures, effects);
     }
-    const current = await openRunFolder(folder.path);
+    const current = await openRunFolder(request.follow.out);
     const state = await tell(current, place);
     const isIdle = request.idleMs !== undefined && effects.now() - changedAt >= request.idleMs;
     if (isIdle || isOver(state, request) || (await isReached(current, request.until))) return state;
@@ -137,15 +161,17 @@ async function keepWatching(place: WatchPlace): Promise<WatchState> {
   }
 }
 
-/** Does the work once no other process works on the run: somebody may be looking at its spectra. */
-async function untilFree<Result>(place: WatchPlace, work: () => Promise<Result>): Promise<Result> {
-  for (;;)
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof BusyError)) throw error;
-      await pause(place);
-    }
+/** Failures in a row after which a watch ends. */
+const mostFailures = 20;
+
+/**
+ * Tells of what failed, and goes on: a server that did not start or a checkpoint that was deleted just then must not end a
+ * watch that nobody looks at. What fails too often is no accident, and thrown again.
+ */
+function bear(error: unknown, numFailures: number, { report }: Effects): void {
+  const isExpected = error instanceof UsageError || error instanceof CheckpointError;
+  if (!isExpected || numFailures >= mostFailures) throw error;
+  report({ kind: "notice", text: `Going on, though: ${error.message}` });
 }
 
 /** Leaves an evaluation of several checkpoints as soon as one of them has raised an alert. */
@@ -162,9 +188,24 @@ function isOver({ trainings }: WatchState, { stopOnAlert }: WatchRequest): boole
   return stopOnAlert && trainings.some(({ alert }) => alert !== undefined);
 }
 
+/** Does the work once no other process works on the run: somebody may be looking at its spectra. */
+async function untilFree<Result>(place: WatchPlace, work: () => Promise<Result>): Promise<Result> {
+  for (;;)
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof BusyError)) throw error;
+      await pause(place);
+    }
+}
+
+/** Whether the training that comes last in the lineage has an evaluated checkpoint of that step or a later one. */
 async function isReached(folder: RunFolder, until: number | undefined): Promise<boolean> {
   if (until === undefined) return false;
-  return (await folder.readLineage()).some(({ stage, step }) => stage !== "base" && step >= until);
+  const chain = listChains(await folder.readLineage()).at(-1)?.chain ?? [];
+  for (const { id, stage, step } of chain)
+    if (stage !== "base" && step >= until && (await folder.hasEvaluation(id))) return true;
+  return false;
 }
 
 async function pause({ request, command, effects }: WatchPlace): Promise<void> {
@@ -195,7 +236,8 @@ async function tell(folder: RunFolder, { request, effects }: WatchPlace): Promis
     told.add(`${one.name} ${one.look.point.checkpoint}`);
   }
   const { falseAlarmRate } = request;
-  await writeFileAtomic(file, `${JSON.stringify({ falseAlarmRate, ...state, told: [...told] }, null, 2)}\n`);
+  const text = `${JSON.stringify({ falseAlarmRate, ...state, told: [...told] }, null, 2)}\n`;
+  if (!(await fileExists(file)) || (await readText(file)) !== text) await writeFileAtomic(file, text);
   return state;
 }
 
@@ -325,6 +367,9 @@ async function notify(
   if (webhook !== undefined) await attempt(webhook, callWebhook(webhook, message));
 }
 
+/** Longest that a hook may take. */
+const mostHookMs = 60_000;
+
 type Message = Readonly<Record<string, string | number>>;
 
 /** A shell command with the message in its environment: UNTWIST_TEXT, UNTWIST_KEEP_PATH, … */
@@ -337,9 +382,10 @@ async function runCommand(line: string, message: Message): Promise<void> {
     stdio: ["ignore", 2, 2],
     env: { ...process.env, ...Object.fromEntries(variables) },
   });
+  const timer = setTimeout(() => child.kill("SIGKILL"), mostHookMs);
   const code = await new Promise<number | null>((resolve, reject) => {
     child.on("error", reject).on("close", resolve);
-  });
+  }).finally(() => clearTimeout(timer));
   if (code !== 0) throw new UsageError(`it ended with ${code ?? "a signal"}`);
 }
 
@@ -348,7 +394,7 @@ async function callWebhook(url: string, message: Message): Promise<void> {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(message),
-    signal: AbortSignal.timeout(30_000),
+    signal: AbortSignal.timeout(mostHookMs),
   });
   if (!response.ok) throw new UsageError(`it answered with status ${response.status}`);
 }

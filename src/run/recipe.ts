@@ -154,6 +154,15 @@ const followRecipeSchema = z.strictObject({
   environment: z.string().min(1).optional(),
   rendering: z.enum(["compact", "chat"]).default("chat"),
   evaluation: evaluationSchema.optional(),
+  /** Who answers for them, and how a server is asked. */
+  asking: z
+    .strictObject({
+      engine: z.enum(["embedded", "server"]),
+      api: z.string().optional(),
+      temperature: z.number().nonnegative().optional(),
+      fields: z.record(z.string(), z.unknown()).optional(),
+    })
+    .optional(),
   spectra: z.union([z.literal(false), spectraSchema]).prefault({}),
   sweeps: z.union([z.literal(false), z.array(sweepSchema)]).prefault([...defaultSweeps]),
 });
@@ -344,7 +353,9 @@ export function parseRunRecipe(text: string, source: string): RunRecipe {
 export function parseLineageFile(text: string, source: string): LineageFile {
   const parsed = lineageFileSchema.safeParse(readYaml(text, `the lineage file ${source}`));
   if (parsed.success) return parsed.data;
-  throw new UsageError(`Cannot use the lineage file ${source}: ${describeIssue(parsed.error)}`);
+  throw new UsageError(
+    `Cannot use the lineage file ${source}: ${describeIssue(parsed.error)}; write it as in untwist follow --help`,
+  );
 }
 
 /** What stands for the environment of a run whose answers were imported from other tools. */

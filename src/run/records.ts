@@ -30,6 +30,8 @@ const lineageEntrySchema = z.object({
   parent: z.string().optional(),
   /** Folder of the checkpoint: relative to the run, or absolute where the run follows another trainer. */
   path: z.string(),
+  /** Of a followed checkpoint: sizes and times of its weights, which tell whether it was written again. */
+  stamp: z.string().optional(),
 });
 
 /** A checkpoint of a run and where it comes from. */
@@ -182,6 +184,8 @@ const sweepRecordSchema = z.object({
   /** Checkpoints of the run. */
   target: z.string(),
   source: z.string(),
+  /** Where they lie, where that is not in the run. */
+  paths: z.object({ target: z.string(), source: z.string() }).optional(),
   ends: z.object({ target: endSchema, source: endSchema }),
   repairs: z.array(repairSchema),
   /** Chosen on the even-numbered tasks of both splits, measured on the odd-numbered ones. */

@@ -1,7 +1,7 @@
 /** Answers as pages show them: every task, and what each checkpoint made of it. */
 import { z } from "zod";
 import { openEnvironment, splits } from "../environment/index.ts";
-import { createTasks, hashPrompt } from "../evaluation/index.ts";
+import { createTasks, hashTask } from "../evaluation/index.ts";
 import {
   findTasks,
   type ItemRecord,
@@ -68,7 +68,7 @@ async function describeTasks(
       const prompt = environment.prompt(task, rendering);
       const asked = hashes.get(`${split} ${index}`);
       // Another version of untwist may have asked something else.
-      if (asked !== undefined && asked !== hashPrompt(prompt))
+      if (asked !== undefined && asked !== hashTask(environment, task, rendering))
         return { split, index, prompt: "not known: this version makes other tasks", reference: "not known" };
       return { split, index, prompt, reference: environment.referenceAnswer(task, rendering) };
     }),

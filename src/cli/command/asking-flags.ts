@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { type Interface, interfaces } from "../../endpoint/index.ts";
 import type { EndpointChoice, EvaluationWay, Usage } from "../../lab/index.ts";
-import { parseChoice, parseCount, parseNumber } from "./parse-flags.ts";
+import { parseChoice, parseCount, parseNumber, parseSeconds } from "./parse-flags.ts";
 
 /** The flags as they are given. */
 export interface AskingFlags {
@@ -67,7 +67,7 @@ export function chooseWay(flags: WayFlags): EvaluationWay {
     return {
       way: "serve",
       template: serve,
-      startMs: 1000 * parseNumber("--serve-timeout", serveTimeout),
+      startMs: 1000 * parseSeconds("--serve-timeout", serveTimeout),
       asking,
     };
   return url === undefined ? { way: "embedded" } : { way: "adapters", url, model, asking };
@@ -84,7 +84,7 @@ export function parseAsking(flags: AskingFlags): Omit<EndpointChoice, "url" | "m
     temperature,
     fields: parseFields(flags.body),
     concurrency: parseCount("--concurrency", flags.concurrency, 1),
-    timeoutMs: 1000 * parseNumber("--timeout", flags.timeout),
+    timeoutMs: 1000 * parseSeconds("--timeout", flags.timeout),
     maxTries: parseCount("--tries", flags.tries, 1),
     apiKey: own ?? usual,
     judge: parseJudge(flags),
@@ -99,13 +99,20 @@ function parseJudge({ judgeEndpoint: url, judgeModel: model }: AskingFlags): End
 
 function parseFields(text: string | undefined): Readonly<Record<string, unknown>> {
   if (text === undefined) return {};
+  const refuse = (problem: string): never => {
+    throw new UsageError(`Cannot read --body "${text}": ${problem}`);
+  };
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+    value = JSON.parse(text);
   } catch {
-    // Told below.
+    return refuse(`give a JSON object, as in '{"top_p":0.9}'`);
   }
-  throw new UsageError(`Cannot read --body "${text}": give a JSON object, as in '{"top_p":0.9}'`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return refuse(`give a JSON object, as in '{"top_p":0.9}'`);
+  for (const key of ["model", "messages", "prompt", "stream", "n"])
+    if (key in value) refuse(`its "${key}" is not for it to say`);
+  return { ...value };
 }
 
 /** What asking took, in a line; with what it cost where `--price` says so. */

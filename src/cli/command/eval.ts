@@ -53,7 +53,10 @@ export function createEvalCommand(): Command {
     .option("--splits <list>", "splits, separated by commas", splits.join(","))
     .option("--count <number>", "tasks a split (default: 200)")
     .option("--seed <number>", "which tasks (default: 1)")
-    .option("--rendering <name>", "how tasks are written: compact or chat")
+    .option(
+      "--rendering <name>",
+      "how tasks are written: compact or chat (default: chat through a server, else compact where it is known)",
+    )
     .option("--attempts <number>", "answers that a task allows (default: as the environment says)")
     .option("--max-new-tokens <number>", "longest answer, in tokens (default: 64)")
     .option("--endpoint <url>", "ask a server that speaks OpenAI's interface")

@@ -3,10 +3,10 @@ import { dirname } from "node:path";
 import { Command } from "commander";
 import { readText } from "../../file/index.ts";
 import { followTrainings, outlineModel, resolveLineage } from "../../lab/index.ts";
-import { type LineageFile, parseLineageFile } from "../../run/index.ts";
+import { isRunFolder, type LineageFile, parseLineageFile } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { describeFollowed, formatFollowed } from "../screen/follow-screen.ts";
-import { requireNamed } from "./out-folder.ts";
+import { requireFree, requireNamed } from "./out-folder.ts";
 
 interface FollowFlags {
   readonly out: string;
@@ -45,6 +45,7 @@ export function createFollowCommand(): Command {
 
 async function follow(folders: readonly string[], flags: FollowFlags): Promise<void> {
   requireNamed(flags.out);
+  if (!(await isRunFolder(flags.out))) await requireFree(flags.out);
   const lineage = flags.lineage === undefined ? undefined : await readLineageFile(flags.lineage);
   const report = await followTrainings({ folders, out: flags.out, base: flags.base, lineage });
   const [first] = report.lineage;

@@ -27,3 +27,11 @@ export function parseNumber(flag: string, text: string): number {
     throw new UsageError(`Cannot read ${flag} "${text}": give a number from 0`);
   return Number(text);
 }
+
+/** A time in seconds, from a tenth to a day. Throws `UsageError`. */
+export function parseSeconds(flag: string, text: string): number {
+  const seconds = parseNumber(flag, text);
+  if (seconds < 0.1 || seconds > 86_400)
+    throw new UsageError(`Cannot read ${flag} "${text}": give seconds, from 0.1 to 86400`);
+  return seconds;
+}

@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import { rankRunSignals } from "../../lab/index.ts";
 import { createOutput } from "../output.ts";
-import { formatContrast } from "../screen/format.ts";
+import { formatLoss } from "../screen/format.ts";
 import { formatTable } from "../screen/table.ts";
 
 const rules = { lowest: "where it is lowest", highest: "where it is highest", knee: "at its knee" } as const;
@@ -29,7 +29,7 @@ async function run(path: string, flags: { readonly json?: boolean }): Promise<vo
     name,
     output.paint("dim", rules[rule]),
     String(step),
-    formatContrast({ estimate: -regret.estimate, low: -regret.high, high: -regret.low }),
+    formatLoss(regret),
   ]);
   const lines = [
     `OOD accuracy itself peaks at step ${ranking.peak.step}, chosen on half of the OOD tasks; losses are measured on the other half`,

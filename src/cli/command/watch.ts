@@ -10,7 +10,7 @@ import { addWayFlags, chooseWay, type WayFlags } from "./asking-flags.ts";
 import { describeCommand, listGiven } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
 import { requireNamed } from "./out-folder.ts";
-import { parseChoice, parseCount, parseNumber } from "./parse-flags.ts";
+import { parseChoice, parseCount, parseNumber, parseSeconds } from "./parse-flags.ts";
 
 interface WatchFlags extends WayFlags {
   readonly out: string;
@@ -52,7 +52,10 @@ export function createWatchCommand(): Command {
     .option("--environment <name>", "what checkpoints are asked; needed once")
     .option("--count <number>", "tasks a split (default: 200)")
     .option("--seed <number>", "which tasks (default: 1)")
-    .option("--rendering <name>", "how tasks are written: compact or chat")
+    .option(
+      "--rendering <name>",
+      "how tasks are written: compact or chat (default: chat through a server, else compact where it is known)",
+    )
     .option("--attempts <number>", "answers that a task allows (default: as the environment says)")
     .option("--max-new-tokens <number>", "longest answer, in tokens (default: 64)");
   return addWayFlags(command)
@@ -98,8 +101,8 @@ async function watch(folders: readonly string[], flags: WatchFlags, given: Comma
 
 /** Ends with exit code 3 where there is an alert. */
 function endWithAlert({ trainings }: WatchState): void {
-  const alert = trainings.find((one) => one.alert !== undefined)?.alert;
-  if (alert !== undefined) throw new UsageError(alert, { exitCode: 3 });
+  const kept = trainings.find((one) => one.alert !== undefined)?.watch.alert?.peak.checkpoint;
+  if (kept !== undefined) throw new UsageError(`Ended at the alert: keep ${kept}`, { exitCode: 3 });
 }
 
 function parseRequest(folders: readonly string[], flags: WatchFlags): Parameters<typeof watchRun>[0] {
@@ -125,10 +128,10 @@ function parseRequest(folders: readonly string[], flags: WatchFlags): Parameters
     },
     way: chooseWay(flags),
     falseAlarmRate: rate,
-    intervalMs: 1000 * parseNumber("--interval", flags.interval),
+    intervalMs: 1000 * parseSeconds("--interval", flags.interval),
     keepBest: count("--keep-best", flags.keepBest, 1),
     until: count("--until", flags.until, 1),
-    idleMs: flags.idle === undefined ? undefined : 1000 * parseNumber("--idle", flags.idle),
+    idleMs: flags.idle === undefined ? undefined : 1000 * parseSeconds("--idle", flags.idle),
     stopOnAlert: flags.stopOnAlert === true,
     alertCommand: flags.onAlert,
     webhook: flags.webhook,

@@ -46,7 +46,9 @@ export function formatFollowed(
       ({ id, path: lost }) => `Gone since it was followed: ${id} (${lost}); what was measured of it stays`,
     ),
     ...(missingBase === undefined
-      ? []
+      ? base === undefined
+        ? ["No base model is known; to compare with it, give its folder by --base"]
+        : []
       : [
           `The base model is said to be "${missingBase}", which is no folder here; to compare with it, give its folder by --base`,
         ]),

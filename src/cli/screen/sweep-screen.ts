@@ -57,12 +57,14 @@ export function formatSweep(record: SweepRecord, { paint, width, folder }: Scree
 }
 
 /** The command that writes the best repair as a checkpoint, where it brings anything. */
-function formatCommand({ best, repairs, target, source }: SweepRecord, folder: string): readonly string[] {
+function formatCommand(record: SweepRecord, folder: string): readonly string[] {
+  const { best, repairs, target, source, paths } = record;
   const operation = repairs.find(({ name }) => name === best?.name)?.operation;
   if (best === null || best.gain.estimate <= 0 || operation?.operation !== "restore") return [];
   const { what, top, tail, strength, layers, matrices } = operation;
   const flags = [
-    `--into ${quoteForShell(`${folder}/checkpoints/${target}`)} --from ${quoteForShell(`${folder}/checkpoints/${source}`)}`,
+    `--into ${quoteForShell(paths?.target ?? `${folder}/checkpoints/${target}`)}`,
+    `--from ${quoteForShell(paths?.source ?? `${folder}/checkpoints/${source}`)}`,
     `--what ${what} --top ${top}`,
     ...(tail === 0 ? [] : [`--tail ${tail}`]),
     ...(strength === 1 ? [] : [`--strength ${strength}`]),

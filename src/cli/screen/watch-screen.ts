@@ -47,10 +47,8 @@ export function formatWatch(
   return [
     ...formatTable([head, ...rows]),
     "",
-    ...trainings.map(({ name, alert }) =>
-      alert === undefined
-        ? `No alert for ${name}: OOD has not fallen beyond noise`
-        : paint("bad", `ALERT: ${alert}`),
+    ...trainings.map(({ name, alert, watch }) =>
+      alert === undefined ? describeNone(name, watch) : paint("bad", `ALERT: ${alert}`),
     ),
     ...(mayDelete.length === 0
       ? []
@@ -58,6 +56,15 @@ export function formatWatch(
     "",
     `All of it: untwist show ${path}, or in the browser: untwist studio ${path}`,
   ];
+}
+
+/** Fewer held-out tasks can hardly tell a decline from noise. */
+const fewTasks = 50;
+
+function describeNone(name: string, { peak }: WatchedTraining["watch"]): string {
+  const total = peak?.oodHeldOut.total ?? 0;
+  const few = total < fewTasks ? ": these are few, ask more (--count)" : "";
+  return `No alert for ${name}: no decline that ${total} held-out tasks could tell from noise${few}`;
 }
 
 /** The same for programs. */

@@ -122,6 +122,7 @@ export function createItems(
         grader.kind === "json" ? JSON.stringify({ [grader.field]: answer }) : answer,
       grade: gradeItem,
     }),
+    identify: ({ question, answer, grader }) => JSON.stringify([question, answer, grader]),
     numTasks: { id: items.id.length, ood: items.ood.length },
   };
 }

@@ -53,17 +53,18 @@ export function RepairsPage({ run, route }: PageProps): ReactNode {
 
 /** The command that writes the best repair, to be copied. */
 function Keep({ sweep, run }: { readonly sweep: SweepRecord; readonly run: string }): ReactNode {
-  const { best, repairs, source, target } = sweep;
+  const { best, repairs, source, target, paths } = sweep;
   const operation = repairs.find(({ name }) => name === best?.name)?.operation;
   if (best === null || best.gain.estimate <= 0 || operation?.operation !== "restore") return null;
-  const folder = `${run}/checkpoints`;
+  const into = paths?.target ?? `${run}/checkpoints/${target}`;
+  const from = paths?.source ?? `${run}/checkpoints/${source}`;
   const choice = [
     operation.tail === 0 ? "" : ` --tail ${operation.tail}`,
     operation.strength === 1 ? "" : ` --strength ${operation.strength}`,
     operation.layers === undefined ? "" : ` --layers ${operation.layers}`,
     operation.matrices === undefined ? "" : ` --matrices '${operation.matrices}'`,
   ].join("");
-  const command = `untwist restore --into ${folder}/${target} --from ${folder}/${source} --what ${operation.what} --top ${operation.top}${choice} --out repaired`;
+  const command = `untwist restore --into ${into} --from ${from} --what ${operation.what} --top ${operation.top}${choice} --out repaired`;
   return (
     <div className="command">
       <code>{command}</code>
