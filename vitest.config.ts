@@ -6,6 +6,8 @@ const config: ViteUserConfig = defineConfig({
     reporters: ["default", "./tools/summary-line.ts"],
     testTimeout: 60_000,
     pool: "forks",
+    // One core is left free by default: of two, half the machine.
+    maxWorkers: "100%",
   },
 });
 export default config;

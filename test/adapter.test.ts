@@ -31,29 +31,67 @@ async function readAll(path: string): Promise<ReadonlyMap<string, Float64Array>>
   }
 }
 
+/** Writes the model that an adapter makes as a checkpoint. */
+async function merge(adapter: string, merged: string): Promise<void> {
+  const values = await readAll(at(adapter));
+  const tensors = buildModel("one").map(
+    (tensor): TensorSpec => ({ ...tensor, values: values.get(tensor.name)! }),
+  );
+  await writeCheckpointFolder(at(merged), tensors);
+}
+
 beforeAll(async () => {
   await writeCheckpointFolder(at("base"), buildModel("one"));
   await writeCheckpointFolder(at("source"), buildModel("two"));
   await writeAdapterFolder(at("adapter"), { base: "../base", modules });
-  const merged = await readAll(at("adapter"));
-  const tensors = buildModel("one").map(
-    (tensor): TensorSpec => ({ ...tensor, values: merged.get(tensor.name)! }),
-  );
-  await writeCheckpointFolder(at("merged"), tensors);
+  const later = {
+    "model.layers.0.self_attn.q_proj": [24, 24, 3],
+    "model.layers.1.mlp.up_proj": [40, 24, 4],
+  } as const;
+  await writeAdapterFolder(at("later"), { base: "../base", modules: later, seed: "later" });
+  await merge("adapter", "merged");
+  await merge("later", "merged-later");
 });
 
 describe("untwist spectra", () => {
-  it("says of an adapter what it says of the merged model, and knows that its updates have its rank", async () => {
-    const [ofAdapter, ofMerged] = [
-      await readReport(["spectra", "base", "adapter", "--rank", "4"], folder),
-      await readReport(["spectra", "base", "merged", "--rank", "4"], folder),
-    ];
-    expect({ ...ofAdapter, after: "merged" }).toEqual(ofMerged);
-    const changed = ofAdapter.matrices.filter(({ flags }: Json) => !flags.includes("unchanged"));
-    expect(changed.map(({ name }: Json) => name).sort()).toEqual([...adapted].sort());
-    for (const { update } of changed) expect(update.numericalRank.rank).toBe(4);
-  });
+  // A cache for each: what is known of the merged models must not answer for the adapters.
+  const compare = ([before, after]: readonly [string, string]): Promise<Json> =>
+    readReport(["spectra", before, after, "--rank", "4"], folder, {
+      UNTWIST_CACHE: at(`cache of ${before} and ${after}`),
+    });
+
+  it.each([
+    ["an adapter to its base", ["base", "adapter"], ["base", "merged"], [4, 4]],
+    ["an adapter to a later one", ["adapter", "later"], ["merged", "merged-later"], [7, 8]],
+    ["an adapter to no adapter", ["adapter", "base"], ["merged", "base"], [4, 4]],
+  ] as const)(
+    "says of %s what it says of the merged models, and knows the rank",
+    async (_, adapters, merged, ranks) => {
+      const [found, expected] = [await compare(adapters), await compare(merged)];
+      const [before, after] = merged;
+      expectClose({ ...found, before, after }, expected);
+      const changed = found.matrices.filter(({ flags }: Json) => !flags.includes("unchanged"));
+      expect(changed.map(({ name }: Json) => name).sort()).toEqual([...adapted].sort());
+      const numericalRanks = changed.map(({ update }: Json) => update.numericalRank.rank);
+      expect([...numericalRanks].sort()).toEqual(ranks);
+      // Only the thin form knows that there is nothing more; what is multiplied out has values of rounding.
+      for (const [index, { update }] of changed.entries())
+        expect(update.singularValues.slice(numericalRanks[index]).every((value: number) => value === 0)).toBe(
+          true,
+        );
+    },
+  );
 });
+
+/** That two reports agree: texts and truths exactly, numbers but for rounding. */
+function expectClose(found: Json, expected: Json, path = "report"): void {
+  if (typeof expected === "number")
+    expect(Math.abs(found - expected), path).toBeLessThanOrEqual(1e-6 * Math.max(1, Math.abs(expected)));
+  else if (typeof expected === "object" && expected !== null) {
+    expect(Object.keys(found), path).toEqual(Object.keys(expected));
+    for (const key of Object.keys(expected)) expectClose(found[key], expected[key], `${path}.${key}`);
+  } else expect(found, path).toEqual(expected);
+}
 
 describe("untwist restore", () => {
   const flags = ["--top", "3", "--matrices", "q_proj"];

@@ -1,7 +1,16 @@
 /** The tasks of spectra: tensors read, factorised and compared. What a worker does, with everything it keeps open. */
+import { resolve } from "node:path";
 import { type Checkpoint, CheckpointError, isFloatDtype, openCheckpoint } from "../checkpoint/index.ts";
 import type { TaskHandler } from "../execution/index.ts";
-import { type Factors, factorize, factorizeRandomly, type LinearAlgebra } from "../linalg/index.ts";
+import {
+  addProducts,
+  createMatrix,
+  type Factors,
+  factorize,
+  factorizeRandomly,
+  type LinearAlgebra,
+  type ThinProduct,
+} from "../linalg/index.ts";
 import {
   type CachedRequest,
   type Change,
@@ -64,16 +73,19 @@ export interface SpectraAnswer {
 export function createSpectraHandler(cacheFolder: string): TaskHandler<SpectraTask, SpectraAnswer> {
   const checkpoints = new Map<string, Promise<Checkpoint>>();
   let algebra: Promise<LinearAlgebra> | undefined;
-  const read = async ({ folder, name }: TensorPlace): Promise<StoredTensor> => {
+  const open = (folder: string): Promise<Checkpoint> => {
     const opened = checkpoints.get(folder) ?? openCheckpoint(folder);
     checkpoints.set(folder, opened);
-    return await readStored(await opened, name);
+    return opened;
   };
+  const read = async ({ folder, name }: TensorPlace): Promise<StoredTensor> =>
+    await readStored(await open(folder), name);
   return async (task, { numThreads }) => {
     const damaged: string[] = [];
     algebra ??= openBackend();
     const backend = await algebra;
     const tools: Tools = {
+      open,
       read,
       cache: openFactorCache(cacheFolder, {
         backend: backend.name,
@@ -87,6 +99,7 @@ export function createSpectraHandler(cacheFolder: string): TaskHandler<SpectraTa
 }
 
 interface Tools {
+  readonly open: (folder: string) => Promise<Checkpoint>;
   readonly read: (place: TensorPlace) => Promise<StoredTensor>;
   readonly cache: FactorCache;
   readonly algebra: LinearAlgebra;
@@ -125,6 +138,35 @@ async function identify(place: TensorPlace, { read }: Tools): Promise<string> {
   );
 }
 
+/** after − before as a product of thin matrices, where adapters that are added exactly to one base made the difference. */
+function findProduct(before: Checkpoint, after: Checkpoint, name: string): ThinProduct | undefined {
+  const isReplaced = [before, after].some(({ adapter }) => adapter?.replaced.has(name));
+  if (isReplaced || baseOf(before) !== baseOf(after)) return undefined;
+  const [removed, added] = [before, after].map((one) => readUpdate(one, name));
+  if (removed === undefined || added === undefined) return added ?? (removed && negate(removed));
+  return addProducts(added, negate(removed));
+}
+
+const baseOf = ({ folder, adapter }: Checkpoint): string => resolve(adapter?.base ?? folder);
+
+/** What an adapter adds to a tensor; `undefined` where it adds nothing. */
+function readUpdate({ adapter, tensors }: Checkpoint, name: string): ThinProduct | undefined {
+  const update = adapter?.updates.get(name);
+  const [rows = 0, columns = 0] = tensors.get(name)?.shape ?? [];
+  if (update === undefined) return undefined;
+  const { left, right, rank } = update;
+  return { left: createMatrix(rows, rank, left), right: createMatrix(rank, columns, right) };
+}
+
+const negate = ({ left, right }: ThinProduct): ThinProduct => ({
+  left: createMatrix(
+    left.rows,
+    left.columns,
+    left.values.map((value) => -value),
+  ),
+  right,
+});
+
 /** Which factors a comparison of matrices of that shape needs. */
 export function requestFactors(shape: readonly number[], settings: SpectraSettings): CachedRequest {
   const { randomisedSeed } = settings;
@@ -153,14 +195,16 @@ async function obtainFactors(
 }
 
 async function compare({ before, after, settings }: ComparisonTask, tools: Tools): Promise<Comparison> {
-  const { read, cache, algebra } = tools;
+  const { open, read, cache, algebra } = tools;
   const key = { before: before.fingerprint, after: after.fingerprint, settings };
   const isUnchanged = key.before === key.after;
   const obtain = (tensor: KnownTensor): Promise<Factors> =>
     obtainFactors(tensor, requestFactors(tensor.shape, settings), tools);
   const readPair = async (): Promise<TensorPair> => {
     const first = await read(before);
-    return { before: first, after: isUnchanged ? first : await read(after), isUnchanged };
+    if (isUnchanged) return { before: first, after: first, isUnchanged };
+    const product = findProduct(await open(before.folder), await open(after.folder), after.name);
+    return { before: first, after: await read(after), isUnchanged, ...(product && { product }) };
   };
   if (before.shape.length !== 2) {
     const comparison = compareVectors(await readPair());

@@ -9,6 +9,7 @@ export {
   trimFactors,
 } from "./factorize.ts";
 export type { LinearAlgebra } from "./linear-algebra.ts";
+export { addProducts, productValues, type ThinProduct } from "./low-rank.ts";
 export {
   createMatrix,
   type Matrix,

@@ -7,6 +7,8 @@ import {
   factorizeRandomly,
   type LinearAlgebra,
   type Matrix,
+  productValues,
+  type ThinProduct,
   trimFactors,
 } from "../linalg/index.ts";
 import { compareElements } from "./elements.ts";
@@ -45,7 +47,7 @@ import {
   type SubspaceComparison,
   sides,
 } from "./subspace.ts";
-import { countIntruders, projectUpdate, splitEnergy } from "./update.ts";
+import { countIntruders, projectProduct, projectUpdate, splitEnergy } from "./update.ts";
 
 /** How matrices are factorised and compared. */
 export interface SpectraSettings {
@@ -60,6 +62,8 @@ export interface TensorPair {
   readonly before: StoredTensor;
   readonly after: StoredTensor;
   readonly isUnchanged: boolean;
+  /** The update as adapters of one base made it, free of the rounding of the stored sums; absent for any other. */
+  readonly product?: ThinProduct;
 }
 
 /**
@@ -172,13 +176,15 @@ function drawShift(
 
 /** Singular values of the update, and the update in the basis before. */
 function examineUpdate(
-  { before, after, isUnchanged }: TensorPair,
+  { before, after, isUnchanged, product }: TensorPair,
   factors: Factors,
   { settings: { randomisedSeed }, algebra }: ComparisonContext,
 ): { readonly values: Float64Array; readonly projected: Matrix } {
   const numVectors = factors.left.columns;
   if (isUnchanged)
     return { values: factors.values.map(() => 0), projected: createMatrix(numVectors, numVectors) };
+  if (product !== undefined && 2 * product.left.columns <= Math.min(factors.rows, factors.columns))
+    return { values: productValues(product, algebra), projected: projectProduct(product, factors, algebra) };
   const difference = createDifference(createStoredSource(before), createStoredSource(after));
   const { values } =
     randomisedSeed === undefined

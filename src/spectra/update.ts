@@ -9,6 +9,7 @@ import {
   type MatrixSource,
   readBlocks,
   sidesOf,
+  type ThinProduct,
 } from "../linalg/index.ts";
 
 /** Shares of ‖Δ‖_F², by C = U_kᵀ Δ V_k in the leading k singular vectors before. They add up to 1. */
@@ -40,6 +41,16 @@ export function projectUpdate(
       projected.values[index] = (projected.values[index] ?? 0) + (part.values[index] ?? 0);
   }
   return projected;
+}
+
+/** The same of an update that is left · right, without multiplying it out. */
+export function projectProduct(
+  product: ThinProduct,
+  { left, right }: Pick<Factors, "left" | "right">,
+  algebra: LinearAlgebra,
+): Matrix {
+  const first = algebra.multiply(left, product.left, { left: true });
+  return algebra.multiply(first, algebra.multiply(product.right, right));
 }
 
 function takeRows({ columns, values }: Matrix, start: number, end: number): Matrix {
