@@ -10,12 +10,13 @@ import { report, withLargePair } from "./large-pair.ts";
 
 const [size] = process.argv.slice(2);
 await withLargePair(size === undefined ? undefined : Number(size), async ({ before, after, folder }) => {
-  const [training, run, cache] = [join(folder, "training"), join(folder, "run"), join(folder, "cache")];
+  const [training, run] = [join(folder, "training"), join(folder, "run")];
+  const limits = { cache: join(folder, "cache"), mostGigabytes: 2 };
   const checkpoint = join(training, "checkpoint-100");
   await mkdir(training);
   await rename(after, checkpoint);
-  await report("follow", ["follow", training, "--base", before, "--out", run, "--json"], cache);
-  await report("spectra", ["spectra", run, "--json"], cache);
+  await report("follow", ["follow", training, "--base", before, "--out", run, "--json"], limits);
+  await report("spectra", ["spectra", run, "--json"], limits);
   const edit = ["restore", "--into", checkpoint, "--from", before, "--top", "256", "--layers", "0"];
-  await report("restore", [...edit, "--out", join(folder, "edited"), "--json"], cache);
+  await report("restore", [...edit, "--out", join(folder, "edited"), "--json"], limits);
 });

@@ -7,8 +7,8 @@ import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { runChild, withTemporaryFolder } from "./child.ts";
 
-/** The bar, and where a model of full size begins; GB are 10^9 bytes. */
-const [mostGigabytes, fullGigabytes] = [1.5, 4];
+/** Where a model of full size begins; GB are 10^9 bytes. */
+const fullGigabytes = 4;
 const [mostShardBytes, fewestShards] = [1e9, 4];
 
 /** Sizes of a Qwen2.5 7B with tied embeddings; as many layers as fit. */
@@ -216,8 +216,12 @@ export async function withLargePair(
   });
 }
 
-/** Runs a command of untwist and prints a line of its time and peak memory beside the bar. */
-export async function report(name: string, args: readonly string[], cache: string): Promise<void> {
+/** Runs a command of untwist and prints a line of its time and peak memory beside the bar, in GB. */
+export async function report(
+  name: string,
+  args: readonly string[],
+  { cache, mostGigabytes }: { readonly cache: string; readonly mostGigabytes: number },
+): Promise<void> {
   const { seconds, peak, code } = await watch(["bin/untwist.js", ...args], cache);
   const verdict = peak === 0 ? "" : `, bar ${mostGigabytes} GB: ${peak <= mostGigabytes ? "held" : "missed"}`;
   const memory = peak === 0 ? "unknown" : `${peak.toFixed(2)} GB`;

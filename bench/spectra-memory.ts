@@ -10,6 +10,7 @@ import { report, withLargePair } from "./large-pair.ts";
 const [size, ...options] = process.argv.slice(2);
 await withLargePair(size === undefined ? undefined : Number(size), async ({ before, after, folder }) => {
   const flags = options.map((option) => (option.startsWith("-") ? option : `--${option}`));
+  const limits = { cache: join(folder, "cache"), mostGigabytes: 1.5 };
   for (const name of ["computed", "from cache"])
-    await report(name, ["spectra", before, after, "--json", ...flags], join(folder, "cache"));
+    await report(name, ["spectra", before, after, "--json", ...flags], limits);
 });

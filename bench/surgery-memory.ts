@@ -13,11 +13,12 @@ await withLargePair(size === undefined ? undefined : Number(size), async ({ befo
   const out = join(folder, "edited");
   const given = options.flatMap((option) => option.replace(/^-*/, "--").split("="));
   const flags = given.length === 0 ? ["--top", "256", "--layers", "0"] : given;
+  const limits = { cache: join(folder, "cache"), mostGigabytes: 1.5 };
   for (const name of ["computed", "from cache"]) {
     await report(
       name,
       ["restore", "--into", after, "--from", before, "--out", out, "--json", ...flags],
-      join(folder, "cache"),
+      limits,
     );
     await rm(out, { recursive: true, force: true });
   }

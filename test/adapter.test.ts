@@ -5,9 +5,7 @@ import { openCheckpoint } from "../src/checkpoint/index.ts";
 import { writeAdapterFolder } from "./support/adapter-folder.ts";
 import { buildModel, type TensorSpec, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { distance, readReport, sizeOf } from "./support/surgery.ts";
-import { createTemporaryFolder, listFilesBelow, type parseJson, removeFolder } from "./support/untwist.ts";
-
-type Json = ReturnType<typeof parseJson>;
+import { createTemporaryFolder, type Json, listFilesBelow, removeFolder } from "./support/untwist.ts";
 
 const folder = createTemporaryFolder();
 const at = (name: string): string => join(folder, name);

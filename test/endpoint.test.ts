@@ -11,13 +11,12 @@ import { type FlakyProxy, faults, startFlakyProxy } from "./support/flaky-proxy.
 import { expectRefusal, type Mistake } from "./support/refusal.ts";
 import {
   createTemporaryFolder,
+  type Json,
   parseJson,
   removeFolder,
   runUntwist,
   startUntwist,
 } from "./support/untwist.ts";
-
-type Json = ReturnType<typeof parseJson>;
 
 const folder = createTemporaryFolder();
 let server: Served;

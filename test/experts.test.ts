@@ -4,9 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openCheckpoint, openSafetensors } from "../src/checkpoint/index.ts";
 import { drawExact, type TensorSpec, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { distance, readReport } from "./support/surgery.ts";
-import { createTemporaryFolder, type parseJson, removeFolder } from "./support/untwist.ts";
-
-type Json = ReturnType<typeof parseJson>;
+import { createTemporaryFolder, type Json, removeFolder } from "./support/untwist.ts";
 
 const folder = createTemporaryFolder();
 const at = (name: string): string => join(folder, name);

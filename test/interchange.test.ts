@@ -11,6 +11,7 @@ import { readReport } from "./support/surgery.ts";
 import { writeTrainerFolder } from "./support/trainer-folder.ts";
 import {
   createTemporaryFolder,
+  type Json,
   listFilesBelow,
   parseJson,
   removeFolder,
@@ -18,8 +19,6 @@ import {
   tinyRecipe,
 } from "./support/untwist.ts";
 import { packZip, type ZipMethod } from "./support/zip-file.ts";
-
-type Json = ReturnType<typeof parseJson>;
 
 const folder = createTemporaryFolder();
 const at = (...path: readonly string[]): string => join(folder, ...path);

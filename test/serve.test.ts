@@ -10,6 +10,7 @@ import { expectRefusal } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import {
   createTemporaryFolder,
+  type Json,
   listFilesBelow,
   parseJson,
   removeFolder,
@@ -17,8 +18,6 @@ import {
   runUntwist,
   tinyRecipe,
 } from "./support/untwist.ts";
-
-type Json = ReturnType<typeof parseJson>;
 
 const folder = createTemporaryFolder();
 const at = (...path: readonly string[]): string => join(folder, ...path);

@@ -12,14 +12,13 @@ import {
   createStudioFixture,
   expectError,
   get,
-  type Json,
   readJson,
   round,
   unpack,
   withoutPath,
   writeJson,
 } from "./support/studio.ts";
-import { parseJson, runUntwist, startUntwist } from "./support/untwist.ts";
+import { type Json, parseJson, runUntwist, startUntwist } from "./support/untwist.ts";
 
 const { folder, home, run, cache, open, copyRun } = createStudioFixture();
 let studio: Served;

@@ -1,20 +1,13 @@
 /** The studio's server: what it gives out of a run folder, and what it makes of hostile requests. */
+
 import { createHash } from "node:crypto";
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Served } from "../src/server/index.ts";
 import { readParquet } from "./support/spectra.ts";
-import {
-  ask,
-  createStudioFixture,
-  expectError,
-  get,
-  type Json,
-  readJson,
-  readLines,
-  round,
-} from "./support/studio.ts";
+import { ask, createStudioFixture, expectError, get, readJson, readLines, round } from "./support/studio.ts";
+import type { Json } from "./support/untwist.ts";
 
 const { folder, home, run, open, copyRun } = createStudioFixture();
 let studio: Served;

@@ -22,13 +22,12 @@ import { readReport } from "./support/surgery.ts";
 import {
   createTemporaryFolder,
   hashFiles,
+  type Json,
   parseJson,
   removeFolder,
   runUntwist,
   startUntwist,
 } from "./support/untwist.ts";
-
-type Json = ReturnType<typeof parseJson>;
 
 const folder = createTemporaryFolder();
 const at = (...path: readonly string[]): string => join(folder, ...path);

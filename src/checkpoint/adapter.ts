@@ -79,13 +79,20 @@ function parseObject(text: string, path: string): Readonly<Record<string, unknow
 }
 
 /**
- * The folder of an adapter's base model: absolute, or relative to the adapter or to where one stands. Throws
- * `CheckpointError` where there is none: nothing is downloaded.
+ * The folder of an adapter's base model: absolute, or relative to the adapter or to where one stands; absent where there is
+ * none, as nothing is downloaded.
  */
-export async function locateBase(folder: string, { base }: AdapterConfig): Promise<string> {
+export async function findBaseFolder(folder: string, { base }: AdapterConfig): Promise<string | undefined> {
   for (const path of [resolve(folder, base), resolve(base)]) if (await folderExists(path)) return path;
+  return undefined;
+}
+
+/** The folder of an adapter's base model. Throws `CheckpointError` where there is none. */
+async function requireBaseFolder(folder: string, config: AdapterConfig): Promise<string> {
+  const found = await findBaseFolder(folder, config);
+  if (found !== undefined) return found;
   throw new CheckpointError(
-    `it is a LoRA adapter, and its base model ${quote(base)} is no folder here; write the base model's folder as "base_model_name_or_path" into its ${CONFIG_NAME}, or merge it and give the merged model`,
+    `it is a LoRA adapter, and its base model ${quote(config.base)} is no folder here; write the base model's folder as "base_model_name_or_path" into its ${CONFIG_NAME}, or merge it and give the merged model`,
     { path: folder },
   );
 }
@@ -106,7 +113,7 @@ export async function openAdapted(
   }: { readonly format: MergedFormat; readonly base?: string | undefined; readonly open: OpenFolder },
 ): Promise<Checkpoint> {
   const adapterConfig = await readAdapterConfig(folder);
-  const place = given ?? (await locateBase(folder, adapterConfig));
+  const place = given ?? (await requireBaseFolder(folder, adapterConfig));
   if (resolve(place) === resolve(folder))
     throw new CheckpointError("it names itself as its base model; write the folder of its base model there", {
       path: folder,

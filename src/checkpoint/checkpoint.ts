@@ -32,8 +32,6 @@ export interface OpenOptions {
   readonly merged?: MergedFormat;
   /** The folder of the base model, in place of the one that the adapter names. */
   readonly base?: string;
-  /** Adapters opened on the way here. */
-  readonly depth?: number;
 }
 
 /**
@@ -42,9 +40,15 @@ export interface OpenOptions {
  * what it makes of its base model, in 32-bit floats unless `merged` is "rounded".
  * Throws `CheckpointError` when anything is missing, malformed, or not where the index says.
  */
-export async function openCheckpoint(
+export async function openCheckpoint(folder: string, options: OpenOptions = {}): Promise<Checkpoint> {
+  return await openAtDepth(folder, options, 0);
+}
+
+/** `depth`: how many adapters were opened on the way here. */
+async function openAtDepth(
   folder: string,
-  { merged = "exact", base, depth = 0 }: OpenOptions = {},
+  { merged = "exact", base }: OpenOptions,
+  depth: number,
 ): Promise<Checkpoint> {
   if (!(await folderExists(folder)))
     throw new CheckpointError("no such folder; give the path of a Hugging Face checkpoint folder", {
@@ -58,7 +62,7 @@ export async function openCheckpoint(
         // An adapter to an adapter may be; more than that is a circle.
         if (depth > 1)
           throw new CheckpointError("its bases are adapters all the way down; merge them", { path: folder });
-        return await openCheckpoint(path, { merged, depth: depth + 1 });
+        return await openAtDepth(path, { merged }, depth + 1);
       },
     });
   const config = await readConfig(folder);

@@ -1,6 +1,7 @@
 /** checkpoint: safetensors files and Hugging Face checkpoint folders, read and written; knows nothing of models. */
 export {
   type AdapterConfig,
+  findBaseFolder,
   isAdapterFolder,
   readAdapterConfig,
 } from "./adapter.ts";

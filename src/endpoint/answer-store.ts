@@ -16,8 +16,6 @@ export interface Question {
 export interface AnswerStore {
   find(question: Question): EndpointAnswer | undefined;
   keep(question: Question, answer: EndpointAnswer): Promise<void>;
-  /** Answers that were there when it was opened. */
-  readonly numKnown: number;
   close(): Promise<void>;
 }
 
@@ -83,7 +81,6 @@ async function openLocked(path: string, head: Head, lock: Lock): Promise<AnswerS
       known.set(key, answer);
       await writer.append({ key, ...answer });
     },
-    numKnown: known.size,
     close: async () => {
       await writer.close();
       await lock.release();

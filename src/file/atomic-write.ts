@@ -4,7 +4,8 @@
  */
 import { type FileHandle, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { createFolder } from "./folder.ts";
+import { readText } from "./byte-source.ts";
+import { createFolder, fileExists } from "./folder.ts";
 import { describePathProblem, hasCode } from "./path-problem.ts";
 import { createReplacedPath, createTemporaryPath } from "./temporary-name.ts";
 
@@ -28,6 +29,12 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
     throw describePathProblem(`Cannot write "${path}"`, error);
   }
   await syncFolder(dirname(path));
+}
+
+/** As `writeFileAtomic`, but a file that says the same already stays as it is: those who watch it see no change. */
+export async function writeFileIfChanged(path: string, text: string): Promise<void> {
+  if ((await fileExists(path)) && (await readText(path)) === text) return;
+  await writeFileAtomic(path, text);
 }
 
 /**

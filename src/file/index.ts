@@ -1,5 +1,5 @@
 /** file: the only room below `run` that touches the disk: atomic writes, JSON lines, ranged reads. */
-export { type FileContent, writeFileAtomic, writeFolderAtomic } from "./atomic-write.ts";
+export { type FileContent, writeFileAtomic, writeFileIfChanged, writeFolderAtomic } from "./atomic-write.ts";
 export { type ByteSource, openByteSource, readBytes, readText } from "./byte-source.ts";
 export {
   ensureWritableFolder,

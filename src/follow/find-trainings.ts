@@ -1,7 +1,7 @@
 /** Trainings in the folders that users name: step folders with their order, what is whole, what it grew from, what was logged. */
 import { basename, join, relative, resolve } from "node:path";
 import { UsageError } from "../base/index.ts";
-import { isAdapterFolder, readAdapterConfig } from "../checkpoint/index.ts";
+import { findBaseFolder, isAdapterFolder, readAdapterConfig } from "../checkpoint/index.ts";
 import { fileExists, folderExists, listFolders, readText } from "../file/index.ts";
 import { guessStage, type Layout, readStepName, type StageGuess } from "./layout.ts";
 import { inspectStep, type StepState } from "./step-folder.ts";
@@ -215,8 +215,8 @@ async function findLatestState(
 /** The model that a checkpoint says it was trained from: by its adapter, its configuration, or its model card. */
 async function readBase({ folder, isAdapter }: FoundCheckpoint, home: string): Promise<string | undefined> {
   if (isAdapter && (await isAdapterFolder(folder))) {
-    const { base } = await readAdapterConfig(folder);
-    return (await folderExists(resolve(folder, base))) ? resolve(folder, base) : base;
+    const config = await readAdapterConfig(folder);
+    return (await findBaseFolder(folder, config)) ?? config.base;
   }
   const config = join(folder, "config.json");
   const named = (await fileExists(config))

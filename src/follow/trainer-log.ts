@@ -1,5 +1,6 @@
 /** What a trainer logged, from its own files: `trainer_state.json`, `trainer_log.jsonl`, JSON lines, TensorBoard's events. */
 import { join } from "node:path";
+import { toObject } from "../base/index.ts";
 import { fileExists, listFiles, listFolders, readBytes, readText } from "../file/index.ts";
 import { parseEvents } from "./events.ts";
 
@@ -127,10 +128,6 @@ function parseObject(text: string, isStrict = false): Readonly<Record<string, un
     if (isStrict) throw new SyntaxError("it is not whole JSON", { cause });
     return {};
   }
-}
-
-function toObject(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
 }
 
 /** Names of the trainers' metrics, by the name that curves have here; the first that is there counts. */

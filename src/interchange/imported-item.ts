@@ -87,8 +87,3 @@ export function toText(value: unknown): string {
   if (typeof value === "bigint") return String(value);
   return value === undefined || value === null ? "" : (JSON.stringify(value) ?? "");
 }
-
-/** An object's fields; none for anything else. */
-export function toObject(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
-}

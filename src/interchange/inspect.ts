@@ -1,14 +1,7 @@
 /** Logs of Inspect: `.json`, and `.eval`, which is a ZIP archive with a file for each sample. */
-import { UsageError } from "../base/index.ts";
+import { toObject, UsageError } from "../base/index.ts";
 import { listZip, openByteSource, readText } from "../file/index.ts";
-import {
-  chooseMetric,
-  type ImportChoice,
-  type ImportedItem,
-  readSolved,
-  toObject,
-  toText,
-} from "./imported-item.ts";
+import { chooseMetric, type ImportChoice, type ImportedItem, readSolved, toText } from "./imported-item.ts";
 
 /** Reads a log in either format. Throws `UsageError` where it is malformed or has no samples. */
 export async function readInspectLog(path: string, choice: ImportChoice): Promise<readonly ImportedItem[]> {

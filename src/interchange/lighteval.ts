@@ -1,14 +1,7 @@
 /** Details of lighteval: Parquet files with a row for each question. */
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
-import { UsageError } from "../base/index.ts";
-import {
-  chooseMetric,
-  type ImportChoice,
-  type ImportedItem,
-  readSolved,
-  toObject,
-  toText,
-} from "./imported-item.ts";
+import { toObject, UsageError } from "../base/index.ts";
+import { chooseMetric, type ImportChoice, type ImportedItem, readSolved, toText } from "./imported-item.ts";
 
 /** Reads `details_<task>_<date>.parquet`. Throws `UsageError` where it is malformed or of another tool. */
 export async function readLightevalDetails(

@@ -1,14 +1,7 @@
 /** lm-evaluation-harness: its `samples_*.jsonl` read, and results written in its shape. */
-import { UsageError } from "../base/index.ts";
+import { toObject, UsageError } from "../base/index.ts";
 import { readText } from "../file/index.ts";
-import {
-  chooseMetric,
-  type ImportChoice,
-  type ImportedItem,
-  readSolved,
-  toObject,
-  toText,
-} from "./imported-item.ts";
+import { chooseMetric, type ImportChoice, type ImportedItem, readSolved, toText } from "./imported-item.ts";
 
 /** Reads `samples_<task>_<date>.jsonl`. Throws `UsageError` naming the line that is malformed. */
 export async function readLmEvalSamples(

@@ -1,12 +1,12 @@
 /** One running server at which adapters come and go: checkpoints and repairs as LoRAs, each verified before it is asked. */
 import { createHash } from "node:crypto";
-import { realpath } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { UsageError } from "../base/index.ts";
 import { openSafetensors } from "../checkpoint/index.ts";
 import { createAdapterHost, createEndpoint, type ModelIdentity } from "../endpoint/index.ts";
 import type { EndpointChoice } from "./ask-endpoint.ts";
 import type { Effects } from "./effects.ts";
+import { describeServed, findServed } from "./served-models.ts";
 
 /** A server that takes adapters. */
 export interface AdapterWay {
@@ -108,19 +108,14 @@ async function findBase(
     baseFolder,
   }: { readonly url: string; readonly model: string | undefined; readonly baseFolder: string },
 ): Promise<string> {
-  const place = await realpath(baseFolder);
-  for (const one of models)
-    if (model === undefined ? (await resolveRoot(one)) === place : one.model === model) return one.model;
-  const found = models
-    .map((one) => `"${one.model}"${one.root === undefined ? "" : ` from "${one.root}"`}`)
-    .join(", ");
+  const found =
+    model === undefined
+      ? await findServed(models, baseFolder)
+      : models.find((one) => one.model === model)?.model;
+  if (found !== undefined) return found;
   throw new UsageError(
     model === undefined
-      ? `Cannot use the server at ${url}: it does not serve the base model "${baseFolder}", but ${found === "" ? "nothing" : found}; if it is the same model under another path, name it by --model`
-      : `Cannot use the server at ${url}: it serves no model "${model}", but ${found === "" ? "nothing" : found}`,
+      ? `Cannot use the server at ${url}: it does not serve the base model "${baseFolder}", but ${describeServed(models)}; if it is the same model under another path, name it by --model`
+      : `Cannot use the server at ${url}: it serves no model "${model}", but ${describeServed(models)}`,
   );
-}
-
-async function resolveRoot({ model, root = model }: ModelIdentity): Promise<string> {
-  return await realpath(root).catch(() => root);
 }

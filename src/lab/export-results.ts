@@ -5,6 +5,7 @@ import { writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import { encodeEvents, type ScalarEvent } from "../follow/index.ts";
 import { describeResults, describeSamples, type ExportedItem } from "../interchange/index.ts";
 import { findTasks, openRunFolder, type RunFolder, type Summary } from "../run/index.ts";
+import { toShare } from "../statistics/index.ts";
 import { summarize } from "./summarize.ts";
 
 /** The forms of an export. */
@@ -55,9 +56,6 @@ interface ExportPlace {
   readonly task: string;
 }
 
-const share = ({ correct, total }: { readonly correct: number; readonly total: number }): number =>
-  correct / Math.max(1, total);
-
 /** A folder a stage, so that TensorBoard shows each as a run of its own. */
 async function writeCurves(
   folder: RunFolder,
@@ -74,7 +72,7 @@ async function writeCurves(
   for (const { stage, branch, step, accuracy, loss } of summary.checkpoints) {
     const name = branch ?? (stage === "base" ? "sft" : stage);
     for (const split of ["id", "ood"] as const) {
-      add(name, { name: `eval/${split}/${task}/acc`, step, value: share(accuracy[split]) });
+      add(name, { name: `eval/${split}/${task}/acc`, step, value: toShare(accuracy[split]) });
       const value = loss[split];
       if (value !== null) add(name, { name: `eval/${split}/${task}/loss`, step, value });
     }

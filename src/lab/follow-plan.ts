@@ -86,13 +86,18 @@ function isWithin(training: string, folder: string): boolean {
   return training === folder || training.startsWith(`${folder}/`);
 }
 
-/** A branch's name after the folder of its training, made different from those that are taken. */
-function chooseName(folder: string, taken: ReadonlySet<string>): string {
-  const parts = folder.split("/").filter((part) => part !== "" && !commonNames.test(part));
-  const slug = (parts.at(-1) ?? "rl")
+/** A text as a name that recipes may have: lower-case words joined by hyphens; empty where nothing of it is left. */
+export function slugify(text: string): string {
+  return text
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, "-")
     .replaceAll(/^-+|-+$/g, "");
+}
+
+/** A branch's name after the folder of its training, made different from those that are taken. */
+function chooseName(folder: string, taken: ReadonlySet<string>): string {
+  const parts = folder.split("/").filter((part) => part !== "" && !commonNames.test(part));
+  const slug = slugify(parts.at(-1) ?? "rl");
   // "sft" is what the SFT training is called.
   const name = slug === "" || slug === "sft" ? "rl" : slug;
   let number = 2;

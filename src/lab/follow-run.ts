@@ -2,7 +2,7 @@
 import { symlink } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { UsageError } from "../base/index.ts";
-import { openCheckpoint, readAdapterConfig } from "../checkpoint/index.ts";
+import { findBaseFolder, openCheckpoint, readAdapterConfig } from "../checkpoint/index.ts";
 import {
   fileExists,
   folderExists,
@@ -31,7 +31,7 @@ import {
   type RunFolder,
   schemaVersion,
 } from "../run/index.ts";
-import { type FollowedTraining, planFollowed, type SaidOfTraining } from "./follow-plan.ts";
+import { type FollowedTraining, planFollowed, type SaidOfTraining, slugify } from "./follow-plan.ts";
 import { withLock } from "./run-lock.ts";
 import { baseCheckpoint } from "./stage-plan.ts";
 import { summarize } from "./summarize.ts";
@@ -103,7 +103,6 @@ async function examine(
   lineage: readonly LineageEntry[] = [],
 ): Promise<Followed> {
   const steps = lineage.flatMap(({ stage, step }) => (stage === "sft" ? [step] : []));
-
   const said: readonly SaidOfTraining[] = request.lineage?.trainings ?? known?.follow.trainings ?? [];
   const folders = [...said.map(({ folder }) => folder), ...request.folders];
   if (folders.length === 0)
@@ -162,10 +161,7 @@ function describeRecipe({
   readonly trainings: readonly FollowedTraining[];
   readonly base?: string;
 }): FollowRecipe {
-  const slug = basename(resolve(request.out))
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, "-")
-    .replaceAll(/^-+|-+$/g, "");
+  const slug = slugify(basename(resolve(request.out)));
   const { spectra, sweeps } = known ?? followDefaults;
   return {
     name: slug === "" ? "followed" : slug,
@@ -303,12 +299,12 @@ async function listEntries(
 
 /** The folder of an adapter's base model. Throws `UsageError` where it lies nowhere here. */
 async function findAdapterBase({ folder }: FoundCheckpoint, base: string | undefined): Promise<string> {
-  const { base: named } = await readAdapterConfig(folder);
+  const config = await readAdapterConfig(folder);
   // What the adapter names comes first: RL adapters may belong to an SFT checkpoint, not to the base of the run.
-  for (const place of [resolve(folder, named), resolve(named), ...(base === undefined ? [] : [base])])
-    if (await folderExists(place)) return place;
+  const place = (await findBaseFolder(folder, config)) ?? base;
+  if (place !== undefined && (await folderExists(place))) return place;
   throw new UsageError(
-    `Cannot follow the adapter "${folder}" without its base model: "${named}" is no folder here; give its folder with --base`,
+    `Cannot follow the adapter "${folder}" without its base model: "${config.base}" is no folder here; give its folder with --base`,
   );
 }
 

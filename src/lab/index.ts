@@ -34,4 +34,5 @@ export { rankRunSignals } from "./signals.ts";
 export { summarize } from "./summarize.ts";
 export { chooseNumThreads } from "./threads.ts";
 export { listVersions } from "./versions.ts";
-export { type WatchedTraining, type WatchState, watchRun } from "./watch-run.ts";
+export { watchRun } from "./watch-run.ts";
+export type { WatchedTraining, WatchState } from "./watch-state.ts";

@@ -1,12 +1,12 @@
 /** A user's own server started for a checkpoint, waited for, and stopped again. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { realpath } from "node:fs/promises";
 import { createServer } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { UsageError } from "../base/index.ts";
 import { createAdapterHost, type ModelIdentity } from "../endpoint/index.ts";
 import type { EndpointChoice } from "./ask-endpoint.ts";
 import { type Effects, StoppedError } from "./effects.ts";
+import { describeServed, findServed } from "./served-models.ts";
 
 /** How checkpoints are served. */
 export interface ServeWay {
@@ -75,7 +75,7 @@ export async function withServer<Result>(
           `Cannot serve "${path}": the server ended before it answered; its last words: ${log()}`,
         );
       const models = await host.list().catch(() => undefined);
-      if (models !== undefined) return await work({ url, model: await findServed(models, path) });
+      if (models !== undefined) return await work({ url, model: await requireServed(models, path) });
       if (effects.now() > until)
         throw new UsageError(
           `Cannot serve "${path}": the server does not answer after ${Math.round(startMs / 1000)} s; its last words: ${log()}`,
@@ -88,16 +88,12 @@ export async function withServer<Result>(
   }
 }
 
-/** The model that is the checkpoint: by the path it was loaded from. Throws `UsageError` for another one. */
-async function findServed(models: readonly ModelIdentity[], path: string): Promise<string> {
-  const place = await realpath(path);
-  for (const { model, root = model } of models)
-    if ((await realpath(root).catch(() => root)) === place) return model;
-  const found = models
-    .map(({ model, root }) => `"${model}"${root === undefined ? "" : ` from "${root}"`}`)
-    .join(", ");
+/** The checkpoint's name at the server. Throws `UsageError` where it serves another model. */
+async function requireServed(models: readonly ModelIdentity[], path: string): Promise<string> {
+  const model = await findServed(models, path);
+  if (model !== undefined) return model;
   throw new UsageError(
-    `Cannot evaluate "${path}": the server that was started for it serves ${found === "" ? "nothing" : found}; does the command pass on {path}?`,
+    `Cannot evaluate "${path}": the server that was started for it serves ${describeServed(models)}; does the command pass on {path}?`,
   );
 }
 

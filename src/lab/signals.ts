@@ -1,6 +1,7 @@
 /** The signals of a finished run, collected from what lies in its folder. */
 import { quoteForShell, UsageError } from "../base/index.ts";
 import { type CheckpointResult, openRunFolder, type RunFolder, type Summary } from "../run/index.ts";
+import { toShare } from "../statistics/index.ts";
 import { rankSignals, type Signal, type SignalRanking } from "../trajectory/index.ts";
 import { summarize, toOutcome } from "./summarize.ts";
 
@@ -29,24 +30,21 @@ export async function rankRunSignals(path: string): Promise<SignalRanking> {
   return rankSignals(outcomes, signals, { seed: summary.seed });
 }
 
-const share = ({ correct, total }: { readonly correct: number; readonly total: number }): number =>
-  correct / Math.max(1, total);
-
 /** What evaluation on ID tasks says. */
 function listEvaluated(checkpoints: readonly CheckpointResult[]): readonly Signal[] {
   return [
-    { name: "ID accuracy", rule: "highest", values: checkpoints.map(({ accuracy }) => share(accuracy.id)) },
+    { name: "ID accuracy", rule: "highest", values: checkpoints.map(({ accuracy }) => toShare(accuracy.id)) },
     { name: "ID loss", rule: "lowest", values: checkpoints.map(({ loss }) => loss.id ?? undefined) },
     {
       name: "ID format errors",
       rule: "lowest",
-      values: checkpoints.map(({ format }) => 1 - share(format.id)),
+      values: checkpoints.map(({ format }) => 1 - toShare(format.id)),
     },
     // Needs OOD questions, but no answers to them.
     {
       name: "OOD format errors",
       rule: "lowest",
-      values: checkpoints.map(({ format }) => 1 - share(format.ood)),
+      values: checkpoints.map(({ format }) => 1 - toShare(format.ood)),
     },
   ];
 }

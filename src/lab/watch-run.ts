@@ -1,66 +1,29 @@
 /** A training watched while it goes on: every checkpoint evaluated as it lands, and an alert once OOD accuracy has fallen. */
-import { spawn } from "node:child_process";
 import { setTimeout as wait } from "node:timers/promises";
-import { quoteForShell, UsageError } from "../base/index.ts";
+import { UsageError } from "../base/index.ts";
 import { CheckpointError } from "../checkpoint/index.ts";
 import { openEnvironment } from "../environment/index.ts";
-import { BusyError, fileExists, readText, takeLock, writeFileAtomic } from "../file/index.ts";
+import { BusyError, takeLock, writeFileIfChanged } from "../file/index.ts";
 import { NothingToFollowError } from "../follow/index.ts";
-import {
-  isRunFolder,
-  type LineageEntry,
-  openRunFolder,
-  type RunFolder,
-  watchLockName,
-} from "../run/index.ts";
-import { formatShare, wilsonInterval } from "../statistics/index.ts";
-import {
-  type CheckpointOutcome,
-  chooseKept,
-  type DeclineLook,
-  type DeclineWatch,
-  type Point,
-  watchDecline,
-} from "../trajectory/index.ts";
+import { isRunFolder, openRunFolder, type RunFolder, watchLockName } from "../run/index.ts";
+import type { DeclineLook } from "../trajectory/index.ts";
+import { type AlertHooks, callAlertHooks } from "./alert-hooks.ts";
 import { type Effects, StoppedError } from "./effects.ts";
 import { type EvaluationPlace, evaluateRun, type TaskChoice } from "./evaluate-run.ts";
 import { type FollowRequest, followTrainings, renewSummary } from "./follow-run.ts";
-import { toOutcome } from "./summarize.ts";
+import { describeState, listChains, type WatchRule, type WatchState } from "./watch-state.ts";
 
 /** What to watch, and what to do about it. */
-export interface WatchRequest {
+export interface WatchRequest extends WatchRule, AlertHooks {
   readonly follow: FollowRequest;
   readonly tasks: TaskChoice;
   readonly way: EvaluationPlace["way"];
-  /** Chance that a training which never declines raises any alert, over all its checkpoints. */
-  readonly falseAlarmRate: number;
   readonly intervalMs: number;
-  /** Checkpoints to keep by OOD accuracy; the others are marked, none is deleted. */
-  readonly keepBest?: number | undefined;
   /** Ends once a checkpoint of that step, or a later one, is evaluated. */
   readonly until?: number | undefined;
   /** Ends once nothing new has come for so long. */
   readonly idleMs?: number | undefined;
   readonly stopOnAlert: boolean;
-  /** A shell command and an address that are told of an alert. */
-  readonly alertCommand?: string | undefined;
-  readonly webhook?: string | undefined;
-}
-
-/** One training of a watched run. */
-export interface WatchedTraining {
-  /** `sft`, or the name of an RL branch. */
-  readonly name: string;
-  readonly watch: DeclineWatch;
-  /** What the alert says, where there is one. */
-  readonly alert?: string;
-}
-
-/** How a watch stands. */
-export interface WatchState {
-  readonly trainings: readonly WatchedTraining[];
-  /** Folders of checkpoints that may be deleted, where it was asked how many to keep. */
-  readonly mayDelete: readonly string[];
 }
 
 /** Hears of what a watch finds. */
@@ -237,7 +200,7 @@ async function tell(folder: RunFolder, { request, effects }: WatchPlace): Promis
   }
   const { falseAlarmRate } = request;
   const text = `${JSON.stringify({ falseAlarmRate, ...state, told: [...told] }, null, 2)}\n`;
-  if (!(await fileExists(file)) || (await readText(file)) !== text) await writeFileAtomic(file, text);
+  await writeFileIfChanged(file, text);
   return state;
 }
 
@@ -246,99 +209,7 @@ async function readTold(folder: RunFolder): Promise<readonly string[]> {
   return Array.isArray(kept.told) ? kept.told.map(String) : [];
 }
 
-async function describeState(folder: RunFolder, request: WatchRequest): Promise<WatchState> {
-  const lineage = await folder.readLineage();
-  const outcomes = new Map<string, CheckpointOutcome>();
-  for (const entry of lineage)
-    if (await folder.hasEvaluation(entry.id))
-      outcomes.set(entry.id, toOutcome({ entry, items: await folder.readEvaluation(entry.id) }));
-  const trainings = listChains(lineage).map(({ name, chain }): WatchedTraining => {
-    const evaluated = chain.flatMap(({ id }) => outcomes.get(id) ?? []);
-    const watch = watchDecline(evaluated, request);
-    const { alert } = watch;
-    const kept = alert && lineage.find(({ id }) => id === alert.peak.checkpoint);
-    return {
-      name,
-      watch,
-      ...(alert !== undefined && {
-        alert: describeAlert(name, alert, { request, path: folder.locate(kept?.path ?? "") }),
-      }),
-    };
-  });
-  return {
-    trainings,
-    mayDelete:
-      request.keepBest === undefined
-        ? []
-        : listDeletable(folder, { lineage, outcomes, trainings, numBest: request.keepBest }),
-  };
-}
-
-/** SFT from its base on, and each RL branch from where it started. */
-function listChains(
-  lineage: readonly LineageEntry[],
-): readonly { readonly name: string; readonly chain: readonly LineageEntry[] }[] {
-  const names = [
-    ...new Set(lineage.flatMap(({ stage, branch }) => (stage === "base" ? [] : [branch ?? "sft"]))),
-  ];
-  return names.map((name) => {
-    const own = lineage.filter(({ stage, branch }) => stage !== "base" && (branch ?? "sft") === name);
-    const start = lineage.find(({ id }) => id === own[0]?.parent);
-    return { name, chain: start === undefined ? own : [start, ...own] };
-  });
-}
-
-/** What an alert says: what fell, since when, how sure that is, and what to keep. */
-function describeAlert(
-  name: string,
-  { point, peak, pValue }: DeclineLook,
-  { request, path }: { readonly request: WatchRequest; readonly path: string },
-): string {
-  const since = peak.stage === "base" ? "the base model" : `step ${peak.step}`;
-  return `OOD accuracy of ${name} has been falling since ${since}: ${describePoint(peak)} there, ${describePoint(point)} at step ${point.step} on the same held-out tasks (p = ${pValue.toPrecision(2)}; chance of any false alert ${formatShare(request.falseAlarmRate)}); keep ${peak.checkpoint}: ${path}`;
-}
-
-/** `62 of 100 (62.0 % [52.2, 70.9])`. */
-function describePoint({ oodHeldOut }: Point): string {
-  const { low, high } = wilsonInterval(oodHeldOut);
-  const { correct, total } = oodHeldOut;
-  return `${correct} of ${total} (${formatShare(correct / Math.max(1, total))} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}])`;
-}
-
-/** Checkpoints that are neither among the best nor newest nor the start of RL, nor named by an alert. */
-function listDeletable(
-  folder: RunFolder,
-  {
-    lineage,
-    outcomes,
-    trainings,
-    numBest,
-  }: {
-    readonly lineage: readonly LineageEntry[];
-    readonly outcomes: ReadonlyMap<string, CheckpointOutcome>;
-    readonly trainings: readonly WatchedTraining[];
-    readonly numBest: number;
-  },
-): readonly string[] {
-  const kept = new Set(
-    trainings.flatMap(({ watch }) => (watch.alert === undefined ? [] : [watch.alert.peak.checkpoint])),
-  );
-  for (const { chain } of listChains(lineage)) {
-    const own = chain.flatMap(({ id, stage }) => {
-      const ood = outcomes.get(id)?.solved.ood;
-      return ood === undefined || stage === "base"
-        ? []
-        : [{ id, ood: { correct: ood.filter(Boolean).length, total: ood.length } }];
-    });
-    for (const id of chooseKept(own, numBest)) kept.add(id);
-  }
-  for (const { stage, parent } of lineage) if (stage === "rl" && parent !== undefined) kept.add(parent);
-  return lineage
-    .filter(({ id, stage }) => stage !== "base" && outcomes.has(id) && !kept.has(id))
-    .map(({ path }) => folder.locate(path));
-}
-
-/** Runs the user's command and calls the webhook; what goes wrong with them is told, and stops nothing. */
+/** Tells the user's command and webhook of an alert. */
 async function notify(
   folder: RunFolder,
   { name, alert, look }: { readonly name: string; readonly alert: string; readonly look: DeclineLook },
@@ -355,46 +226,5 @@ async function notify(
     keepPath: folder.locate(keep?.path ?? ""),
     pValue: look.pValue,
   };
-  const { alertCommand, webhook } = request;
-  const attempt = async (what: string, work: Promise<void>): Promise<void> => {
-    await work.catch((error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      effects.report({ kind: "notice", text: `The alert could not be passed on to ${what}: ${reason}` });
-    });
-  };
-  if (alertCommand !== undefined)
-    await attempt(`the command ${quoteForShell(alertCommand)}`, runCommand(alertCommand, message));
-  if (webhook !== undefined) await attempt(webhook, callWebhook(webhook, message));
-}
-
-/** Longest that a hook may take. */
-const mostHookMs = 60_000;
-
-type Message = Readonly<Record<string, string | number>>;
-
-/** A shell command with the message in its environment: UNTWIST_TEXT, UNTWIST_KEEP_PATH, … */
-async function runCommand(line: string, message: Message): Promise<void> {
-  const variables = Object.entries(message).map(([key, value]) => [
-    `UNTWIST_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`,
-    String(value),
-  ]);
-  const child = spawn("sh", ["-c", line], {
-    stdio: ["ignore", 2, 2],
-    env: { ...process.env, ...Object.fromEntries(variables) },
-  });
-  const timer = setTimeout(() => child.kill("SIGKILL"), mostHookMs);
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.on("error", reject).on("close", resolve);
-  }).finally(() => clearTimeout(timer));
-  if (code !== 0) throw new UsageError(`it ended with ${code ?? "a signal"}`);
-}
-
-async function callWebhook(url: string, message: Message): Promise<void> {
-  const response = await fetch(url, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(message),
-    signal: AbortSignal.timeout(mostHookMs),
-  });
-  if (!response.ok) throw new UsageError(`it answered with status ${response.status}`);
+  await callAlertHooks(request, message, effects);
 }

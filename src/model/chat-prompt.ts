@@ -1,6 +1,6 @@
 /** Conversations as the text that a model continues, by its own chat template. */
 import { Template } from "@huggingface/jinja";
-import { UsageError } from "../base/index.ts";
+import { toObject, UsageError } from "../base/index.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** A turn of a conversation. */
@@ -53,8 +53,4 @@ function parseObject(text: string): Readonly<Record<string, unknown>> {
   } catch {
     return {};
   }
-}
-
-function toObject(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null ? { ...value } : {};
 }

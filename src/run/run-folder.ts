@@ -5,7 +5,7 @@
 import { isAbsolute, join } from "node:path";
 import { stringify } from "yaml";
 import type { z } from "zod";
-import { UsageError } from "../base/index.ts";
+import { toObject, UsageError } from "../base/index.ts";
 import {
   ensureWritableFolder,
   fileExists,
@@ -18,6 +18,7 @@ import {
   removeTemporaries,
   truncateJsonLines,
   writeFileAtomic,
+  writeFileIfChanged,
   writeFolderAtomic,
 } from "../file/index.ts";
 import { describeIssue } from "./issue.ts";
@@ -164,7 +165,7 @@ function createHandle(path: string, record: RunRecord, recipe: RunRecipe): RunFo
     locateState,
     readLineage,
     writeLineage,
-    writeRecipe: (next) => writeIfChanged(locate(names.recipe), stringify(next)),
+    writeRecipe: (next) => writeFileIfChanged(locate(names.recipe), stringify(next)),
     addToLineage: async (entry) => {
       const checkpoints = [...(await readLineage()).filter(({ id }) => id !== entry.id), entry];
       await writeLineage(checkpoints);
@@ -212,7 +213,7 @@ function createMetricsHandle(
       return openJsonLines(file);
     },
     writeMetrics: (stage, lines) =>
-      writeIfChanged(locateMetrics(stage), lines.map((line) => `${JSON.stringify(line)}\n`).join("")),
+      writeFileIfChanged(locateMetrics(stage), lines.map((line) => `${JSON.stringify(line)}\n`).join("")),
     readMetrics: async (stage) => (await readLines(locateMetrics(stage))).map(toObject),
   };
 }
@@ -248,23 +249,13 @@ async function readLines(file: string): Promise<readonly unknown[]> {
   }
 }
 
-function toObject(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null ? { ...value } : {};
-}
-
 function readStep(line: unknown): number {
   const { step } = toObject(line);
   return typeof step === "number" ? step : Number.POSITIVE_INFINITY;
 }
 
 async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeIfChanged(path, `${JSON.stringify(value, null, 2)}\n`);
-}
-
-/** A file that says the same already stays as it is: those who watch it see no change. */
-async function writeIfChanged(path: string, text: string): Promise<void> {
-  if ((await fileExists(path)) && (await readText(path)) === text) return;
-  await writeFileAtomic(path, text);
+  await writeFileIfChanged(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
 async function readRecord<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.infer<Schema>> {

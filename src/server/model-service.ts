@@ -13,6 +13,11 @@ import {
   type Tokenizer,
 } from "../model/index.ts";
 
+/** A request names a model that is not served. */
+export class UnknownModelError extends UsageError {
+  override readonly name = "UnknownModelError";
+}
+
 /** A model by the name that requests call it. */
 export interface ServedModel {
   readonly name: string;
@@ -74,7 +79,9 @@ export async function createModelService(options: ServiceOptions): Promise<Model
   const find = (wanted: string): Loaded => {
     const found = models.get(wanted);
     if (found !== undefined) return found;
-    throw new UsageError(`There is no model "${wanted}" here; there are ${[...models.keys()].join(", ")}`);
+    throw new UnknownModelError(
+      `There is no model "${wanted}" here; there are ${[...models.keys()].join(", ")}`,
+    );
   };
   const queue = createQueue(batchSize, async (batch) => {
     const [{ request, loaded }] = batch;

@@ -9,7 +9,12 @@ import { UsageError } from "../base/index.ts";
 import { CheckpointError } from "../checkpoint/index.ts";
 import { type Generation, type ScoredToken, writeChatPrompt } from "../model/index.ts";
 import { isKnownHost, listen, type Served } from "./listen.ts";
-import { createModelService, type ModelService, type ServiceOptions } from "./model-service.ts";
+import {
+  createModelService,
+  type ModelService,
+  type ServiceOptions,
+  UnknownModelError,
+} from "./model-service.ts";
 
 /** What to serve, and where. */
 export interface ModelServerOptions extends ServiceOptions {
@@ -80,8 +85,9 @@ function createApp(service: ModelService, { host, startedAt }: ModelServerOption
     return await next();
   });
   app.onError((error, context) => {
+    if (error instanceof UnknownModelError) return refuse(context, 404, error.message);
     if (error instanceof UsageError || error instanceof CheckpointError)
-      return refuse(context, error.message.startsWith("There is no model") ? 404 : 400, error.message);
+      return refuse(context, 400, error.message);
     return refuse(context, 500, error.message);
   });
   app.notFound((context) => refuse(context, 404, "There is no such route"));

@@ -12,4 +12,4 @@ export {
 } from "./paired-bootstrap.ts";
 export { quantile } from "./quantile.ts";
 export { shannonEntropy } from "./shannon-entropy.ts";
-export { type Interval, type Tally, wilsonInterval } from "./wilson-interval.ts";
+export { type Interval, type Tally, toShare, wilsonInterval } from "./wilson-interval.ts";

@@ -13,6 +13,11 @@ export interface Tally {
   readonly total: number;
 }
 
+/** The measured rate, from 0 to 1; 0 of nothing. */
+export function toShare({ correct, total }: Tally): number {
+  return correct / Math.max(1, total);
+}
+
 /**
  * The interval that covers the true rate behind `correct` of `total` with probability about `confidence`
  * (default 0.95), inside [0, 1]:

@@ -77,6 +77,14 @@ export function heldOutHalf(checkpoint: CheckpointOutcome): readonly boolean[] {
   return checkpoint.solved.ood.filter((_, index) => index % 2 === 1);
 }
 
+/** The best by the selection half, ties going to the first. Throws `RangeError` without checkpoints. */
+export function findPeak(checkpoints: readonly CheckpointOutcome[]): CheckpointOutcome {
+  const [first, ...others] = checkpoints;
+  if (first === undefined) throw new RangeError("Cannot find the peak: there is no checkpoint");
+  const score = (one: CheckpointOutcome): number => countSolved(selectionHalf(one));
+  return others.reduce((best, one) => (score(one) > score(best) ? one : best), first);
+}
+
 /** How many items are solved. */
 export function countSolved(solved: readonly boolean[]): number {
   return solved.reduce((count, isSolved) => count + (isSolved ? 1 : 0), 0);

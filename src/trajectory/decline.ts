@@ -2,8 +2,8 @@
  * Whether OOD accuracy has fallen, said while checkpoints still arrive: a sequential test whose chance of ever raising a false
  * alert, over any number of checkpoints, is stated in advance.
  */
-import { mcnemarExact, type Tally } from "../statistics/index.ts";
-import { type CheckpointOutcome, countSolved, heldOutHalf, selectionHalf } from "./checkpoint-outcome.ts";
+import { mcnemarExact, type Tally, toShare } from "../statistics/index.ts";
+import { type CheckpointOutcome, findPeak, heldOutHalf } from "./checkpoint-outcome.ts";
 import { createPoint, type Point } from "./point.ts";
 
 /** What is known once a checkpoint is evaluated. */
@@ -58,7 +58,7 @@ export function watchDecline(
       `Cannot watch with a false-alarm rate of ${falseAlarmRate}: it must lie between 0 and 1`,
     );
   const looks = checkpoints.slice(1).map((newest, index): DeclineLook => {
-    const peak = findBest(checkpoints.slice(0, index + 1)) ?? newest;
+    const peak = findPeak(checkpoints.slice(0, index + 1));
     const { onlyFirst: onlyPeak, onlySecond: onlyNewest } = countDiscordant(peak, newest);
     const pValue = oneSided(onlyPeak, onlyNewest);
     const threshold = falseAlarmRate * spendAlarmRate(index + 1);
@@ -72,7 +72,7 @@ export function watchDecline(
       isDecline: pValue <= threshold,
     };
   });
-  const best = findBest(checkpoints);
+  const best = checkpoints.length === 0 ? undefined : findPeak(checkpoints);
   const alert = looks.find(({ isDecline }) => isDecline);
   return {
     looks,
@@ -80,15 +80,6 @@ export function watchDecline(
     ...(best !== undefined && { peak: createPoint(best) }),
     peakCandidates: best === undefined ? [] : checkpoints.filter((one) => isNear(best, one)).map(createPoint),
   };
-}
-
-/** The best on the selection half; ties go to the earliest. */
-function findBest(checkpoints: readonly CheckpointOutcome[]): CheckpointOutcome | undefined {
-  const score = (one: CheckpointOutcome): number => countSolved(selectionHalf(one));
-  return checkpoints.reduce<CheckpointOutcome | undefined>(
-    (best, one) => (best === undefined || score(one) > score(best) ? one : best),
-    undefined,
-  );
 }
 
 function countDiscordant(
@@ -116,7 +107,6 @@ export function chooseKept(
   checkpoints: readonly { readonly id: string; readonly ood: Tally }[],
   numBest: number,
 ): ReadonlySet<string> {
-  const share = ({ ood }: { readonly ood: Tally }): number => ood.correct / Math.max(1, ood.total);
-  const best = [...checkpoints].sort((a, b) => share(b) - share(a)).slice(0, numBest);
+  const best = [...checkpoints].sort((a, b) => toShare(b.ood) - toShare(a.ood)).slice(0, numBest);
   return new Set([...best, ...checkpoints.slice(-1)].map(({ id }) => id));
 }

@@ -3,7 +3,7 @@
  * says would have cost in OOD accuracy.
  */
 import type { BootstrapOptions } from "../statistics/index.ts";
-import { type CheckpointOutcome, countSolved, heldOutHalf, selectionHalf } from "./checkpoint-outcome.ts";
+import { type CheckpointOutcome, findPeak, heldOutHalf } from "./checkpoint-outcome.ts";
 import { type Contrast, computeContrast } from "./contrast.ts";
 
 /** How a signal says where to stop. */
@@ -45,10 +45,7 @@ export function rankSignals(
   signals: readonly Signal[],
   options: BootstrapOptions,
 ): SignalRanking {
-  const [first] = checkpoints;
-  if (first === undefined) throw new RangeError("Cannot rank signals: there is no checkpoint");
-  const score = (one: CheckpointOutcome): number => countSolved(selectionHalf(one));
-  const peak = checkpoints.reduce((best, one) => (score(one) > score(best) ? one : best), first);
+  const peak = findPeak(checkpoints);
   const unmeasured: string[] = [];
   const verdicts = signals.flatMap(({ name, rule, values }): readonly SignalVerdict[] => {
     const measured = checkpoints.flatMap((checkpoint, index) => {
@@ -59,13 +56,11 @@ export function rankSignals(
       unmeasured.push(name);
       return [];
     }
-    const chosen =
-      measured[
-        choose(
-          rule,
-          measured.map(({ value }) => value),
-        )
-      ]?.checkpoint ?? first;
+    const index = choose(
+      rule,
+      measured.map(({ value }) => value),
+    );
+    const chosen = measured[index]?.checkpoint ?? peak;
     const regret = computeContrast({ first: heldOutHalf(peak), second: heldOutHalf(chosen) }, options);
     return [{ name, rule, checkpoint: chosen.id, step: chosen.step, regret }];
   });

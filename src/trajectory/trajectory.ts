@@ -4,13 +4,7 @@
  */
 import type { BootstrapOptions } from "../statistics/index.ts";
 import { type Branch, computeBranch, findBranches } from "./branch.ts";
-import {
-  type CheckpointOutcome,
-  checkOutcomes,
-  countSolved,
-  heldOutHalf,
-  selectionHalf,
-} from "./checkpoint-outcome.ts";
+import { type CheckpointOutcome, checkOutcomes, findPeak, heldOutHalf } from "./checkpoint-outcome.ts";
 import { type Contrast, computeContrast } from "./contrast.ts";
 import { createPoint, type Point } from "./point.ts";
 import type { Ratio } from "./recovery.ts";
@@ -80,12 +74,6 @@ function findCandidates(checkpoints: readonly CheckpointOutcome[]): readonly Che
   const sft = checkpoints.filter(({ stage }) => stage === "sft").sort((a, b) => a.step - b.step);
   const parents = new Set(sft.map(({ parent }) => parent));
   return [...checkpoints.filter(({ stage, id }) => stage === "base" && parents.has(id)), ...sft];
-}
-
-function findPeak(candidates: readonly CheckpointOutcome[]): CheckpointOutcome {
-  const scores = new Map(candidates.map((candidate) => [candidate, countSolved(selectionHalf(candidate))]));
-  const score = (candidate: CheckpointOutcome): number => scores.get(candidate) ?? 0;
-  return candidates.reduce((best, candidate) => (score(candidate) > score(best) ? candidate : best));
 }
 
 function findMainBranch(branches: readonly Branch[]): Branch | undefined {

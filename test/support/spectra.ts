@@ -2,11 +2,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parquetMetadata, parquetReadObjects } from "hyparquet";
 import { expect } from "vitest";
-import { type Environment, listFilesBelow, parseJson, runUntwist } from "./untwist.ts";
+import { type Environment, type Json, listFilesBelow, parseJson, runUntwist } from "./untwist.ts";
 
 /** JSON that is looked at field by field. */
-type Json = ReturnType<typeof parseJson>;
-
 /** Runs `untwist spectra … --json`, expects success, and gives what it printed. */
 export async function readSpectra(
   args: readonly string[],

@@ -6,9 +6,14 @@ import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect } from "vitest";
 import { readOverlaps, summarize } from "../../src/lab/index.ts";
 import { type Served, startStudio } from "../../src/server/index.ts";
-import { createTemporaryFolder, parseJson, removeFolder, runUntwist, tinyRecipe } from "./untwist.ts";
-
-export type Json = ReturnType<typeof parseJson>;
+import {
+  createTemporaryFolder,
+  type Json,
+  parseJson,
+  removeFolder,
+  runUntwist,
+  tinyRecipe,
+} from "./untwist.ts";
 
 /** A folder with a finished run in it, and how to show it. */
 export interface StudioFixture {

@@ -103,9 +103,12 @@ export function identifyFiles(folder: string): Readonly<Record<string, string>> 
   );
 }
 
-/** The JSON in a file or text; what it should hold is for the test to say. */
+/** What was read as JSON; what it should hold is for the test to say. */
 // biome-ignore lint/suspicious/noExplicitAny: tests look at untrusted data field by field
-export function parseJson(text: string): any {
+export type Json = any;
+
+/** The JSON in a file or text. */
+export function parseJson(text: string): Json {
   return JSON.parse(text);
 }
 

@@ -19,8 +19,17 @@ export function formatPValue(pValue: number): string {
 /** Degrees of radians. */
 export const toDegrees = (radians: number): number => (radians * 180) / Math.PI;
 
+/** A count of tasks, of how many. */
+export interface Count {
+  readonly correct: number;
+  readonly total: number;
+}
+
+/** A count as a share; 0 of none. */
+export const toShare = ({ correct, total }: Count): number => correct / Math.max(1, total);
+
 /** The 95 % Wilson interval of a count, as shares. */
-export function wilson({ correct, total }: { readonly correct: number; readonly total: number }): {
+export function wilson({ correct, total }: Count): {
   readonly low: number;
   readonly high: number;
 } {

@@ -1,9 +1,9 @@
 /** `untwist eval`: a checkpoint, a model behind a server, or all checkpoints of a run on an environment's tasks. */
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
-import { openEnvironment, type Rendering, renderings, type Split, splits } from "../../environment/index.ts";
+import { openEnvironment, type Split, splits } from "../../environment/index.ts";
 import type { SplitResult } from "../../evaluation/index.ts";
-import { askEndpoint, countSplits, evaluateModel, evaluateRun, type TaskChoice } from "../../lab/index.ts";
+import { askEndpoint, countSplits, evaluateModel, evaluateRun } from "../../lab/index.ts";
 import { isRunFolder } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatCount } from "../screen/format.ts";
@@ -19,16 +19,11 @@ import {
 } from "./asking-flags.ts";
 import { describeCommand, listGiven } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
-import { parseChoice, parseCount } from "./parse-flags.ts";
+import { parseChoice } from "./parse-flags.ts";
+import { addTaskFlags, parseTasks, type TaskFlags } from "./task-flags.ts";
 
-interface EvalFlags extends WayFlags {
-  readonly maxNewTokens?: string;
-  readonly environment?: string;
+interface EvalFlags extends WayFlags, TaskFlags {
   readonly splits: string;
-  readonly count?: string;
-  readonly seed?: string;
-  readonly rendering?: string;
-  readonly attempts?: string;
   readonly endpoint?: string;
   readonly answers?: string;
   readonly items?: boolean;
@@ -50,15 +45,8 @@ export function createEvalCommand(): Command {
     .description("evaluate a checkpoint, a model behind a server, or all checkpoints of a run on fixed tasks")
     .argument("[target]", "a checkpoint folder, a shipped model, or a run; none with --endpoint")
     .option("--environment <name>", "the tasks' environment")
-    .option("--splits <list>", "splits, separated by commas", splits.join(","))
-    .option("--count <number>", "tasks a split (default: 200)")
-    .option("--seed <number>", "which tasks (default: 1)")
-    .option(
-      "--rendering <name>",
-      "how tasks are written: compact or chat (default: chat through a server, else compact where it is known)",
-    )
-    .option("--attempts <number>", "answers that a task allows (default: as the environment says)")
-    .option("--max-new-tokens <number>", "longest answer, in tokens (default: 64)")
+    .option("--splits <list>", "splits, separated by commas", splits.join(","));
+  addTaskFlags(command)
     .option("--endpoint <url>", "ask a server that speaks OpenAI's interface")
     .option("--answers <file>", "the file that keeps a server's answers (default: one in the cache)");
   return addWayFlags(command)
@@ -89,19 +77,6 @@ function requireEnvironment({ environment }: EvalFlags): string {
   throw new UsageError(
     "Cannot evaluate without tasks: name their --environment, as in --environment general-points",
   );
-}
-
-function parseTasks(flags: EvalFlags): TaskChoice {
-  const { environment, count, seed, rendering, attempts, maxNewTokens } = flags;
-  return {
-    environment,
-    rendering:
-      rendering === undefined ? undefined : parseChoice<Rendering>("--rendering", rendering, renderings),
-    numTasks: count === undefined ? undefined : parseCount("--count", count, 1),
-    seed: seed === undefined ? undefined : parseCount("--seed", seed, 0),
-    numAttempts: attempts === undefined ? undefined : parseCount("--attempts", attempts, 1),
-    maxNewTokens: maxNewTokens === undefined ? undefined : parseCount("--max-new-tokens", maxNewTokens, 1),
-  };
 }
 
 function parseSplits(text: string): readonly Split[] {

@@ -1,7 +1,6 @@
 /** `untwist watch`: a training evaluated while it goes on, and an alert once OOD accuracy has fallen. */
 import { Command } from "commander";
 import { quoteForShell, UsageError } from "../../base/index.ts";
-import { type Rendering, renderings } from "../../environment/index.ts";
 import { type WatchState, watchRun } from "../../lab/index.ts";
 import { createOutput, wantsColor } from "../output.ts";
 import { colorPaint, plainPaint } from "../screen/paint.ts";
@@ -10,17 +9,12 @@ import { addWayFlags, chooseWay, type WayFlags } from "./asking-flags.ts";
 import { describeCommand, listGiven } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
 import { requireNamed } from "./out-folder.ts";
-import { parseChoice, parseCount, parseNumber, parseSeconds } from "./parse-flags.ts";
+import { parseCount, parseNumber, parseSeconds } from "./parse-flags.ts";
+import { addTaskFlags, parseTasks, type TaskFlags } from "./task-flags.ts";
 
-interface WatchFlags extends WayFlags {
+interface WatchFlags extends WayFlags, TaskFlags {
   readonly out: string;
   readonly base?: string;
-  readonly environment?: string;
-  readonly count?: string;
-  readonly seed?: string;
-  readonly rendering?: string;
-  readonly attempts?: string;
-  readonly maxNewTokens?: string;
   readonly falseAlarmRate: string;
   readonly interval: string;
   readonly keepBest?: string;
@@ -49,16 +43,8 @@ export function createWatchCommand(): Command {
     .argument("[folders...]", "output folders of trainers; none to go on with a run that follows them")
     .requiredOption("--out <run>", "the folder of the run")
     .option("--base <folder>", "the model that is trained, where the checkpoints do not say")
-    .option("--environment <name>", "what checkpoints are asked; needed once")
-    .option("--count <number>", "tasks a split (default: 200)")
-    .option("--seed <number>", "which tasks (default: 1)")
-    .option(
-      "--rendering <name>",
-      "how tasks are written: compact or chat (default: chat through a server, else compact where it is known)",
-    )
-    .option("--attempts <number>", "answers that a task allows (default: as the environment says)")
-    .option("--max-new-tokens <number>", "longest answer, in tokens (default: 64)");
-  return addWayFlags(command)
+    .option("--environment <name>", "what checkpoints are asked; needed once");
+  return addWayFlags(addTaskFlags(command))
     .option(
       "--false-alarm-rate <number>",
       "chance that a training which never declines raises any alert",
@@ -115,17 +101,7 @@ function parseRequest(folders: readonly string[], flags: WatchFlags): Parameters
     text === undefined ? undefined : parseCount(flag, text, least);
   return {
     follow: { folders, out: flags.out, base: flags.base },
-    tasks: {
-      environment: flags.environment,
-      rendering:
-        flags.rendering === undefined
-          ? undefined
-          : parseChoice<Rendering>("--rendering", flags.rendering, renderings),
-      numTasks: count("--count", flags.count, 2),
-      seed: count("--seed", flags.seed, 0),
-      numAttempts: count("--attempts", flags.attempts, 1),
-      maxNewTokens: count("--max-new-tokens", flags.maxNewTokens, 1),
-    },
+    tasks: parseTasks(flags, 2),
     way: chooseWay(flags),
     falseAlarmRate: rate,
     intervalMs: 1000 * parseSeconds("--interval", flags.interval),

@@ -1,7 +1,7 @@
 /** A run's summary in text: the curves, the table of peak, end and recovery, and what it says in sentences. */
 import { quoteForShell } from "../../base/index.ts";
 import type { CheckpointResult, Summary, TrajectoryRecord } from "../../run/index.ts";
-import { formatPValue, formatShare } from "../../statistics/index.ts";
+import { formatPValue, formatShare, toShare } from "../../statistics/index.ts";
 import { drawCurves } from "./curve-chart.ts";
 import { formatContrast, formatCount, formatLoss } from "./format.ts";
 import type { Paint } from "./paint.ts";
@@ -58,9 +58,6 @@ function describeUnasked({ folder = "RUN" }: ScreenOptions): readonly string[] {
   ];
 }
 
-const share = ({ correct, total }: { correct: number; total: number }): number =>
-  correct / Math.max(1, total);
-
 /** Checkpoints in drawing order: base and SFT, then each branch from its start. */
 function arrange(checkpoints: readonly CheckpointResult[]): readonly (readonly CheckpointResult[])[] {
   const trunk = checkpoints.filter(({ stage }) => stage !== "rl");
@@ -105,8 +102,8 @@ function formatChart(
   const chart = {
     labels: points.map(({ stage, step }) => (stage === "rl" ? `+${step}` : String(step))),
     curves: [
-      { color: "id", marker: "●", values: points.map(({ accuracy }) => share(accuracy.id)) },
-      { color: "ood", marker: "◆", values: points.map(({ accuracy }) => share(accuracy.ood)) },
+      { color: "id", marker: "●", values: points.map(({ accuracy }) => toShare(accuracy.id)) },
+      { color: "ood", marker: "◆", values: points.map(({ accuracy }) => toShare(accuracy.ood)) },
     ] as const,
     breaks,
     width,
@@ -137,7 +134,7 @@ function formatCheckpoints(
     id,
     paint("id", formatCount(accuracy.id)),
     paint("ood", formatCount(accuracy.ood)),
-    formatShare(share(values.ood)).padStart(16),
+    formatShare(toShare(values.ood)).padStart(16),
     formatLossValue(loss.id).padStart(7),
     formatLossValue(loss.ood).padStart(8),
   ]);
@@ -171,8 +168,8 @@ function formatBranches({ branches }: TrajectoryRecord, paint: Paint): readonly 
   const head = ["RL branch", "ID", "OOD", "OOD gained", "recovered"];
   const rows = branches.map(({ name, start, end, gain, recovery }) => [
     name,
-    `${formatShare(share(start.id))} → ${formatShare(share(end.id))}`,
-    `${formatShare(share(start.ood))} → ${formatShare(share(end.ood))}`,
+    `${formatShare(toShare(start.id))} → ${formatShare(toShare(end.id))}`,
+    `${formatShare(toShare(start.ood))} → ${formatShare(toShare(end.ood))}`,
     paint(
       gain.pValue < 0.05 ? (gain.estimate > 0 ? "good" : "bad") : "dim",
       `${formatContrast(gain)}, ${formatPValue(gain.pValue)}`,

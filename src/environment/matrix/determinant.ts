@@ -1,16 +1,8 @@
 /** Determinants: of 2×2 matrices as in training, of 3×3 matrices out of distribution. Chat models only. */
 import { createRandom } from "../../base/index.ts";
-import { createChatOnly } from "../chat-only.ts";
 import type { Environment, TaskRequest } from "../environment.ts";
 import { computeDeterminant, type IntegerMatrix } from "./exact-matrix.ts";
-import {
-  drawMatrix,
-  gradeInteger,
-  type MatrixTask,
-  matrixOutcomes,
-  parseMatrixTask,
-  writeMatrix,
-} from "./matrix-task.ts";
+import { createMatrixEnvironment, drawMatrix, type MatrixTask } from "./matrix-task.ts";
 
 /** Sizes and entries of the splits. */
 const shapes = { id: { size: 2, limit: 4 }, ood: { size: 3, limit: 5 } } as const;
@@ -32,21 +24,13 @@ function symmetrize(matrix: IntegerMatrix): IntegerMatrix {
   return matrix.map((row, i) => row.map((value, j) => Math.round((value + (matrix[j]?.[i] ?? 0)) / 2) + 0));
 }
 
-/** Determinants of small integer matrices. Rewards: correct +5, all else −1. */
-export const determinant: Environment<MatrixTask> = createChatOnly({
+/** Determinants of small integer matrices. */
+export const determinant: Environment<MatrixTask> = createMatrixEnvironment({
   name: "determinant",
-  outcomes: matrixOutcomes,
+  short: "det",
+  isSquare: true,
   attempts: 5,
   createTask,
-  parseTask: (value) => parseMatrixTask(value, true),
-  describeTask: ({ matrix }) => `det ${writeMatrix(matrix)}`,
-  prompt: ({
-    matrix,
-  }) => `Compute the determinant of this ${matrix.length}×${matrix.length} matrix, given row by row:
-
-${writeMatrix(matrix)}
-
-End with one JSON object: {"answer": the determinant as a whole number}`,
-  referenceAnswer: ({ matrix }) => `{"answer": ${computeDeterminant(matrix)}}`,
-  grade: ({ matrix }, answer, { compat }) => gradeInteger(answer, computeDeterminant(matrix), compat),
+  solve: computeDeterminant,
+  ask: ({ length }) => `Compute the determinant of this ${length}×${length} matrix`,
 });

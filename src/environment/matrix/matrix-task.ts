@@ -1,7 +1,8 @@
 /** Questions about a matrix of integers whose answer is one integer: what determinant and rank have in common. */
 import { z } from "zod";
 import { type Random, UsageError } from "../../base/index.ts";
-import type { Verdict } from "../environment.ts";
+import { createChatOnly } from "../chat-only.ts";
+import type { Environment, TaskRequest, Verdict } from "../environment.ts";
 import { readLastObject } from "../json-answer.ts";
 import type { IntegerMatrix } from "./exact-matrix.ts";
 
@@ -10,11 +11,8 @@ export interface MatrixTask {
   readonly matrix: IntegerMatrix;
 }
 
-/** Every outcome, best first. */
-export const matrixOutcomes = ["correct", "incorrect", "illegal"] as const;
-
 /** `[[1, 2], [3, 4]]`. */
-export function writeMatrix(matrix: IntegerMatrix): string {
+function writeMatrix(matrix: IntegerMatrix): string {
   return `[${matrix.map((row) => `[${row.join(", ")}]`).join(", ")}]`;
 }
 
@@ -28,12 +26,53 @@ export function drawMatrix(
   );
 }
 
+/** What a question about a matrix asks. */
+interface MatrixQuestion {
+  readonly name: string;
+  /** As in `det [[1, 2], [3, 4]]`. */
+  readonly short: string;
+  readonly isSquare: boolean;
+  /** Attempts that a task allows. */
+  readonly attempts: number;
+  readonly createTask: (request: TaskRequest) => MatrixTask;
+  readonly solve: (matrix: IntegerMatrix) => number;
+  /** The first line of the prompt, before the matrix. */
+  readonly ask: (matrix: IntegerMatrix) => string;
+}
+
+/** The environment that asks it. Rewards: correct +5, all else −1. Chat models only. */
+export function createMatrixEnvironment({
+  name,
+  short,
+  isSquare,
+  attempts,
+  createTask,
+  solve,
+  ask,
+}: MatrixQuestion): Environment<MatrixTask> {
+  return createChatOnly({
+    name,
+    outcomes: ["correct", "incorrect", "illegal"],
+    attempts,
+    createTask,
+    parseTask: (value) => parseMatrixTask(value, isSquare),
+    describeTask: ({ matrix }) => `${short} ${writeMatrix(matrix)}`,
+    prompt: ({ matrix }) => `${ask(matrix)}, given row by row:
+
+${writeMatrix(matrix)}
+
+End with one JSON object: {"answer": the ${name} as a whole number}`,
+    referenceAnswer: ({ matrix }) => `{"answer": ${solve(matrix)}}`,
+    grade: ({ matrix }, answer, { compat }) => gradeInteger(answer, solve(matrix), compat),
+  });
+}
+
 const taskSchema = z.strictObject({
   matrix: z.array(z.array(z.number().int().min(-1e6).max(1e6)).min(1)).min(1),
 });
 
 /** A matrix from a user's JSON, e.g. {"matrix": [[1, 2], [3, 4]]}. Throws `UsageError` on any other shape. */
-export function parseMatrixTask(value: unknown, isSquare: boolean): MatrixTask {
+function parseMatrixTask(value: unknown, isSquare: boolean): MatrixTask {
   const task = taskSchema.safeParse(value).data;
   const isEven = task?.matrix.every(
     (row) => row.length === (isSquare ? task.matrix.length : task.matrix[0]?.length),
@@ -47,7 +86,7 @@ export function parseMatrixTask(value: unknown, isSquare: boolean): MatrixTask {
  * Grades an integer answer. `compat` reads as the reference implementation does: any integer in the text will do, and equality
  * is modulo 1000. Rewards: correct +5, all else −1. Never throws.
  */
-export function gradeInteger(answer: string, expected: number, compat = false): Verdict {
+function gradeInteger(answer: string, expected: number, compat = false): Verdict {
   const given = compat ? readAnyInteger(answer) : readInteger(answer);
   if (given === undefined)
     return {

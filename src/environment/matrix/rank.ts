@@ -1,16 +1,8 @@
 /** Ranks: of 4×5 matrices as in training, of 5×4 matrices with larger factors out of distribution. Chat models only. */
 import { createRandom, type Random } from "../../base/index.ts";
-import { createChatOnly } from "../chat-only.ts";
 import type { Environment, TaskRequest } from "../environment.ts";
 import { computeRank, type IntegerMatrix } from "./exact-matrix.ts";
-import {
-  drawMatrix,
-  gradeInteger,
-  type MatrixTask,
-  matrixOutcomes,
-  parseMatrixTask,
-  writeMatrix,
-} from "./matrix-task.ts";
+import { createMatrixEnvironment, drawMatrix, type MatrixTask } from "./matrix-task.ts";
 
 /** Sizes of the splits, and of the entries of the factors that a matrix is the product of. */
 const shapes = { id: { rows: 4, columns: 5, limit: 4 }, ood: { rows: 5, columns: 4, limit: 5 } } as const;
@@ -45,21 +37,14 @@ function drawProduct(
   );
 }
 
-/** Ranks of integer matrices. Rewards: correct +5, all else −1. */
-export const rank: Environment<MatrixTask> = createChatOnly({
+/** Ranks of integer matrices. */
+export const rank: Environment<MatrixTask> = createMatrixEnvironment({
   name: "rank",
-  outcomes: matrixOutcomes,
+  short: "rank",
+  isSquare: false,
   attempts: 2,
   createTask,
-  parseTask: (value) => parseMatrixTask(value, false),
-  describeTask: ({ matrix }) => `rank ${writeMatrix(matrix)}`,
-  prompt: ({
-    matrix,
-  }) => `Find the rank of this matrix of ${matrix.length} rows and ${matrix[0]?.length ?? 0} columns, given row by row:
-
-${writeMatrix(matrix)}
-
-End with one JSON object: {"answer": the rank as a whole number}`,
-  referenceAnswer: ({ matrix }) => `{"answer": ${computeRank(matrix)}}`,
-  grade: ({ matrix }, answer, { compat }) => gradeInteger(answer, computeRank(matrix), compat),
+  solve: computeRank,
+  ask: (matrix) =>
+    `Find the rank of this matrix of ${matrix.length} rows and ${matrix[0]?.length ?? 0} columns`,
 });

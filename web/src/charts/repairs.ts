@@ -1,7 +1,7 @@
 /** Repairs as OOD gained against ID lost. */
 import * as Plot from "@observablehq/plot";
 import type { SweepRecord } from "../../../src/view/contract.ts";
-import { formatPoints, formatShare } from "../format.ts";
+import { formatPoints, formatShare, toShare } from "../format.ts";
 
 type Repair = SweepRecord["repairs"][number];
 
@@ -39,8 +39,8 @@ export function toRow({ name, role, id, ood, gain, adjustedPValue, recovered, mo
   return {
     repair: name,
     role: roleNames[role] ?? role,
-    id: id.correct / Math.max(1, id.total),
-    ood: ood.correct / Math.max(1, ood.total),
+    id: toShare(id),
+    ood: toShare(ood),
     gained: gain.estimate,
     low: gain.low,
     high: gain.high,
@@ -55,7 +55,7 @@ export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, widt
   const best = rows.filter(({ repair }) => repair === sweep.best?.name);
   const word = (sweep.best?.gain.estimate ?? 0) > 0 ? "best" : "least harmful";
   const present = roleColors.domain.filter((role) => rows.some((row) => row.role === role));
-  const change = (row: RepairRow): number => row.id - share(sweep.ends.target.id);
+  const change = (row: RepairRow): number => row.id - toShare(sweep.ends.target.id);
   const changes = rows.map(change);
   // Repairs lie above controls that fall on the same spot.
   const ordered = [...rows].sort(
@@ -118,9 +118,6 @@ export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, widt
 }
 
 const someChanges = [-0.8, -0.4, -0.2, -0.1, -0.05, -0.02, -0.01, 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4];
-
-const share = ({ correct, total }: { correct: number; total: number }): number =>
-  correct / Math.max(1, total);
 
 const describe = (row: RepairRow): string =>
   `${row.repair}\nID ${formatShare(row.id)}, OOD ${formatShare(row.ood)}\ngained ${formatPoints(row.gained)} [${formatPoints(row.low)}, ${formatPoints(row.high)}]`;

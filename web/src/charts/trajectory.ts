@@ -1,7 +1,7 @@
 /** The curves of a run, and the figure of the study. */
 import * as Plot from "@observablehq/plot";
 import type { Summary } from "../../../src/view/contract.ts";
-import { formatShare, wilson } from "../format.ts";
+import { formatShare, toShare, wilson } from "../format.ts";
 import { formatRoute } from "../route.ts";
 
 type Checkpoint = Summary["checkpoints"][number];
@@ -87,7 +87,7 @@ function measure(
     return { value, low: value, high: value };
   }
   const count = checkpoint[part][split];
-  return { value: count.total === 0 ? 0 : count.correct / count.total, ...wilson(count) };
+  return { value: toShare(count), ...wilson(count) };
 }
 
 const colors = { domain: ["ID", "OOD"], range: ["var(--id)", "var(--ood)"] };
@@ -220,8 +220,8 @@ export function listBranches({ trajectory }: Summary): readonly BranchRow[] {
     .map(({ name, start, end, recovery }) => ({
       branch: name,
       from: start.step,
-      before: start.ood.correct / start.ood.total,
-      after: end.ood.correct / end.ood.total,
+      before: toShare(start.ood),
+      after: toShare(end.ood),
       recovery: recovery?.estimate ?? null,
       low: recovery?.low ?? null,
       high: recovery?.high ?? null,

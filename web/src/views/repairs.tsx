@@ -3,7 +3,7 @@ import { type ReactNode, useCallback, useMemo } from "react";
 import type { SweepRecord } from "../../../src/view/contract.ts";
 import { drawScatter, toRow } from "../charts/repairs.ts";
 import { Figure } from "../figure.tsx";
-import { formatPoints, formatPValue, formatShare } from "../format.ts";
+import { formatPoints, formatPValue, formatShare, toShare } from "../format.ts";
 import { type PageProps, Scroll } from "../page.tsx";
 import { go } from "../route.ts";
 
@@ -114,8 +114,8 @@ function RepairTable({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
               <th scope="row">
                 {sweep[side]} <em>{side}</em>
               </th>
-              <td>{formatShare(sweep.ends[side].id.correct / sweep.ends[side].id.total)}</td>
-              <td>{formatShare(sweep.ends[side].ood.correct / sweep.ends[side].ood.total)}</td>
+              <td>{formatShare(toShare(sweep.ends[side].id))}</td>
+              <td>{formatShare(toShare(sweep.ends[side].ood))}</td>
               <td colSpan={4} />
             </tr>
           ))}

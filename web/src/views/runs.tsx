@@ -4,7 +4,7 @@ import { type ReactNode, useCallback, useEffect, useMemo, useState } from "react
 import type { RunListing, RunView } from "../../../src/view/contract.ts";
 import { useAll, useData } from "../data.ts";
 import { Figure } from "../figure.tsx";
-import { formatShare } from "../format.ts";
+import { formatShare, toShare } from "../format.ts";
 import { Ready, Scroll } from "../page.tsx";
 import { formatRoute } from "../route.ts";
 
@@ -162,8 +162,8 @@ function Compare({ runs }: { readonly runs: readonly string[] }): ReactNode {
           .map(({ step, accuracy }) => ({
             run: id,
             step,
-            ood: accuracy.ood.correct / Math.max(1, accuracy.ood.total),
-            idAccuracy: accuracy.id.correct / Math.max(1, accuracy.id.total),
+            ood: toShare(accuracy.ood),
+            idAccuracy: toShare(accuracy.id),
           })),
       ),
     [loaded],

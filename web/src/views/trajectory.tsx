@@ -3,7 +3,7 @@ import { type ReactNode, useCallback, useMemo } from "react";
 import type { Summary } from "../../../src/view/contract.ts";
 import { drawCurves, drawWindow, listBranches, listPoints, type Part, parts } from "../charts/trajectory.ts";
 import { Figure } from "../figure.tsx";
-import { formatPoints, formatPValue, formatShare } from "../format.ts";
+import { formatPoints, formatPValue, formatShare, toShare } from "../format.ts";
 import { type PageProps, Scroll } from "../page.tsx";
 import { formatRoute, go } from "../route.ts";
 
@@ -55,19 +55,17 @@ function Tiles({ summary }: { readonly summary: Summary }): ReactNode {
     return <p>This run has no SFT stage, so there is no peak and nothing to forget.</p>;
   const { peak, sftEnd, forgetting } = trajectory;
   const best = summary.repairs?.find(({ name }) => name === "repair")?.best;
-  const share = ({ correct, total }: { correct: number; total: number }): string =>
-    formatShare(correct / Math.max(1, total));
   return (
     <section aria-label="Outcome">
       <ul className="tiles">
         <li>
-          <b>{share(peak.ood)}</b>
+          <b>{formatShare(toShare(peak.ood))}</b>
           <span>
             OOD at the peak, {peak.checkpoint}, of {peak.ood.total} tasks
           </span>
         </li>
         <li>
-          <b>{share(sftEnd.ood)}</b>
+          <b>{formatShare(toShare(sftEnd.ood))}</b>
           <span>
             OOD at the end of SFT, {sftEnd.checkpoint}, of {sftEnd.ood.total} tasks
           </span>
@@ -75,7 +73,8 @@ function Tiles({ summary }: { readonly summary: Summary }): ReactNode {
         <li>
           <b>{formatPoints(-forgetting.estimate)}</b>
           <span>
-            points forgotten on held-out tasks, {formatPValue(forgetting.pValue)}, n = {forgetting.numItems}
+            points from the peak to the end, held-out tasks, {formatPValue(forgetting.pValue)}, n ={" "}
+            {forgetting.numItems}
           </span>
         </li>
         {best === undefined || best === null ? null : (

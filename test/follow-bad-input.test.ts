@@ -1,0 +1,86 @@
+/** What `untwist follow` refuses, in one sentence, without touching anything. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, it } from "vitest";
+import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
+import { expectRefusal, type Mistake } from "./support/refusal.ts";
+import { readReport } from "./support/surgery.ts";
+import { writeAdapterTraining, writeTrainerFolder } from "./support/trainer-folder.ts";
+import { createTemporaryFolder, removeFolder } from "./support/untwist.ts";
+
+const folder = createTemporaryFolder();
+const at = (...path: readonly string[]): string => join(folder, ...path);
+afterAll(() => removeFolder(folder));
+
+describe("untwist follow refuses", () => {
+  beforeAll(async () => {
+    await writeCheckpointFolder(at("base"), buildModel("base", "BF16"));
+    await writeTrainerFolder(at("exp/sft"), "the Hugging Face Trainer", [100, 200]);
+    await writeTrainerFolder(at("exp/grpo"), "TRL", [10, 20]);
+    await writeAdapterTraining(at("lora"), "org/base", [10, 20]);
+    await readReport(["follow", "lora", "--base", "base", "--out", "run-lora"], folder);
+    mkdirSync(at("empty"));
+    writeFileSync(at("notes.txt"), "mine");
+    mkdirSync(at("pickles/global_step_5/actor"), { recursive: true });
+    writeFileSync(at("pickles/global_step_5/actor/model_world_size_1_rank_0.pt"), "pickle");
+    await writeTrainerFolder(at("twice"), "open-instruct", [100]);
+    await writeTrainerFolder(at("twice/tulu_checkpoints"), "the Hugging Face Trainer", [100]);
+    await writeTrainerFolder(at("two-sft/first"), "the Hugging Face Trainer", [10]);
+    await writeTrainerFolder(at("two-sft/second"), "the Hugging Face Trainer", [10]);
+    writeFileSync(
+      at("no-step.yaml"),
+      "trainings:\n  - { folder: exp/sft }\n  - { folder: exp/grpo, from: 150 }\n",
+    );
+    writeFileSync(at("unknown-key.yaml"), "trainings:\n  - { folder: exp/sft, steps: 3 }\n");
+    writeFileSync(
+      at("twice.yaml"),
+      "trainings:\n  - { folder: exp/sft }\n  - { folder: exp/sft, stage: rl }\n",
+    );
+    writeFileSync(at("malformed.yaml"), "trainings:\n  - { folder: exp/sft\n");
+  });
+  const out = ["--out", "new"];
+  const mistakes: Readonly<Record<string, Mistake>> = {
+    "a folder that is not there": [["follow", "nonsense", ...out], '"nonsense"', "no such folder"],
+    "a folder without steps": [["follow", "empty", ...out], '"empty"', "checkpoint-100"],
+    "a file": [["follow", "notes.txt", ...out], '"notes.txt"'],
+    "nothing at all": [["follow", ...out], "output folder"],
+    "pickles, saying how to get safetensors": [
+      ["follow", "pickles", ...out],
+      "pickles",
+      "hf_model",
+      "model_merger",
+    ],
+    "two checkpoints that claim the same step": [
+      ["follow", "twice", ...out],
+      "step 100",
+      "checkpoint-100",
+      "step_100",
+    ],
+    "two trainings that are both taken for SFT": [
+      ["follow", "two-sft", ...out],
+      "first",
+      "second",
+      "--lineage",
+    ],
+    "an adapter without its base": [["follow", "lora", ...out], "checkpoint-10", '"org/base"', "--base"],
+    "a base that is no checkpoint": [["follow", "lora", "--base", "empty", ...out], "empty", "config.json"],
+    "an RL start that is no checkpoint": [["follow", "--lineage", "no-step.yaml", ...out], "150", "100, 200"],
+    "an unknown key in a lineage file": [
+      ["follow", "--lineage", "unknown-key.yaml", ...out],
+      "unknown-key.yaml",
+      '"steps"',
+    ],
+    "a training that is named twice": [["follow", "--lineage", "twice.yaml", ...out], "twice", "exp/sft"],
+    "a lineage file that is empty": [["follow", "--lineage", "notes.txt", ...out], "notes.txt", "--help"],
+    "malformed YAML": [["follow", "--lineage", "malformed.yaml", ...out], "malformed.yaml", "line"],
+    "an output folder without a name": [["follow", "lora", "--out", ""], "--out"],
+    "an output folder that holds something else": [
+      ["follow", "exp/sft", "--out", "exp"],
+      '"exp"',
+      "not empty",
+    ],
+    "training on what it follows": [["run", "--resume", "--out", "run-lora"], "run-lora", "untwist follow"],
+    "a sweep before anything was asked": [["sweep", "run-lora"], "run-lora"],
+  };
+  for (const [name, mistake] of Object.entries(mistakes)) it(name, () => expectRefusal(mistake, folder));
+});
