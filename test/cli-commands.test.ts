@@ -11,6 +11,15 @@ const taskFlags = [
   "--attempts <number>",
   "--max-new-tokens <number>",
 ];
+const jobFlags = [
+  "--on <executor>",
+  "--profile <file>",
+  "--set <key=value>",
+  "--memory <size>",
+  "--interval <seconds>",
+  "--detach",
+  "--dry-run",
+];
 const askingFlags = [
   "--model <name>",
   "--api <name>",
@@ -66,6 +75,7 @@ describe("createProgram()", () => {
         "--layers <ranges>",
         "--randomised <seed>",
         "--out <folder>",
+        ...jobFlags,
         "--json",
       ],
       restore: [
@@ -105,7 +115,12 @@ describe("createProgram()", () => {
       import: ["<run>", "--id <path>", "--ood <path>", "--metric <name>", "--filter <name>", "--json"],
       export: ["<run>", "--as <form>", "--out <folder>"],
       grade: ["<environment>", "--task <json>", "--answer <text>", "--compat", "--json"],
+      jobs: ["--json"],
+      attach: ["<job>"],
+      cancel: ["<job>"],
+      retry: ["<job>"],
       doctor: ["--json"],
+      work: ["<job>", "<submission>", "<pack>"],
     });
   });
 

@@ -53,6 +53,11 @@ export const rows: readonly (readonly Room[])[] = [
       isPure: false,
     },
     {
+      name: "job",
+      purpose: "Work in pieces that other processes carry out, here or on a cluster, followed to its end.",
+      isPure: false,
+    },
+    {
       name: "checkpoint",
       purpose: "Safetensors files and Hugging Face checkpoint folders, read and written.",
       isPure: true,

@@ -10,6 +10,7 @@ import { createExportCommand } from "./command/export.ts";
 import { createFollowCommand } from "./command/follow.ts";
 import { createGradeCommand } from "./command/grade.ts";
 import { createImportCommand } from "./command/import.ts";
+import { createJobCommands } from "./command/jobs.ts";
 import { createLsCommand } from "./command/ls.ts";
 import { createReportCommand } from "./command/report.ts";
 import { createRestoreCommand } from "./command/restore.ts";
@@ -21,6 +22,7 @@ import { createSpectraCommand } from "./command/spectra.ts";
 import { createStudioCommand } from "./command/studio.ts";
 import { createSweepCommand } from "./command/sweep.ts";
 import { createWatchCommand } from "./command/watch.ts";
+import { createWorkCommand } from "./command/work.ts";
 
 const exitCodes = `
 Exit codes:
@@ -56,11 +58,15 @@ export function createProgram(): Command {
     createImportCommand(),
     createExportCommand(),
     createGradeCommand(),
+    ...createJobCommands(async (args) => {
+      await createProgram().parseAsync(["node", "untwist", ...args]);
+    }),
     createDoctorCommand(),
   ];
   for (const command of [program, ...commands])
     command.exitOverride().configureOutput({ outputError: writeError });
   for (const command of commands) program.addCommand(command.addHelpText("after", exitCodes));
+  program.addCommand(createWorkCommand().exitOverride(), { hidden: true });
   return program;
 }
 

@@ -2,7 +2,7 @@ import { getEventListeners } from "node:events";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { carryOut, type PlannedTask, type PlanOptions } from "./carry-out.ts";
-import { createInlineExecutor, type Executor, type Share } from "./executor.ts";
+import { createInlineWorkers, type Share, type Workers } from "./workers.ts";
 
 type Plan = readonly PlannedTask<number>[];
 
@@ -17,14 +17,14 @@ interface Record {
   readonly ended: number[];
 }
 
-/** An executor that notes what runs together; `finish` says when a task ends, and how. */
+/** Workers that note what runs together; `finish` says when a task ends, and how. */
 function watch(finish: (task: number) => Promise<unknown>): {
   readonly record: Record;
-  readonly executor: Executor<number, string>;
+  readonly workers: Workers<number, string>;
 } {
   const record: Record = { started: [], ended: [] };
   const running = new Map<number, Share>();
-  const executor = createInlineExecutor<number, string>(async (task, share) => {
+  const workers = createInlineWorkers<number, string>(async (task, share) => {
     running.set(task, share);
     record.started.push({ task, numThreads: share.numThreads, together: [...running.keys()] });
     try {
@@ -35,15 +35,15 @@ function watch(finish: (task: number) => Promise<unknown>): {
     record.ended.push(task);
     return `done ${task}`;
   });
-  return { record, executor };
+  return { record, workers };
 }
 
 function optionsOf(
-  executor: Executor<number, string>,
+  workers: Workers<number, string>,
   given: Partial<PlanOptions<number, string>> = {},
 ): PlanOptions<number, string> {
   const { signal } = new AbortController();
-  return { executor, numCores: 4, memoryBytes: 100, signal, onDone: () => undefined, ...given };
+  return { workers, numCores: 4, memoryBytes: 100, signal, onDone: () => undefined, ...given };
 }
 
 const plans: fc.Arbitrary<Plan> = fc
@@ -73,12 +73,12 @@ describe("carryOut()", () => {
         plans,
         fc.integer({ min: 1, max: 5 }),
         async (scheduler, plan, numCores) => {
-          const { record, executor } = watch((task) => scheduler.schedule(Promise.resolve(task)));
+          const { record, workers } = watch((task) => scheduler.schedule(Promise.resolve(task)));
           const done: (readonly [number, string])[] = [];
           const onDone = ({ task }: PlannedTask<number>, result: string): void => {
             done.push([task, result]);
           };
-          await scheduler.waitFor(carryOut(plan, optionsOf(executor, { numCores, onDone })));
+          await scheduler.waitFor(carryOut(plan, optionsOf(workers, { numCores, onDone })));
           const bytesOf = (task: number): number => plan[task]!.bytes;
           expect(done.map(([task]) => task)).toEqual(record.ended);
           expect(done.map(([, result]) => result)).toEqual(record.ended.map((task) => `done ${task}`));
@@ -100,8 +100,8 @@ describe("carryOut()", () => {
   it("starts the largest first, those that need much memory before all others", async () => {
     await fc.assert(
       fc.asyncProperty(plans, async (plan) => {
-        const { record, executor } = watch(() => Promise.resolve());
-        await carryOut(plan, optionsOf(executor));
+        const { record, workers } = watch(() => Promise.resolve());
+        await carryOut(plan, optionsOf(workers));
         const order = record.started.map(({ task }) => plan[task]!);
         const isLarge = ({ bytes }: PlannedTask<number>): boolean => bytes > 25;
         const large = order.filter(isLarge);
@@ -114,8 +114,8 @@ describe("carryOut()", () => {
 
   it("shares the cores: one thread each for many small tasks, several for few or large ones", async () => {
     const threadsOf = async (plan: Plan): Promise<readonly (readonly [number, number])[]> => {
-      const { record, executor } = watch(() => Promise.resolve());
-      await carryOut(plan, optionsOf(executor, { numCores: 8, memoryBytes: 800 }));
+      const { record, workers } = watch(() => Promise.resolve());
+      await carryOut(plan, optionsOf(workers, { numCores: 8, memoryBytes: 800 }));
       return record.started.map(({ task, numThreads }) => [task, numThreads]);
     };
     const all = (count: number, bytes: number): Plan =>
@@ -134,8 +134,8 @@ describe("carryOut()", () => {
   it("runs as many at a time as it may", async () => {
     const mostAtOnce = async (plan: Plan): Promise<number> => {
       const gates = plan.map(createGate);
-      const { record, executor } = watch((task) => gates[task]!.opened);
-      const finished = carryOut(plan, optionsOf(executor));
+      const { record, workers } = watch((task) => gates[task]!.opened);
+      const finished = carryOut(plan, optionsOf(workers));
       await settleEverything();
       const most = record.started.length;
       for (const gate of gates) gate.open();
@@ -150,12 +150,12 @@ describe("carryOut()", () => {
 
   it("throws the first error, when what was under way has ended, and starts nothing more", async () => {
     const gates = small([9, 8, 7, 6, 5, 4]).map(createGate);
-    const { record, executor } = watch((task) => gates[task]!.opened);
+    const { record, workers } = watch((task) => gates[task]!.opened);
     let hasEnded = false;
     const done: number[] = [];
     const finished = carryOut(
       small([9, 8, 7, 6, 5, 4]),
-      optionsOf(executor, { numCores: 3, onDone: ({ task }) => done.push(task) }),
+      optionsOf(workers, { numCores: 3, onDone: ({ task }) => done.push(task) }),
     ).finally(() => {
       hasEnded = true;
     });
@@ -177,19 +177,19 @@ describe("carryOut()", () => {
       { task: 0, cost: 1, bytes: 90 },
       { task: 1, cost: 50, bytes: 1 },
     ];
-    const { record, executor } = watch((task) =>
+    const { record, workers } = watch((task) =>
       task === 0 ? Promise.reject(new RangeError("too large")) : Promise.resolve(),
     );
-    await expect(carryOut(plan, optionsOf(executor))).rejects.toThrow(new RangeError("too large"));
+    await expect(carryOut(plan, optionsOf(workers))).rejects.toThrow(new RangeError("too large"));
     expect(record.started.map(({ task }) => task)).toEqual([0]);
   });
 
   it("throws what the listener throws", async () => {
-    const { record, executor } = watch(() => Promise.resolve());
+    const { record, workers } = watch(() => Promise.resolve());
     const onDone = (): void => {
       throw new Error("listener");
     };
-    await expect(carryOut(small([3, 2, 1]), optionsOf(executor, { numCores: 1, onDone }))).rejects.toThrow(
+    await expect(carryOut(small([3, 2, 1]), optionsOf(workers, { numCores: 1, onDone }))).rejects.toThrow(
       "listener",
     );
     expect(record.started.length).toBe(1);
@@ -198,10 +198,10 @@ describe("carryOut()", () => {
   it("returns at once when it is aborted, whatever is under way, and starts nothing more", async () => {
     const controller = new AbortController();
     const gates = small([1, 1, 1, 1]).map(createGate);
-    const { record, executor } = watch((task) => gates[task]!.opened);
+    const { record, workers } = watch((task) => gates[task]!.opened);
     const finished = carryOut(
       small([1, 1, 1, 1]),
-      optionsOf(executor, { numCores: 2, signal: controller.signal }),
+      optionsOf(workers, { numCores: 2, signal: controller.signal }),
     );
     await settleEverything();
     controller.abort();
@@ -212,27 +212,27 @@ describe("carryOut()", () => {
   });
 
   it("starts nothing when it was aborted before", async () => {
-    const { record, executor } = watch(() => Promise.resolve());
-    await carryOut(small([1, 2]), optionsOf(executor, { signal: AbortSignal.abort() }));
+    const { record, workers } = watch(() => Promise.resolve());
+    await carryOut(small([1, 2]), optionsOf(workers, { signal: AbortSignal.abort() }));
     expect(record.started).toEqual([]);
   });
 
   it("has nothing to do without tasks", async () => {
-    const { record, executor } = watch(() => Promise.resolve());
-    await carryOut([], optionsOf(executor));
+    const { record, workers } = watch(() => Promise.resolve());
+    await carryOut([], optionsOf(workers));
     expect(record.started).toEqual([]);
   });
 
   it("leaves nothing behind on the signal", async () => {
     const { signal } = new AbortController();
-    const { executor } = watch(() => Promise.resolve());
-    for (let time = 0; time < 3; time++) await carryOut(small([1, 2]), optionsOf(executor, { signal }));
+    const { workers } = watch(() => Promise.resolve());
+    for (let time = 0; time < 3; time++) await carryOut(small([1, 2]), optionsOf(workers, { signal }));
     expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   it("leaves the plan in its order", async () => {
     const plan = small([1, 5, 3]);
-    await carryOut(plan, optionsOf(watch(() => Promise.resolve()).executor));
+    await carryOut(plan, optionsOf(watch(() => Promise.resolve()).workers));
     expect(plan).toEqual(small([1, 5, 3]));
   });
 });

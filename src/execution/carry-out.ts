@@ -1,5 +1,5 @@
 /** All tasks of a plan, the largest first, as many at a time as cores and memory allow. */
-import type { Executor, Share } from "./executor.ts";
+import type { Share, Workers } from "./workers.ts";
 
 /** A task and what it takes. */
 export interface PlannedTask<Task> {
@@ -12,7 +12,7 @@ export interface PlannedTask<Task> {
 
 /** How to carry out a plan. */
 export interface PlanOptions<Task, Result> {
-  readonly executor: Executor<Task, Result>;
+  readonly workers: Workers<Task, Result>;
   readonly numCores: number;
   /** Tasks that run together take at most this; a task that alone takes more runs alone. */
   readonly memoryBytes: number;
@@ -47,7 +47,7 @@ export async function carryOut<Task, Result>(
 async function runPhase<Task, Result>(
   tasks: readonly PlannedTask<Task>[],
   mostAtOnce: number,
-  { executor, numCores, signal, onDone }: PlanOptions<Task, Result>,
+  { workers, numCores, signal, onDone }: PlanOptions<Task, Result>,
 ): Promise<void> {
   const numAtOnce = Math.min(mostAtOnce, numCores, tasks.length);
   const share: Share = { numThreads: Math.max(1, Math.floor(numCores / Math.max(1, numAtOnce))) };
@@ -57,7 +57,7 @@ async function runPhase<Task, Result>(
     for (const planned of rest) {
       if (signal.aborted || failures.length > 0) return;
       try {
-        const result = await executor.run(planned.task, share);
+        const result = await workers.run(planned.task, share);
         if (!signal.aborted) onDone(planned, result);
       } catch (error) {
         failures.push(error);

@@ -1,7 +1,7 @@
 /** A pool of worker threads, each carrying out one task at a time. */
 import { Worker } from "node:worker_threads";
-import type { Executor, Share } from "./executor.ts";
 import { type AnswerMessage, restoreError, type TaskMessage } from "./worker.ts";
+import type { Share, Workers } from "./workers.ts";
 
 /** What a pool is made of. */
 export interface PoolOptions {
@@ -22,9 +22,9 @@ interface Waiting<Task, Result> {
 }
 
 /**
- * An executor of up to `size` threads. They start when they are first needed. A thread that dies rejects its task and is replaced by the next one.
+ * Workers of up to `size` threads. They start when they are first needed. A thread that dies rejects its task and is replaced by the next one.
  */
-export function createWorkerPool<Task, Result>({ url, data, size }: PoolOptions): Executor<Task, Result> {
+export function createWorkerPool<Task, Result>({ url, data, size }: PoolOptions): Workers<Task, Result> {
   const idle: Worker[] = [];
   const busy = new Map<Worker, Waiting<Task, Result>>();
   const queue: Waiting<Task, Result>[] = [];
@@ -93,5 +93,5 @@ export function createWorkerPool<Task, Result>({ url, data, size }: PoolOptions)
 }
 
 function closedError(): Error {
-  return new Error("Cannot carry out a task: the executor is closed");
+  return new Error("Cannot carry out a task: the workers are closed");
 }

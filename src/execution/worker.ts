@@ -1,7 +1,7 @@
 /** The worker's side of a pool: gets tasks as messages, answers each with its result or its error. */
 import { parentPort } from "node:worker_threads";
 import { UsageError } from "../base/index.ts";
-import type { Share, TaskHandler } from "./executor.ts";
+import type { Share, TaskHandler } from "./workers.ts";
 
 /** A task on its way to a worker. */
 export interface TaskMessage<Task> {

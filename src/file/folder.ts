@@ -79,6 +79,11 @@ export async function listFolders(path: string): Promise<readonly string[]> {
   return listEntries(path, (entry) => entry.isDirectory());
 }
 
+/** Names of everything directly in `path`, in no order: one question to the file system, whatever it holds. */
+export async function listNames(path: string): Promise<readonly string[]> {
+  return (await ignoreAbsence(readdir(path))) ?? [];
+}
+
 /**
  * Names of the files directly in `path`, links to files included (a model cache is full of them), in alphabetical order.
  * Throws `UsageError` where it is no folder.

@@ -9,6 +9,7 @@ export {
   isEmptyFolder,
   listFiles,
   listFolders,
+  listNames,
   pathExists,
   readFileTime,
   removeFile,

@@ -29,9 +29,10 @@ import type { Effects } from "./effects.ts";
 import {
   createSpectraPool,
   createSpectraRunner,
+  type MachineShare,
   type PlannedSpectraTask,
-  type SpectraExecutor,
   type SpectraRunner,
+  type SpectraWorkers,
 } from "./spectra-runner.ts";
 import { type KnownTensor, keyOf, requestFactors, type TensorPlace } from "./spectra-task.ts";
 
@@ -50,45 +51,81 @@ export interface SpectraRequest {
   readonly cacheFolder: string;
   /** The command that continues the work when it is stopped. */
   readonly command: string;
+  /** What is known of the tensors already: their fingerprints by `keyOf`, and whose factors are in the cache. */
+  readonly known?: KnownFingerprints | undefined;
+  /** What of the machine may be used. Default: all cores, and 1 GiB. */
+  readonly share?: MachineShare | undefined;
+}
+
+/** Fingerprints of all tensors, and the backend that factorised them. */
+export interface KnownFingerprints {
+  readonly fingerprints: ReadonlyMap<string, string>;
+  readonly backend: LinearAlgebra["name"];
 }
 
 /** Compares all pairs, in their order. Throws `UsageError`, `CheckpointError` or `StoppedError`. */
 export async function computeSpectra(
   request: SpectraRequest,
   effects: Effects,
-  executor: SpectraExecutor = createSpectraPool(request.cacheFolder),
+  workers: SpectraWorkers = createSpectraPool(request.cacheFolder, request.share),
 ): Promise<readonly PairSpectra[]> {
   try {
-    const pairs = await matchPairs(request);
-    const { name: backend } = await openBackend();
-    if (backend === "portable") warnOfLargeMatrices(pairs, effects);
-    const runner = createSpectraRunner({ ...request, work: "spectra" }, effects, executor);
-    const fingerprints = await readFingerprints(pairs, request.settings, runner);
-    const wanted = listComparisons(pairs, fingerprints);
-    const comparisons = await compareAll(wanted, { ...request, backend }, runner);
+    const pairs = await requirePairs(request);
+    const { fingerprints, comparisons } = await compareMatched(pairs, { ...request, effects, workers });
     return pairs.map((pair) => assemble(pair, (place) => fingerprints.get(keyOf(place)) ?? "", comparisons));
   } finally {
-    await executor.close();
+    await workers.close();
   }
 }
 
+/** Everything about matched pairs that takes long: what is not in the cache is there afterwards. */
+export async function compareMatched(
+  pairs: readonly MatchedPair[],
+  {
+    effects,
+    workers,
+    ...request
+  }: SpectraRequest & { readonly effects: Effects; readonly workers: SpectraWorkers },
+): Promise<KnownFingerprints & { readonly comparisons: ReadonlyMap<string, Comparison> }> {
+  const { known, settings } = request;
+  const backend = known?.backend ?? (await openBackend()).name;
+  if (backend === "portable") warnOfLargeMatrices(pairs, effects);
+  const runner = createSpectraRunner({ ...request, work: "spectra" }, effects, workers);
+  const fingerprints = known?.fingerprints ?? (await readFingerprints(pairs, settings, runner));
+  const wanted = listComparisons(pairs, fingerprints);
+  const comparisons = await compareAll(wanted, { ...request, backend }, runner);
+  return { fingerprints, backend, comparisons };
+}
+
 /** A pair whose tensors are matched. */
-interface MatchedPair {
+export interface MatchedPair {
   readonly before: NamedCheckpoint;
   readonly after: NamedCheckpoint;
   readonly coverage: Coverage;
 }
 
-async function matchPairs({ pairs, isWanted }: SpectraRequest): Promise<readonly MatchedPair[]> {
+/** All pairs, matched. Throws `UsageError` for one that has nothing in common. */
+export async function requirePairs(
+  request: Pick<SpectraRequest, "pairs" | "isWanted">,
+): Promise<readonly MatchedPair[]> {
+  const pairs = await matchPairs(request);
+  const missing = pairs.find(({ coverage }) => coverage.matched.length === 0);
+  if (missing !== undefined) throw new UsageError(describeMismatch(missing));
+  return pairs;
+}
+
+/** All pairs, with the tensors that both sides have and that are wanted: there may be none. */
+export async function matchPairs({
+  pairs,
+  isWanted,
+}: Pick<SpectraRequest, "pairs" | "isWanted">): Promise<readonly MatchedPair[]> {
   const tensors = new Map<string, ReadonlyMap<string, CheckpointTensor>>();
   for (const { folder } of pairs.flatMap(({ before, after }) => [before, after]))
     if (!tensors.has(folder)) tensors.set(folder, await listTensors(folder));
   return pairs.map(({ before, after }) => {
     const of = ({ folder }: NamedCheckpoint): ReadonlyMap<string, CheckpointTensor> =>
       tensors.get(folder) ?? new Map();
-    const coverage = matchTensors({ before: of(before), after: of(after) }, isWanted);
-    if (coverage.matched.length === 0) throw new UsageError(describeMismatch({ before, after, coverage }));
-    return { before, after, coverage };
+    return { before, after, coverage: matchTensors({ before: of(before), after: of(after) }, isWanted) };
   });
 }
 
@@ -169,7 +206,8 @@ function estimateRest(
   }, 0);
 }
 
-function countBytes({ shape, dtype }: MatchedTensor, side: "before" | "after"): number {
+/** Bytes of one side of a matched tensor as stored. */
+export function countBytes({ shape, dtype }: MatchedTensor, side: "before" | "after"): number {
   return numBytesOf(dtype[side], countElements(shape));
 }
 

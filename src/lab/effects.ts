@@ -20,7 +20,7 @@ export type LabEvent =
   | {
       readonly kind: "progress";
       /** The kind of work. */
-      readonly work: "spectra" | "edit" | "sweep" | "evaluation";
+      readonly work: "spectra" | "edit" | "sweep" | "evaluation" | "job";
       /** What was done last. */
       readonly what: string;
       readonly doneFraction: number;

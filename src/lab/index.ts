@@ -10,6 +10,7 @@ export {
 export { openBackend } from "./backend.ts";
 export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
 export { chooseCacheFolder } from "./cache-folder.ts";
+export { type ExecutorName, executorNames, HandedOverError, type JobPlace } from "./carry-out-job.ts";
 export { type ModelOutline, outlineModel } from "./describe-model.ts";
 export {
   type EditForm,
@@ -26,6 +27,7 @@ export { exportForms, exportResults } from "./export-results.ts";
 export { describeLineageFile, type FollowedTraining, resolveLineage } from "./follow-plan.ts";
 export { type FollowReport, followTrainings } from "./follow-run.ts";
 export { importResults } from "./import-results.ts";
+export { cancelJob, type JobStatus, listJobStatus, readJobOrigin, retryJob } from "./list-jobs.ts";
 export { readOverlaps } from "./overlaps.ts";
 export { type EditPreview, previewEdit } from "./preview-edit.ts";
 export { examineRun, type FinishedRun, renewSpectra, resumeRun, startRun, sweepRun } from "./run-recipe.ts";
@@ -36,3 +38,4 @@ export { chooseNumThreads } from "./threads.ts";
 export { listVersions } from "./versions.ts";
 export { watchRun } from "./watch-run.ts";
 export type { WatchedTraining, WatchState } from "./watch-state.ts";
+export { workOnPack } from "./work-on-pack.ts";

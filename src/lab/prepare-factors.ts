@@ -15,7 +15,7 @@ import {
   createSpectraPool,
   createSpectraRunner,
   type PlannedSpectraTask,
-  type SpectraExecutor,
+  type SpectraWorkers,
 } from "./spectra-runner.ts";
 import { createSpectraHandler, keyOf, type TensorPlace } from "./spectra-task.ts";
 
@@ -56,10 +56,10 @@ export async function prepareFactors(
   wanted: readonly WantedFactors[],
   { cache, cacheFolder, command }: PrepareOptions,
   effects: Effects,
-  executor: SpectraExecutor = createSpectraPool(cacheFolder),
+  workers: SpectraWorkers = createSpectraPool(cacheFolder),
 ): Promise<FactorReader> {
   try {
-    const runner = createSpectraRunner({ command, work: "edit" }, effects, executor);
+    const runner = createSpectraRunner({ command, work: "edit" }, effects, workers);
     const prints = wanted.map(({ folder, name, shape, dtype }) => {
       const work = planFingerprint(shape, numBytesOf(dtype, countElements(shape)));
       return { task: { kind: "fingerprint" as const, tensor: { folder, name } }, ...work };
@@ -103,6 +103,6 @@ export async function prepareFactors(
       throw new Error(`Cannot find the factors of ${place.name}: the cache does not keep them`);
     };
   } finally {
-    await executor.close();
+    await workers.close();
   }
 }

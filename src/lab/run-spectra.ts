@@ -1,4 +1,5 @@
 /** The spectra of a run: every checkpoint against the base, the SFT peak and the SFT end; tables beside the run. */
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
 import {
@@ -21,9 +22,11 @@ import {
 } from "../spectra/index.ts";
 import { openBackend } from "./backend.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
-import { computeSpectra, type NamedCheckpoint } from "./compute-spectra.ts";
+import { carryOutJob, type JobPlace } from "./carry-out-job.ts";
+import { computeSpectra, type NamedCheckpoint, type SpectraRequest } from "./compute-spectra.ts";
 import type { Effects } from "./effects.ts";
 import { isPresent } from "./is-present.ts";
+import { planSpectraJob, readKnownFingerprints } from "./spectra-job.ts";
 
 /** Ranks of the subspaces of two checkpoints that are compared unless others are asked for. */
 export const defaultRanks: readonly number[] = [8, 32, 128];
@@ -32,6 +35,21 @@ export const defaultRanks: readonly number[] = [8, 32, 128];
 export interface SpectraChoice {
   readonly settings: SpectraSettings;
   readonly isWanted: (label: TensorLabel) => boolean;
+  /** Default: in this process. */
+  readonly place?: JobPlace | undefined;
+  /** Memory for the work in this process. Default: 1 GiB. */
+  readonly bytes?: number | undefined;
+}
+
+/** Spectra in this process, or by a job whose results this process puts together. */
+async function computeAnywhere(
+  { place, bytes, ...request }: SpectraRequest & Pick<SpectraChoice, "place" | "bytes">,
+  effects: Effects,
+): Promise<readonly PairSpectra[]> {
+  const share = bytes === undefined ? {} : { share: { cores: availableParallelism(), bytes } };
+  if (place === undefined) return await computeSpectra({ ...request, ...share }, effects);
+  const known = await readKnownFingerprints(await carryOutJob(await planSpectraJob(request), place, effects));
+  return await computeSpectra({ ...request, known }, effects);
 }
 
 /** Compares two checkpoint folders. Throws as `computeSpectra`. */
@@ -42,7 +60,7 @@ export async function compareCheckpoints(
 ): Promise<PairSpectra> {
   const pair = { before: { name: before, folder: before }, after: { name: after, folder: after } };
   const request = { ...choice, pairs: [pair], cacheFolder: chooseCacheFolder(), command };
-  const [compared] = await computeSpectra(request, effects);
+  const [compared] = await computeAnywhere(request, effects);
   if (compared === undefined) throw new Error("Cannot compare checkpoints: there is no result");
   return compared;
 }
@@ -113,7 +131,7 @@ export async function computeRunSpectra(
   }));
   const request = { ...choice, pairs, cacheFolder: chooseCacheFolder(), command };
   const parents = new Map(lineage.map(({ id, parent }) => [id, parent]));
-  const compared = flagShrinking(await computeSpectra(request, effects), parents);
+  const compared = flagShrinking(await computeAnywhere(request, effects), parents);
   const algebra = await openBackend();
   const record: SpectraRecord = {
     schema: schemaVersion,

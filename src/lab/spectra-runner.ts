@@ -1,19 +1,28 @@
 /** Tasks of spectra carried out on all cores, with progress, an estimate and a way to stop. */
 import { availableParallelism } from "node:os";
-import { carryOut, createWorkerPool, type Executor, type PlannedTask } from "../execution/index.ts";
+import { carryOut, createWorkerPool, type PlannedTask, type Workers } from "../execution/index.ts";
 import { type Effects, type LabEvent, StoppedError } from "./effects.ts";
 import type { SpectraAnswer, SpectraTask } from "./spectra-task.ts";
 
 /** Who carries out tasks of spectra. */
-export type SpectraExecutor = Executor<SpectraTask, SpectraAnswer>;
+export type SpectraWorkers = Workers<SpectraTask, SpectraAnswer>;
 
-/** Tasks that run together take at most this much memory, unless one alone takes more. */
-const memoryBytes = 2 ** 30;
+/** What of the machine work may use. */
+export interface MachineShare {
+  readonly cores: number;
+  /** Tasks that run together take at most this much memory, unless one alone takes more. */
+  readonly bytes: number;
+}
+
+const wholeMachine = (): MachineShare => ({ cores: availableParallelism(), bytes: 2 ** 30 });
 
 /** A pool of workers, one a core, that share a cache. Whoever makes it closes it. */
-export function createSpectraPool(cacheFolder: string): SpectraExecutor {
+export function createSpectraPool(
+  cacheFolder: string,
+  { cores }: MachineShare = wholeMachine(),
+): SpectraWorkers {
   const url = new URL("./spectra-worker.js", import.meta.url);
-  return createWorkerPool({ url, data: cacheFolder, size: availableParallelism() });
+  return createWorkerPool({ url, data: cacheFolder, size: cores });
 }
 
 /** What progress calls the work. */
@@ -33,11 +42,15 @@ export interface SpectraRunner {
 /** A task of spectra and what it takes. */
 export type PlannedSpectraTask = PlannedTask<SpectraTask>;
 
-/** A runner on an executor. `command` is what continues the work when it is stopped. */
+/** A runner on workers. `command` is what continues the work when it is stopped. */
 export function createSpectraRunner(
-  { command, work }: { readonly command: string; readonly work: Work },
+  {
+    command,
+    work,
+    share: { cores, bytes } = wholeMachine(),
+  }: { readonly command: string; readonly work: Work; readonly share?: MachineShare | undefined },
   effects: Effects,
-  executor: SpectraExecutor,
+  workers: SpectraWorkers,
 ): SpectraRunner {
   const startMs = effects.now();
   let [done, total] = [0, 1];
@@ -54,9 +67,9 @@ export function createSpectraRunner(
     },
     run: async (tasks, onAnswer) => {
       await carryOut(tasks, {
-        executor,
-        memoryBytes,
-        numCores: availableParallelism(),
+        workers,
+        memoryBytes: bytes,
+        numCores: cores,
         signal: effects.signal,
         onDone: ({ task, cost }, answer) => {
           done += cost;

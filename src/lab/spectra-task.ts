@@ -37,8 +37,8 @@ export interface TensorPlace {
   readonly name: string;
 }
 
-/** Tells tensors apart by folder and name. */
-export const keyOf = ({ folder, name }: TensorPlace): string => `${folder}\n${name}`;
+/** Tells tensors apart by folder, however it is written, and name. */
+export const keyOf = ({ folder, name }: TensorPlace): string => `${resolve(folder)}\n${name}`;
 
 /** A tensor whose content is known by its fingerprint. */
 export interface KnownTensor extends TensorPlace {

@@ -4,7 +4,6 @@ import { parquetMetadata, parquetReadObjects } from "hyparquet";
 import { expect } from "vitest";
 import { type Environment, type Json, listFilesBelow, parseJson, runUntwist } from "./untwist.ts";
 
-/** JSON that is looked at field by field. */
 /** Runs `untwist spectra … --json`, expects success, and gives what it printed. */
 export async function readSpectra(
   args: readonly string[],

@@ -16,7 +16,6 @@ import { encodeSafetensorsHeader } from "../../src/checkpoint/safetensors-header
 import { buildModel, drawNormal, type TensorSpec } from "./checkpoint-folder.ts";
 import { type Environment, type Json, parseJson, runUntwist } from "./untwist.ts";
 
-/** JSON that is looked at field by field. */
 /** The largest relative error of rounding to a format. */
 export const rounding = { F64: 2 ** -53, F32: 2 ** -24, F16: 2 ** -11, BF16: 2 ** -8 } as const;
 

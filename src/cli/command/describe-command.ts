@@ -10,6 +10,7 @@ export function describeCommand(
 ): string {
   const given = Object.entries(flags)
     .filter(([, value]) => value !== undefined)
+    .flatMap(([flag, value]) => (Array.isArray(value) ? value : [value]).map((one) => [flag, one] as const))
     .map(([flag, value]) => {
       const dashed = flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
       return value === true ? `--${dashed}` : `--${dashed} ${quoteForShell(String(value))}`;

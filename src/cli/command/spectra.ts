@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { folderExists } from "../../file/index.ts";
+import { parseSize } from "../../job/index.ts";
 import {
   compareCheckpoints,
   defaultRanks,
@@ -21,11 +22,12 @@ import {
 } from "../../spectra/index.ts";
 import { createOutput } from "../output.ts";
 import { formatPairSpectra, formatRunSpectra } from "../screen/spectra-screen.ts";
-import { describeCommand } from "./describe-command.ts";
+import { describeCommand, listGiven } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
+import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "./job-flags.ts";
 import { requireFree } from "./out-folder.ts";
 
-interface SpectraFlags {
+interface SpectraFlags extends JobFlags {
   readonly rank?: string;
   readonly matrices?: string;
   readonly layers?: string;
@@ -44,7 +46,7 @@ Examples:
 
 /** The command. */
 export function createSpectraCommand(): Command {
-  return new Command("spectra")
+  const command = new Command("spectra")
     .description(
       "say what changed in the weights: singular values, directions, updates, sparsity, beside what chance would give",
     )
@@ -61,16 +63,22 @@ export function createSpectraCommand(): Command {
       "--out <folder>",
       "write Parquet tables and spectra.json into this folder (default: a run's own, for the recipe's choice)",
     )
-    .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
-    .action(run);
+    .action((before: string, after: string | undefined, flags: SpectraFlags, given: Command) =>
+      unlessHandedOver(() => run(before, after, { flags, given })),
+    );
+  return addJobFlags(command).option("--json", "print the result as JSON");
 }
 
-async function run(before: string, after: string | undefined, flags: SpectraFlags): Promise<void> {
-  const choice = parseChoice(flags, defaultRanks);
+async function run(
+  before: string,
+  after: string | undefined,
+  { flags, given }: { readonly flags: SpectraFlags; readonly given: Command },
+): Promise<void> {
+  const choice = { ...parseChoice(flags, defaultRanks), ...(await chooseMachine(flags)) };
   if (flags.out !== undefined) await requireFree(flags.out);
-  if (after === undefined) return await showRun(before, flags);
-  const command = describeCommand("spectra", [before, after], { ...flags });
+  if (after === undefined) return await showRun(before, flags, given);
+  const command = describeCommand("spectra", [before, after], listGiven(given));
   const pair = await withEffects((effects: Effects) =>
     compareCheckpoints({ before, after, command }, choice, effects),
   );
@@ -84,7 +92,7 @@ async function run(before: string, after: string | undefined, flags: SpectraFlag
   output.print([...formatPairSpectra(pair, output), ...written], value);
 }
 
-async function showRun(path: string, flags: SpectraFlags): Promise<void> {
+async function showRun(path: string, flags: SpectraFlags, given: Command): Promise<void> {
   if (!(await folderExists(path)))
     throw new UsageError(
       `Cannot compare "${path}": there is no such folder; give the folder of a run or checkpoint`,
@@ -94,8 +102,9 @@ async function showRun(path: string, flags: SpectraFlags): Promise<void> {
       `Cannot compare "${path}" with nothing: it is no run; give a second checkpoint folder, or the folder of a run`,
     );
   const { recipe } = await openRunFolder(path);
-  const choice = parseChoice(flags, recipe.spectra === false ? defaultRanks : recipe.spectra.ranks);
-  const command = describeCommand("spectra", [path], { ...flags });
+  const ranks = recipe.spectra === false ? defaultRanks : recipe.spectra.ranks;
+  const choice = { ...parseChoice(flags, ranks), ...(await chooseMachine(flags)) };
+  const command = describeCommand("spectra", [path], listGiven(given));
   // A partial look must not take the place of what the run says of itself.
   const isWhole = [flags.rank, flags.matrices, flags.layers, flags.randomised, flags.out].every(
     (flag) => flag === undefined,
@@ -110,6 +119,15 @@ async function showRun(path: string, flags: SpectraFlags): Promise<void> {
   const written =
     place === undefined ? "Nothing was written; --out keeps tables of such a choice" : `Written to ${place}`;
   output.print([...formatRunSpectra(record, output), "", written], record);
+}
+
+/** Where the work is done, and what of this machine it may take. */
+async function chooseMachine(flags: SpectraFlags): Promise<Pick<SpectraChoice, "place" | "bytes">> {
+  const { memory } = flags;
+  return {
+    place: await parsePlace(flags),
+    ...(memory !== undefined && { bytes: parseSize("--memory", memory) }),
+  };
 }
 
 function parseChoice(

@@ -7,7 +7,7 @@ export interface Share {
 }
 
 /** Carries out tasks, several at a time. Tasks and results are plain data. */
-export interface Executor<Task, Result> {
+export interface Workers<Task, Result> {
   /** The task's result, or its error. */
   run(task: Task, share: Share): Promise<Result>;
   /** Ends it: tasks that still run are lost, their promises and those of later tasks rejected. */
@@ -17,14 +17,12 @@ export interface Executor<Task, Result> {
 /** Carries out one task: what a worker serves. */
 export type TaskHandler<Task, Result> = (task: Task, share: Share) => Promise<Result>;
 
-/** An executor on this very thread, for small work and for tests. */
-export function createInlineExecutor<Task, Result>(
-  handler: TaskHandler<Task, Result>,
-): Executor<Task, Result> {
+/** Workers on this very thread, for small work and for tests. */
+export function createInlineWorkers<Task, Result>(handler: TaskHandler<Task, Result>): Workers<Task, Result> {
   let isClosed = false;
   return {
     run: async (task, share) => {
-      if (isClosed) throw new Error("Cannot carry out a task: the executor is closed");
+      if (isClosed) throw new Error("Cannot carry out a task: the workers are closed");
       return await handler(task, share);
     },
     close: async () => {

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
 import { UsageError } from "../base/index.ts";
-import { createInlineExecutor, type Executor, type TaskHandler } from "./executor.ts";
 import { createWorkerPool } from "./worker-pool.ts";
+import { createInlineWorkers, type TaskHandler, type Workers } from "./workers.ts";
 
 /** What test/support/worker-fixture.mjs understands. */
 type FixtureTask =
@@ -22,18 +22,18 @@ interface FixtureResult {
   readonly numThreads: number;
 }
 
-type FixtureExecutor = Executor<FixtureTask, FixtureResult>;
+type FixtureWorkers = Workers<FixtureTask, FixtureResult>;
 
 const fixture = new URL("../../test/support/worker-fixture.mjs", import.meta.url);
 const alone = { numThreads: 1 };
 const limitMs = 4000;
 
-const opened: FixtureExecutor[] = [];
+const opened: FixtureWorkers[] = [];
 afterEach(async () => {
-  await Promise.all(opened.splice(0).map((executor) => executor.close()));
+  await Promise.all(opened.splice(0).map((workers) => workers.close()));
 });
 
-function openPool(size: number, url: URL = fixture): FixtureExecutor {
+function openPool(size: number, url: URL = fixture): FixtureWorkers {
   const pool = createWorkerPool<FixtureTask, FixtureResult>({ url, data: { mark: 7 }, size });
   opened.push(pool);
   return pool;
@@ -91,15 +91,15 @@ async function watchEnds(act: () => Promise<unknown>): Promise<readonly Promise<
 }
 
 describe.each([
-  ["createInlineExecutor()", () => createInlineExecutor(handle)],
+  ["createInlineWorkers()", () => createInlineWorkers(handle)],
   ["createWorkerPool() of one thread", () => openPool(1)],
   ["createWorkerPool() of three threads", () => openPool(3)],
-])("%s", (_name, open: () => FixtureExecutor) => {
+])("%s", (_name, open: () => FixtureWorkers) => {
   it("gives every task its own result, in whatever order they end", { timeout: limitMs }, async () => {
-    const executor = open();
+    const workers = open();
     const values = Array.from({ length: 40 }, (_, index) => index);
     const results = await Promise.all(
-      values.map((value) => executor.run(echo(value, (value * 7) % 11), { numThreads: 1 + (value % 3) })),
+      values.map((value) => workers.run(echo(value, (value * 7) % 11), { numThreads: 1 + (value % 3) })),
     );
     expect(results).toEqual(values.map((value) => ({ value, numThreads: 1 + (value % 3) })));
   });
@@ -119,7 +119,7 @@ describe.each([
     expect(error).toMatchObject({
       message: "Cannot add: far too large",
       stack: expect.stringMatching(
-        /^RangeError: Cannot add: far too large\n.*(worker-fixture\.mjs|executor-contract\.test)/s,
+        /^RangeError: Cannot add: far too large\n.*(worker-fixture\.mjs|workers-contract\.test)/s,
       ),
     });
   });
@@ -127,13 +127,13 @@ describe.each([
   it("carries out the tasks after an error, and gives errors to their own tasks", {
     timeout: limitMs,
   }, async () => {
-    const executor = open();
+    const workers = open();
     const outcomes = await Promise.allSettled([
-      executor.run(echo(1, 5), alone),
-      executor.run({ kind: "fail", message: "first" }, alone),
-      executor.run(echo(2), alone),
-      executor.run({ kind: "refuse", message: "second", exitCode: 2 }, alone),
-      executor.run(echo(3), alone),
+      workers.run(echo(1, 5), alone),
+      workers.run({ kind: "fail", message: "first" }, alone),
+      workers.run(echo(2), alone),
+      workers.run({ kind: "refuse", message: "second", exitCode: 2 }, alone),
+      workers.run(echo(3), alone),
     ]);
     expect(
       outcomes.map((outcome) =>
@@ -143,16 +143,16 @@ describe.each([
   });
 
   it("refuses tasks after close()", { timeout: limitMs }, async () => {
-    const executor = open();
-    await executor.run(echo(1), alone);
-    await executor.close();
-    expect(await errorOf(executor.run(echo(2), alone))).toBeInstanceOf(Error);
+    const workers = open();
+    await workers.run(echo(1), alone);
+    await workers.close();
+    expect(await errorOf(workers.run(echo(2), alone))).toBeInstanceOf(Error);
   });
 
   it("may be closed unused, and twice", { timeout: limitMs }, async () => {
-    const executor = open();
-    await executor.close();
-    await expect(executor.close()).resolves.toBeUndefined();
+    const workers = open();
+    await workers.close();
+    await expect(workers.close()).resolves.toBeUndefined();
   });
 });
 

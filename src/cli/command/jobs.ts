@@ -1,0 +1,60 @@
+/** `untwist jobs`, `attach`, `cancel` and `retry`: work that was handed to an executor. */
+import { Command } from "commander";
+import { cancelJob, type JobStatus, listJobStatus, readJobOrigin, retryJob } from "../../lab/index.ts";
+import { createOutput } from "../output.ts";
+import { formatTable } from "../screen/table.ts";
+
+/** Runs the command line again, as given. */
+export type RunAgain = (args: readonly string[]) => Promise<void>;
+
+/** The commands. `runAgain` is the command line itself. */
+export function createJobCommands(runAgain: RunAgain): readonly Command[] {
+  const again = async (origin: {
+    readonly args: readonly string[];
+    readonly folder: string;
+  }): Promise<void> => {
+    process.chdir(origin.folder);
+    await runAgain(origin.args);
+  };
+  return [
+    new Command("jobs")
+      .description("list the jobs that were handed to an executor, and how they stand")
+      .option("--json", "print the list as JSON")
+      .action(list),
+    new Command("attach")
+      .description("wait for a job's result, as the command that made it would")
+      .argument("<job>", "its 12 characters")
+      .action(async (id: string) => await again(await readJobOrigin(id))),
+    new Command("cancel")
+      .description("cancel a job; what is done is kept")
+      .argument("<job>", "its 12 characters")
+      .action(async (id: string) => {
+        await cancelJob(id);
+        process.stdout.write(`Job ${id} is cancelled; go on with: untwist retry ${id}\n`);
+      }),
+    new Command("retry")
+      .description("submit what is missing of a job that failed or was cancelled, and wait for its result")
+      .argument("<job>", "its 12 characters")
+      .action(async (id: string) => await again(await retryJob(id))),
+  ];
+}
+
+async function list(flags: { readonly json?: boolean }): Promise<void> {
+  const jobs = await listJobStatus();
+  createOutput(flags).print(
+    jobs.length === 0 ? ["No job was handed to an executor yet"] : formatJobs(jobs),
+    jobs,
+  );
+}
+
+function formatJobs(jobs: readonly JobStatus[]): readonly string[] {
+  const rows = jobs.map(({ id, state, numDone, numPieces, numRunning, numWaiting, at, command }) => [
+    id,
+    state,
+    `${numDone}/${numPieces}`,
+    numRunning + numWaiting === 0 ? "" : `${numRunning} + ${numWaiting}`,
+    at.slice(0, 16).replace("T", " "),
+    command,
+  ]);
+  return formatTable([["job", "state", "pieces", "running + waiting", "since (UTC)", "command"], ...rows]);
+}

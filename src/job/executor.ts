@@ -1,0 +1,69 @@
+/** Who carries out packs: the same interface for this machine and for schedulers of clusters. */
+import { UsageError } from "../base/index.ts";
+import type { Resources } from "./pack-pieces.ts";
+
+/** Packs that were handed to an executor together. */
+export interface Submission {
+  /** Counts up within the job. */
+  readonly number: number;
+  readonly executor: string;
+  /** Positions of pieces, pack by pack. */
+  readonly packs: readonly (readonly number[])[];
+  readonly resources: Resources;
+}
+
+/** A submission and the job that it belongs to. */
+export interface PlacedSubmission extends Submission {
+  readonly job: string;
+  /** The folder of the job. */
+  readonly folder: string;
+}
+
+/** One pack of a submission. */
+export interface PlacedPack {
+  readonly submission: PlacedSubmission;
+  readonly pack: number;
+}
+
+/** All packs of submissions. */
+export function listPlacedPacks(submissions: readonly PlacedSubmission[]): readonly PlacedPack[] {
+  return submissions.flatMap((submission) => submission.packs.map((_, pack) => ({ submission, pack })));
+}
+
+/** Why a process ended that did not do all of its work, as far as its executor knows. */
+export type Cause = "completed" | "failed" | "memory" | "time" | "node" | "cancelled";
+
+/** How a pack stands. */
+export type PackState =
+  | { readonly kind: "waiting"; readonly reason?: string }
+  | { readonly kind: "running"; readonly node?: string }
+  | { readonly kind: "ended"; readonly cause: Cause; readonly node?: string };
+
+/** What an executor can do. */
+export interface Capabilities {
+  /** Whether packs go on when the process that handed them over ends. */
+  readonly isDetached: boolean;
+}
+
+/** Carries out packs. All of it may be asked by another process than the one that submitted, unless it is not detached. */
+export interface Executor {
+  readonly name: string;
+  capabilities(): Promise<Capabilities>;
+  /** Hands packs over. Throws `UsageError` where they are refused, `UnreachableError` where nobody answers. */
+  submit(submission: PlacedSubmission): Promise<void>;
+  /** What would be submitted, as a person reads it. */
+  describe(submission: PlacedSubmission): Promise<string>;
+  /** How all packs of all submissions stand, by one question. Throws `UnreachableError`. */
+  poll(submissions: readonly PlacedSubmission[]): Promise<readonly (readonly PackState[])[]>;
+  /** Ends packs that run or wait; others are left as they are. */
+  cancel(packs: readonly PlacedPack[]): Promise<void>;
+  /** All that the processes of a pack printed; empty where there is nothing. */
+  logs(submission: PlacedSubmission, pack: number): Promise<string>;
+  /** Gives back what it holds; packs of an executor that is not detached end. */
+  close(): Promise<void>;
+}
+
+/** A scheduler that does not answer now, and may later. */
+export class UnreachableError extends UsageError {
+  override readonly name = "UnreachableError";
+}

@@ -1,0 +1,122 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { type Executor, type PackState, UnreachableError } from "./executor.ts";
+import { followJob } from "./follow-job.ts";
+import { type JobFolder, obtainJob } from "./job-folder.ts";
+
+const home = mkdtempSync(join(tmpdir(), "untwist-job-"));
+afterAll(() => rmSync(home, { recursive: true }));
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const createJob = async (input: string, numPieces = 1): Promise<JobFolder> => {
+  const pieces = Array.from({ length: numPieces }, (_, index) => ({
+    name: `p${index}`,
+    seconds: 60,
+    bytes: 0,
+  }));
+  const plan = { kind: "test", input, pieces };
+  return await obtainJob(home, { plan, origin: { args: [], folder: home, at: "2026-01-01T00:00:00Z" } });
+};
+
+/** An executor that says of every pack what it is told to say. */
+function createPuppet(say: (look: number) => PackState): Executor & { readonly cancelled: string[] } {
+  let numLooks = 0;
+  const cancelled: string[] = [];
+  return {
+    name: "slurm",
+    cancelled,
+    capabilities: async () => ({ isDetached: true }),
+    submit: async () => undefined,
+    describe: async () => "",
+    poll: async (submissions) => {
+      const state = say(numLooks++);
+      return submissions.map(({ packs }) => packs.map(() => state));
+    },
+    cancel: async (packs) => {
+      cancelled.push(...packs.map(({ submission, pack }) => `${submission.number} ${pack}`));
+    },
+    logs: async () => "last words",
+    close: async () => undefined,
+  };
+}
+
+const follow = async (job: JobFolder, executor: Executor, notices: string[] = []): Promise<void> =>
+  await followJob(job, {
+    executor,
+    rule: { leastSeconds: 30, cores: 1 },
+    intervalMs: 1,
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+    onNotice: (text) => notices.push(text),
+  });
+
+describe("followJob()", () => {
+  it("bears a scheduler that does not answer for a while, and says so once", async () => {
+    const job = await createJob("silent");
+    const notices: string[] = [];
+    const executor = createPuppet((look) => {
+      if (look < 3) throw new UnreachableError("Cannot reach Slurm: it sleeps");
+      void job.keepResult(0, 1);
+      return look < 6 ? { kind: "running" } : { kind: "ended", cause: "completed" };
+    });
+    await follow(job, executor, notices);
+    expect(notices).toEqual(["Cannot reach Slurm: it sleeps; looking again"]);
+  });
+
+  it("cancels what has its results and is said to run all the same", async () => {
+    vi.spyOn(performance, "now").mockImplementation(
+      (
+        (ms) => () =>
+          (ms += 6000)
+      )(0),
+    );
+    const ghost = await createJob("ghost", 2);
+    await ghost.keepResult(0, 1);
+    await ghost.keepSubmission({
+      number: 0,
+      executor: "slurm",
+      packs: [[0], [1]],
+      resources: { cores: 1, bytes: 1, seconds: 1 },
+      ended: {},
+      isForgiven: false,
+    });
+    const puppet = createPuppet((look) => {
+      if (look > 4) void ghost.keepResult(1, 2);
+      return look > 5 ? { kind: "ended", cause: "completed" } : { kind: "running" };
+    });
+    await follow(ghost, puppet);
+    expect(new Set(puppet.cancelled)).toEqual(new Set(["0 0"]));
+  });
+
+  it.each([
+    ["failed", 2],
+    ["memory", 4],
+    ["time", 4],
+    ["node", 6],
+    ["cancelled", 1],
+  ] as const)("gives a piece up that ends as %s %i times", async (cause, numTimes) => {
+    const job = await createJob(cause);
+    await expect(
+      follow(
+        job,
+        createPuppet(() => ({ kind: "ended", cause, node: "n7" })),
+      ),
+    ).rejects.toThrow(
+      /^1 of 1 pieces of job [0-9a-f]{12} have no result. p0 on n7: .*its log ends: last words.*untwist retry/,
+    );
+    const submissions = await job.readSubmissions();
+    expect(submissions).toHaveLength(numTimes);
+    const raised = submissions.map(({ resources }) => [
+      resources.bytes / submissions[0]!.resources.bytes,
+      (resources.seconds - 600) / (submissions[0]!.resources.seconds - 600),
+    ]);
+    const doubling = Array.from({ length: numTimes }, (_, turn) => 2 ** turn);
+    expect(raised).toEqual(
+      doubling.map((factor) => [cause === "memory" ? factor : 1, cause === "time" ? factor : 1]),
+    );
+  });
+});

@@ -1,0 +1,347 @@
+/** A job brought to its end: what has no result is submitted, looked after, and submitted again where that may help. */
+import { setTimeout as wait } from "node:timers/promises";
+import { UsageError } from "../base/index.ts";
+import {
+  type Cause,
+  type Executor,
+  listPlacedPacks,
+  type PackState,
+  type PlacedSubmission,
+  UnreachableError,
+} from "./executor.ts";
+import { type JobFolder, type KeptSubmission, placeSubmission } from "./job-folder.ts";
+import { type PackGroup, type PackRule, packPieces } from "./pack-pieces.ts";
+
+/** How far a job is. */
+export interface JobProgress {
+  readonly numDone: number;
+  readonly numPieces: number;
+  /** By the estimates of the pieces. */
+  readonly doneFraction: number;
+  /** Packs that run and wait; absent while the scheduler does not answer. */
+  readonly packs?: { readonly numRunning: number; readonly numWaiting: number; readonly reason?: string };
+}
+
+/** How a job is looked after. */
+export interface FollowOptions {
+  readonly executor: Executor;
+  /** What the packs are made by, but for what was learned from failures. */
+  readonly rule: Omit<PackRule, "raise">;
+  /** The least time between two looks; it grows where nothing changes. */
+  readonly intervalMs: number;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: JobProgress) => void;
+  readonly onNotice: (text: string) => void;
+}
+
+/** Following was given up; the job goes on where its executor is detached. */
+export class DetachedError extends Error {
+  override readonly name = "DetachedError";
+}
+
+/** Looks are this many times less frequent, at most, where nothing changes. */
+const mostPatience = 6;
+
+/** Looks in a row without an answer of the scheduler, after which following ends. */
+const mostSilence = 60;
+
+/** How often a piece may end without its result, by cause, before it counts as failed. */
+const mostAttempts: Readonly<Record<Cause, number>> = {
+  // Ended well, without all results: as odd as a failure.
+  completed: 2,
+  failed: 2,
+  memory: 4,
+  time: 4,
+  node: 6,
+  cancelled: 1,
+};
+
+/**
+ * Follows a job until every piece has its result. Throws `UsageError` with the reason of the first piece that failed for good, when
+ * all others have ended; `DetachedError` when aborted.
+ */
+export async function followJob(job: JobFolder, options: FollowOptions): Promise<void> {
+  const { executor, signal, onNotice } = options;
+  const look = createLook(job, options);
+  let [patience, silence, last] = [1, 0, ""];
+  for (;;) {
+    if (signal.aborted) throw new DetachedError(`Left job ${job.id}`);
+    try {
+      const { isDone, change } = await look();
+      if (isDone) return;
+      patience = change === last ? Math.min(mostPatience, patience * 1.5) : 1;
+      [silence, last] = [0, change];
+    } catch (error) {
+      if (!(error instanceof UnreachableError) || silence >= mostSilence) throw error;
+      if (silence === 0) onNotice(`${error.message}; looking again`);
+      [silence, patience] = [silence + 1, mostPatience / 2];
+    }
+    const { isDetached } = await executor.capabilities().catch(() => ({ isDetached: true }));
+    await wait(options.intervalMs * (isDetached ? patience : 1), undefined, { signal }).catch(
+      () => undefined,
+    );
+  }
+}
+
+/** One look at the job: its results, its packs, and what to do about them. */
+function createLook(
+  job: JobFolder,
+  options: FollowOptions,
+): () => Promise<{ readonly isDone: boolean; readonly change: string }> {
+  const { executor, onProgress, onNotice } = options;
+  // A shared file system may show a result later than the scheduler shows its end.
+  let endedBefore: ReadonlySet<string> = new Set();
+  const ghosts = createGhostWatch(executor);
+  return async () => {
+    if (await job.isCancelled())
+      throw new UsageError(`The job ${job.id} was cancelled; go on with: untwist retry ${job.id}`);
+    const kept = await job.readSubmissions();
+    const open = kept.filter((one) => one.executor === executor.name && isOpen(one));
+    const placed = open.map((one) => placeSubmission(job, one));
+    const states = placed.length === 0 ? [] : await executor.poll(placed);
+    // Results are listed after the states: what has ended by then has written what it will.
+    const results = await job.listResults();
+    await ghosts(placed, states, results);
+    const endedNow = new Set<string>();
+    for (const [position, submission] of open.entries()) {
+      const ended = listEnded(submission, states[position] ?? [], results).filter(({ key, isDone }) => {
+        endedNow.add(key);
+        return isDone || endedBefore.has(key);
+      });
+      if (ended.length === 0) continue;
+      const now = Object.fromEntries(ended.map(({ pack, state }) => [pack, state]));
+      await job.keepSubmission({ ...submission, ended: { ...submission.ended, ...now } });
+      for (const { pack, state, isDone } of ended)
+        if (!isDone) onNotice(await describeEnd(job, submission, { pack, ...state, executor }));
+    }
+    endedBefore = endedNow;
+    const current = await job.readSubmissions();
+    const numSubmitted = await submitMissing(job, { ...options, current, results });
+    const progress = describeProgress(job, results, states);
+    onProgress(progress);
+    const isOver = numSubmitted === 0 && !current.some(isOpen);
+    if (isOver && results.size < job.plan.pieces.length) throw await describeFailure(job, results, executor);
+    return {
+      isDone: results.size >= job.plan.pieces.length,
+      change: `${results.size} ${progress.packs?.numRunning} ${numSubmitted}`,
+    };
+  };
+}
+
+/** What has all its results and still runs, after so long, is a ghost: its end was lost with a controller's memory. */
+const ghostMs = 10_000;
+
+/** Cancels ghosts, which would keep others from running. */
+function createGhostWatch(
+  executor: Executor,
+): (
+  submissions: readonly PlacedSubmission[],
+  states: readonly (readonly PackState[])[],
+  results: ReadonlySet<number>,
+) => Promise<void> {
+  const since = new Map<string, number>();
+  return async (submissions, states, results) => {
+    const found = listPlacedPacks(submissions).filter(({ submission, pack }) => {
+      const state = states[submissions.indexOf(submission)]?.[pack];
+      const isGhost =
+        state?.kind === "running" && submission.packs[pack]?.every((piece) => results.has(piece)) === true;
+      const key = `${submission.number} ${pack}`;
+      if (!isGhost) {
+        since.delete(key);
+        return false;
+      }
+      const first = since.get(key) ?? performance.now();
+      since.set(key, first);
+      return performance.now() - first > ghostMs;
+    });
+    if (found.length > 0) await executor.cancel(found);
+  };
+}
+
+const isOpen = ({ packs, ended }: KeptSubmission): boolean => Object.keys(ended).length < packs.length;
+
+interface EndedPack {
+  readonly key: string;
+  readonly pack: number;
+  readonly state: { readonly cause: Cause; readonly node?: string };
+  readonly isDone: boolean;
+}
+
+/** Packs of a submission that have ended and are not known to have. */
+function listEnded(
+  { number, packs, ended }: KeptSubmission,
+  states: readonly PackState[],
+  results: ReadonlySet<number>,
+): readonly EndedPack[] {
+  return packs.flatMap((pieces, pack) => {
+    const state = states[pack];
+    if (String(pack) in ended || state === undefined) return [];
+    const isDone = pieces.every((piece) => results.has(piece));
+    if (state.kind !== "ended") return [];
+    const { cause, node } = state;
+    const how = { cause: isDone ? ("completed" as const) : cause, ...(node !== undefined && { node }) };
+    return [{ key: `${number} ${pack}`, pack, state: how, isDone }];
+  });
+}
+
+/** Submits what has no result, is in no open pack, and may still succeed. Gives the number of packs. */
+async function submitMissing(
+  job: JobFolder,
+  {
+    executor,
+    rule,
+    current,
+    results,
+  }: FollowOptions & {
+    readonly current: readonly KeptSubmission[];
+    readonly results: ReadonlySet<number>;
+  },
+): Promise<number> {
+  const inOpenPack = new Set(
+    current.flatMap(({ packs, ended }) =>
+      packs.flatMap((pieces, pack) => (String(pack) in ended ? [] : pieces)),
+    ),
+  );
+  const wanted: { readonly index: number; readonly piece: (typeof job.plan.pieces)[number] }[] = [];
+  for (const [index, piece] of job.plan.pieces.entries()) {
+    if (results.has(index) || inOpenPack.has(index)) continue;
+    if (await isHopeless(job, index, current)) continue;
+    wanted.push({ index, piece });
+  }
+  if (wanted.length === 0) return 0;
+  const raise = (index: number): { bytes: number; seconds: number } => {
+    const causes = listCauses(index, current);
+    const count = (cause: Cause): number => causes.filter((one) => one === cause).length;
+    return { bytes: 2 ** count("memory"), seconds: 2 ** count("time") };
+  };
+  const groups = packPieces(wanted, { ...rule, raise });
+  const next = 1 + Math.max(-1, ...current.map(({ number }) => number));
+  for (const [offset, group] of groups.entries())
+    await submitGroup(job, { group, number: next + offset, executor });
+  return groups.reduce((sum, { packs }) => sum + packs.length, 0);
+}
+
+/** Written down before it is submitted, so that no pack is ever unknown; taken back where it is refused. */
+async function submitGroup(
+  job: JobFolder,
+  {
+    group,
+    number,
+    executor,
+  }: { readonly group: PackGroup; readonly number: number; readonly executor: Executor },
+): Promise<void> {
+  const { resources } = group;
+  const submission: KeptSubmission = {
+    number,
+    executor: executor.name,
+    packs: group.packs.map((pack) => [...pack]),
+    resources: { ...resources },
+    ended: {},
+    isForgiven: false,
+  };
+  await job.keepSubmission(submission);
+  try {
+    await executor.submit(placeSubmission(job, submission));
+  } catch (error) {
+    await executor.cancel(listPlacedPacks([placeSubmission(job, submission)])).catch(() => undefined);
+    const refused = submission.packs.map((_, pack) => [pack, { cause: "cancelled" as const }]);
+    await job.keepSubmission({ ...submission, ended: Object.fromEntries(refused), isForgiven: true });
+    throw error;
+  }
+}
+
+function listCauses(piece: number, submissions: readonly KeptSubmission[]): readonly Cause[] {
+  return submissions.flatMap(({ packs, ended }) =>
+    packs.flatMap((pieces, pack) => {
+      const cause = ended[pack]?.cause;
+      return cause !== undefined && pieces.includes(piece) ? [cause] : [];
+    }),
+  );
+}
+
+async function isHopeless(
+  job: JobFolder,
+  piece: number,
+  submissions: readonly KeptSubmission[],
+): Promise<boolean> {
+  const causes = listCauses(
+    piece,
+    submissions.filter(({ isForgiven }) => !isForgiven),
+  );
+  if (causes.length === 0) return false;
+  if ((await job.readFailure(piece))?.isFinal === true) return true;
+  return causes.some((cause) => causes.filter((one) => one === cause).length >= mostAttempts[cause]);
+}
+
+function describeProgress(
+  job: JobFolder,
+  results: ReadonlySet<number>,
+  states: readonly (readonly PackState[])[],
+): JobProgress {
+  const { pieces } = job.plan;
+  const total = pieces.reduce((sum, { seconds }) => sum + seconds, 0);
+  const done = pieces.reduce((sum, { seconds }, index) => sum + (results.has(index) ? seconds : 0), 0);
+  const all = states.flat();
+  const waiting = all.flatMap((state) => (state.kind === "waiting" ? [state] : []));
+  const reason = waiting.find((one) => one.reason !== undefined && one.reason !== "None")?.reason;
+  return {
+    numDone: results.size,
+    numPieces: pieces.length,
+    doneFraction: total === 0 ? results.size / pieces.length : done / total,
+    packs: {
+      numRunning: all.filter(({ kind }) => kind === "running").length,
+      numWaiting: waiting.length,
+      ...(reason !== undefined && { reason }),
+    },
+  };
+}
+
+const causeTexts: Readonly<Record<Cause, string>> = {
+  completed: "ended without all of its results",
+  failed: "failed",
+  memory: "ran out of memory",
+  time: "ran out of time",
+  node: "was lost with its node",
+  cancelled: "was cancelled",
+};
+
+async function describeEnd(
+  job: JobFolder,
+  submission: KeptSubmission,
+  end: {
+    readonly pack: number;
+    readonly cause: Cause;
+    readonly node?: string;
+    readonly executor: Executor;
+  },
+): Promise<string> {
+  const { pack, cause, node } = end;
+  const [first] = submission.packs[pack] ?? [];
+  const name = job.plan.pieces[first ?? 0]?.name ?? "";
+  const more = (submission.packs[pack]?.length ?? 1) - 1;
+  const what = `${name}${more > 0 ? ` and ${more} more` : ""}`;
+  return `${what} ${causeTexts[cause]}${node === undefined ? "" : ` on ${node}`}`;
+}
+
+/** Why the job cannot be brought to its end: the first piece without a result, its reason, and its log's last lines. */
+async function describeFailure(
+  job: JobFolder,
+  results: ReadonlySet<number>,
+  executor: Executor,
+): Promise<UsageError> {
+  const missing = [...job.plan.pieces.keys()].filter((index) => !results.has(index));
+  const [first = 0] = missing;
+  const failure = await job.readFailure(first);
+  const submissions = await job.readSubmissions();
+  const last = submissions.findLast(({ packs }) => packs.some((pieces) => pieces.includes(first)));
+  const pack = last?.packs.findIndex((pieces) => pieces.includes(first)) ?? 0;
+  const end = last?.ended[pack];
+  const placed: PlacedSubmission | undefined = last && placeSubmission(job, last);
+  const log = placed === undefined ? "" : await executor.logs(placed, pack);
+  const words = log.trim().split("\n").slice(-3).join(" | ");
+  const node = failure?.node ?? end?.node;
+  const reason = failure?.message ?? causeTexts[end?.cause ?? "failed"];
+  return new UsageError(
+    `${missing.length} of ${job.plan.pieces.length} pieces of job ${job.id} have no result. ${job.plan.pieces[first]?.name}${node === undefined ? "" : ` on ${node}`}: ${reason}${words === "" ? "" : `; its log ends: ${words}`}; put it right, then: untwist retry ${job.id}`,
+  );
+}

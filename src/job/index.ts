@@ -1,0 +1,24 @@
+/** job: independent pieces of work carried out by other processes, on this machine or a cluster, and followed; knows not what they do. */
+export { carryOutPack, type OpenHandler, type PieceHandler, type PieceShare } from "./carry-out-pack.ts";
+export {
+  type Capabilities,
+  type Executor,
+  listPlacedPacks,
+  type PackState,
+  type PlacedSubmission,
+} from "./executor.ts";
+export { DetachedError, followJob, type JobProgress } from "./follow-job.ts";
+export {
+  forgiveJob,
+  type JobFolder,
+  type JobOrigin,
+  listJobs,
+  obtainJob,
+  openJob,
+  placeSubmission,
+} from "./job-folder.ts";
+export type { JobPlan, Piece } from "./job-plan.ts";
+export { createLocalExecutor } from "./local-executor.ts";
+export { type PackRule, packPieces } from "./pack-pieces.ts";
+export { type Profile, parseProfile, parseSize, profileKeys } from "./profile.ts";
+export { createSlurmExecutor } from "./slurm-executor.ts";

@@ -1,0 +1,36 @@
+/** A job as data: pieces of work that do not need each other, each with what it takes. */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+
+const pieceSchema = z.object({ name: z.string(), seconds: z.number().min(0), bytes: z.number().min(0) });
+
+/** What a job folder holds of its plan. */
+export const jobPlanSchema = z.object({
+  kind: z.string(),
+  input: z.unknown(),
+  pieces: z.array(pieceSchema).min(1),
+});
+
+/** A piece of work: a name among its job's, and what carrying it out takes. */
+export interface Piece {
+  readonly name: string;
+  /** Estimated on one core. */
+  readonly seconds: number;
+  /** Memory beside what a process takes anyway. */
+  readonly bytes: number;
+}
+
+/** What is to be done. Carried out twice, a piece gives the same result: it may be done by anyone, again or elsewhere. */
+export interface JobPlan {
+  /** Which handler carries out the pieces. */
+  readonly kind: string;
+  /** What all pieces need to know, as JSON: folders, settings, and stamps of the weights that it is about. */
+  readonly input: unknown;
+  readonly pieces: readonly Piece[];
+}
+
+/** The same for the same work: a command that is given again finds what was done for it. 12 hexadecimal digits. */
+export function computeJobId({ kind, input, pieces }: JobPlan): string {
+  const text = JSON.stringify([kind, input, pieces.map(({ name }) => name)]);
+  return createHash("sha256").update(text).digest("hex").slice(0, 12);
+}

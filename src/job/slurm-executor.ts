@@ -1,0 +1,195 @@
+/** Slurm by its own programs: packs are the elements of job arrays, told apart by the arrays' names. */
+import { join } from "node:path";
+import { quoteForShell, UsageError } from "../base/index.ts";
+import { fileExists, listNames, readText } from "../file/index.ts";
+import { type Executor, type PackState, type PlacedSubmission, UnreachableError } from "./executor.ts";
+import type { Profile } from "./profile.ts";
+import { createProgramRunner, type ProgramOutcome, type RunProgram } from "./run-program.ts";
+import {
+  type ArrayRequest,
+  explainSbatch,
+  isUnreachable,
+  listSbatchArguments,
+  parseAccounting,
+  parseCompletions,
+  parseConfig,
+  parseQueue,
+  type QueueEntry,
+  queueFormat,
+  readCause,
+  sacctFormat,
+  writeBatchScript,
+} from "./slurm-text.ts";
+
+/** How Slurm is used. */
+export interface SlurmOptions {
+  readonly profile: Profile;
+  /** The command that carries out a pack: to it are added the job's folder, the submission's number and the pack's position. */
+  readonly command: readonly string[];
+}
+
+/** Part of a submission that is one array. */
+interface ArrayPart {
+  readonly name: string;
+  /** Position of its first pack. */
+  readonly first: number;
+  readonly numPacks: number;
+}
+
+/**
+ * The executor. Names of arrays say what they carry out, so that nothing has to be remembered between submitting and asking. A
+ * name is `untwist-JOB-SUBMISSION.FIRST`.
+ */
+export function createSlurmExecutor({ profile, command }: SlurmOptions): Executor {
+  const run = createProgramRunner(profile.host);
+  let settings: Promise<ReadonlyMap<string, string>> | undefined;
+  const readSettings = (): Promise<ReadonlyMap<string, string>> => {
+    settings ??= requireOutput(run, "scontrol", ["show", "config"]).then(parseConfig);
+    settings.catch(() => {
+      settings = undefined;
+    });
+    return settings;
+  };
+  const split = async (submission: PlacedSubmission): Promise<readonly ArrayPart[]> =>
+    splitArrays(submission, Number((await readSettings()).get("MaxArraySize") ?? 1001));
+  return {
+    name: "slurm",
+    capabilities: async () => {
+      await readSettings();
+      return { isDetached: true };
+    },
+    submit: async (submission) => {
+      for (const part of await split(submission)) {
+        const { args, script } = describeArray(submission, part, { profile, command });
+        const outcome = await run("sbatch", args, script);
+        if (outcome.code !== 0) throw refuse(outcome);
+      }
+    },
+    describe: async (submission) => {
+      const arrays = (await split(submission)).map((part) => {
+        const { args, script } = describeArray(submission, part, { profile, command });
+        return `${["sbatch", ...args].map(quoteForShell).join(" ")} <<'END'\n${script}END`;
+      });
+      return arrays.join("\n");
+    },
+    poll: async (submissions) => {
+      const now = byPack(parseQueue(await listQueue(run, ["--states=all"])));
+      const keys = submissions.flatMap((one) => one.packs.map((_, pack) => keyOf(one, pack)));
+      const past = keys.every((key) => now.has(key)) ? now : await readPast(run, await readSettings());
+      const find = async (submission: PlacedSubmission, pack: number): Promise<PackState> => {
+        const key = keyOf(submission, pack);
+        const state = now.get(key) ?? past.get(key) ?? lost;
+        if (state.kind !== "ended" || state.cause !== "failed") return state;
+        return { ...state, cause: readCause(await readLog(submission, pack)) ?? "failed" };
+      };
+      return await Promise.all(
+        submissions.map((one) => Promise.all(one.packs.map((_, pack) => find(one, pack)))),
+      );
+    },
+    cancel: async (packs) => {
+      const wanted = new Set(packs.map(({ submission, pack }) => keyOf(submission, pack)));
+      // Elements are cancelled by the number of their array, which only the queue knows.
+      const ids = parseQueue(await listQueue(run, [])).flatMap(({ name, index, id }) =>
+        wanted.has(readKey(name, index) ?? "") ? [`${id}_${index}`] : [],
+      );
+      if (ids.length > 0) await requireOutput(run, "scancel", ids);
+    },
+    logs: readLog,
+    close: async () => undefined,
+  };
+}
+
+/** An element that Slurm knows nothing of, any more: as good as one whose node died. */
+const lost: PackState = { kind: "ended", cause: "node" };
+
+const prefixOf = ({ job, number }: PlacedSubmission): string => `untwist-${job}-${number}.`;
+
+function splitArrays(submission: PlacedSubmission, mostElements: number): readonly ArrayPart[] {
+  const { packs } = submission;
+  const numParts = Math.ceil(packs.length / mostElements);
+  return Array.from({ length: numParts }, (_, part) => {
+    const first = part * mostElements;
+    return {
+      name: `${prefixOf(submission)}${first}`,
+      first,
+      numPacks: Math.min(mostElements, packs.length - first),
+    };
+  });
+}
+
+function describeArray(
+  { folder, number, resources }: PlacedSubmission,
+  { name, first, numPacks }: ArrayPart,
+  { profile, command }: SlurmOptions,
+): { readonly args: readonly string[]; readonly script: string } {
+  const log = join(folder, "logs", `${number}.${first}-%a.log`);
+  const request: ArrayRequest = { name, numElements: numPacks, resources, profile, log };
+  return {
+    args: listSbatchArguments(request),
+    script: writeBatchScript([...command, folder, String(number)], { first, before: profile.before }),
+  };
+}
+
+/** Elements of ours by submission and pack. */
+function byPack(entries: readonly QueueEntry[]): ReadonlyMap<string, PackState> {
+  return new Map(
+    entries.flatMap(({ name, index, state }) => {
+      const key = readKey(name, index);
+      return key === undefined ? [] : [[key, state] as const];
+    }),
+  );
+}
+
+/** The key of the pack that an element of an array is; `undefined` where the array is none of ours. */
+function readKey(name: string, index: number): string | undefined {
+  const [, submission, first] = /^(untwist-[0-9a-f]+-\d+\.)(\d+)$/.exec(name) ?? [];
+  return submission === undefined ? undefined : `${submission}${Number(first) + index}`;
+}
+
+const keyOf = (submission: PlacedSubmission, pack: number): string => `${prefixOf(submission)}${pack}`;
+
+/** Elements that have left the queue: from the accounting, else from the file of finished jobs, else none. */
+async function readPast(
+  run: RunProgram,
+  settings: ReadonlyMap<string, string>,
+): Promise<ReadonlyMap<string, PackState>> {
+  if (!/none$/.test(settings.get("AccountingStorageType") ?? "none")) {
+    const flags = ["-X", "--parsable2", "--noheader", "--starttime=now-7days", `--format=${sacctFormat}`];
+    const { code, stdout } = await run("sacct", flags);
+    if (code === 0) return byPack(parseAccounting(stdout));
+  }
+  const file = settings.get("JobCompLoc") ?? "";
+  if (settings.get("JobCompType") !== "jobcomp/filetxt" || !(await fileExists(file))) return new Map();
+  return byPack(parseCompletions(await readText(file)));
+}
+
+async function listQueue(run: RunProgram, flags: readonly string[]): Promise<string> {
+  return await requireOutput(run, "squeue", ["--me", "--noheader", ...flags, `--format=${queueFormat}`]);
+}
+
+/** What a program prints. Throws `UnreachableError` where the controller does not answer, `UsageError` for other failures. */
+async function requireOutput(run: RunProgram, program: string, args: readonly string[]): Promise<string> {
+  const outcome = await run(program, args);
+  if (outcome.code === 0) return outcome.stdout;
+  const said = outcome.stderr.trim().split("\n").at(-1) ?? "";
+  if (outcome.code === null || isUnreachable(outcome.stderr))
+    throw new UnreachableError(`Cannot reach Slurm: ${said === "" ? `${program} does not answer` : said}`);
+  throw new UsageError(`Cannot use Slurm: ${program} says: ${said}`);
+}
+
+function refuse({ code, stderr }: ProgramOutcome): UsageError {
+  return code === null || isUnreachable(stderr)
+    ? new UnreachableError(
+        `Cannot reach Slurm: ${stderr.trim().split("\n").at(-1) ?? "sbatch does not answer"}`,
+      )
+    : new UsageError(explainSbatch(stderr));
+}
+
+async function readLog({ folder, number }: PlacedSubmission, pack: number): Promise<string> {
+  for (const name of await listNames(join(folder, "logs"))) {
+    const [, submission, first, element] = /^(\d+)\.(\d+)-(\d+)\.log$/.exec(name) ?? [];
+    if (Number(submission) === number && Number(first) + Number(element) === pack)
+      return await readText(join(folder, "logs", name));
+  }
+  return "";
+}

@@ -1,0 +1,293 @@
+/** Jobs on every executor, by one contract; and what only a real Slurm can do to them. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { UsageError } from "../src/base/index.ts";
+import {
+  createLocalExecutor,
+  createSlurmExecutor,
+  DetachedError,
+  type Executor,
+  followJob,
+  forgiveJob,
+  type JobFolder,
+  listPlacedPacks,
+  obtainJob,
+  type Profile,
+  placeSubmission,
+} from "../src/job/index.ts";
+import { type Cluster, findSlurmObstacle, startCluster } from "./support/slurm.ts";
+import { createTemporaryFolder, removeFolder, root } from "./support/untwist.ts";
+
+const home = createTemporaryFolder();
+afterAll(() => removeFolder(home));
+const command = [process.execPath, join(root, "test/support/job-worker.mjs")];
+const profile: Profile = { sbatch: [], before: [] };
+
+const obstacle = findSlurmObstacle();
+const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
+const withSlurm = describe.skipIf(obstacle !== undefined && !isRequired);
+const because = obstacle === undefined ? "" : ` (${obstacle})`;
+
+const opened: Executor[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((executor) => executor.close()));
+});
+function open(executor: Executor): Executor {
+  opened.push(executor);
+  return executor;
+}
+
+let numJobs = 0;
+/** A job of pieces whose names say what they do; every one of them new. */
+async function createJob(names: readonly string[], seconds = 60): Promise<JobFolder> {
+  const plan = {
+    kind: "test",
+    input: numJobs++,
+    pieces: names.map((name) => ({ name, seconds, bytes: 0 })),
+  };
+  return await obtainJob(home, { plan, origin: { args: [], folder: home, at: "2026-01-01T00:00:00Z" } });
+}
+
+/** What was begun, in order. */
+const listBegun = ({ path }: JobFolder): readonly string[] =>
+  existsSync(join(path, "begun.log"))
+    ? readFileSync(join(path, "begun.log"), "utf8").trimEnd().split("\n")
+    : [];
+
+const readResults = async (job: JobFolder): Promise<readonly unknown[]> =>
+  await Promise.all([...job.plan.pieces.keys()].map((piece) => job.readResult(piece)));
+
+interface Looking {
+  readonly bytes?: number;
+  readonly leastSeconds?: number;
+  readonly signal?: AbortSignal;
+  readonly notices?: string[];
+  readonly onLook?: (numDone: number, numRunning: number) => void;
+}
+
+const look = async (job: JobFolder, executor: Executor, options: Looking = {}): Promise<void> => {
+  const { bytes = 2 ** 30, leastSeconds = 30, signal = new AbortController().signal } = options;
+  await followJob(job, {
+    executor,
+    rule: { leastSeconds, cores: 1, bytes },
+    intervalMs: 250,
+    signal,
+    onProgress: ({ numDone, packs }) => options.onLook?.(numDone, packs?.numRunning ?? 0),
+    onNotice: (text) => options.notices?.push(text),
+  });
+};
+
+const echoes = (count: number): readonly string[] =>
+  Array.from({ length: count }, (_, value) => `echo ${value}`);
+const numbers = (count: number): readonly number[] => Array.from({ length: count }, (_, value) => value);
+
+function describeContract(openExecutor: () => Executor): void {
+  const limit = { timeout: 90_000 };
+
+  it("gives every piece its result, and carries out each once", limit, async () => {
+    const job = await createJob(echoes(5));
+    await look(job, open(openExecutor()));
+    expect(await readResults(job)).toEqual(numbers(5));
+    expect([...listBegun(job)].sort()).toEqual([...echoes(5)].sort());
+  });
+
+  it("puts small pieces together, and carries out only those without a result", limit, async () => {
+    const job = await createJob(echoes(9), 10);
+    await job.keepResult(4, 4);
+    await look(job, open(openExecutor()));
+    expect((await job.readSubmissions()).map(({ packs }) => packs.map((pack) => pack.length))).toEqual([
+      [3, 3, 2],
+    ]);
+    expect(await readResults(job)).toEqual(numbers(9));
+    expect(listBegun(job)).not.toContain("echo 4");
+  });
+
+  it(
+    "says why a piece always fails, with its log and node, when all others are done; retry does only what is missing",
+    limit,
+    async () => {
+      const job = await createJob(["echo 0", "fail", "echo 2", "refuse"]);
+      const executor = open(openExecutor());
+      const error = await look(job, executor).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      expect(error).toBeInstanceOf(UsageError);
+      expect(String(error)).toMatch(
+        /2 of 4 pieces of job [0-9a-f]{12} have no result. fail on \S+: Cannot go on: odd; its log ends: .*untwist retry [0-9a-f]{12}/s,
+      );
+      const begun = listBegun(job);
+      expect(begun.filter((name) => name === "fail")).toHaveLength(2);
+      // What a person has to put right is not tried a second time.
+      expect(begun.filter((name) => name === "refuse")).toHaveLength(1);
+      expect([...(await job.listResults())].sort()).toEqual([0, 2]);
+      await forgiveJob(job);
+      await expect(look(job, executor)).rejects.toThrow("have no result");
+      expect(listBegun(job).slice(begun.length).sort()).toEqual(["fail", "fail", "refuse"]);
+    },
+  );
+
+  it("tries again what fails once", limit, async () => {
+    const job = await createJob(["once 0", "echo 1"]);
+    const notices: string[] = [];
+    await look(job, open(openExecutor()), { notices });
+    expect(await readResults(job)).toEqual([0, 1]);
+    expect([...listBegun(job)].sort()).toEqual(["echo 1", "once 0", "once 0"]);
+    expect(notices).toEqual([expect.stringContaining("once 0 failed")]);
+  });
+
+  it("asks for more memory where it was too little", limit, async () => {
+    const job = await createJob(["hog 0", "echo 1"]);
+    const notices: string[] = [];
+    await look(job, open(openExecutor()), { bytes: 3e8, notices });
+    expect(await readResults(job)).toEqual([0, 1]);
+    expect(notices).toEqual([expect.stringContaining("hog 0 ran out of memory")]);
+    expect((await job.readSubmissions()).map(({ resources }) => resources.bytes)).toEqual([3e8, 6e8]);
+    expect(listBegun(job).filter((name) => name === "echo 1")).toHaveLength(1);
+  });
+
+  it("ends what is cancelled, for whoever follows it", limit, async () => {
+    const job = await createJob(["wait 60000 0", "wait 60001 1", "wait 60002 2"]);
+    const executor = open(openExecutor());
+    let isCancelled = false;
+    const following = look(job, executor, {
+      onLook: (_, numRunning) => {
+        if (numRunning === 0 || isCancelled) return;
+        isCancelled = true;
+        void job.setCancelled(true);
+      },
+    });
+    await expect(following).rejects.toThrow(/was cancelled.*untwist retry/);
+    const open_ = (await job.readSubmissions()).map((one) => placeSubmission(job, one));
+    await executor.cancel(listPlacedPacks(open_));
+    for (;;) {
+      const states = (await executor.poll(open_)).flat();
+      if (states.every(({ kind }) => kind === "ended")) break;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect((await job.listResults()).size).toBe(0);
+  });
+
+  it("leaves off when asked to, and goes on later without doing anything twice", limit, async () => {
+    const names = ["wait 1500 0", "wait 1501 1", "wait 1502 2", "echo 3"];
+    const job = await createJob(names);
+    const executor = open(openExecutor());
+    const stop = new AbortController();
+    await expect(
+      look(job, executor, {
+        signal: stop.signal,
+        onLook: (_, numRunning) => {
+          if (numRunning > 0) stop.abort();
+        },
+      }),
+    ).rejects.toThrow(DetachedError);
+    await look(job, executor);
+    expect(await readResults(job)).toEqual([0, 1, 2, 3]);
+    expect([...listBegun(job)].sort()).toEqual([...names].sort());
+  });
+}
+
+describe("createLocalExecutor()", () => {
+  const openLocal = (): Executor => createLocalExecutor({ cores: 2, bytes: 2 * 2 ** 30, command });
+  describeContract(openLocal);
+
+  it("never starts what does not fit", async () => {
+    const job = await createJob(["wait 300 0", "wait 301 1", "wait 302 2"]);
+    let most = 0;
+    await look(job, open(createLocalExecutor({ cores: 8, bytes: 2.5e9, command })), {
+      bytes: 1.2e9,
+      onLook: (_, numRunning) => {
+        most = Math.max(most, numRunning);
+      },
+    });
+    expect(most).toBe(2);
+    const large = await createJob(["echo 0"]);
+    const small = open(createLocalExecutor({ cores: 2, bytes: 1e9, command }));
+    await expect(look(large, small, { bytes: 3e9 })).rejects.toThrow(
+      /takes 3\.0 GB, and 1\.0 GB are allowed.*--memory/,
+    );
+  });
+});
+
+withSlurm(`createSlurmExecutor()${because}`, () => {
+  let cluster: Cluster;
+  const before = { ...process.env };
+  beforeAll(async () => {
+    cluster = await startCluster({ maxArraySize: 4 });
+    Object.assign(process.env, cluster.environment);
+  }, 60_000);
+  afterAll(async () => {
+    Object.assign(process.env, { PATH: before.PATH });
+    delete process.env.SLURM_CONF;
+    await cluster.stop();
+  });
+  const openSlurm = (more: Partial<Profile> = {}): Executor =>
+    createSlurmExecutor({ profile: { ...profile, ...more }, command });
+  describeContract(openSlurm);
+
+  it("splits what is larger than MaxArraySize, and asks for the queue once a look", {
+    timeout: 60_000,
+  }, async () => {
+    const job = await createJob(echoes(11));
+    const numCalls = cluster.listQueueCalls().length;
+    let numLooks = 0;
+    await look(job, open(openSlurm()), { onLook: () => void numLooks++ });
+    expect(await readResults(job)).toEqual(numbers(11));
+    expect([...listBegun(job)].sort()).toEqual([...echoes(11)].sort());
+    expect(cluster.listQueueCalls().length - numCalls).toBeLessThanOrEqual(numLooks);
+  });
+
+  it("loses nothing when the controller is killed and started again", { timeout: 90_000 }, async () => {
+    const names = ["wait 9000 0", "wait 9001 1", "wait 9002 2", "wait 9003 3", "echo 4"];
+    const job = await createJob(names);
+    let runningSince = Number.POSITIVE_INFINITY;
+    let hasKilled = false;
+    await look(job, open(openSlurm()), {
+      onLook: (_, numRunning) => {
+        if (numRunning === 4) runningSince = Math.min(runningSince, performance.now());
+        // The controller saves its state every five seconds: what it forgets is not ours to find out about.
+        if (hasKilled || performance.now() - runningSince < 5500) return;
+        hasKilled = true;
+        void cluster.killController().then(() => setTimeout(() => cluster.startController(), 1000));
+      },
+    });
+    expect(hasKilled).toBe(true);
+    expect(await readResults(job)).toEqual(numbers(5));
+    expect([...listBegun(job)].sort()).toEqual([...names].sort());
+  });
+
+  it("loses nothing when a node dies", { timeout: 120_000 }, async () => {
+    const names = Array.from({ length: 12 }, (_, value) => `wait ${1500 + value} ${value}`);
+    const job = await createJob(names);
+    const doneBefore: string[] = [];
+    await look(job, open(openSlurm()), {
+      onLook: (numDone) => {
+        if (numDone < 2 || doneBefore.length > 0) return;
+        for (const [piece, name] of names.entries())
+          if (existsSync(join(job.path, `results/${piece}.json`))) doneBefore.push(name);
+        cluster.killNode("n1");
+      },
+    });
+    cluster.startNode("n1");
+    expect(doneBefore).not.toEqual([]);
+    expect(await readResults(job)).toEqual(numbers(12));
+    const begun = listBegun(job);
+    // Only what was under way on the dead node is begun twice.
+    expect(begun.length).toBeLessThanOrEqual(12 + 2);
+    for (const name of doneBefore) expect(begun.filter((one) => one === name)).toHaveLength(1);
+  });
+
+  it("passes on what sbatch refuses, with what to do", async () => {
+    const job = await createJob(["echo 0"]);
+    await expect(look(job, open(openSlurm({ partition: "nope" })))).rejects.toThrow(
+      /sbatch refuses the job: .*nope.*sinfo -s/,
+    );
+    await expect(look(job, open(openSlurm()), { bytes: 1e12 })).rejects.toThrow(
+      /sbatch refuses the job: .*no node is that large/,
+    );
+    // A refusal is no failure of the pieces.
+    await look(job, open(openSlurm()));
+    expect(await readResults(job)).toEqual([0]);
+  });
+});

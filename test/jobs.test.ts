@@ -1,0 +1,211 @@
+/** `untwist spectra --on …`, `jobs`, `attach`, `cancel` and `retry`, as a user gives them, on this machine and on a real Slurm. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
+import { expectRefusal, type Mistake } from "./support/refusal.ts";
+import { type Cluster, findSlurmObstacle, startCluster } from "./support/slurm.ts";
+import { readReport } from "./support/surgery.ts";
+import { writeTrainerFolder } from "./support/trainer-folder.ts";
+import {
+  createTemporaryFolder,
+  type Environment,
+  hashFiles,
+  parseJson,
+  removeFolder,
+  runUntwist,
+  startUntwist,
+} from "./support/untwist.ts";
+
+const folder = createTemporaryFolder();
+const at = (...path: readonly string[]): string => join(folder, ...path);
+afterAll(() => removeFolder(folder));
+
+const obstacle = findSlurmObstacle();
+const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
+const because = obstacle === undefined ? "" : ` (${obstacle})`;
+
+/** Runs `untwist` and gives what it printed; it is to succeed. */
+async function run(args: readonly string[], environment: Environment = {}): Promise<string> {
+  const { code, stdout, stderr } = await runUntwist(args, folder, environment);
+  expect(code, stderr).toBe(0);
+  return stdout;
+}
+
+const listPiecesBegun = (cache: string, job: string): readonly string[] =>
+  readdirSync(join(cache, "jobs", job, "logs"))
+    .filter((name) => name.endsWith(".log"))
+    .flatMap((name) => readFileSync(join(cache, "jobs", job, "logs", name), "utf8").split("\n"))
+    .flatMap((line) => /^\S+: (\S+) begins$/.exec(line)?.[1] ?? []);
+
+const listJobs = async (environment: Environment): Promise<ReturnType<typeof parseJson>> =>
+  parseJson(await run(["jobs", "--json"], environment));
+
+/** What the spectra of the trail are when this process computes them; and the files of the run. */
+let local: { readonly stdout: string; readonly files: ReturnType<typeof hashFiles> };
+
+beforeAll(async () => {
+  await writeCheckpointFolder(at("base"), buildModel("base", "BF16"));
+  await writeTrainerFolder(at("trainer"), "the Hugging Face Trainer", [1, 2, 3, 5, 8, 13, 21]);
+  await readReport(["follow", "trainer", "--base", "base", "--out", "trail"], folder);
+  const stdout = await run(["spectra", "trail", "--json"], { UNTWIST_CACHE: at("cache-here") });
+  local = { stdout, files: hashFiles(at("trail/spectra")) };
+  expect(parseJson(stdout).pairs).toHaveLength(7);
+});
+
+describe("untwist spectra --on local", () => {
+  const cache = { UNTWIST_CACHE: at("cache-local") };
+
+  it("gives what this process would, bit for bit, and remembers the job", { timeout: 120_000 }, async () => {
+    const args = ["spectra", "trail", "--on", "local", "--memory", "1.5GB", "--interval", "0.2", "--json"];
+    expect(await run(args, cache)).toBe(local.stdout);
+    expect(hashFiles(at("trail/spectra"))).toEqual(local.files);
+    const [job, ...others] = await listJobs(cache);
+    expect(others).toEqual([]);
+    expect(job).toMatchObject({
+      state: "done",
+      numRunning: 0,
+      numWaiting: 0,
+      command: `untwist ${args.join(" ")}`,
+    });
+    expect(job.numDone).toBe(job.numPieces);
+    const begun = listPiecesBegun(at("cache-local"), job.id);
+    expect(begun).toHaveLength(job.numPieces);
+    // The job has all its results: nothing is begun again.
+    expect(await run(["attach", job.id], cache)).toBe(local.stdout);
+    expect(listPiecesBegun(at("cache-local"), job.id)).toEqual(begun);
+    expect(await run(["jobs"], cache)).toContain(`${job.id}  done`);
+  });
+
+  it("goes on after it was killed, with the same result", { timeout: 120_000 }, async () => {
+    const killed = { UNTWIST_CACHE: at("cache-killed") };
+    const args = ["spectra", "trail", "--on", "local", "--memory", "1.5GB", "--interval", "0.2", "--json"];
+    for (const ms of [900, 1300]) {
+      const { child, outcome } = startUntwist(args, folder, killed);
+      await wait(ms);
+      child.kill("SIGKILL");
+      await outcome;
+    }
+    expect(await run(args, killed)).toBe(local.stdout);
+  });
+
+  it("says that nothing was handed over yet", async () => {
+    expect(await run(["jobs"], { UNTWIST_CACHE: at("cache-none") })).toBe(
+      "No job was handed to an executor yet\n",
+    );
+  });
+});
+
+describe.skipIf(obstacle !== undefined && !isRequired)(`untwist spectra --on slurm${because}`, () => {
+  let cluster: Cluster;
+  let slurm: Environment;
+  beforeAll(async () => {
+    cluster = await startCluster();
+    slurm = { ...cluster.environment, UNTWIST_CACHE: at("cache-slurm") };
+  }, 60_000);
+  afterAll(async () => await cluster.stop());
+  const args = ["spectra", "trail", "--on", "slurm", "--interval", "0.3", "--json"];
+
+  it("says what it would submit, and submits nothing", async () => {
+    const text = await run([...args, "--dry-run", "--set", "partition=main", "--set", "time=2:00:00"], slurm);
+    expect(text).toMatch(/^\d+ pieces of spectra in 1 packs, about \d+ seconds of one core\n/);
+    expect(text).toMatch(
+      /\nsbatch --parsable .*--array=0-0 .*--time=120 .*--partition=main <<'END'\n#!\/bin\/bash\nexec /,
+    );
+    expect(await listJobs(slurm)).toEqual([]);
+  });
+
+  it("hands over, and attaching gives the result of this process bit for bit", {
+    timeout: 120_000,
+  }, async () => {
+    const text = await run([...args, "--detach"], slurm);
+    const [, id = ""] =
+      /^Job ([0-9a-f]{12}) goes on without this terminal.*untwist attach \1\n$/.exec(text) ?? [];
+    expect(await run(["attach", id], slurm)).toBe(local.stdout);
+    expect(hashFiles(at("trail/spectra"))).toEqual(local.files);
+    const [job] = await listJobs(slurm);
+    expect(job).toMatchObject({ id, state: "done" });
+    expect(listPiecesBegun(at("cache-slurm"), id)).toHaveLength(job.numPieces);
+  });
+
+  it("loses nothing when the process that waits is killed", { timeout: 120_000 }, async () => {
+    const other = { ...slurm, UNTWIST_CACHE: at("cache-client") };
+    const { child, outcome } = startUntwist(args, folder, other);
+    for (;;) {
+      const [job] = await listJobs(other);
+      if (job?.numRunning > 0 || job?.state === "done") break;
+      await wait(50);
+    }
+    child.kill("SIGKILL");
+    await outcome;
+    const [{ id, numPieces }] = await listJobs(other);
+    expect(await run(["attach", id], other)).toBe(local.stdout);
+    expect(listPiecesBegun(at("cache-client"), id)).toHaveLength(numPieces);
+  });
+
+  it("cancels, and does what is missing when asked to try again", { timeout: 120_000 }, async () => {
+    const other = { ...slurm, UNTWIST_CACHE: at("cache-cancel") };
+    // A line before the command keeps the job from being done before it is cancelled.
+    const text = await run([...args, "--detach", "--set", "before=sleep 3"], other);
+    const [, id = ""] = /^Job ([0-9a-f]{12})/.exec(text) ?? [];
+    expect(await run(["cancel", id], other)).toBe(
+      `Job ${id} is cancelled; go on with: untwist retry ${id}\n`,
+    );
+    expect(await listJobs(other)).toMatchObject([{ id, state: "cancelled", numDone: 0 }]);
+    const attached = await runUntwist(["attach", id], folder, other);
+    expect(attached).toMatchObject({ code: 2, stdout: "" });
+    expect(attached.stderr).toMatch(/was cancelled; go on with: untwist retry/);
+    expect(await run(["retry", id], other)).toBe(local.stdout);
+  });
+
+  it("passes on what sbatch says, as one sentence", async () => {
+    const other = { ...slurm, UNTWIST_CACHE: at("cache-refused") };
+    const { code, stdout, stderr } = await runUntwist([...args, "--set", "partition=nope"], folder, other);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toMatch(
+      /^sbatch refuses the job: [^\n]*nope[^\n]*; sinfo -s lists the partitions[^\n]*\n$/,
+    );
+  });
+});
+
+describe("untwist spectra --on … refuses", () => {
+  beforeAll(() => {
+    writeFileSync(at("unknown.yaml"), "partitions: main\n");
+    writeFileSync(at("list.yaml"), "- main\n");
+    writeFileSync(at("malformed.yaml"), "partition: [main\n");
+    writeFileSync(at("time.yaml"), "time: soon\n");
+  });
+  const spectra = ["spectra", "base", "trainer/checkpoint-1"];
+  const mistakes: Readonly<Record<string, Mistake>> = {
+    "an executor that there is none of": [[...spectra, "--on", "pbs"], '"pbs"', "local, slurm"],
+    "a profile without an executor": [[...spectra, "--profile", "unknown.yaml"], "--profile", "--on"],
+    "detaching from this machine": [[...spectra, "--on", "local", "--detach"], "--on local"],
+    "a profile that is not there": [[...spectra, "--on", "slurm", "--profile", "no.yaml"], '"no.yaml"'],
+    "an unknown key in a profile": [
+      [...spectra, "--on", "slurm", "--profile", "unknown.yaml"],
+      '"partitions"',
+      "unknown.yaml",
+      "partition, account",
+    ],
+    "a profile that is a list": [[...spectra, "--on", "slurm", "--profile", "list.yaml"], "list.yaml"],
+    "malformed YAML": [[...spectra, "--on", "slurm", "--profile", "malformed.yaml"], "malformed.yaml"],
+    "a time that is none": [[...spectra, "--on", "slurm", "--profile", "time.yaml"], "time", "minutes"],
+    "an unknown key of --set": [[...spectra, "--on", "slurm", "--set", "queue=main"], "queue", "partition"],
+    "a size that is none": [[...spectra, "--on", "local", "--memory", "much"], '"much"', "8GB"],
+    "memory that no piece fits into": [
+      [...spectra, "--on", "local", "--memory", "100MB"],
+      "0.1 GB are allowed",
+      "--memory 1.1GB",
+    ],
+    "a job that there is none of": [["attach", "0123456789ab"], '"0123456789ab"', "untwist jobs"],
+    "what is no job": [["cancel", "first"], '"first"', "12 characters"],
+  };
+  for (const [name, mistake] of Object.entries(mistakes)) it(name, () => expectRefusal(mistake, folder));
+
+  it("a machine without Slurm", async () => {
+    const { code, stderr } = await runUntwist([...spectra, "--on", "slurm"], folder, { PATH: "/nowhere" });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^Cannot run scontrol: there is no such program here; [^\n]*host[^\n]*\n$/);
+  });
+});
