@@ -108,6 +108,7 @@ describe("createProgram()", () => {
         "--serve-timeout <seconds>",
         "--lora-endpoint <url>",
         ...askingFlags,
+        ...jobFlags,
         "--items",
         "--json",
       ],

@@ -60,6 +60,7 @@ const readResults = async (job: JobFolder): Promise<readonly unknown[]> =>
 
 interface Looking {
   readonly bytes?: number;
+  readonly seconds?: number;
   readonly leastSeconds?: number;
   readonly signal?: AbortSignal;
   readonly notices?: string[];
@@ -70,7 +71,7 @@ const look = async (job: JobFolder, executor: Executor, options: Looking = {}): 
   const { bytes = 2 ** 30, leastSeconds = 30, signal = new AbortController().signal } = options;
   await followJob(job, {
     executor,
-    rule: { leastSeconds, cores: 1, bytes },
+    rule: { leastSeconds, cores: 1, bytes, seconds: options.seconds },
     intervalMs: 250,
     signal,
     onProgress: ({ numDone, packs }) => options.onLook?.(numDone, packs?.numRunning ?? 0),
@@ -285,6 +286,9 @@ withSlurm(`createSlurmExecutor()${because}`, () => {
     );
     await expect(look(job, open(openSlurm()), { bytes: 1e12 })).rejects.toThrow(
       /sbatch refuses the job: .*no node is that large/,
+    );
+    await expect(look(job, open(openSlurm({ time: 7200 })), { seconds: 7200 })).rejects.toThrow(
+      /would wait forever, says slurm: PartitionTimeLimit; .*time=/,
     );
     // A refusal is no failure of the pieces.
     await look(job, open(openSlurm()));

@@ -1,8 +1,9 @@
 /** `untwist spectra --on …`, `jobs`, `attach`, `cancel` and `retry`, as a user gives them, on this machine and on a real Slurm. */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { locateModel } from "../src/lab/index.ts";
 import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { expectRefusal, type Mistake } from "./support/refusal.ts";
 import { type Cluster, findSlurmObstacle, startCluster } from "./support/slurm.ts";
@@ -14,6 +15,7 @@ import {
   hashFiles,
   parseJson,
   removeFolder,
+  root,
   runUntwist,
   startUntwist,
 } from "./support/untwist.ts";
@@ -169,6 +171,74 @@ describe.skipIf(obstacle !== undefined && !isRequired)(`untwist spectra --on slu
   });
 });
 
+/** A run that follows three checkpoints of the shipped model, and what is asked of them. */
+async function followReal(out: string): Promise<void> {
+  await readReport(["follow", "real", "--base", "shipped", "--out", out], folder);
+}
+const asked = "--environment general-points --rendering compact --count 6 --max-new-tokens 29".split(" ");
+
+describe.for([
+  ["local", ["--on", "local", "--memory", "3GB"]],
+  ["slurm", ["--on", "slurm"]],
+] as const)("untwist eval --on %s", ([name, on]) => {
+  const isMissing = name === "slurm" && obstacle !== undefined && !isRequired;
+  let cluster: Cluster | undefined;
+  let environment: Environment = { UNTWIST_CACHE: at(`cache-eval-${name}`) };
+  beforeAll(async () => {
+    if (isMissing) return;
+    if (name === "slurm") cluster = await startCluster();
+    environment = { ...environment, ...cluster?.environment };
+    cpSync(await locateModel("general-points-base"), at("shipped"), { recursive: true });
+    for (const step of [1, 2]) cpSync(at("shipped"), at(`real/checkpoint-${step}`), { recursive: true });
+    await followReal(`here-${name}`);
+    await run(["eval", `here-${name}`, ...asked]);
+  }, 90_000);
+  afterAll(async () => await cluster?.stop());
+  const place = [...on, "--interval", "0.3"];
+
+  it.skipIf(isMissing)(
+    `gives the answers that this process would${name === "slurm" ? because : ""}`,
+    {
+      timeout: 120_000,
+    },
+    async () => {
+      await followReal(`there-${name}`);
+      const recipe = readFileSync(at(`there-${name}/recipe.yaml`), "utf8");
+      expect(await run(["eval", `there-${name}`, ...asked, ...place, "--dry-run"], environment)).toMatch(
+        /^3 pieces of evaluation in 1 packs/,
+      );
+      expect(readFileSync(at(`there-${name}/recipe.yaml`), "utf8")).toBe(recipe);
+      await run(["eval", `there-${name}`, ...asked, ...place], environment);
+      const answers = (where: string): unknown => hashFiles(at(where, "evaluations"));
+      expect(answers(`there-${name}`)).toEqual(answers(`here-${name}`));
+      const [job, ...others] = await listJobs(environment);
+      expect([job.state, job.numDone, others]).toEqual(["done", 3, []]);
+      // Everything is evaluated: there is nothing left to hand over.
+      expect(await run(["eval", `there-${name}`, ...place], environment)).toContain("were evaluated before");
+    },
+  );
+
+  it.skipIf(isMissing)(
+    `starts a server for each checkpoint${name === "slurm" ? because : ""}`,
+    {
+      timeout: 120_000,
+    },
+    async () => {
+      await followReal(`served-${name}`);
+      const serve = `${process.execPath} ${join(root, "bin/untwist.js")} serve {path} --port {port}`;
+      const flags = ["--serve", serve, "--api", "completions"];
+      await run(["eval", `served-${name}`, ...asked, ...flags, ...place], environment);
+      const outcomes = (where: string, id: string): readonly unknown[] =>
+        readFileSync(at(where, "evaluations", `${id}.jsonl`), "utf8")
+          .trimEnd()
+          .split("\n")
+          .map((line) => parseJson(line).outcome);
+      for (const id of ["base", "sft-1", "sft-2"])
+        expect(outcomes(`served-${name}`, id)).toEqual(outcomes(`here-${name}`, id));
+    },
+  );
+});
+
 describe("untwist spectra --on … refuses", () => {
   beforeAll(() => {
     writeFileSync(at("unknown.yaml"), "partitions: main\n");
@@ -197,6 +267,13 @@ describe("untwist spectra --on … refuses", () => {
       [...spectra, "--on", "local", "--memory", "100MB"],
       "0.1 GB are allowed",
       "--memory 1.1GB",
+    ],
+    "memory for an evaluation in this process": [["eval", "trail", "--memory", "1GB"], "--memory", "--on"],
+    "one model on an executor": [["eval", "base", ...asked, "--on", "local"], "--on", "name a run"],
+    "adapters at one server": [
+      ["eval", "trail", ...asked, "--lora-endpoint", "http://127.0.0.1:1", "--on", "local"],
+      "--on",
+      "--lora-endpoint",
     ],
     "a job that there is none of": [["attach", "0123456789ab"], '"0123456789ab"', "untwist jobs"],
     "what is no job": [["cancel", "first"], '"first"', "12 characters"],

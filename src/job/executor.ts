@@ -35,7 +35,12 @@ export type Cause = "completed" | "failed" | "memory" | "time" | "node" | "cance
 
 /** How a pack stands. */
 export type PackState =
-  | { readonly kind: "waiting"; readonly reason?: string }
+  | {
+      readonly kind: "waiting";
+      readonly reason?: string;
+      /** What to do where it would wait forever. */
+      readonly advice?: string;
+    }
   | { readonly kind: "running"; readonly node?: string }
   | { readonly kind: "ended"; readonly cause: Cause; readonly node?: string };
 

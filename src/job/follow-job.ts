@@ -30,6 +30,8 @@ export interface FollowOptions {
   /** The least time between two looks; it grows where nothing changes. */
   readonly intervalMs: number;
   readonly signal: AbortSignal;
+  /** Called for each piece that has a result, once, as soon as it is seen. */
+  readonly onResult?: ((piece: number) => Promise<void>) | undefined;
   readonly onProgress: (progress: JobProgress) => void;
   readonly onNotice: (text: string) => void;
 }
@@ -92,6 +94,7 @@ function createLook(
   // A shared file system may show a result later than the scheduler shows its end.
   let endedBefore: ReadonlySet<string> = new Set();
   const ghosts = createGhostWatch(executor);
+  const told = new Set<number>();
   return async () => {
     if (await job.isCancelled())
       throw new UsageError(`The job ${job.id} was cancelled; go on with: untwist retry ${job.id}`);
@@ -99,9 +102,14 @@ function createLook(
     const open = kept.filter((one) => one.executor === executor.name && isOpen(one));
     const placed = open.map((one) => placeSubmission(job, one));
     const states = placed.length === 0 ? [] : await executor.poll(placed);
+    await refuseHopeless(job, { open, states, executor });
     // Results are listed after the states: what has ended by then has written what it will.
     const results = await job.listResults();
     await ghosts(placed, states, results);
+    for (const piece of [...results].sort((a, b) => a - b)) {
+      if (!told.has(piece)) await options.onResult?.(piece);
+      told.add(piece);
+    }
     const endedNow = new Set<string>();
     for (const [position, submission] of open.entries()) {
       const ended = listEnded(submission, states[position] ?? [], results).filter(({ key, isDone }) => {
@@ -126,6 +134,36 @@ function createLook(
       change: `${results.size} ${progress.packs?.numRunning} ${numSubmitted}`,
     };
   };
+}
+
+/** Takes back what would wait forever. Throws `UsageError` that says what to do about it. */
+async function refuseHopeless(
+  job: JobFolder,
+  {
+    open,
+    states,
+    executor,
+  }: {
+    readonly open: readonly KeptSubmission[];
+    readonly states: readonly (readonly PackState[])[];
+    readonly executor: Executor;
+  },
+): Promise<void> {
+  for (const [position, submission] of open.entries())
+    for (const state of states[position] ?? [])
+      if (state.kind === "waiting" && state.advice !== undefined) {
+        await takeBack(job, submission, executor);
+        throw new UsageError(
+          `The job ${job.id} would wait forever, says ${executor.name}: ${state.reason}; ${state.advice}`,
+        );
+      }
+}
+
+/** Cancels a submission, which then counts as never made. */
+async function takeBack(job: JobFolder, submission: KeptSubmission, executor: Executor): Promise<void> {
+  await executor.cancel(listPlacedPacks([placeSubmission(job, submission)])).catch(() => undefined);
+  const refused = submission.packs.map((_, pack) => [pack, { cause: "cancelled" as const }]);
+  await job.keepSubmission({ ...submission, ended: Object.fromEntries(refused), isForgiven: true });
 }
 
 /** What has all its results and still runs, after so long, is a ghost: its end was lost with a controller's memory. */
@@ -243,9 +281,7 @@ async function submitGroup(
   try {
     await executor.submit(placeSubmission(job, submission));
   } catch (error) {
-    await executor.cancel(listPlacedPacks([placeSubmission(job, submission)])).catch(() => undefined);
-    const refused = submission.packs.map((_, pack) => [pack, { cause: "cancelled" as const }]);
-    await job.keepSubmission({ ...submission, ended: Object.fromEntries(refused), isForgiven: true });
+    await takeBack(job, submission, executor);
     throw error;
   }
 }

@@ -14,6 +14,7 @@ import {
   parseCompletions,
   parseConfig,
   parseQueue,
+  parseTimeLimit,
   type QueueEntry,
   queueFormat,
   readCause,
@@ -42,14 +43,7 @@ interface ArrayPart {
  */
 export function createSlurmExecutor({ profile, command }: SlurmOptions): Executor {
   const run = createProgramRunner(profile.host);
-  let settings: Promise<ReadonlyMap<string, string>> | undefined;
-  const readSettings = (): Promise<ReadonlyMap<string, string>> => {
-    settings ??= requireOutput(run, "scontrol", ["show", "config"]).then(parseConfig);
-    settings.catch(() => {
-      settings = undefined;
-    });
-    return settings;
-  };
+  const { readSettings, limitTime } = createLimits(run, profile);
   const split = async (submission: PlacedSubmission): Promise<readonly ArrayPart[]> =>
     splitArrays(submission, Number((await readSettings()).get("MaxArraySize") ?? 1001));
   return {
@@ -58,14 +52,16 @@ export function createSlurmExecutor({ profile, command }: SlurmOptions): Executo
       await readSettings();
       return { isDetached: true };
     },
-    submit: async (submission) => {
+    submit: async (given) => {
+      const submission = await limitTime(given);
       for (const part of await split(submission)) {
         const { args, script } = describeArray(submission, part, { profile, command });
         const outcome = await run("sbatch", args, script);
         if (outcome.code !== 0) throw refuse(outcome);
       }
     },
-    describe: async (submission) => {
+    describe: async (given) => {
+      const submission = await limitTime(given);
       const arrays = (await split(submission)).map((part) => {
         const { args, script } = describeArray(submission, part, { profile, command });
         return `${["sbatch", ...args].map(quoteForShell).join(" ")} <<'END'\n${script}END`;
@@ -99,6 +95,36 @@ export function createSlurmExecutor({ profile, command }: SlurmOptions): Executo
   };
 }
 
+/** What a cluster allows; asked for once. */
+interface Limits {
+  readSettings(): Promise<ReadonlyMap<string, string>>;
+  /** An estimated time, as far as the partition allows it; one that the user names is theirs to get right. */
+  limitTime(submission: PlacedSubmission): Promise<PlacedSubmission>;
+}
+
+function createLimits(run: RunProgram, { time, partition }: Profile): Limits {
+  let settings: Promise<ReadonlyMap<string, string>> | undefined;
+  let most: Promise<number> | undefined;
+  return {
+    readSettings: () => {
+      settings ??= requireOutput(run, "scontrol", ["show", "config"]).then(parseConfig);
+      // A controller that did not answer may later.
+      settings.catch(() => {
+        settings = undefined;
+      });
+      return settings;
+    },
+    limitTime: async (submission) => {
+      if (time !== undefined) return submission;
+      most ??= run("sinfo", ["--noheader", "--format=%P|%l"]).then(({ stdout }) =>
+        parseTimeLimit(stdout, partition),
+      );
+      const { resources } = submission;
+      return { ...submission, resources: { ...resources, seconds: Math.min(resources.seconds, await most) } };
+    },
+  };
+}
+
 /** An element that Slurm knows nothing of, any more: as good as one whose node died. */
 const lost: PackState = { kind: "ended", cause: "node" };
 
@@ -123,7 +149,14 @@ function describeArray(
   { profile, command }: SlurmOptions,
 ): { readonly args: readonly string[]; readonly script: string } {
   const log = join(folder, "logs", `${number}.${first}-%a.log`);
-  const request: ArrayRequest = { name, numElements: numPacks, resources, profile, log };
+  const request: ArrayRequest = {
+    name,
+    numElements: numPacks,
+    resources,
+    profile,
+    log,
+    folder: process.cwd(),
+  };
   return {
     args: listSbatchArguments(request),
     script: writeBatchScript([...command, folder, String(number)], { first, before: profile.before }),

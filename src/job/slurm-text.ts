@@ -111,10 +111,24 @@ function toPackState(
   // sacct says by whom, as in "CANCELLED by 1000", and squeue may add flags after a comma or plus.
   const state = /^[A-Z_]+/.exec(text)?.[0] ?? "";
   const at = node === "" || node === "(null)" ? {} : { node };
-  if (waitingStates.includes(state)) return { kind: "waiting", reason };
+  if (waitingStates.includes(state)) {
+    const text = hopeless.find(([pattern]) => pattern.test(reason))?.[1];
+    return { kind: "waiting", reason, ...(text !== undefined && { advice: text }) };
+  }
   if (runningStates.includes(state)) return { kind: "running", ...at };
   return { kind: "ended", cause: causes[state] ?? "failed", ...at };
 }
+
+/** Reasons to wait that do not pass by themselves, and what to do. */
+const hopeless: readonly (readonly [reason: RegExp, advice: string])[] = [
+  [/PartitionTimeLimit|WallDurationPerJob/, "ask for less time by --set time=MINUTES"],
+  [
+    /PartitionNodeLimit|BadConstraints/,
+    "no node has what is asked for; ask for less memory, cpus or gpus by --set",
+  ],
+  [/Max(?:CPU|Mem|TRES|Node)\w*PerJob/, "ask for less memory, cpus or gpus by --set"],
+  [/^Invalid(?:Account|QOS)$/, "choose another by --set account=NAME or --set qos=NAME"],
+];
 
 /** What the last lines of a log say of how a process ended, where the scheduler only says that it failed. */
 export function readCause(log: string): Cause | undefined {
@@ -136,6 +150,23 @@ export function parseConfig(text: string): ReadonlyMap<string, string> {
   );
 }
 
+/**
+ * Longest time of a job in seconds, by what `sinfo --format=%P|%l` prints: of the named partition, or of the default one, which has a
+ * star. Infinite where nothing is said.
+ */
+export function parseTimeLimit(text: string, partition: string | undefined): number {
+  for (const line of splitLines(text)) {
+    const [name = "", limit = ""] = line.split("|");
+    if (partition === undefined ? !name.endsWith("*") : name.replace(/\*$/, "") !== partition) continue;
+    const [, days = "0", clock] = /^(?:(\d+)-)?(\d+(?::\d+)*)$/.exec(limit) ?? [];
+    if (clock === undefined) return Number.POSITIVE_INFINITY;
+    // sinfo leaves out what is zero at the front: 30:00 is half an hour.
+    const seconds = clock.split(":").reduce((sum, field) => 60 * sum + Number(field), 0);
+    return 86_400 * Number(days) + seconds;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
 /** An array to submit: its name, how many elements, and what each is given. */
 export interface ArrayRequest {
   readonly name: string;
@@ -144,6 +175,8 @@ export interface ArrayRequest {
   readonly profile: Profile;
   /** A file name with %a for the index. */
   readonly log: string;
+  /** Where the command stands, as relative names in it are meant from there. */
+  readonly folder: string;
 }
 
 /** The arguments of sbatch. */
@@ -153,6 +186,7 @@ export function listSbatchArguments({
   resources,
   profile,
   log,
+  folder,
 }: ArrayRequest): readonly string[] {
   const { partition, account, qos, gpus, atMost, sbatch } = profile;
   const optional = Object.entries({ partition, account, qos, gpus });
@@ -167,6 +201,7 @@ export function listSbatchArguments({
     "--requeue",
     "--open-mode=append",
     `--output=${log}`,
+    `--chdir=${folder}`,
     ...optional.flatMap(([key, value]) => (value === undefined ? [] : [`--${key}=${value}`])),
     ...sbatch,
   ];
@@ -183,11 +218,11 @@ export function writeBatchScript(
 
 /** What to do about what sbatch says. */
 const advice: readonly (readonly [pattern: RegExp, text: string])[] = [
-  [/partition/i, "sinfo -s lists the partitions; choose one by partition=NAME"],
   [
     /account|association/i,
     "sacctmgr show associations user=$USER lists what you may use; choose account=NAME",
   ],
+  [/partition/i, "sinfo -s lists the partitions; choose one by partition=NAME"],
   [/qos/i, "sacctmgr show qos lists them; choose one by qos=NAME"],
   [/time limit|--time/i, "the partition allows less time; ask for less by time=MINUTES"],
   [

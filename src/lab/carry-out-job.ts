@@ -48,6 +48,14 @@ export function chooseJobsFolder(): string {
   return join(chooseCacheFolder(), "jobs");
 }
 
+/** What a kind of work does beside waiting. */
+export interface JobHooks {
+  /** Called before anything is submitted. */
+  readonly prepare?: (job: JobFolder) => Promise<void>;
+  /** Called for each piece that has a result, once, as soon as it is seen. */
+  readonly onResult?: (job: JobFolder, piece: number) => Promise<void>;
+}
+
 /** Packs that take less are put together. */
 const leastSeconds = 30;
 
@@ -55,13 +63,19 @@ const leastSeconds = 30;
  * Brings the job of a plan to its end: the same plan is the same job, and what it has results of is not done again. Throws
  * `HandedOverError` where more was not asked for, `StoppedError` when it is left, `UsageError` with the reason where it fails.
  */
-export async function carryOutJob(plan: JobPlan, place: JobPlace, effects: Effects): Promise<JobFolder> {
+export async function carryOutJob(
+  plan: JobPlan,
+  place: JobPlace,
+  effects: Effects,
+  hooks: JobHooks = {},
+): Promise<JobFolder> {
   const executor = openExecutor(place);
   const rule = createRule(place);
   try {
     if (place.mode === "describe") throw new HandedOverError(await describeJob(plan, rule, executor));
     const { isDetached } = await executor.capabilities();
     const job = await obtainJob(chooseJobsFolder(), { plan, origin: place.origin });
+    await hooks.prepare?.(job);
     const stop = new AbortController();
     const forward = (): void => stop.abort();
     effects.signal.addEventListener("abort", forward);
@@ -72,6 +86,7 @@ export async function carryOutJob(plan: JobPlan, place: JobPlace, effects: Effec
         rule,
         intervalMs: place.intervalMs,
         signal: stop.signal,
+        onResult: async (piece) => await hooks.onResult?.(job, piece),
         onProgress: (progress) => {
           report(progress);
           if (place.mode === "detach" && progress.numDone < progress.numPieces) stop.abort();

@@ -17,13 +17,15 @@ import {
   type Summary,
 } from "../run/index.ts";
 import { type AdapterWay, connectAdapters } from "./adapter-server.ts";
-import { askEndpoint, type EndpointChoice } from "./ask-endpoint.ts";
+import { askCheckpoint } from "./ask-checkpoint.ts";
+import type { EndpointChoice } from "./ask-endpoint.ts";
+import { carryOutJob, type JobPlace } from "./carry-out-job.ts";
 import { checkCount, checkDemand } from "./check-model.ts";
 import type { Effects } from "./effects.ts";
+import { planEvaluationJob, readPieceEvaluation, type StandaloneWay } from "./evaluation-job.ts";
 import { renewSummary } from "./follow-run.ts";
 import { isPresent } from "./is-present.ts";
 import { evaluateCheckpoint, keepEvaluation } from "./keep-checkpoint.ts";
-import { requireTasks } from "./require-recipe.ts";
 import { withLock } from "./run-lock.ts";
 import { checkTemplate, type ServeWay, withServer } from "./serve-checkpoint.ts";
 import { createWorkshop, restoreFirstModel } from "./workshop.ts";
@@ -55,6 +57,8 @@ export interface EvaluationPlace {
   readonly command: string;
   readonly effects: Effects;
   readonly way: EvaluationWay;
+  /** Who carries it out. Default: this process. */
+  readonly job?: JobPlace | undefined;
   /** Called when a checkpoint's answers are kept. */
   readonly onEvaluated?: () => Promise<void>;
 }
@@ -69,11 +73,16 @@ export async function evaluateRun(
   place: EvaluationPlace,
 ): Promise<EvaluatedRun> {
   const opened = await openRunFolder(path);
+  if (place.job !== undefined && place.way.way === "adapters")
+    throw new UsageError(
+      "Cannot evaluate with both --on and --lora-endpoint: one server answers for all checkpoints; leave one of them out",
+    );
   return await withLock(opened, async () => {
     const missing = await listMissing(opened, place.effects);
     const isEmbedded = place.way.way === "embedded" && missing.length > 0;
     const model = isEmbedded ? await restoreFirstModel(opened) : undefined;
-    const folder = await settleTasks(opened, { choice, way: place.way }, model);
+    const isDry = place.job?.mode === "describe";
+    const folder = await settleTasks(opened, { choice, way: place.way, isDry }, model);
     place.effects.report({ kind: "planned", stages: [], numEvaluations: missing.length });
     if (missing.length > 0) await evaluateMissing(folder, missing, { ...place, model });
     if (isFollowed(folder.recipe)) await renewSummary(folder);
@@ -103,15 +112,45 @@ async function evaluateMissing(
   missing: readonly LineageEntry[],
   place: EvaluationPlace & { readonly model: Model | undefined },
 ): Promise<void> {
-  const { way, model } = place;
-  if (way.way === "serve") {
-    checkTemplate(way.template);
+  const { way, model, job } = place;
+  if (way.way === "serve") checkTemplate(way.template);
+  if (job !== undefined && way.way !== "adapters") await evaluateByJob(folder, { ...place, job, way });
+  else if (way.way === "serve") {
     for (const entry of missing)
       await withServer(way, folder.locate(entry.path), place, (server) =>
-        askCheckpoint(folder, entry, { ...place, choice: { ...way.asking, ...server } }),
+        evaluateServed(folder, entry, { ...place, choice: { ...way.asking, ...server } }),
       );
   } else if (way.way === "adapters") await evaluateAdapters(folder, missing, { ...place, way });
   else if (model !== undefined) await evaluateEmbedded(folder, missing, { ...place, model });
+}
+
+/** Checkpoints evaluated by an executor; each is kept as soon as its answers are there. */
+async function evaluateByJob(
+  folder: RunFolder,
+  place: EvaluationPlace & {
+    readonly model: Model | undefined;
+    readonly job: JobPlace;
+    readonly way: StandaloneWay;
+  },
+): Promise<void> {
+  const { way, effects, onEvaluated } = place;
+  const entries: LineageEntry[] = [];
+  for (const entry of await folder.readLineage())
+    if (await isPresent(folder.locate(entry.path))) entries.push(entry);
+  const plan = await planEvaluationJob(folder, entries, { ...place, way });
+  await carryOutJob(plan, place.job, effects, {
+    prepare: async (job) => {
+      for (const [piece, { id }] of entries.entries())
+        if (await folder.hasEvaluation(id))
+          await job.keepResult(piece, { ms: 0, items: await folder.readEvaluation(id) });
+    },
+    onResult: async (job, piece) => {
+      const { id } = entries[piece] ?? { id: "" };
+      if (await folder.hasEvaluation(id)) return;
+      await keepEvaluation(folder, { checkpoint: id, ...(await readPieceEvaluation(job, piece)) }, effects);
+      await onEvaluated?.();
+    },
+  });
 }
 
 /** Checkpoints that are adapters, one after the other at one server; the base itself under its own name. */
@@ -125,7 +164,7 @@ async function evaluateAdapters(
   const server = await connectAdapters(way, base, effects);
   for (const entry of missing) {
     const ask = (model: string): Promise<void> =>
-      askCheckpoint(folder, entry, { ...place, choice: { ...way.asking, url: way.url, model } });
+      evaluateServed(folder, entry, { ...place, choice: { ...way.asking, url: way.url, model } });
     if (adapters.has(entry.id)) await server.withAdapter(folder.locate(entry.path), ask);
     else await ask(server.base);
   }
@@ -155,8 +194,8 @@ async function findCommonBase(
   return { base, adapters: new Set(bases.keys()) };
 }
 
-/** Asks a server's model as a checkpoint of a run, and keeps the answers. */
-async function askCheckpoint(
+/** Asks a server's model as a checkpoint of a run, and keeps the evaluation. */
+async function evaluateServed(
   folder: RunFolder,
   { id }: LineageEntry,
   {
@@ -167,14 +206,7 @@ async function askCheckpoint(
   }: EvaluationPlace & { readonly choice: Omit<EndpointChoice, "maxNewTokens"> },
 ): Promise<void> {
   const startMs = effects.now();
-  const { environment, rendering, evaluation } = requireTasks(folder);
-  const tasks = { environment, rendering, splits, ...evaluation };
-  const answers = folder.locate(`answers/${id}.jsonl`);
-  const { items } = await askEndpoint({ ...choice, maxNewTokens: evaluation.maxNewTokens }, tasks, {
-    answers,
-    command,
-    effects,
-  });
+  const items = await askCheckpoint(folder, id, { choice, command, effects });
   await keepEvaluation(folder, { checkpoint: id, items, ms: effects.now() - startMs }, effects);
   await onEvaluated?.();
 }
@@ -210,7 +242,11 @@ function requireSameSizes(id: string, { config }: Model, first: Model): void {
  */
 async function settleTasks(
   folder: RunFolder,
-  { choice, way }: { readonly choice: TaskChoice; readonly way: EvaluationWay },
+  {
+    choice,
+    way,
+    isDry,
+  }: { readonly choice: TaskChoice; readonly way: EvaluationWay; readonly isDry: boolean },
   model: Model | undefined,
 ): Promise<RunFolder> {
   const settled = findTasks(folder.recipe);
@@ -231,6 +267,7 @@ async function settleTasks(
   const asked = { ...recipe, ...tasks, asking: describeAsking(way) };
   // Told again what it says already, the recipe stays as it is.
   if (isDeepStrictEqual(asked, recipe)) return folder;
+  if (isDry) return { ...folder, recipe: asked };
   await folder.writeRecipe(asked);
   return await openRunFolder(folder.path);
 }

@@ -2,6 +2,7 @@
 import { UsageError } from "../base/index.ts";
 import { carryOutPack, type OpenHandler, openJob, type PieceHandler } from "../job/index.ts";
 import type { Effects } from "./effects.ts";
+import { evaluationJobKind, openEvaluationPieces } from "./evaluation-job.ts";
 import { openSpectraPieces, spectraJobKind } from "./spectra-job.ts";
 
 /** Carries out a pack of the job in a folder. Gives the number of pieces that failed. Throws `UsageError` for a kind of another version. */
@@ -12,6 +13,7 @@ export async function workOnPack(
 ): Promise<number> {
   const open: OpenHandler = async ({ kind, input }): Promise<PieceHandler> => {
     if (kind === spectraJobKind) return openSpectraPieces(input, effects);
+    if (kind === evaluationJobKind) return openEvaluationPieces(input, effects);
     throw new UsageError(
       `Cannot carry out a job of kind "${kind}": this untwist knows none; use the one that made it`,
     );

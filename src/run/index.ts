@@ -26,6 +26,7 @@ export {
 export {
   type CheckpointResult,
   type ItemRecord,
+  itemSchema,
   type LineageEntry,
   type RunRecord,
   type SpectraRecord,

@@ -44,7 +44,8 @@ const lineageSchema = z.object({
 
 const countSchema = z.object({ correct: z.number().int(), total: z.number().int() });
 
-const itemSchema = z.object({
+/** One evaluated task, as stored. */
+export const itemSchema = z.object({
   split: z.enum(["id", "ood"]),
   index: z.number().int(),
   promptHash: z.string(),
@@ -56,7 +57,7 @@ const itemSchema = z.object({
   reference: z.object({ negativeLogLikelihood: z.number(), numTokens: z.number() }).optional(),
 });
 
-/** One evaluated task, as stored. */
+/** What `itemSchema` gives. */
 export type ItemRecord = z.infer<typeof itemSchema>;
 
 const contrastSchema = z.object({

@@ -19,10 +19,11 @@ import {
 } from "./asking-flags.ts";
 import { describeCommand, listGiven } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
+import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "./job-flags.ts";
 import { parseChoice } from "./parse-flags.ts";
 import { addTaskFlags, parseTasks, type TaskFlags } from "./task-flags.ts";
 
-interface EvalFlags extends WayFlags, TaskFlags {
+interface EvalFlags extends WayFlags, TaskFlags, JobFlags {
   readonly splits: string;
   readonly endpoint?: string;
   readonly answers?: string;
@@ -49,16 +50,20 @@ export function createEvalCommand(): Command {
   addTaskFlags(command)
     .option("--endpoint <url>", "ask a server that speaks OpenAI's interface")
     .option("--answers <file>", "the file that keeps a server's answers (default: one in the cache)");
-  return addWayFlags(command)
+  return addJobFlags(addWayFlags(command))
     .option("--items", "include every answer in the JSON")
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
-    .action(evaluate);
+    .action((target: string | undefined, flags: EvalFlags, given: Command) =>
+      unlessHandedOver(() => evaluate(target, flags, given)),
+    );
 }
 
 async function evaluate(target: string | undefined, flags: EvalFlags, given: Command): Promise<void> {
   const command = describeCommand("eval", target === undefined ? [] : [target], listGiven(given));
-  const { endpoint } = flags;
+  const { endpoint, on } = flags;
+  if (on !== undefined && (target === undefined || !(await isRunFolder(target))))
+    throw new UsageError("Cannot use --on for one model: it is for all checkpoints of a run; name a run");
   if (endpoint !== undefined && target === undefined) return await evaluateServed(endpoint, flags, command);
   if (target === undefined)
     throw new UsageError(
@@ -157,8 +162,9 @@ async function evaluateCheckpoints(path: string, flags: EvalFlags, command: stri
       "Cannot evaluate all checkpoints of a run at one --endpoint: start a server for each with --serve, or load adapters at one with --lora-endpoint",
     );
   const way = chooseWay(flags);
+  const job = await parsePlace(flags);
   const { summary, evaluated } = await withEffects((effects) =>
-    evaluateRun(path, choice, { command, effects, way }),
+    evaluateRun(path, choice, { command, effects, way, job }),
   );
   const output = createOutput(flags);
   const what =

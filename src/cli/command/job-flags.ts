@@ -13,7 +13,7 @@ export interface JobFlags {
   readonly on?: string;
   readonly profile?: string;
   readonly set?: readonly string[];
-  readonly memory?: string;
+  readonly memory?: string | undefined;
   readonly interval: string;
   readonly detach?: boolean;
   readonly dryRun?: boolean;
@@ -38,13 +38,13 @@ export function addJobFlags(command: Command): Command {
     .option("--dry-run", "print what would be submitted");
 }
 
-/** Where the flags say; absent for this process. Throws `UsageError`. */
+/** Where the flags say; absent for this process, which has no use for the others then. Throws `UsageError`. */
 export async function parsePlace(flags: JobFlags): Promise<JobPlace | undefined> {
   const { on, set = [], memory } = flags;
   const bytes = memory === undefined ? {} : { bytes: parseSize("--memory", memory) };
   if (on === undefined) {
-    const [needless] = Object.entries(flags).filter(([key]) =>
-      ["profile", "set", "detach", "dryRun"].includes(key),
+    const [needless] = Object.entries(flags).filter(
+      ([key, value]) => value !== undefined && ["profile", "set", "memory", "detach", "dryRun"].includes(key),
     );
     if (needless !== undefined)
       throw new UsageError(

@@ -125,7 +125,8 @@ async function showRun(path: string, flags: SpectraFlags, given: Command): Promi
 async function chooseMachine(flags: SpectraFlags): Promise<Pick<SpectraChoice, "place" | "bytes">> {
   const { memory } = flags;
   return {
-    place: await parsePlace(flags),
+    // In this process, too, memory has a limit.
+    place: await parsePlace(flags.on === undefined ? { ...flags, memory: undefined } : flags),
     ...(memory !== undefined && { bytes: parseSize("--memory", memory) }),
   };
 }

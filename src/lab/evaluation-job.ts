@@ -1,0 +1,145 @@
+/** Evaluations as a job: a piece for each checkpoint of a run; its answers are the result. */
+import { resolve } from "node:path";
+import { z } from "zod";
+import { interfaces } from "../endpoint/index.ts";
+import { splits } from "../environment/index.ts";
+import { stampWeights } from "../follow/index.ts";
+import type { JobFolder, JobPlan, PieceHandler } from "../job/index.ts";
+import { loadModel, type Model } from "../model/index.ts";
+import {
+  type ItemRecord,
+  itemSchema,
+  type LineageEntry,
+  openRunFolder,
+  type RunFolder,
+} from "../run/index.ts";
+import { answerTasks } from "./answer-tasks.ts";
+import { askCheckpoint } from "./ask-checkpoint.ts";
+import type { Effects } from "./effects.ts";
+import { requireTasks } from "./require-recipe.ts";
+import { type ServeWay, withServer } from "./serve-checkpoint.ts";
+import { createWorkshop } from "./workshop.ts";
+
+/** The kind of these jobs. */
+export const evaluationJobKind = "evaluation";
+
+/** Ways to answers that need nothing but the checkpoint. */
+export type StandaloneWay = { readonly way: "embedded" } | ServeWay;
+
+const askingSchema = z.object({
+  api: z.enum(interfaces),
+  temperature: z.number(),
+  fields: z.record(z.string(), z.unknown()),
+  concurrency: z.number(),
+  timeoutMs: z.number(),
+  maxTries: z.number(),
+  judge: z.object({ url: z.string(), model: z.string() }).optional(),
+});
+const waySchema = z.discriminatedUnion("way", [
+  z.object({ way: z.literal("embedded") }),
+  z.object({ way: z.literal("serve"), template: z.string(), startMs: z.number(), asking: askingSchema }),
+]);
+const inputSchema = z.object({ run: z.string(), paths: z.record(z.string(), z.string()), way: waySchema });
+const resultSchema = z.object({ ms: z.number(), items: z.array(itemSchema) });
+
+/** What a server's checkpoint is allowed for in the estimate: it has to be loaded, and is larger than ours. */
+const servedSeconds = 1800;
+
+/** Multiplications of the embedded engine in a second of one core, beside other work. */
+const multiplicationsPerSecond = 2e9;
+
+/**
+ * The job: all checkpoints, those included that are evaluated already, so that it stays the same job while answers come in.
+ * `model` is any of them, where the embedded engine answers.
+ */
+export async function planEvaluationJob(
+  folder: RunFolder,
+  entries: readonly LineageEntry[],
+  { way, model }: { readonly way: StandaloneWay; readonly model: Model | undefined },
+): Promise<JobPlan> {
+  const tasks = requireTasks(folder);
+  const { numTasks, numAttempts, maxNewTokens } = tasks.evaluation;
+  const numTokens = splits.length * numTasks * numAttempts * maxNewTokens;
+  const numParameters = model?.parameters.length ?? 0;
+  const seconds =
+    way.way === "serve" ? servedSeconds : 2 + (2 * numParameters * numTokens) / multiplicationsPerSecond;
+  const stamps = await Promise.all(
+    entries.map(async ({ id, path }) => [id, await stampWeights(folder.locate(path))] as const),
+  );
+  const paths = entries.map(({ id, path }) => [id, resolve(folder.locate(path))] as const);
+  return {
+    kind: evaluationJobKind,
+    input: {
+      run: resolve(folder.path),
+      tasks,
+      paths: Object.fromEntries(paths),
+      stamps: Object.fromEntries(stamps),
+      way: hideKey(way),
+    },
+    pieces: entries.map(({ id }) => ({ name: id, seconds, bytes: 16 * numParameters })),
+  };
+}
+
+/** Keys are read where they are needed, never written. */
+function hideKey(way: StandaloneWay): unknown {
+  if (way.way === "embedded") return way;
+  const { apiKey: _, ...asking } = way.asking;
+  return { ...way, asking };
+}
+
+/** Carries out pieces: checkpoints answer the tasks of their run, which is only read. */
+export function openEvaluationPieces(given: unknown, effects: Effects): PieceHandler {
+  const { run, paths, way } = inputSchema.parse(given);
+  return {
+    carryOut: async ({ name }) => {
+      const startMs = effects.now();
+      const [folder, path] = [await openRunFolder(run), paths[name] ?? ""];
+      const items =
+        way.way === "embedded"
+          ? await answerEmbedded(folder, path, effects)
+          : await answerServed(folder, { checkpoint: name, path, way }, effects);
+      return { ms: effects.now() - startMs, items };
+    },
+    close: async () => undefined,
+  };
+}
+
+/** Only a stop needs a command to go on with, and pieces are not stopped. */
+const command = "untwist jobs";
+
+async function answerServed(
+  folder: RunFolder,
+  { checkpoint, path, way }: { readonly checkpoint: string; readonly path: string; readonly way: ServeWay },
+  effects: Effects,
+): Promise<readonly ItemRecord[]> {
+  const { UNTWIST_API_KEY: own, OPENAI_API_KEY: usual } = process.env;
+  const asking = { ...way.asking, apiKey: own ?? usual };
+  return await withServer({ ...way, asking }, path, { effects, command }, (server) =>
+    askCheckpoint(folder, checkpoint, { choice: { ...asking, ...server }, command, effects }),
+  );
+}
+
+async function answerEmbedded(
+  folder: RunFolder,
+  path: string,
+  effects: Effects,
+): Promise<readonly ItemRecord[]> {
+  const model = await loadModel(path);
+  const workshop = await createWorkshop(folder, model, effects);
+  try {
+    return await answerTasks(workshop, model.parameters, command);
+  } finally {
+    await workshop.release();
+  }
+}
+
+/** What a piece of an evaluation came to. */
+export interface PieceEvaluation {
+  readonly ms: number;
+  readonly items: readonly ItemRecord[];
+}
+
+/** Reads the result of a piece. */
+export async function readPieceEvaluation(job: JobFolder, piece: number): Promise<PieceEvaluation> {
+  return resultSchema.parse(await job.readResult(piece));
+}
