@@ -34,7 +34,13 @@ async function succeed(...args: readonly string[]): Promise<string> {
 }
 
 describe("untwist --help", () => {
-  const names = createProgram().commands.map((command) => command.name());
+  // Not `work`, which executors start.
+  const program = createProgram();
+  const names = program
+    .createHelp()
+    .visibleCommands(program)
+    .map((command) => command.name())
+    .filter((name) => name !== "help");
 
   for (const name of names)
     it(`has examples and exit codes for ${name}`, async () => {

@@ -18,6 +18,7 @@ import {
   root,
   runUntwist,
   startUntwist,
+  tinyRecipe,
 } from "./support/untwist.ts";
 
 const folder = createTemporaryFolder();
@@ -237,6 +238,32 @@ describe.for([
         expect(outcomes(`served-${name}`, id)).toEqual(outcomes(`here-${name}`, id));
     },
   );
+});
+
+describe("untwist sweep --on local", () => {
+  const cache = { UNTWIST_CACHE: at("cache-sweep") };
+  beforeAll(async () => {
+    const small = ["--set", "evaluation.numTasks=8", "--set", "spectra=false", "--set", "sweeps=false"];
+    writeFileSync(at("tiny.yaml"), tinyRecipe);
+    writeFileSync(
+      at("grid.yaml"),
+      "name: grid\ntarget: sft-end\nsource: base\ngrid:\n  - {what: [directions, values], top: [0.5, all]}\n",
+    );
+    await run(["run", "tiny.yaml", "--out", "tiny", ...small], cache);
+    cpSync(at("tiny"), at("tiny-there"), { recursive: true });
+  }, 90_000);
+
+  it("gives the repairs that this process would, bit for bit", { timeout: 120_000 }, async () => {
+    const here = await run(["sweep", "tiny", "grid.yaml", "--json"]);
+    const place = ["--on", "local", "--memory", "3GB", "--interval", "0.2"];
+    expect(await run(["sweep", "tiny-there", "grid.yaml", ...place, "--dry-run"], cache)).toMatch(
+      /^\d+ pieces of sweep in 1 packs/,
+    );
+    expect(await run(["sweep", "tiny-there", "grid.yaml", "--json", ...place], cache)).toBe(here);
+    expect(hashFiles(at("tiny-there/repairs"))).toEqual(hashFiles(at("tiny/repairs")));
+    const [job] = await listJobs(cache);
+    expect([job.state, job.numDone]).toEqual(["done", parseJson(here)[0].repairs.length]);
+  });
 });
 
 describe("untwist spectra --on … refuses", () => {

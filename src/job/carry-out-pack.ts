@@ -14,7 +14,7 @@ export interface PieceShare {
 /** Carries out pieces of one kind of job; opened once for a pack. */
 export interface PieceHandler {
   /** The result, as JSON. What a person can put right is thrown as an error with an exit code: `UsageError`, `CheckpointError`. */
-  carryOut(piece: Piece, share: PieceShare): Promise<unknown>;
+  carryOut(piece: Piece & { readonly index: number }, share: PieceShare): Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -54,7 +54,7 @@ export async function carryOutPack(
       const startMs = performance.now();
       log(`${node}: ${piece.name} begins`);
       try {
-        await job.keepResult(index, await handler.carryOut(piece, share));
+        await job.keepResult(index, await handler.carryOut({ ...piece, index }, share));
         log(`${node}: ${piece.name} done in ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
       } catch (error) {
         numFailures += 1;

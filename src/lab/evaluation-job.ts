@@ -7,6 +7,7 @@ import { stampWeights } from "../follow/index.ts";
 import type { JobFolder, JobPlan, PieceHandler } from "../job/index.ts";
 import { loadModel, type Model } from "../model/index.ts";
 import {
+  type AskedTasks,
   type ItemRecord,
   itemSchema,
   type LineageEntry,
@@ -58,11 +59,8 @@ export async function planEvaluationJob(
   { way, model }: { readonly way: StandaloneWay; readonly model: Model | undefined },
 ): Promise<JobPlan> {
   const tasks = requireTasks(folder);
-  const { numTasks, numAttempts, maxNewTokens } = tasks.evaluation;
-  const numTokens = splits.length * numTasks * numAttempts * maxNewTokens;
   const numParameters = model?.parameters.length ?? 0;
-  const seconds =
-    way.way === "serve" ? servedSeconds : 2 + (2 * numParameters * numTokens) / multiplicationsPerSecond;
+  const seconds = way.way === "serve" ? servedSeconds : estimateAnswering(tasks, numParameters);
   const stamps = await Promise.all(
     entries.map(async ({ id, path }) => [id, await stampWeights(folder.locate(path))] as const),
   );
@@ -78,6 +76,13 @@ export async function planEvaluationJob(
     },
     pieces: entries.map(({ id }) => ({ name: id, seconds, bytes: 16 * numParameters })),
   };
+}
+
+/** Seconds that a model of the embedded engine takes for a run's tasks. */
+export function estimateAnswering({ evaluation }: AskedTasks, numParameters: number): number {
+  const { numTasks, numAttempts, maxNewTokens } = evaluation;
+  const numTokens = splits.length * numTasks * numAttempts * maxNewTokens;
+  return 2 + (2 * numParameters * numTokens) / multiplicationsPerSecond;
 }
 
 /** Keys are read where they are needed, never written. */

@@ -13,6 +13,7 @@ import {
   schemaVersion,
 } from "../run/index.ts";
 import type { AdapterWay } from "./adapter-server.ts";
+import type { JobPlace } from "./carry-out-job.ts";
 import { checkModel } from "./check-model.ts";
 import { checkRecipe } from "./check-recipe.ts";
 import { type Effects, resumeCommand } from "./effects.ts";
@@ -103,8 +104,18 @@ export async function sweepRun(
     command,
     effects,
     way,
-  }: { readonly command: string; readonly effects: Effects; readonly way?: AdapterWay | undefined },
+    job,
+  }: {
+    readonly command: string;
+    readonly effects: Effects;
+    readonly way?: AdapterWay | undefined;
+    readonly job?: JobPlace | undefined;
+  },
 ): Promise<readonly SweepRecord[]> {
+  if (way !== undefined && job !== undefined)
+    throw new UsageError(
+      "Cannot sweep with both --on and --lora-endpoint: one server answers for all repairs; leave one of them out",
+    );
   const folder = await openRunFolder(path);
   return withLock(folder, async () => {
     const finished = await folder.readSummary();
@@ -125,7 +136,7 @@ export async function sweepRun(
     }
     const workshop = await createWorkshop(folder, await restoreFirstModel(folder), effects);
     try {
-      const place = { workshop, trajectory, command };
+      const place = { workshop, trajectory, command, job };
       const records: SweepRecord[] = [];
       if (plans === undefined) records.push(...(await runRecipeSweeps(place)));
       else for (const plan of plans) records.push(await runSweep(plan, place));

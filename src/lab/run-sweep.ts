@@ -1,8 +1,7 @@
 /** Sweeps: repairs of a checkpoint of a run, evaluated in memory on the run's own tasks, beside their controls. */
 import { createHash } from "node:crypto";
 import { UsageError } from "../base/index.ts";
-import type { Factors, LinearAlgebra } from "../linalg/index.ts";
-import { loadModel } from "../model/index.ts";
+import type { LinearAlgebra } from "../linalg/index.ts";
 import {
   type ItemRecord,
   isFollowed,
@@ -18,18 +17,14 @@ import { identifyOperation } from "../surgery/index.ts";
 import { type CheckpointOutcome, describeSweep, measureSweep } from "../trajectory/index.ts";
 import { answerTasks } from "./answer-tasks.ts";
 import { openBackend } from "./backend.ts";
-import {
-  type EditedModels,
-  editParameters,
-  listWanted,
-  readTensors,
-  type StoredModel,
-} from "./edit-model.ts";
+import { carryOutJob, type JobPlace } from "./carry-out-job.ts";
+import { type EditedModels, editParameters } from "./edit-model.ts";
 import type { Effects } from "./effects.ts";
-import { openCache } from "./open-cache.ts";
+import { loadFactors } from "./load-factors.ts";
 import { createPhases } from "./phases.ts";
-import { prepareFactors, type WantedFactors } from "./prepare-factors.ts";
+import { loadStoredModel } from "./stored-model.ts";
 import { toOutcome } from "./summarize.ts";
+import { planSweepJob, readPieceRepair } from "./sweep-job.ts";
 import { listPoints, type SweepPoint } from "./sweep-points.ts";
 import type { Workshop } from "./workshop.ts";
 
@@ -39,6 +34,8 @@ export interface SweepPlace {
   readonly trajectory: TrajectoryRecord;
   /** The command that continues a sweep that was stopped. */
   readonly command: string;
+  /** Who answers for the repairs. Default: this process. */
+  readonly job?: JobPlace | undefined;
 }
 
 /** The checkpoints that a sweep is about. */
@@ -110,23 +107,31 @@ export async function runSweep(plan: SweepPlan, place: SweepPlace): Promise<Swee
   const ends = findEnds(plan, { lineage, trajectory: place.trajectory });
   if ("problem" in ends) throw new UsageError(`Cannot sweep "${folder.path}": ${ends.problem}`);
   const algebra = await openBackend();
-  const [target, source] = [await loadEnd(folder, ends.target), await loadEnd(folder, ends.source)];
+  const [target, source] = [
+    await loadStoredModel(folder.locate(ends.target.path)),
+    await loadStoredModel(folder.locate(ends.source.path)),
+  ];
   const points = listPoints(plan, { target: target.tensors, source: source.tensors });
   const missing = await listMissing(points, plan, { folder, ends });
   const [preparing = effects, evaluating = effects] = createPhases(effects, [1, missing.length]);
-  if (missing.length > 0) {
-    const operations = missing.map(({ operation }) => operation);
-    const factors = await loadFactors(
-      operations,
+  const load = async (): Promise<EditedModels["factors"]> =>
+    await loadFactors(
+      missing.map(({ operation }) => operation),
       { target, source },
       { algebra, effects: preparing, command: place.command },
     );
+  if (missing.length > 0 && place.job !== undefined)
+    await evaluateByJob(
+      points,
+      { ...place, job: place.job },
+      { plan, ends, numParameters: target.parameters.length, load },
+    );
+  else if (missing.length > 0)
     await evaluatePoints(
       missing,
-      { target, source, factors },
+      { target, source, factors: await load() },
       { plan, ends, place, algebra, effects: evaluating },
     );
-  }
   const record = await describePoints(points, { plan, ends, folder });
   await folder.writeSweep(record);
   return record;
@@ -148,11 +153,6 @@ export async function runRecipeSweeps(place: SweepPlace): Promise<readonly Sweep
   return records;
 }
 
-async function loadEnd(folder: RunFolder, { path }: LineageEntry): Promise<StoredModel> {
-  const place = folder.locate(path);
-  return { ...(await loadModel(place)), folder: place, tensors: await readTensors(place) };
-}
-
 /** The name of a point's file within a run: a hash of the checkpoints and of what is done. */
 export function pointKey({ operation }: SweepPoint, { target, source }: Ends): string {
   const text = JSON.stringify([schemaVersion, target.id, source.id, identifyOperation(operation)]);
@@ -168,33 +168,6 @@ export async function listMissing(
   const missing: SweepPoint[] = [];
   for (const point of points) if (!(await folder.hasRepair(name, pointKey(point, ends)))) missing.push(point);
   return missing;
-}
-
-async function loadFactors(
-  operations: readonly SweepPoint["operation"][],
-  models: Pick<EditedModels, "target" | "source">,
-  {
-    algebra,
-    effects,
-    command,
-  }: { readonly algebra: LinearAlgebra; readonly effects: Effects; readonly command: string },
-): Promise<EditedModels["factors"]> {
-  const { cache, cacheFolder } = openCache(algebra, effects);
-  const wanted = {
-    target: listWanted(operations, models, "target"),
-    source: listWanted(operations, models, "source"),
-  };
-  const read = await prepareFactors(
-    [...wanted.target, ...wanted.source],
-    { cache, cacheFolder, command },
-    effects,
-  );
-  const load = async (side: readonly WantedFactors[]): Promise<ReadonlyMap<string, Factors>> => {
-    const factors = new Map<string, Factors>();
-    for (const one of side) factors.set(one.name, await read(one));
-    return factors;
-  };
-  return { target: await load(wanted.target), source: await load(wanted.source) };
 }
 
 async function evaluatePoints(
@@ -226,6 +199,41 @@ async function evaluatePoints(
       doneFraction: (index + 1) / points.length,
     });
   }
+}
+
+/** Repairs evaluated by an executor; each is kept as soon as its answers are there. */
+async function evaluateByJob(
+  points: readonly SweepPoint[],
+  { workshop: { folder, effects }, job: place }: SweepPlace & { readonly job: JobPlace },
+  {
+    plan,
+    ends,
+    numParameters,
+    load,
+  }: {
+    readonly plan: SweepPlan;
+    readonly ends: Ends;
+    readonly numParameters: number;
+    /** Brings the factors into the cache. */
+    readonly load: () => Promise<unknown>;
+  },
+): Promise<void> {
+  const keys = points.map((point) => pointKey(point, ends));
+  const jobPlan = await planSweepJob(folder, points, { plan, ends, numParameters });
+  await carryOutJob(jobPlan, place, effects, {
+    prepare: async (job) => {
+      // Here, once, and not by each of the processes that begin together.
+      await load();
+      for (const [piece, key] of keys.entries())
+        if (await folder.hasRepair(plan.name, key))
+          await job.keepResult(piece, await folder.readRepair(plan.name, key));
+    },
+    onResult: async (job, piece) => {
+      const key = keys[piece] ?? "";
+      if (await folder.hasRepair(plan.name, key)) return;
+      await folder.writeRepair(plan.name, key, await readPieceRepair(job, piece));
+    },
+  });
 }
 
 /** The record of a sweep from what lies in the run's folder. */

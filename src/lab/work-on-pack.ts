@@ -4,6 +4,7 @@ import { carryOutPack, type OpenHandler, openJob, type PieceHandler } from "../j
 import type { Effects } from "./effects.ts";
 import { evaluationJobKind, openEvaluationPieces } from "./evaluation-job.ts";
 import { openSpectraPieces, spectraJobKind } from "./spectra-job.ts";
+import { openSweepPieces, sweepJobKind } from "./sweep-job.ts";
 
 /** Carries out a pack of the job in a folder. Gives the number of pieces that failed. Throws `UsageError` for a kind of another version. */
 export async function workOnPack(
@@ -14,6 +15,7 @@ export async function workOnPack(
   const open: OpenHandler = async ({ kind, input }): Promise<PieceHandler> => {
     if (kind === spectraJobKind) return openSpectraPieces(input, effects);
     if (kind === evaluationJobKind) return openEvaluationPieces(input, effects);
+    if (kind === sweepJobKind) return openSweepPieces(input, effects);
     throw new UsageError(
       `Cannot carry out a job of kind "${kind}": this untwist knows none; use the one that made it`,
     );

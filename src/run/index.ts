@@ -28,6 +28,7 @@ export {
   type ItemRecord,
   itemSchema,
   type LineageEntry,
+  type RepairAnswers,
   type RunRecord,
   type SpectraRecord,
   type Summary,
@@ -46,4 +47,4 @@ export {
   readSummaryHead,
   watchLockName,
 } from "./run-folder.ts";
-export { type Grid, milestones, parseSweep, type SweepPlan } from "./sweep-plan.ts";
+export { type Grid, milestones, parseSweep, type SweepPlan, sweepSchema } from "./sweep-plan.ts";

@@ -37,6 +37,7 @@ Examples:
   untwist eval runs/mine --environment general-points         every checkpoint of a run that is not evaluated yet
   untwist eval runs/mine --environment general-points --serve 'vllm serve {path} --port {port}'
   untwist eval runs/lora --environment general-points --lora-endpoint http://127.0.0.1:8000
+  untwist eval runs/mine --on slurm --set gpus=1 --serve 'vllm serve {path} --port {port}'    on a cluster: docs/cluster.md
   untwist eval --endpoint http://127.0.0.1:8000/v1 --model my-model --environment general-points --max-new-tokens 512
 A key for the server is read from UNTWIST_API_KEY or OPENAI_API_KEY. Answers are kept: the same command goes on after a stop.`;
 

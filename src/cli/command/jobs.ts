@@ -4,6 +4,15 @@ import { cancelJob, type JobStatus, listJobStatus, readJobOrigin, retryJob } fro
 import { createOutput } from "../output.ts";
 import { formatTable } from "../screen/table.ts";
 
+const jobsExamples = `
+Examples:
+  untwist jobs    all jobs, the newest first; spectra, eval and sweep make them when told where
+docs/cluster.md has what jobs are, and what a cluster is asked for.`;
+
+const showExample = (name: string, what: string): string => `
+Examples:
+  untwist ${name} 0691a78e2f8b    ${what}`;
+
 /** Runs the command line again, as given. */
 export type RunAgain = (args: readonly string[]) => Promise<void>;
 
@@ -20,14 +29,17 @@ export function createJobCommands(runAgain: RunAgain): readonly Command[] {
     new Command("jobs")
       .description("list the jobs that were handed to an executor, and how they stand")
       .option("--json", "print the list as JSON")
+      .addHelpText("after", jobsExamples)
       .action(list),
     new Command("attach")
       .description("wait for a job's result, as the command that made it would")
       .argument("<job>", "its 12 characters")
+      .addHelpText("after", showExample("attach", "Ctrl-C leaves it again"))
       .action(async (id: string) => await again(await readJobOrigin(id))),
     new Command("cancel")
       .description("cancel a job; what is done is kept")
       .argument("<job>", "its 12 characters")
+      .addHelpText("after", showExample("cancel", "untwist retry goes on with it"))
       .action(async (id: string) => {
         await cancelJob(id);
         process.stdout.write(`Job ${id} is cancelled; go on with: untwist retry ${id}\n`);
@@ -35,6 +47,7 @@ export function createJobCommands(runAgain: RunAgain): readonly Command[] {
     new Command("retry")
       .description("submit what is missing of a job that failed or was cancelled, and wait for its result")
       .argument("<job>", "its 12 characters")
+      .addHelpText("after", showExample("retry", "after what was wrong has been put right"))
       .action(async (id: string) => await again(await retryJob(id))),
   ];
 }

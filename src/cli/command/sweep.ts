@@ -9,12 +9,14 @@ import { formatSweep } from "../screen/sweep-screen.ts";
 import { type AskingFlags, addAskingFlags, parseAsking } from "./asking-flags.ts";
 import { describeCommand, listGiven } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
+import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "./job-flags.ts";
 
 const examples = `
 Examples:
   untwist sweep runs/general-points                 the sweeps of the run's recipe; what was evaluated is read
   untwist sweep runs/general-points my-sweep.yaml   your own grid
   untwist sweep runs/mine my-sweep.yaml --lora-endpoint http://127.0.0.1:8000
+  untwist sweep runs/mine --on slurm                on a cluster: docs/cluster.md
 
 A sweep:
   name: layers
@@ -32,13 +34,15 @@ export function createSweepCommand(): Command {
     .argument("<run>", "the folder of a run")
     .argument("[sweep]", "a YAML file (default: the sweeps of the run's recipe)")
     .option("--lora-endpoint <url>", "load the repairs as LoRA adapters at this server, and ask it");
-  return addAskingFlags(command)
+  return addJobFlags(addAskingFlags(command))
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
-    .action(sweep);
+    .action((path: string, file: string | undefined, flags: SweepFlags, given: Command) =>
+      unlessHandedOver(() => sweep(path, file, { flags, given })),
+    );
 }
 
-interface SweepFlags extends AskingFlags {
+interface SweepFlags extends AskingFlags, JobFlags {
   readonly loraEndpoint?: string;
   readonly json?: boolean;
 }
@@ -46,15 +50,15 @@ interface SweepFlags extends AskingFlags {
 async function sweep(
   path: string,
   file: string | undefined,
-  flags: SweepFlags,
-  given: Command,
+  { flags, given }: { readonly flags: SweepFlags; readonly given: Command },
 ): Promise<void> {
   const { loraEndpoint: url, model } = flags;
   const way =
     url === undefined ? undefined : { way: "adapters" as const, url, model, asking: parseAsking(flags) };
   const plans = file === undefined ? undefined : [await readSweep(file, path)];
   const command = describeCommand("sweep", file === undefined ? [path] : [path, file], listGiven(given));
-  const records = await withEffects((effects) => sweepRun(path, plans, { command, effects, way }));
+  const job = await parsePlace(flags);
+  const records = await withEffects((effects) => sweepRun(path, plans, { command, effects, way, job }));
   const output = createOutput(flags);
   const lines = records.flatMap((record) => [...formatSweep(record, { ...output, folder: path }), ""]);
   const places = records.map(({ name }) => `${path}/repairs/${name}`);
