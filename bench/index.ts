@@ -12,11 +12,12 @@ const benchmarks = [
   "spectra-memory",
   "surgery-memory",
   "follow-memory",
+  "cluster",
 ] as const;
 
 const [wanted, ...options] = process.argv.slice(2);
 const chosen = benchmarks.filter((name) =>
-  wanted === undefined ? !name.endsWith("-memory") : name === wanted,
+  wanted === undefined ? !name.endsWith("-memory") && name !== "cluster" : name === wanted,
 );
 if (chosen.length === 0) {
   console.error(`Cannot find a benchmark "${wanted}": choose ${benchmarks.join(", ")}`);

@@ -15,7 +15,8 @@ const [mostShardBytes, fewestShards] = [1e9, 4];
 const fullSizes = { hidden: 3584, keyValue: 512, intermediate: 18944, vocabulary: 152064 };
 type Sizes = typeof fullSizes;
 
-interface Tensor {
+/** A tensor to draw. */
+export interface Tensor {
   readonly name: string;
   readonly shape: readonly number[];
 }
@@ -189,6 +190,17 @@ export interface LargePair {
   readonly before: string;
   readonly after: string;
   readonly folder: string;
+}
+
+/** Writes a pair with these tensors into a folder, one file a checkpoint. */
+export async function writePair(
+  folder: string,
+  tensors: readonly Tensor[],
+): Promise<Omit<LargePair, "folder">> {
+  const [before, after] = [join(folder, "before"), join(folder, "after")];
+  await writeModel(before, [tensors], false);
+  await writeModel(after, [tensors], true);
+  return { before, after };
 }
 
 /** Writes both checkpoints of `gigabytes` each, calls `work`, and removes everything. */

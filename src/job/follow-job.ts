@@ -41,7 +41,7 @@ export class DetachedError extends Error {
   override readonly name = "DetachedError";
 }
 
-/** Looks are this many times less frequent, at most, where nothing changes. */
+/** The scheduler is asked this many times less often, at most, where nothing changes. */
 const mostPatience = 6;
 
 /** Looks in a row without an answer of the scheduler, after which following ends. */
@@ -63,25 +63,29 @@ const mostAttempts: Readonly<Record<Cause, number>> = {
  * all others have ended; `DetachedError` when aborted.
  */
 export async function followJob(job: JobFolder, options: FollowOptions): Promise<void> {
-  const { executor, signal, onNotice } = options;
+  const { executor, signal, intervalMs, onNotice } = options;
+  const { isDetached } = await executor.capabilities().catch(() => ({ isDetached: true }));
   const look = createLook(job, options);
-  let [patience, silence, last] = [1, 0, ""];
+  let [patience, silence, last, lookAt, numSeen] = [1, 0, "", 0, -1];
   for (;;) {
     if (signal.aborted) throw new DetachedError(`Left job ${job.id}`);
-    try {
-      const { isDone, change } = await look();
-      if (isDone) return;
-      patience = change === last ? Math.min(mostPatience, patience * 1.5) : 1;
-      [silence, last] = [0, change];
-    } catch (error) {
-      if (!(error instanceof UnreachableError) || silence >= mostSilence) throw error;
-      if (silence === 0) onNotice(`${error.message}; looking again`);
-      [silence, patience] = [silence + 1, mostPatience / 2];
+    const { size } = await job.listResults();
+    // Results are files, and cheap to look for; a scheduler has others to serve.
+    if (size !== numSeen || performance.now() >= lookAt) {
+      numSeen = size;
+      try {
+        const { isDone, change } = await look();
+        if (isDone) return;
+        patience = change === last ? Math.min(mostPatience, patience * 1.5) : 1;
+        [silence, last] = [0, change];
+      } catch (error) {
+        if (!(error instanceof UnreachableError) || silence >= mostSilence) throw error;
+        if (silence === 0) onNotice(`${error.message}; looking again`);
+        [silence, patience] = [silence + 1, mostPatience / 2];
+      }
+      lookAt = performance.now() + intervalMs * (isDetached ? patience - 0.5 : 0);
     }
-    const { isDetached } = await executor.capabilities().catch(() => ({ isDetached: true }));
-    await wait(options.intervalMs * (isDetached ? patience : 1), undefined, { signal }).catch(
-      () => undefined,
-    );
+    await wait(intervalMs, undefined, { signal }).catch(() => undefined);
   }
 }
 

@@ -5,15 +5,16 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
-import { hostname } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { createTemporaryFolder, removeFolder } from "./untwist.ts";
 
 /** Why there can be no Slurm here; `undefined` where there can. */
 export function findSlurmObstacle(): string | undefined {
@@ -43,14 +44,16 @@ export interface Cluster {
 export async function startCluster({
   maxArraySize = 1001,
   cpus = 2,
+  numNodes = 2,
 }: {
   readonly maxArraySize?: number;
+  readonly numNodes?: number;
   readonly cpus?: number;
 } = {}): Promise<Cluster> {
   startMunge();
-  const folder = createTemporaryFolder();
+  const folder = mkdtempSync(join(tmpdir(), "untwist-slurm-"));
   const at = (name: string): string => join(folder, name);
-  const nodes = ["n1", "n2"];
+  const nodes = Array.from({ length: numNodes }, (_, index) => `n${index + 1}`);
   for (const name of ["state", "bin", ...nodes.map((node) => `spool.${node}`)]) mkdirSync(at(name));
   const ports = await findPorts(1 + nodes.length);
   writeFileSync(at("slurm.conf"), describeCluster({ at, ports, maxArraySize, cpus }));
@@ -83,7 +86,8 @@ export async function startCluster({
     stop: async () => {
       for (const node of nodes) cluster.killNode(node);
       await cluster.killController();
-      await removeFolder(folder);
+      // Daemons that are killed may still hold a file for a moment.
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
     },
   };
   for (let turn = 0; turn < 200; turn++) {
@@ -143,7 +147,7 @@ function describeCluster({
     SchedulerParameters: "batch_sched_delay=0,sched_interval=1,sched_min_interval=0",
     SlurmdParameters: "config_overrides",
   };
-  const nodes = `NodeName=n[1-2] NodeHostname=${host} NodeAddr=127.0.0.1 Port=${ports[1]},${ports[2]} CPUs=${cpus} RealMemory=6000 State=UNKNOWN`;
+  const nodes = `NodeName=n[1-${ports.length - 1}] NodeHostname=${host} NodeAddr=127.0.0.1 Port=${ports.slice(1).join(",")} CPUs=${cpus} RealMemory=6000 State=UNKNOWN`;
   const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
   return [...lines, nodes, "PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP", ""].join("\n");
 }
