@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { UsageError } from "../src/base/index.ts";
 import {
+  createExecExecutor,
   createLocalExecutor,
   createSlurmExecutor,
   DetachedError,
@@ -208,6 +209,20 @@ describe("createLocalExecutor()", () => {
     await expect(look(large, small, { bytes: 3e9 })).rejects.toThrow(
       /takes 3\.0 GB, and 1\.0 GB are allowed.*--memory/,
     );
+  });
+});
+
+describe("createExecExecutor()", () => {
+  const openExec = (): Executor => createExecExecutor({ line: "sleep 0.1; {command}", atMost: 2, command });
+  describeContract(openExec);
+
+  it("fills in what stands for the command, the position and the number", async () => {
+    const job = await createJob(echoes(2));
+    const line = 'echo "pack {index} of {count}"; {command}';
+    await look(job, open(createExecExecutor({ line, atMost: 2, command })));
+    const log = (pack: number): string => readFileSync(join(job.path, `logs/0.0-${pack}.log`), "utf8");
+    expect([log(0).split("\n")[0], log(1).split("\n")[0]]).toEqual(["pack 0 of 2", "pack 1 of 2"]);
+    expect(() => createExecExecutor({ line: "true", atMost: 1, command })).toThrow("{command}");
   });
 });
 

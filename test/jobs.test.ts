@@ -275,7 +275,7 @@ describe("untwist spectra --on … refuses", () => {
   });
   const spectra = ["spectra", "base", "trainer/checkpoint-1"];
   const mistakes: Readonly<Record<string, Mistake>> = {
-    "an executor that there is none of": [[...spectra, "--on", "pbs"], '"pbs"', "local, slurm"],
+    "an executor that there is none of": [[...spectra, "--on", "pbs"], '"pbs"', "local, slurm, exec"],
     "a profile without an executor": [[...spectra, "--profile", "unknown.yaml"], "--profile", "--on"],
     "detaching from this machine": [[...spectra, "--on", "local", "--detach"], "--on local"],
     "a profile that is not there": [[...spectra, "--on", "slurm", "--profile", "no.yaml"], '"no.yaml"'],
@@ -301,6 +301,12 @@ describe("untwist spectra --on … refuses", () => {
       ["eval", "trail", ...asked, "--lora-endpoint", "http://127.0.0.1:1", "--on", "local"],
       "--on",
       "--lora-endpoint",
+    ],
+    "an exec without its line": [[...spectra, "--on", "exec"], "--set exec=", "{command}"],
+    "an exec whose line has no command": [
+      [...spectra, "--on", "exec", "--set", "exec=true"],
+      '"true"',
+      "{command}",
     ],
     "a job that there is none of": [["attach", "0123456789ab"], '"0123456789ab"', "untwist jobs"],
     "what is no job": [["cancel", "first"], '"first"', "12 characters"],

@@ -1,5 +1,6 @@
 /** job: independent pieces of work carried out by other processes, on this machine or a cluster, and followed; knows not what they do. */
 export { carryOutPack, type OpenHandler, type PieceHandler, type PieceShare } from "./carry-out-pack.ts";
+export { createExecExecutor } from "./exec-executor.ts";
 export {
   type Capabilities,
   type Executor,

@@ -17,6 +17,7 @@ const profileSchema = z.strictObject({
   cpus: count.optional(),
   atMost: count.optional(),
   host: word.optional(),
+  exec: z.string().min(1).optional(),
   sbatch: lines.default([]),
   before: lines.default([]),
 });
@@ -38,6 +39,8 @@ export interface Profile {
   readonly atMost?: number | undefined;
   /** The login node to which Slurm's programs are given, by ssh. */
   readonly host?: string | undefined;
+  /** A line of shell that carries out a command elsewhere, as of `ExecOptions`. */
+  readonly exec?: string | undefined;
   /** Further arguments of sbatch. */
   readonly sbatch: readonly string[];
   /** Lines of shell before the command: modules, activations. */

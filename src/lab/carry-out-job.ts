@@ -2,7 +2,9 @@
 import { availableParallelism, freemem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { UsageError } from "../base/index.ts";
 import {
+  createExecExecutor,
   createLocalExecutor,
   createSlurmExecutor,
   DetachedError,
@@ -21,7 +23,7 @@ import { chooseCacheFolder } from "./cache-folder.ts";
 import { type Effects, StoppedError } from "./effects.ts";
 
 /** Who can carry out jobs. */
-export const executorNames = ["local", "slurm"] as const;
+export const executorNames = ["local", "slurm", "exec"] as const;
 
 /** The name of an executor. */
 export type ExecutorName = (typeof executorNames)[number];
@@ -146,6 +148,14 @@ export function openExecutor({
         bytes: bytes ?? freemem() / 2,
         command,
       });
+    case "exec": {
+      const { exec: line, atMost = availableParallelism() } = profile;
+      if (line === undefined)
+        throw new UsageError(
+          "Cannot use --on exec without a line that carries out a command: give it, as in --set exec='srun -n1 {command}'",
+        );
+      return createExecExecutor({ line, atMost, command });
+    }
     case "slurm":
       return createSlurmExecutor({ profile, command });
   }

@@ -22,7 +22,7 @@ export interface JobFlags {
 /** Adds them. */
 export function addJobFlags(command: Command): Command {
   return command
-    .option("--on <executor>", `where: ${executorNames.join(" or ")} (default: in this process)`)
+    .option("--on <executor>", `where: ${executorNames.join(", ")} (default: in this process)`)
     .option(
       "--profile <file>",
       "what the cluster is asked for, as YAML (default: ~/.config/untwist/slurm.yaml)",
@@ -53,8 +53,8 @@ export async function parsePlace(flags: JobFlags): Promise<JobPlace | undefined>
     return undefined;
   }
   const executor = parseChoice<ExecutorName>("--on", on, executorNames);
-  if (executor === "local" && flags.detach === true)
-    throw new UsageError("Cannot detach from --on local: its processes end with this one");
+  if (executor !== "slurm" && flags.detach === true)
+    throw new UsageError(`Cannot detach from --on ${executor}: its processes end with this one`);
   const profile = parseProfile(await readProfile(flags.profile), set);
   return {
     executor,

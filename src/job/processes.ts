@@ -1,0 +1,144 @@
+/** Executors whose packs are processes of this one: started as they fit, ended with it. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream } from "node:fs";
+import { join } from "node:path";
+import { fileExists, readText } from "../file/index.ts";
+import type { Executor, PackState, PlacedPack, PlacedSubmission } from "./executor.ts";
+import { readCause } from "./slurm-text.ts";
+
+/** What such executors differ in. */
+export interface ProcessOptions {
+  readonly name: string;
+  /** Throws `UsageError` for packs that could never be started. */
+  readonly admit: (submission: PlacedSubmission) => void;
+  /** Whether a pack may be started beside those that run. */
+  readonly fits: (next: PlacedPack, running: readonly PlacedPack[]) => boolean;
+  /** The program and its arguments that carry out a pack, and end when it is done. */
+  readonly start: (pack: PlacedPack) => readonly string[];
+  readonly describe: (submission: PlacedSubmission) => string;
+}
+
+/** The executor. */
+export function createProcessExecutor({ name, admit, describe, ...options }: ProcessOptions): Executor {
+  const processes = createProcesses(options);
+  const refine = async ({ state, place }: Found): Promise<PackState> => {
+    if (state.kind !== "ended" || state.cause !== "failed") return state;
+    return { ...state, cause: readCause(await readLog(place.submission, place.pack)) ?? "failed" };
+  };
+  return {
+    name,
+    capabilities: async () => ({ isDetached: false }),
+    submit: async (submission) => {
+      admit(submission);
+      processes.add([...submission.packs.keys()].map((pack) => ({ submission, pack })));
+    },
+    describe: async (submission) => describe(submission),
+    poll: async (submissions) =>
+      await Promise.all(
+        submissions.map((submission) =>
+          Promise.all(submission.packs.map((_, pack) => refine(processes.find({ submission, pack })))),
+        ),
+      ),
+    cancel: async (packs) => {
+      const keys = new Set(packs.map(keyOf));
+      processes.stop((pack) => keys.has(keyOf(pack)));
+    },
+    logs: readLog,
+    close: async () => processes.stop(() => true),
+  };
+}
+
+interface Found {
+  readonly place: PlacedPack;
+  readonly state: PackState;
+}
+
+/** Processes that wait, run and have ended. */
+interface Processes {
+  add(packs: readonly PlacedPack[]): void;
+  find(pack: PlacedPack): Found;
+  /** Ends those that run, and forgets those that wait. */
+  stop(isWanted: (pack: PlacedPack) => boolean): void;
+}
+
+function createProcesses({ fits, start }: Pick<ProcessOptions, "fits" | "start">): Processes {
+  const states = new Map<string, PackState>();
+  const queue: PlacedPack[] = [];
+  const running = new Map<ChildProcess, PlacedPack>();
+  const startWhatFits = (): void => {
+    for (;;) {
+      const position = queue.findIndex((pack) => fits(pack, [...running.values()]));
+      const [next] = position < 0 ? [] : queue.splice(position, 1);
+      if (next === undefined) return;
+      const child = startPack(next, start(next), (state) => {
+        if (!running.delete(child)) return;
+        states.set(keyOf(next), state);
+        startWhatFits();
+      });
+      running.set(child, next);
+      states.set(keyOf(next), { kind: "running" });
+    }
+  };
+  return {
+    add: (packs) => {
+      for (const pack of packs) states.set(keyOf(pack), { kind: "waiting" });
+      queue.push(...packs);
+      startWhatFits();
+    },
+    // What an earlier process started ended with it.
+    find: (place) => ({ place, state: states.get(keyOf(place)) ?? { kind: "ended", cause: "node" } }),
+    stop: (isWanted) => {
+      const forget = (pack: PlacedPack): void =>
+        void states.set(keyOf(pack), { kind: "ended", cause: "cancelled" });
+      for (const pack of queue.filter(isWanted)) {
+        queue.splice(queue.indexOf(pack), 1);
+        forget(pack);
+      }
+      for (const [child, pack] of [...running].filter(([, one]) => isWanted(one))) {
+        running.delete(child);
+        forget(pack);
+        killGroup(child);
+      }
+    },
+  };
+}
+
+/** Starts a pack's process, its words going to its log. */
+function startPack(
+  { submission, pack }: PlacedPack,
+  [program = "", ...args]: readonly string[],
+  onEnd: (state: PackState) => void,
+): ChildProcess {
+  const log = createWriteStream(locateLog(submission, pack), { flags: "a" });
+  // By the channel it learns when this process ends, however that ends. A group of its own, so that all of it can be ended.
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe", "ipc"], detached: true });
+  child.stdout?.pipe(log, { end: false });
+  child.stderr?.pipe(log, { end: false });
+  child.on("error", () => onEnd({ kind: "ended", cause: "failed" }));
+  child.on("close", (code) => {
+    log.end();
+    // Killed from outside, as by a system without memory: not the work's own fault.
+    onEnd({ kind: "ended", cause: code === 0 ? "completed" : code === null ? "node" : "failed" });
+  });
+  return child;
+}
+
+const keyOf = ({ submission: { job, number }, pack }: PlacedPack): string => `${job} ${number} ${pack}`;
+
+function locateLog({ folder, number }: PlacedSubmission, pack: number): string {
+  return join(folder, "logs", `${number}.0-${pack}.log`);
+}
+
+async function readLog(submission: PlacedSubmission, pack: number): Promise<string> {
+  const path = locateLog(submission, pack);
+  return (await fileExists(path)) ? await readText(path) : "";
+}
+
+function killGroup({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has ended by itself.
+  }
+}
