@@ -12,6 +12,7 @@ const benchmarks = [
   "spectra-memory",
   "surgery-memory",
   "follow-memory",
+  "local-memory",
   "cluster",
 ] as const;
 

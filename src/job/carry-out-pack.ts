@@ -13,7 +13,7 @@ export interface PieceShare {
 
 /** Carries out pieces of one kind of job; opened once for a pack. */
 export interface PieceHandler {
-  /** The result, as JSON. What a person can put right is thrown as an error with an exit code: `UsageError`, `CheckpointError`. */
+  /** The result, as JSON. Throws; after a `CheckpointError` the piece is not tried again. */
   carryOut(piece: Piece & { readonly index: number }, share: PieceShare): Promise<unknown>;
   close(): Promise<void>;
 }
@@ -47,7 +47,7 @@ export async function carryOutPack(
     for (const index of pieces) {
       const piece = job.plan.pieces[index];
       if (piece === undefined) throw new UsageError(`The job ${job.id} has no piece ${index}`);
-      if ((await job.listResults()).has(index)) {
+      if (await job.hasResult(index)) {
         log(`${node}: ${piece.name} has its result`);
         continue;
       }
@@ -60,7 +60,8 @@ export async function carryOutPack(
         numFailures += 1;
         const message = error instanceof Error ? error.message : String(error);
         log(`${node}: ${piece.name} failed: ${error instanceof Error ? (error.stack ?? message) : message}`);
-        const isFinal = error instanceof Error && "exitCode" in error;
+        // A tensor stays as it is; what a server or a disk lacks may be there the next time.
+        const isFinal = error instanceof Error && error.name === "CheckpointError";
         await job.keepFailure(index, { message, isFinal, node });
       }
     }

@@ -32,6 +32,7 @@ export function createExecExecutor({ line, atMost, command }: ExecOptions): Exec
     admit: () => undefined,
     fits: (_, running) => running.length < atMost,
     start: (pack) => ["sh", "-c", fill(pack)],
+    isOwn: false,
     describe: (submission) => submission.packs.map((_, pack) => fill({ submission, pack })).join("\n"),
   });
 }

@@ -10,6 +10,8 @@ export interface Submission {
   /** Positions of pieces, pack by pack. */
   readonly packs: readonly (readonly number[])[];
   readonly resources: Resources;
+  /** By pack, those that are known to have ended. */
+  readonly ended: Readonly<Record<string, { readonly cause: Cause }>>;
 }
 
 /** A submission and the job that it belongs to. */
@@ -17,6 +19,8 @@ export interface PlacedSubmission extends Submission {
   readonly job: string;
   /** The folder of the job. */
   readonly folder: string;
+  /** When the job was made: another of the same plan, made after that one was deleted, is not taken for it. */
+  readonly made: string;
 }
 
 /** One pack of a submission. */
@@ -44,16 +48,11 @@ export type PackState =
   | { readonly kind: "running"; readonly node?: string }
   | { readonly kind: "ended"; readonly cause: Cause; readonly node?: string };
 
-/** What an executor can do. */
-export interface Capabilities {
-  /** Whether packs go on when the process that handed them over ends. */
-  readonly isDetached: boolean;
-}
-
 /** Carries out packs. All of it may be asked by another process than the one that submitted, unless it is not detached. */
 export interface Executor {
   readonly name: string;
-  capabilities(): Promise<Capabilities>;
+  /** Whether packs go on when the process that handed them over ends. */
+  readonly isDetached: boolean;
   /** Hands packs over. Throws `UsageError` where they are refused, `UnreachableError` where nobody answers. */
   submit(submission: PlacedSubmission): Promise<void>;
   /** What would be submitted, as a person reads it. */

@@ -29,7 +29,7 @@ function createPuppet(say: (look: number) => PackState): Executor & { readonly c
   return {
     name: "slurm",
     cancelled,
-    capabilities: async () => ({ isDetached: true }),
+    isDetached: true,
     submit: async () => undefined,
     describe: async () => "",
     poll: async (submissions) => {
@@ -112,7 +112,7 @@ describe("followJob()", () => {
     expect(submissions).toHaveLength(numTimes);
     const raised = submissions.map(({ resources }) => [
       resources.bytes / submissions[0]!.resources.bytes,
-      (resources.seconds - 600) / (submissions[0]!.resources.seconds - 600),
+      resources.seconds / submissions[0]!.resources.seconds,
     ]);
     const doubling = Array.from({ length: numTimes }, (_, turn) => 2 ** turn);
     expect(raised).toEqual(

@@ -9,8 +9,9 @@ import {
   type PlacedSubmission,
   UnreachableError,
 } from "./executor.ts";
-import { type JobFolder, type KeptSubmission, placeSubmission } from "./job-folder.ts";
-import { type PackGroup, type PackRule, packPieces } from "./pack-pieces.ts";
+import { isOpen, type JobFolder, type KeptSubmission, placeSubmission } from "./job-folder.ts";
+import type { PackRule } from "./pack-pieces.ts";
+import { settleLeftovers, submitMissing, takeBack } from "./submit-missing.ts";
 
 /** How far a job is. */
 export interface JobProgress {
@@ -26,7 +27,7 @@ export interface JobProgress {
 export interface FollowOptions {
   readonly executor: Executor;
   /** What the packs are made by, but for what was learned from failures. */
-  readonly rule: Omit<PackRule, "raise">;
+  readonly rule: Omit<PackRule, "learned">;
   /** The least time between two looks; it grows where nothing changes. */
   readonly intervalMs: number;
   readonly signal: AbortSignal;
@@ -47,24 +48,14 @@ const mostPatience = 6;
 /** Looks in a row without an answer of the scheduler, after which following ends. */
 const mostSilence = 60;
 
-/** How often a piece may end without its result, by cause, before it counts as failed. */
-const mostAttempts: Readonly<Record<Cause, number>> = {
-  // Ended well, without all results: as odd as a failure.
-  completed: 2,
-  failed: 2,
-  memory: 4,
-  time: 4,
-  node: 6,
-  cancelled: 1,
-};
-
 /**
  * Follows a job until every piece has its result. Throws `UsageError` with the reason of the first piece that failed for good, when
  * all others have ended; `DetachedError` when aborted.
  */
 export async function followJob(job: JobFolder, options: FollowOptions): Promise<void> {
   const { executor, signal, intervalMs, onNotice } = options;
-  const { isDetached } = await executor.capabilities().catch(() => ({ isDetached: true }));
+  const { isDetached } = executor;
+  await settleLeftovers(job, executor);
   const look = createLook(job, options);
   let [patience, silence, last, lookAt, numSeen] = [1, 0, "", 0, -1];
   for (;;) {
@@ -124,7 +115,7 @@ function createLook(
       const now = Object.fromEntries(ended.map(({ pack, state }) => [pack, state]));
       await job.keepSubmission({ ...submission, ended: { ...submission.ended, ...now } });
       for (const { pack, state, isDone } of ended)
-        if (!isDone) onNotice(await describeEnd(job, submission, { pack, ...state, executor }));
+        if (!isDone) onNotice(describeEnd(job, { pieces: submission.packs[pack] ?? [], results, ...state }));
     }
     endedBefore = endedNow;
     const current = await job.readSubmissions();
@@ -153,21 +144,17 @@ async function refuseHopeless(
     readonly executor: Executor;
   },
 ): Promise<void> {
-  for (const [position, submission] of open.entries())
-    for (const state of states[position] ?? [])
-      if (state.kind === "waiting" && state.advice !== undefined) {
-        await takeBack(job, submission, executor);
-        throw new UsageError(
-          `The job ${job.id} would wait forever, says ${executor.name}: ${state.reason}; ${state.advice}`,
-        );
-      }
-}
-
-/** Cancels a submission, which then counts as never made. */
-async function takeBack(job: JobFolder, submission: KeptSubmission, executor: Executor): Promise<void> {
-  await executor.cancel(listPlacedPacks([placeSubmission(job, submission)])).catch(() => undefined);
-  const refused = submission.packs.map((_, pack) => [pack, { cause: "cancelled" as const }]);
-  await job.keepSubmission({ ...submission, ended: Object.fromEntries(refused), isForgiven: true });
+  let problem: string | undefined;
+  for (const [position, submission] of open.entries()) {
+    const hopeless = (states[position] ?? []).flatMap((state, pack) => {
+      if (state.kind !== "waiting" || state.advice === undefined) return [];
+      problem ??= `${state.reason}; ${state.advice}`;
+      return [pack];
+    });
+    if (hopeless.length > 0) await takeBack(job, submission, { executor, packs: hopeless });
+  }
+  if (problem !== undefined)
+    throw new UsageError(`The job ${job.id} would wait forever, says ${executor.name}: ${problem}`);
 }
 
 /** What has all its results and still runs, after so long, is a ghost: its end was lost with a controller's memory. */
@@ -200,8 +187,6 @@ function createGhostWatch(
   };
 }
 
-const isOpen = ({ packs, ended }: KeptSubmission): boolean => Object.keys(ended).length < packs.length;
-
 interface EndedPack {
   readonly key: string;
   readonly pack: number;
@@ -224,93 +209,6 @@ function listEnded(
     const how = { cause: isDone ? ("completed" as const) : cause, ...(node !== undefined && { node }) };
     return [{ key: `${number} ${pack}`, pack, state: how, isDone }];
   });
-}
-
-/** Submits what has no result, is in no open pack, and may still succeed. Gives the number of packs. */
-async function submitMissing(
-  job: JobFolder,
-  {
-    executor,
-    rule,
-    current,
-    results,
-  }: FollowOptions & {
-    readonly current: readonly KeptSubmission[];
-    readonly results: ReadonlySet<number>;
-  },
-): Promise<number> {
-  const inOpenPack = new Set(
-    current.flatMap(({ packs, ended }) =>
-      packs.flatMap((pieces, pack) => (String(pack) in ended ? [] : pieces)),
-    ),
-  );
-  const wanted: { readonly index: number; readonly piece: (typeof job.plan.pieces)[number] }[] = [];
-  for (const [index, piece] of job.plan.pieces.entries()) {
-    if (results.has(index) || inOpenPack.has(index)) continue;
-    if (await isHopeless(job, index, current)) continue;
-    wanted.push({ index, piece });
-  }
-  if (wanted.length === 0) return 0;
-  const raise = (index: number): { bytes: number; seconds: number } => {
-    const causes = listCauses(index, current);
-    const count = (cause: Cause): number => causes.filter((one) => one === cause).length;
-    return { bytes: 2 ** count("memory"), seconds: 2 ** count("time") };
-  };
-  const groups = packPieces(wanted, { ...rule, raise });
-  const next = 1 + Math.max(-1, ...current.map(({ number }) => number));
-  for (const [offset, group] of groups.entries())
-    await submitGroup(job, { group, number: next + offset, executor });
-  return groups.reduce((sum, { packs }) => sum + packs.length, 0);
-}
-
-/** Written down before it is submitted, so that no pack is ever unknown; taken back where it is refused. */
-async function submitGroup(
-  job: JobFolder,
-  {
-    group,
-    number,
-    executor,
-  }: { readonly group: PackGroup; readonly number: number; readonly executor: Executor },
-): Promise<void> {
-  const { resources } = group;
-  const submission: KeptSubmission = {
-    number,
-    executor: executor.name,
-    packs: group.packs.map((pack) => [...pack]),
-    resources: { ...resources },
-    ended: {},
-    isForgiven: false,
-  };
-  await job.keepSubmission(submission);
-  try {
-    await executor.submit(placeSubmission(job, submission));
-  } catch (error) {
-    await takeBack(job, submission, executor);
-    throw error;
-  }
-}
-
-function listCauses(piece: number, submissions: readonly KeptSubmission[]): readonly Cause[] {
-  return submissions.flatMap(({ packs, ended }) =>
-    packs.flatMap((pieces, pack) => {
-      const cause = ended[pack]?.cause;
-      return cause !== undefined && pieces.includes(piece) ? [cause] : [];
-    }),
-  );
-}
-
-async function isHopeless(
-  job: JobFolder,
-  piece: number,
-  submissions: readonly KeptSubmission[],
-): Promise<boolean> {
-  const causes = listCauses(
-    piece,
-    submissions.filter(({ isForgiven }) => !isForgiven),
-  );
-  if (causes.length === 0) return false;
-  if ((await job.readFailure(piece))?.isFinal === true) return true;
-  return causes.some((cause) => causes.filter((one) => one === cause).length >= mostAttempts[cause]);
 }
 
 function describeProgress(
@@ -337,30 +235,33 @@ function describeProgress(
 }
 
 const causeTexts: Readonly<Record<Cause, string>> = {
-  completed: "ended without all of its results",
+  completed: "ended without all results",
   failed: "failed",
   memory: "ran out of memory",
   time: "ran out of time",
-  node: "was lost with its node",
-  cancelled: "was cancelled",
+  node: "lost with the node",
+  cancelled: "cancelled",
 };
 
-async function describeEnd(
+/** Which pieces a pack has left without a result, and why. */
+function describeEnd(
   job: JobFolder,
-  submission: KeptSubmission,
-  end: {
-    readonly pack: number;
+  {
+    pieces,
+    results,
+    cause,
+    node,
+  }: {
+    readonly pieces: readonly number[];
+    readonly results: ReadonlySet<number>;
     readonly cause: Cause;
     readonly node?: string;
-    readonly executor: Executor;
   },
-): Promise<string> {
-  const { pack, cause, node } = end;
-  const [first] = submission.packs[pack] ?? [];
-  const name = job.plan.pieces[first ?? 0]?.name ?? "";
-  const more = (submission.packs[pack]?.length ?? 1) - 1;
-  const what = `${name}${more > 0 ? ` and ${more} more` : ""}`;
-  return `${what} ${causeTexts[cause]}${node === undefined ? "" : ` on ${node}`}`;
+): string {
+  const missing = pieces.filter((piece) => !results.has(piece));
+  const name = job.plan.pieces[missing[0] ?? 0]?.name ?? "";
+  const more = missing.length > 1 ? ` and ${missing.length - 1} more` : "";
+  return `${name}${more}: ${causeTexts[cause]}${node === undefined ? "" : ` on ${node}`}`;
 }
 
 /** Why the job cannot be brought to its end: the first piece without a result, its reason, and its log's last lines. */

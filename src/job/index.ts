@@ -2,7 +2,6 @@
 export { carryOutPack, type OpenHandler, type PieceHandler, type PieceShare } from "./carry-out-pack.ts";
 export { createExecExecutor } from "./exec-executor.ts";
 export {
-  type Capabilities,
   type Executor,
   listPlacedPacks,
   type PackState,
@@ -11,6 +10,7 @@ export {
 export { DetachedError, followJob, type JobProgress } from "./follow-job.ts";
 export {
   forgiveJob,
+  isOpen,
   type JobFolder,
   type JobOrigin,
   listJobs,
@@ -18,8 +18,9 @@ export {
   openJob,
   placeSubmission,
 } from "./job-folder.ts";
-export type { JobPlan, Piece } from "./job-plan.ts";
+export { computeJobId, type JobPlan, type Piece } from "./job-plan.ts";
 export { createLocalExecutor } from "./local-executor.ts";
-export { type PackRule, packPieces } from "./pack-pieces.ts";
+export { type Learned, type PackRule, packPieces } from "./pack-pieces.ts";
 export { type Profile, parseProfile, parseSize, profileKeys } from "./profile.ts";
 export { createSlurmExecutor } from "./slurm-executor.ts";
+export { closeJob } from "./submit-missing.ts";

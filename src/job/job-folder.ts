@@ -11,7 +11,7 @@ import {
   removeFile,
   writeFileAtomic,
 } from "../file/index.ts";
-import type { PlacedSubmission, Submission } from "./executor.ts";
+import type { PlacedSubmission } from "./executor.ts";
 import { computeJobId, type JobPlan, jobPlanSchema } from "./job-plan.ts";
 
 const originSchema = z.object({
@@ -40,7 +40,15 @@ const submissionSchema = z.object({
   packs: z.array(z.array(z.number())),
   resources: z.object({ cores: z.number(), bytes: z.number(), seconds: z.number() }),
   /** By pack, how it ended. */
-  ended: z.record(z.string(), z.object({ cause: causeSchema, node: z.string().optional() })),
+  ended: z.record(
+    z.string(),
+    z.object({
+      cause: causeSchema,
+      node: z.string().optional(),
+      /** It was taken back, and is nobody's failure. */
+      isForgiven: z.boolean().optional(),
+    }),
+  ),
   /** Its failures count no more: somebody asked to try again. */
   isForgiven: z.boolean(),
 });
@@ -66,6 +74,7 @@ export interface JobFolder {
   readonly origin: JobOrigin;
   /** Positions of the pieces that have results. */
   listResults(): Promise<ReadonlySet<number>>;
+  hasResult(piece: number): Promise<boolean>;
   readResult(piece: number): Promise<unknown>;
   /** Keeps a result, whole or not at all; a failure of before is forgotten. */
   keepResult(piece: number, value: unknown): Promise<void>;
@@ -79,9 +88,12 @@ export interface JobFolder {
   locate(path: string): string;
 }
 
+/** Whether some of its packs are not known to have ended. */
+export const isOpen = ({ packs, ended }: KeptSubmission): boolean => Object.keys(ended).length < packs.length;
+
 /** The submission with the job that it belongs to. */
-export function placeSubmission(job: JobFolder, submission: Submission): PlacedSubmission {
-  return { ...submission, job: job.id, folder: job.path };
+export function placeSubmission(job: JobFolder, submission: KeptSubmission): PlacedSubmission {
+  return { ...submission, job: job.id, folder: job.path, made: Date.parse(job.origin.at).toString(36) };
 }
 
 /** The job of a plan among those in `home`; made where it is not there yet. */
@@ -90,11 +102,12 @@ export async function obtainJob(
   { plan, origin }: { readonly plan: JobPlan; readonly origin: JobOrigin },
 ): Promise<JobFolder> {
   const path = join(home, computeJobId(plan));
-  if (!(await fileExists(join(path, "job.json")))) {
-    // Schedulers make files, not folders.
-    await writeFileAtomic(join(path, "logs", ".keep"), "");
-    await writeFileAtomic(join(path, "job.json"), `${JSON.stringify({ ...origin, ...plan })}\n`);
-  }
+  const file = join(path, "job.json");
+  // The command may be another now, put right; when the job began stays.
+  const at = (await fileExists(file)) ? (await openJob(path)).origin.at : origin.at;
+  await writeFileAtomic(file, `${JSON.stringify({ ...origin, at, ...plan })}\n`);
+  // Schedulers make files, not folders.
+  await writeFileAtomic(join(path, "logs", ".keep"), "");
   return await openJob(path);
 }
 
@@ -112,7 +125,11 @@ export async function openJob(path: string): Promise<JobFolder> {
 export async function listJobs(home: string): Promise<readonly JobFolder[]> {
   if (!(await folderExists(home))) return [];
   const names = (await listFolders(home)).filter((name) => /^[0-9a-f]{12}$/.test(name));
-  const jobs = await Promise.all(names.map((name) => openJob(join(home, name))));
+  // One that is just being made, or was left half-made, has no plan yet.
+  const made = await Promise.all(names.map((name) => fileExists(join(home, name, "job.json"))));
+  const jobs = await Promise.all(
+    names.filter((_, index) => made[index]).map((name) => openJob(join(home, name))),
+  );
   return jobs.sort((a, b) => b.origin.at.localeCompare(a.origin.at));
 }
 
@@ -128,6 +145,7 @@ function createJobFolder(
     path,
     locate,
     listResults: async () => new Set(await listNumbers(locate("results"))),
+    hasResult: async (piece) => await fileExists(locate(`results/${piece}.json`)),
     readResult: async (piece) => {
       const file = locate(`results/${piece}.json`);
       return parseFile(file, await readText(file), z.object({ value: z.unknown() })).value;

@@ -27,6 +27,7 @@ export function createLocalExecutor({ cores, bytes, command }: LocalOptions): Ex
       resources.cores + sum(running, (one) => one.cores) <= cores &&
       resources.bytes + sum(running, (one) => one.bytes) <= bytes,
     start: ({ submission: { folder, number }, pack }) => [...command, folder, String(number), String(pack)],
+    isOwn: true,
     describe: ({ packs, resources }) =>
       `${packs.length} processes of ${resources.cores} cores and ${describeBytes(resources.bytes)}, at most ${Math.floor(Math.min(cores / resources.cores, bytes / resources.bytes))} at a time`,
   });

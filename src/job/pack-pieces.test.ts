@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { packPieces } from "./pack-pieces.ts";
 
-const rule = { leastSeconds: 30, cores: 2, raise: () => ({ bytes: 1, seconds: 1 }) };
+const rule = { leastSeconds: 30, cores: 2, learned: () => ({ bytes: 1, seconds: 1, isAlone: false }) };
 const pieces = fc.array(
   fc.record({
     seconds: fc.double({ min: 0, max: 500, noNaN: true }),
@@ -52,10 +52,17 @@ describe("packPieces()", () => {
     expect(packPieces(wanted, fixed)).toEqual([
       { packs: [[0], [1]], resources: { cores: 2, bytes: 4e9, seconds: 3600 } },
     ]);
-    const raise = (piece: number) => (piece === 0 ? { bytes: 2, seconds: 4 } : { bytes: 1, seconds: 1 });
-    expect(packPieces(wanted, { ...fixed, raise })).toEqual([
+    const learned = (piece: number) =>
+      piece === 0 ? { bytes: 2, seconds: 4, isAlone: true } : { bytes: 1, seconds: 1, isAlone: false };
+    expect(packPieces(wanted, { ...fixed, learned })).toEqual([
       { packs: [[0]], resources: { cores: 2, bytes: 8e9, seconds: 14_400 } },
       { packs: [[1]], resources: { cores: 2, bytes: 4e9, seconds: 3600 } },
     ]);
+  });
+
+  it("leaves those that failed before alone, so that they take no others along", () => {
+    const wanted = number(Array.from({ length: 5 }, () => ({ seconds: 1, bytes: 0 })));
+    const learned = (piece: number) => ({ bytes: 1, seconds: 1, isAlone: piece === 1 });
+    expect(packPieces(wanted, { ...rule, learned })[0]?.packs).toEqual([[0], [1], [2, 3, 4]]);
   });
 });

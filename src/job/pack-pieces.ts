@@ -25,8 +25,15 @@ export interface PackRule {
   readonly bytes?: number | undefined;
   /** Time limit of every process, in place of the estimate. */
   readonly seconds?: number | undefined;
-  /** What a piece's memory and time are multiplied by, after it ran out of them before. */
-  readonly raise: (piece: number) => { readonly bytes: number; readonly seconds: number };
+  /** What was learned of a piece from how its packs ended. */
+  readonly learned: (piece: number) => Learned;
+}
+
+/** What memory and time are multiplied by, after they did not suffice; and whether others would suffer with it. */
+export interface Learned {
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly isAlone: boolean;
 }
 
 /** What a process takes before it does anything, and what its work may take however small it is. */
@@ -40,54 +47,51 @@ export function countWorkBytes({ bytes }: Resources): number {
 /** A time limit is generous: estimates are rough and machines differ. */
 const [spareSeconds, spareFactor] = [600, 4];
 
+interface Wanted {
+  readonly index: number;
+  readonly piece: Piece;
+}
+
+interface Sized extends Wanted, Learned {}
+
 /**
  * Packs of pieces, those that need about the same memory in one group. Within a group the longest pieces come first, alone where
- * they take `leastSeconds`, else together until they do.
+ * they take `leastSeconds` or have failed before, else together until they do.
  */
-export function packPieces(
-  wanted: readonly { readonly index: number; readonly piece: Piece }[],
-  rule: PackRule,
-): readonly PackGroup[] {
-  const groups = new Map<number, { index: number; seconds: number; limit: number }[]>();
-  for (const { index, piece } of wanted) {
-    const raised = rule.raise(index);
-    const needed = processBytes + Math.max(leastWorkBytes, piece.bytes);
+export function packPieces(wanted: readonly Wanted[], rule: PackRule): readonly PackGroup[] {
+  const groups = new Map<number, Sized[]>();
+  for (const one of wanted) {
+    const learned = rule.learned(one.index);
+    const needed = processBytes + Math.max(leastWorkBytes, one.piece.bytes);
     // Steps of a quarter of a doubling: few groups, and little memory that nobody uses.
-    const bytes =
-      (rule.bytes ?? 2 ** 30 * 2 ** (Math.ceil(4 * Math.log2(needed / 2 ** 30)) / 4)) * raised.bytes;
-    const limit = raised.seconds * (rule.seconds ?? spareFactor * piece.seconds);
-    const group = groups.get(bytes) ?? [];
-    group.push({ index, seconds: piece.seconds, limit });
-    groups.set(bytes, group);
+    const rounded = 2 ** 30 * 2 ** (Math.ceil(4 * Math.log2(needed / 2 ** 30)) / 4);
+    const bytes = Math.ceil((rule.bytes ?? rounded) * learned.bytes);
+    groups.set(bytes, [...(groups.get(bytes) ?? []), { ...one, ...learned }]);
   }
   return [...groups].map(([bytes, pieces]) => {
     const packs = fillPacks(pieces, rule.leastSeconds);
-    const most = Math.max(...packs.map((pack) => pack.reduce((sum, { limit }) => sum + limit, 0)));
-    const longest = Math.max(...pieces.map(({ limit }) => limit));
+    const limits = packs.map((pack) => {
+      const estimated = pack.reduce((sum, { piece }) => sum + spareFactor * piece.seconds, spareSeconds);
+      return (rule.seconds ?? estimated) * Math.max(...pack.map(({ seconds }) => seconds));
+    });
+    const seconds = Math.ceil(Math.max(...limits));
     return {
       packs: packs.map((pack) => pack.map(({ index }) => index)),
-      resources: {
-        cores: rule.cores,
-        bytes: Math.ceil(bytes),
-        seconds: Math.ceil(rule.seconds === undefined ? spareSeconds + most : longest),
-      },
+      resources: { cores: rule.cores, bytes, seconds },
     };
   });
 }
 
-function fillPacks<Timed extends { readonly seconds: number }>(
-  pieces: readonly Timed[],
-  leastSeconds: number,
-): readonly (readonly Timed[])[] {
-  const packs: Timed[][] = [];
+function fillPacks(pieces: readonly Sized[], leastSeconds: number): readonly (readonly Sized[])[] {
+  const packs: Sized[][] = [];
   let room = 0;
-  for (const piece of [...pieces].sort((a, b) => b.seconds - a.seconds)) {
+  for (const one of [...pieces].sort((a, b) => b.piece.seconds - a.piece.seconds)) {
     const last = packs.at(-1);
-    if (last === undefined || room <= 0) {
-      packs.push([piece]);
+    if (last === undefined || room <= 0 || one.isAlone) {
+      packs.push([one]);
       room = leastSeconds;
-    } else last.push(piece);
-    room -= piece.seconds;
+    } else last.push(one);
+    room = one.isAlone ? 0 : room - one.piece.seconds;
   }
   return packs;
 }

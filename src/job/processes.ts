@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { fileExists, readText } from "../file/index.ts";
 import type { Executor, PackState, PlacedPack, PlacedSubmission } from "./executor.ts";
 import { readCause } from "./slurm-text.ts";
@@ -15,6 +16,8 @@ export interface ProcessOptions {
   readonly fits: (next: PlacedPack, running: readonly PlacedPack[]) => boolean;
   /** The program and its arguments that carry out a pack, and end when it is done. */
   readonly start: (pack: PlacedPack) => readonly string[];
+  /** Whether the program is untwist itself, which learns by a channel when this process ends, however that ends. */
+  readonly isOwn: boolean;
   readonly describe: (submission: PlacedSubmission) => string;
 }
 
@@ -27,7 +30,7 @@ export function createProcessExecutor({ name, admit, describe, ...options }: Pro
   };
   return {
     name,
-    capabilities: async () => ({ isDetached: false }),
+    isDetached: false,
     submit: async (submission) => {
       admit(submission);
       processes.add([...submission.packs.keys()].map((pack) => ({ submission, pack })));
@@ -44,7 +47,10 @@ export function createProcessExecutor({ name, admit, describe, ...options }: Pro
       processes.stop((pack) => keys.has(keyOf(pack)));
     },
     logs: readLog,
-    close: async () => processes.stop(() => true),
+    close: async () => {
+      processes.stop(() => true);
+      await processes.untilEnded();
+    },
   };
 }
 
@@ -59,18 +65,35 @@ interface Processes {
   find(pack: PlacedPack): Found;
   /** Ends those that run, and forgets those that wait. */
   stop(isWanted: (pack: PlacedPack) => boolean): void;
+  /** Waits for those that were told to end. */
+  untilEnded(): Promise<void>;
 }
 
-function createProcesses({ fits, start }: Pick<ProcessOptions, "fits" | "start">): Processes {
+function createProcesses({
+  fits,
+  start,
+  isOwn,
+}: Pick<ProcessOptions, "fits" | "start" | "isOwn">): Processes {
   const states = new Map<string, PackState>();
   const queue: PlacedPack[] = [];
   const running = new Map<ChildProcess, PlacedPack>();
+  const ending = new Set<ChildProcess>();
+  // They have groups of their own, which a terminal's Ctrl-C does not reach.
+  const endAll = (): void => {
+    for (const child of [...running.keys(), ...ending]) signalGroup(child, "SIGKILL");
+  };
+  process.on("exit", endAll);
+  const end = (child: ChildProcess): void => {
+    ending.add(child);
+    child.on("close", () => ending.delete(child));
+    signalGroup(child, "SIGTERM");
+  };
   const startWhatFits = (): void => {
     for (;;) {
       const position = queue.findIndex((pack) => fits(pack, [...running.values()]));
       const [next] = position < 0 ? [] : queue.splice(position, 1);
       if (next === undefined) return;
-      const child = startPack(next, start(next), (state) => {
+      const child = startPack(next, { line: start(next), isOwn }, (state) => {
         if (!running.delete(child)) return;
         states.set(keyOf(next), state);
         startWhatFits();
@@ -85,6 +108,11 @@ function createProcesses({ fits, start }: Pick<ProcessOptions, "fits" | "start">
       queue.push(...packs);
       startWhatFits();
     },
+    untilEnded: async () => {
+      for (let waited = 0; ending.size > 0 && waited < mostEndMs; waited += 20) await wait(20);
+      for (const child of ending) signalGroup(child, "SIGKILL");
+      process.off("exit", endAll);
+    },
     // What an earlier process started ended with it.
     find: (place) => ({ place, state: states.get(keyOf(place)) ?? { kind: "ended", cause: "node" } }),
     stop: (isWanted) => {
@@ -97,7 +125,7 @@ function createProcesses({ fits, start }: Pick<ProcessOptions, "fits" | "start">
       for (const [child, pack] of [...running].filter(([, one]) => isWanted(one))) {
         running.delete(child);
         forget(pack);
-        killGroup(child);
+        end(child);
       }
     },
   };
@@ -106,19 +134,25 @@ function createProcesses({ fits, start }: Pick<ProcessOptions, "fits" | "start">
 /** Starts a pack's process, its words going to its log. */
 function startPack(
   { submission, pack }: PlacedPack,
-  [program = "", ...args]: readonly string[],
+  { line: [program = "", ...args], isOwn }: { readonly line: readonly string[]; readonly isOwn: boolean },
   onEnd: (state: PackState) => void,
 ): ChildProcess {
   const log = createWriteStream(locateLog(submission, pack), { flags: "a" });
-  // By the channel it learns when this process ends, however that ends. A group of its own, so that all of it can be ended.
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe", "ipc"], detached: true });
+  // What cannot be written is no reason to end the work.
+  log.on("error", () => undefined);
+  // A group of its own, so that all of it can be ended.
+  const child = spawn(program, args, {
+    stdio: ["ignore", "pipe", "pipe", ...(isOwn ? (["ipc"] as const) : [])],
+    detached: true,
+  });
   child.stdout?.pipe(log, { end: false });
   child.stderr?.pipe(log, { end: false });
   child.on("error", () => onEnd({ kind: "ended", cause: "failed" }));
-  child.on("close", (code) => {
+  child.on("close", (code, signal) => {
     log.end();
-    // Killed from outside, as by a system without memory: not the work's own fault.
-    onEnd({ kind: "ended", cause: code === 0 ? "completed" : code === null ? "node" : "failed" });
+    // Killed from outside: not the work's own fault.
+    const cause = code === 0 ? "completed" : signal === "SIGKILL" || signal === "SIGTERM" ? "node" : "failed";
+    onEnd({ kind: "ended", cause });
   });
   return child;
 }
@@ -134,10 +168,13 @@ async function readLog(submission: PlacedSubmission, pack: number): Promise<stri
   return (await fileExists(path)) ? await readText(path) : "";
 }
 
-function killGroup({ pid }: ChildProcess): void {
+/** How long processes may take to end, with the servers that they may have started. */
+const mostEndMs = 3000;
+
+function signalGroup({ pid }: ChildProcess, signal: "SIGTERM" | "SIGKILL"): void {
   if (pid === undefined) return;
   try {
-    process.kill(-pid, "SIGKILL");
+    process.kill(-pid, signal);
   } catch {
     // It has ended by itself.
   }

@@ -60,7 +60,11 @@ export function parseProfile(
 ): Profile {
   const fields = file === undefined ? {} : readFields(file);
   const own = Object.fromEntries(given.map(parsePair));
-  const place = file === undefined ? "--set" : `--set and "${file.place}"`;
+  const places = [
+    ...(file === undefined ? [] : [`"${file.place}"`]),
+    ...(given.length === 0 ? [] : ["--set"]),
+  ];
+  const place = places.join(" and ");
   const camel = Object.fromEntries(
     Object.entries({ ...fields, ...own }).map(([key, value]) => [toCamel(key), value]),
   );

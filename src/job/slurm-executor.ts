@@ -39,7 +39,7 @@ interface ArrayPart {
 
 /**
  * The executor. Names of arrays say what they carry out, so that nothing has to be remembered between submitting and asking. A
- * name is `untwist-JOB-SUBMISSION.FIRST`.
+ * name is `untwist-JOB-MADE-SUBMISSION.FIRST`.
  */
 export function createSlurmExecutor({ profile, command }: SlurmOptions): Executor {
   const run = createProgramRunner(profile.host);
@@ -48,10 +48,7 @@ export function createSlurmExecutor({ profile, command }: SlurmOptions): Executo
     splitArrays(submission, Number((await readSettings()).get("MaxArraySize") ?? 1001));
   return {
     name: "slurm",
-    capabilities: async () => {
-      await readSettings();
-      return { isDetached: true };
-    },
+    isDetached: true,
     submit: async (given) => {
       const submission = await limitTime(given);
       for (const part of await split(submission)) {
@@ -70,9 +67,13 @@ export function createSlurmExecutor({ profile, command }: SlurmOptions): Executo
     },
     poll: async (submissions) => {
       const now = byPack(parseQueue(await listQueue(run, ["--states=all"])));
-      const keys = submissions.flatMap((one) => one.packs.map((_, pack) => keyOf(one, pack)));
+      const keys = submissions.flatMap((one) =>
+        one.packs.flatMap((_, pack) => (String(pack) in one.ended ? [] : keyOf(one, pack))),
+      );
       const past = keys.every((key) => now.has(key)) ? now : await readPast(run, await readSettings());
       const find = async (submission: PlacedSubmission, pack: number): Promise<PackState> => {
+        const known = submission.ended[pack];
+        if (known !== undefined) return { kind: "ended", cause: known.cause };
         const key = keyOf(submission, pack);
         const state = now.get(key) ?? past.get(key) ?? lost;
         if (state.kind !== "ended" || state.cause !== "failed") return state;
@@ -85,9 +86,10 @@ export function createSlurmExecutor({ profile, command }: SlurmOptions): Executo
     cancel: async (packs) => {
       const wanted = new Set(packs.map(({ submission, pack }) => keyOf(submission, pack)));
       // Elements are cancelled by the number of their array, which only the queue knows.
-      const ids = parseQueue(await listQueue(run, [])).flatMap(({ name, index, id }) =>
-        wanted.has(readKey(name, index) ?? "") ? [`${id}_${index}`] : [],
-      );
+      const indexes = new Map<string, number[]>();
+      for (const { name, index, id = "" } of parseQueue(await listQueue(run, [])))
+        if (wanted.has(readKey(name, index) ?? "")) indexes.set(id, [...(indexes.get(id) ?? []), index]);
+      const ids = [...indexes].map(([id, list]) => `${id}_[${formatIndexes(list)}]`);
       if (ids.length > 0) await requireOutput(run, "scancel", ids);
     },
     logs: readLog,
@@ -116,9 +118,12 @@ function createLimits(run: RunProgram, { time, partition }: Profile): Limits {
     },
     limitTime: async (submission) => {
       if (time !== undefined) return submission;
-      most ??= run("sinfo", ["--noheader", "--format=%P|%l"]).then(({ stdout }) =>
-        parseTimeLimit(stdout, partition),
+      most ??= requireOutput(run, "sinfo", ["--noheader", "--format=%P|%l"]).then((text) =>
+        parseTimeLimit(text, partition),
       );
+      most.catch(() => {
+        most = undefined;
+      });
       const { resources } = submission;
       return { ...submission, resources: { ...resources, seconds: Math.min(resources.seconds, await most) } };
     },
@@ -128,7 +133,7 @@ function createLimits(run: RunProgram, { time, partition }: Profile): Limits {
 /** An element that Slurm knows nothing of, any more: as good as one whose node died. */
 const lost: PackState = { kind: "ended", cause: "node" };
 
-const prefixOf = ({ job, number }: PlacedSubmission): string => `untwist-${job}-${number}.`;
+const prefixOf = ({ job, made, number }: PlacedSubmission): string => `untwist-${job}-${made}-${number}.`;
 
 function splitArrays(submission: PlacedSubmission, mostElements: number): readonly ArrayPart[] {
   const { packs } = submission;
@@ -159,27 +164,51 @@ function describeArray(
   };
   return {
     args: listSbatchArguments(request),
-    script: writeBatchScript([...command, folder, String(number)], { first, before: profile.before }),
+    script: writeBatchScript([...command, folder, String(number)], {
+      first,
+      before: [...listExports(), ...profile.before],
+    }),
   };
+}
+
+/** What must be the same wherever work is done; sbatch passes the rest of the environment on, but not over ssh. */
+function listExports(): readonly string[] {
+  return ["UNTWIST_CACHE", "UNTWIST_LAPACK"].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined || value === "" ? [] : [`export ${name}=${quoteForShell(value)}`];
+  });
 }
 
 /** Elements of ours by submission and pack. */
 function byPack(entries: readonly QueueEntry[]): ReadonlyMap<string, PackState> {
-  return new Map(
-    entries.flatMap(({ name, index, state }) => {
-      const key = readKey(name, index);
-      return key === undefined ? [] : [[key, state] as const];
-    }),
-  );
+  const states = new Map<string, PackState>();
+  for (const { name, index, state } of entries) {
+    const key = readKey(name, index);
+    // What was submitted again under the same name is listed with what ended before.
+    if (key !== undefined && (state.kind !== "ended" || !states.has(key))) states.set(key, state);
+  }
+  return states;
 }
 
 /** The key of the pack that an element of an array is; `undefined` where the array is none of ours. */
 function readKey(name: string, index: number): string | undefined {
-  const [, submission, first] = /^(untwist-[0-9a-f]+-\d+\.)(\d+)$/.exec(name) ?? [];
+  const [, submission, first] = /^(untwist-[0-9a-f]+-[0-9a-z]+-\d+\.)(\d+)$/.exec(name) ?? [];
   return submission === undefined ? undefined : `${submission}${Number(first) + index}`;
 }
 
 const keyOf = (submission: PlacedSubmission, pack: number): string => `${prefixOf(submission)}${pack}`;
+
+/** `0-2,7` of 0, 1, 2, 7. */
+function formatIndexes(indexes: readonly number[]): string {
+  const sorted = [...indexes].sort((a, b) => a - b);
+  const ranges: [number, number][] = [];
+  for (const index of sorted) {
+    const last = ranges.at(-1);
+    if (last !== undefined && index === last[1] + 1) last[1] = index;
+    else ranges.push([index, index]);
+  }
+  return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(",");
+}
 
 /** Elements that have left the queue: from the accounting, else from the file of finished jobs, else none. */
 async function readPast(

@@ -148,15 +148,15 @@ describe("explainSbatch()", () => {
   it.each([
     [
       "sbatch: error: invalid partition specified: nope\nsbatch: error: Batch job submission failed: Invalid partition name specified\n",
-      "sbatch refuses the job: invalid partition specified: nope; Invalid partition name specified; sinfo -s lists the partitions; choose one by partition=NAME",
+      "sbatch refuses the job: invalid partition specified: nope; Invalid partition name specified; sinfo -s lists the partitions; choose one by --set partition=NAME",
     ],
     [
       "sbatch: error: Memory specification can not be satisfied\nsbatch: error: Batch job submission failed: Requested node configuration is not available\n",
-      "sbatch refuses the job: Memory specification can not be satisfied; Requested node configuration is not available; no node is that large; ask for less by memory=SIZE, cpus=NUMBER or gpus=NUMBER",
+      "sbatch refuses the job: Memory specification can not be satisfied; Requested node configuration is not available; no node is that large; ask for less by --set memory=SIZE, cpus=NUMBER or gpus=NUMBER",
     ],
     [
       "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified\n",
-      "sbatch refuses the job: Invalid account or account/partition combination specified; sacctmgr show associations user=$USER lists what you may use; choose account=NAME",
+      "sbatch refuses the job: Invalid account or account/partition combination specified; sacctmgr show associations user=$USER lists what you may use; choose --set account=NAME",
     ],
     ["", "sbatch refuses the job: it does not say why"],
   ])("says %j in one sentence", (stderr, sentence) => {

@@ -121,12 +121,20 @@ function toPackState(
 
 /** Reasons to wait that do not pass by themselves, and what to do. */
 const hopeless: readonly (readonly [reason: RegExp, advice: string])[] = [
+  [
+    /PartitionConfig/,
+    "the partition has no such node, or not for so long; ask for less time, memory, cpus or gpus by --set",
+  ],
   [/PartitionTimeLimit|WallDurationPerJob/, "ask for less time by --set time=MINUTES"],
   [
     /PartitionNodeLimit|BadConstraints/,
     "no node has what is asked for; ask for less memory, cpus or gpus by --set",
   ],
-  [/Max(?:CPU|Mem|TRES|Node)\w*PerJob/, "ask for less memory, cpus or gpus by --set"],
+  [/Max(?:CPU|Mem|TRES|GRES|Node)\w*PerJob/i, "ask for less memory, cpus or gpus by --set"],
+  [
+    /JobHeldAdmin|launch failed requeued held/,
+    "ask whoever runs the cluster; scontrol release lets it go on",
+  ],
   [/^Invalid(?:Account|QOS)$/, "choose another by --set account=NAME or --set qos=NAME"],
 ];
 
@@ -220,14 +228,14 @@ export function writeBatchScript(
 const advice: readonly (readonly [pattern: RegExp, text: string])[] = [
   [
     /account|association/i,
-    "sacctmgr show associations user=$USER lists what you may use; choose account=NAME",
+    "sacctmgr show associations user=$USER lists what you may use; choose --set account=NAME",
   ],
-  [/partition/i, "sinfo -s lists the partitions; choose one by partition=NAME"],
-  [/qos/i, "sacctmgr show qos lists them; choose one by qos=NAME"],
-  [/time limit|--time/i, "the partition allows less time; ask for less by time=MINUTES"],
+  [/partition/i, "sinfo -s lists the partitions; choose one by --set partition=NAME"],
+  [/qos/i, "sacctmgr show qos lists them; choose one by --set qos=NAME"],
+  [/time limit|--time/i, "the partition allows less time; ask for less by --set time=MINUTES"],
   [
     /memory|node configuration/i,
-    "no node is that large; ask for less by memory=SIZE, cpus=NUMBER or gpus=NUMBER",
+    "no node is that large; ask for less by --set memory=SIZE, cpus=NUMBER or gpus=NUMBER",
   ],
   [/limit/i, "wait until earlier jobs have ended, or ask for less"],
 ];

@@ -3,17 +3,23 @@ import { availableParallelism, freemem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "../base/index.ts";
+import { takeLock } from "../file/index.ts";
 import {
+  computeJobId,
   createExecExecutor,
   createLocalExecutor,
   createSlurmExecutor,
   DetachedError,
   type Executor,
   followJob,
+  forgiveJob,
+  isOpen,
   type JobFolder,
   type JobOrigin,
   type JobPlan,
   type JobProgress,
+  type Learned,
+  listJobs,
   obtainJob,
   type PackRule,
   type Profile,
@@ -38,7 +44,12 @@ export interface JobPlace {
   /** Followed to its end, only handed over, or only described. */
   readonly mode: "follow" | "detach" | "describe";
   readonly intervalMs: number;
+  /** The job that this is to be, where somebody attaches to one. */
+  readonly expected?: string | undefined;
 }
+
+/** The file of a job that says who follows it. */
+export const followLockName = "follow.lock";
 
 /** Thrown when a job was handed over or described, as was asked: there is no result yet. */
 export class HandedOverError extends Error {
@@ -74,22 +85,32 @@ export async function carryOutJob(
   const executor = openExecutor(place);
   const rule = createRule(place);
   try {
-    if (place.mode === "describe") throw new HandedOverError(await describeJob(plan, rule, executor));
-    const { isDetached } = await executor.capabilities();
+    if (place.mode === "describe") {
+      const known = (await listJobs(chooseJobsFolder())).find(({ id }) => id === computeJobId(plan));
+      throw new HandedOverError(
+        await describeJob(plan, { rule, executor, results: (await known?.listResults()) ?? new Set() }),
+      );
+    }
+    if (place.expected !== undefined) await requireSame(plan, place.expected);
     const job = await obtainJob(chooseJobsFolder(), { plan, origin: place.origin });
-    await hooks.prepare?.(job);
+    // Who gives the command wants it done, whatever became of it before; who attaches wants to see.
+    const lock = await takeLock(job.locate(followLockName), `the job ${job.id}`);
     const stop = new AbortController();
-    const forward = (): void => stop.abort();
-    effects.signal.addEventListener("abort", forward);
+    const signal = AbortSignal.any([effects.signal, stop.signal]);
     const report = createReporter(effects);
     try {
+      if (place.expected === undefined) await forgiveJob(job);
+      await hooks.prepare?.(job);
+      let text = await introduce(job);
       await followJob(job, {
         executor,
         rule,
         intervalMs: place.intervalMs,
-        signal: stop.signal,
+        signal,
         onResult: async (piece) => await hooks.onResult?.(job, piece),
         onProgress: (progress) => {
+          if (text !== undefined) effects.report({ kind: "notice", text });
+          text = undefined;
           report(progress);
           if (place.mode === "detach" && progress.numDone < progress.numPieces) stop.abort();
         },
@@ -98,11 +119,11 @@ export async function carryOutJob(
       return job;
     } catch (error) {
       if (!(error instanceof DetachedError)) throw error;
-      if (!isDetached) throw new StoppedError(describeAttach(job));
+      if (!executor.isDetached) throw new StoppedError(describeAttach(job));
       const text = `Job ${job.id} goes on without this terminal; look at it with untwist jobs, and wait for its result with: ${describeAttach(job)}`;
       throw place.mode === "detach" ? new HandedOverError(text) : new LeftError(text);
     } finally {
-      effects.signal.removeEventListener("abort", forward);
+      await lock.release();
     }
   } finally {
     await executor.close();
@@ -119,7 +140,7 @@ class LeftError extends StoppedError {
 
 const describeAttach = ({ id }: JobFolder): string => `untwist attach ${id}`;
 
-function createRule({ executor, profile }: JobPlace): Omit<PackRule, "raise"> {
+function createRule({ executor, profile }: JobPlace): Omit<PackRule, "learned"> {
   const { cpus = 1, memory, time } = profile;
   return {
     leastSeconds,
@@ -161,14 +182,41 @@ export function openExecutor({
   }
 }
 
+/** Throws `UsageError` where a job that somebody attaches to is another by now; a command may go on with a next one. */
+async function requireSame(plan: JobPlan, expected: string): Promise<void> {
+  if (computeJobId(plan) === expected) return;
+  const job = (await listJobs(chooseJobsFolder())).find(({ id }) => id === expected);
+  if (job !== undefined && (await job.listResults()).size === job.plan.pieces.length) return;
+  throw new UsageError(
+    `Cannot attach to job ${expected}: there are other checkpoints or settings by now than it was made for; cancel it, and give its command again`,
+  );
+}
+
+/** What is submitted can be looked up, whatever becomes of this process. */
+async function introduce(job: JobFolder): Promise<string | undefined> {
+  const [numDone, numPieces] = [(await job.listResults()).size, job.plan.pieces.length];
+  if (numDone === numPieces) return undefined;
+  const isUnderWay = (await job.readSubmissions()).some(isOpen);
+  const done = numDone === 0 ? "" : `, ${numDone} of them done`;
+  const other = isUnderWay ? "; it is under way already, as it was submitted" : "";
+  return `Job ${job.id}: ${countNoun(numPieces, "piece")}${done}${other}`;
+}
+
 async function describeJob(
-  { pieces, ...plan }: JobPlan,
-  rule: Omit<PackRule, "raise">,
-  executor: Executor,
+  { pieces, kind }: JobPlan,
+  {
+    rule,
+    executor,
+    results,
+  }: {
+    readonly rule: Omit<PackRule, "learned">;
+    readonly executor: Executor;
+    readonly results: ReadonlySet<number>;
+  },
 ): Promise<string> {
-  const raise = (): { bytes: number; seconds: number } => ({ bytes: 1, seconds: 1 });
-  const wanted = pieces.map((piece, index) => ({ index, piece }));
-  const groups = packPieces(wanted, { ...rule, raise });
+  const learned = (): Learned => ({ bytes: 1, seconds: 1, isAlone: false });
+  const wanted = pieces.map((piece, index) => ({ index, piece })).filter(({ index }) => !results.has(index));
+  const groups = packPieces(wanted, { ...rule, learned });
   const texts = await Promise.all(
     groups.map((group, number) =>
       executor.describe({
@@ -176,15 +224,20 @@ async function describeJob(
         number,
         executor: executor.name,
         job: "JOB",
+        made: "TIME",
+        ended: {},
         folder: join(chooseJobsFolder(), "JOB"),
       }),
     ),
   );
   const numPacks = groups.reduce((sum, { packs }) => sum + packs.length, 0);
-  const seconds = pieces.reduce((sum, piece) => sum + piece.seconds, 0);
-  const head = `${pieces.length} pieces of ${plan.kind} in ${numPacks} packs, about ${formatHours(seconds)} of one core`;
+  const seconds = wanted.reduce((sum, { piece }) => sum + piece.seconds, 0);
+  const done = results.size === 0 ? "" : ` (${results.size} more are done)`;
+  const head = `${countNoun(wanted.length, "piece")} of ${kind}${done} in ${countNoun(numPacks, "pack")}, about ${formatHours(seconds)} of one core`;
   return [head, ...texts].join("\n\n");
 }
+
+const countNoun = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
 
 function formatHours(seconds: number): string {
   if (seconds < 120) return `${Math.ceil(seconds)} seconds`;
@@ -201,7 +254,7 @@ function createReporter(effects: Effects): (progress: JobProgress) => void {
     const { numRunning = 0, numWaiting = 0, reason } = packs ?? {};
     const waiting =
       numWaiting === 0 ? "" : `, ${numWaiting} waiting${reason === undefined ? "" : ` (${reason})`}`;
-    const what = `${numDone} of ${numPieces} pieces, ${numRunning} packs running${waiting}`;
+    const what = `${numDone} of ${numPieces} pieces, ${countNoun(numRunning, "pack")} running${waiting}`;
     effects.report({ kind: "progress", work: "job", what, doneFraction, ...(gained > 0 && { remainingMs }) });
   };
 }

@@ -140,8 +140,9 @@ async function evaluateByJob(
   const plan = await planEvaluationJob(folder, entries, { ...place, way });
   await carryOutJob(plan, place.job, effects, {
     prepare: async (job) => {
+      const results = await job.listResults();
       for (const [piece, { id }] of entries.entries())
-        if (await folder.hasEvaluation(id))
+        if (!results.has(piece) && (await folder.hasEvaluation(id)))
           await job.keepResult(piece, { ms: 0, items: await folder.readEvaluation(id) });
     },
     onResult: async (job, piece) => {

@@ -1,9 +1,12 @@
 /** Jobs of this user: listed, cancelled, and tried again. */
 import { join } from "node:path";
 import { UsageError } from "../base/index.ts";
+import { BusyError, takeLock } from "../file/index.ts";
 import {
+  closeJob,
   type Executor,
   forgiveJob,
+  isOpen,
   type JobFolder,
   type JobOrigin,
   listJobs,
@@ -13,7 +16,8 @@ import {
   type PlacedSubmission,
   placeSubmission,
 } from "../job/index.ts";
-import { chooseJobsFolder, openExecutor } from "./carry-out-job.ts";
+import { chooseJobsFolder, followLockName, openExecutor } from "./carry-out-job.ts";
+import type { Effects } from "./effects.ts";
 
 /** What there is to know of a job at a glance. */
 export interface JobStatus {
@@ -30,23 +34,39 @@ export interface JobStatus {
   readonly numWaiting: number;
 }
 
-/** All jobs, the newest first, by one question to each scheduler. Throws `UnreachableError`. */
-export async function listJobStatus(): Promise<readonly JobStatus[]> {
+/** All jobs, the newest first, by one question to each scheduler; one that does not answer is told of. */
+export async function listJobStatus(effects: Pick<Effects, "report">): Promise<readonly JobStatus[]> {
   const jobs = await listJobs(chooseJobsFolder());
   const hosts = [...new Set(jobs.map(({ origin }) => origin.host))];
   const byHost = await Promise.all(
-    hosts.map((host) => pollAll(jobs.filter(({ origin }) => origin.host === host))),
+    hosts.map((host) =>
+      pollAll(
+        jobs.filter(({ origin }) => origin.host === host),
+        effects,
+      ),
+    ),
   );
   const states = new Map(byHost.flatMap((found) => [...found]));
   return await Promise.all(jobs.map((job) => describeStatus(job, states.get(job.id) ?? [])));
 }
 
 /** States of what is open at one scheduler, by job. */
-async function pollAll(jobs: readonly JobFolder[]): Promise<ReadonlyMap<string, readonly PackState[]>> {
+async function pollAll(
+  jobs: readonly JobFolder[],
+  { report }: Pick<Effects, "report">,
+): Promise<ReadonlyMap<string, readonly PackState[]>> {
   const open = (await Promise.all(jobs.map(listOpen))).flat();
   const [first] = jobs;
   if (first === undefined || open.length === 0) return new Map();
-  const states = await openSlurm(first).poll(open);
+  let states: Awaited<ReturnType<Executor["poll"]>>;
+  try {
+    states = await openSlurm(first).poll(open);
+  } catch (error) {
+    // What is known without the scheduler is worth seeing.
+    if (!(error instanceof UsageError)) throw error;
+    report({ kind: "notice", text: `${error.message}; what runs and waits there is not known` });
+    return new Map();
+  }
   return new Map(
     jobs.map(({ id }) => [id, states.flatMap((found, index) => (open[index]?.job === id ? found : []))]),
   );
@@ -62,6 +82,8 @@ async function describeStatus(job: JobFolder, states: readonly PackState[]): Pro
     if (await job.isCancelled()) return "cancelled";
     if (numRunning > 0) return "running";
     if (numWaiting > 0) return "waiting";
+    // Processes of a command that waits here.
+    if (await isFollowed(job)) return "running";
     const missing = [...plan.pieces.keys()].filter((piece) => !results.has(piece));
     const failures = await Promise.all(missing.map((piece) => job.readFailure(piece)));
     return failures.some((failure) => failure !== undefined) ? "failed" : "left";
@@ -78,17 +100,34 @@ async function describeStatus(job: JobFolder, states: readonly PackState[]): Pro
   };
 }
 
+async function isFollowed(job: JobFolder): Promise<boolean> {
+  try {
+    const lock = await takeLock(job.locate(followLockName), "");
+    await lock.release();
+    return false;
+  } catch (error) {
+    if (error instanceof BusyError) return true;
+    throw error;
+  }
+}
+
 /** The command that made a job. Throws `UsageError` where there is no such job. */
 export async function readJobOrigin(id: string): Promise<JobOrigin> {
   return (await findJob(id)).origin;
 }
 
-/** Cancels a job: nothing of it goes on, and what is done is kept. Throws `UsageError`, `UnreachableError`. */
-export async function cancelJob(id: string): Promise<void> {
+/**
+ * Cancels a job: nothing of it goes on, and what is done is kept. Gives whether there was anything to cancel. Throws `UsageError`,
+ * `UnreachableError`; whoever follows the job ends all the same.
+ */
+export async function cancelJob(id: string): Promise<boolean> {
   const job = await findJob(id);
+  if ((await job.listResults()).size === job.plan.pieces.length) return false;
   await job.setCancelled(true);
   const open = await listOpen(job);
   if (open.length > 0) await openSlurm(job).cancel(listPlacedPacks(open));
+  await closeJob(job);
+  return true;
 }
 
 /** Forgets why a job failed or was cancelled; the command that made it, which this gives, then does what is missing. */
@@ -106,9 +145,10 @@ async function findJob(id: string): Promise<JobFolder> {
 
 /** Submissions to a scheduler of which not every pack is known to have ended. */
 async function listOpen(job: JobFolder): Promise<readonly PlacedSubmission[]> {
+  if ((await job.listResults()).size === job.plan.pieces.length) return [];
   const kept = await job.readSubmissions();
   return kept
-    .filter(({ executor, packs, ended }) => executor === "slurm" && Object.keys(ended).length < packs.length)
+    .filter((one) => one.executor === "slurm" && isOpen(one))
     .map((one) => placeSubmission(job, one));
 }
 

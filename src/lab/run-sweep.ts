@@ -224,8 +224,9 @@ async function evaluateByJob(
     prepare: async (job) => {
       // Here, once, and not by each of the processes that begin together.
       await load();
+      const results = await job.listResults();
       for (const [piece, key] of keys.entries())
-        if (await folder.hasRepair(plan.name, key))
+        if (!results.has(piece) && (await folder.hasRepair(plan.name, key)))
           await job.keepResult(piece, await folder.readRepair(plan.name, key));
     },
     onResult: async (job, piece) => {

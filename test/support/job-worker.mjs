@@ -2,11 +2,11 @@
 import { appendFileSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { UsageError } from "../../dist/base/index.js";
 import { carryOutPack, openJob } from "../../dist/job/index.js";
 
 const [folder, submission, pack] = process.argv.slice(2);
 process.on("disconnect", () => process.exit(1));
+process.on("SIGTERM", () => process.exit(143));
 
 /** Takes memory until something ends it: Slurm, or else this function, with the words that Node would use. */
 async function takeMemory() {
@@ -24,7 +24,7 @@ const behaviours = {
     return Number(value);
   },
   refuse: async () => {
-    throw new UsageError("Cannot read this: repair it");
+    throw Object.assign(new Error("Cannot read this: repair it"), { name: "CheckpointError" });
   },
   fail: async () => {
     throw new Error("Cannot go on: odd");

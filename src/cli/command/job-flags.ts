@@ -6,6 +6,7 @@ import { UsageError } from "../../base/index.ts";
 import { fileExists, readText } from "../../file/index.ts";
 import { parseProfile, parseSize, profileKeys } from "../../job/index.ts";
 import { type ExecutorName, executorNames, HandedOverError, type JobPlace } from "../../lab/index.ts";
+import { readGivenCommand } from "../given-command.ts";
 import { parseChoice, parseSeconds } from "./parse-flags.ts";
 
 /** The flags as given. */
@@ -55,13 +56,20 @@ export async function parsePlace(flags: JobFlags): Promise<JobPlace | undefined>
   const executor = parseChoice<ExecutorName>("--on", on, executorNames);
   if (executor !== "slurm" && flags.detach === true)
     throw new UsageError(`Cannot detach from --on ${executor}: its processes end with this one`);
+  if (executor !== "local" && memory !== undefined)
+    throw new UsageError(
+      `Cannot use --memory with --on ${executor}: it is for this machine; say --set memory=${memory} of each process`,
+    );
+  const { args, job } = readGivenCommand();
   const profile = parseProfile(await readProfile(flags.profile), set);
   return {
     executor,
     profile,
     ...bytes,
+    ...(job !== undefined && { expected: job }),
     origin: {
-      args: listArguments(),
+      // Who attaches wants to wait.
+      args: args.filter((word) => word !== "--detach"),
       folder: process.cwd(),
       at: new Date().toISOString(),
       host: profile.host,
@@ -69,11 +77,6 @@ export async function parsePlace(flags: JobFlags): Promise<JobPlace | undefined>
     mode: flags.dryRun === true ? "describe" : flags.detach === true ? "detach" : "follow",
     intervalMs: 1000 * parseSeconds("--interval", flags.interval),
   };
-}
-
-/** The arguments of this command, to wait for its result again. */
-function listArguments(): readonly string[] {
-  return process.argv.slice(2).filter((word) => word !== "--detach");
 }
 
 async function readProfile(

@@ -1,6 +1,9 @@
 /** `untwist jobs`, `attach`, `cancel` and `retry`: work that was handed to an executor. */
 import { Command } from "commander";
+import { UsageError } from "../../base/index.ts";
+import type { JobOrigin } from "../../job/index.ts";
 import { cancelJob, type JobStatus, listJobStatus, readJobOrigin, retryJob } from "../../lab/index.ts";
+import { setGivenCommand } from "../given-command.ts";
 import { createOutput } from "../output.ts";
 import { formatTable } from "../screen/table.ts";
 
@@ -18,12 +21,19 @@ export type RunAgain = (args: readonly string[]) => Promise<void>;
 
 /** The commands. `runAgain` is the command line itself. */
 export function createJobCommands(runAgain: RunAgain): readonly Command[] {
-  const again = async (origin: {
-    readonly args: readonly string[];
-    readonly folder: string;
-  }): Promise<void> => {
-    process.chdir(origin.folder);
-    await runAgain(origin.args);
+  const again = async (job: string, { args, folder }: JobOrigin): Promise<void> => {
+    try {
+      process.chdir(folder);
+    } catch (cause) {
+      throw new UsageError(
+        `Cannot attach to job ${job}: the folder "${folder}", where it was made, is gone`,
+        {
+          cause,
+        },
+      );
+    }
+    setGivenCommand({ args, job });
+    await runAgain(args);
   };
   return [
     new Command("jobs")
@@ -35,25 +45,31 @@ export function createJobCommands(runAgain: RunAgain): readonly Command[] {
       .description("wait for a job's result, as the command that made it would")
       .argument("<job>", "its 12 characters")
       .addHelpText("after", showExample("attach", "Ctrl-C leaves it again"))
-      .action(async (id: string) => await again(await readJobOrigin(id))),
+      .action(async (id: string) => await again(id, await readJobOrigin(id))),
     new Command("cancel")
       .description("cancel a job; what is done is kept")
       .argument("<job>", "its 12 characters")
       .addHelpText("after", showExample("cancel", "untwist retry goes on with it"))
       .action(async (id: string) => {
-        await cancelJob(id);
-        process.stdout.write(`Job ${id} is cancelled; go on with: untwist retry ${id}\n`);
+        const text = (await cancelJob(id))
+          ? `Job ${id} is cancelled; go on with: untwist retry ${id}`
+          : `Job ${id} is done: there is nothing to cancel`;
+        process.stdout.write(`${text}\n`);
       }),
     new Command("retry")
       .description("submit what is missing of a job that failed or was cancelled, and wait for its result")
       .argument("<job>", "its 12 characters")
       .addHelpText("after", showExample("retry", "after what was wrong has been put right"))
-      .action(async (id: string) => await again(await retryJob(id))),
+      .action(async (id: string) => await again(id, await retryJob(id))),
   ];
 }
 
 async function list(flags: { readonly json?: boolean }): Promise<void> {
-  const jobs = await listJobStatus();
+  const jobs = await listJobStatus({
+    report: (event) => {
+      if (event.kind === "notice") process.stderr.write(`${event.text}\n`);
+    },
+  });
   createOutput(flags).print(
     jobs.length === 0 ? ["No job was handed to an executor yet"] : formatJobs(jobs),
     jobs,

@@ -16,6 +16,8 @@ export function createWorkCommand(): Command {
 async function work(folder: string, submission: string, pack: string): Promise<void> {
   // Of a local executor: nobody is left who counts this process's memory.
   process.on("disconnect", () => process.exit(1));
+  // By way of an exit, so that a server which was started for a checkpoint ends, too.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(143));
   const place = {
     submission: parseCount("submission", submission, 0),
     pack: parseCount("pack", pack, 0),
