@@ -62,7 +62,8 @@ export async function carryOutPack(
         log(`${node}: ${piece.name} failed: ${error instanceof Error ? (error.stack ?? message) : message}`);
         // A tensor stays as it is; what a server or a disk lacks may be there the next time.
         const isFinal = error instanceof Error && error.name === "CheckpointError";
-        await job.keepFailure(index, { message, isFinal, node });
+        // On a full disk there is no room for the reason either; the log may have it.
+        await job.keepFailure(index, { message, isFinal, node }).catch(() => undefined);
       }
     }
   } finally {

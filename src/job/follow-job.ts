@@ -45,6 +45,9 @@ export class DetachedError extends Error {
 /** The scheduler is asked this many times less often, at most, where nothing changes. */
 const mostPatience = 6;
 
+/** Longest time between two looks for results, which ask nobody. */
+const mostWaitMs = 1000;
+
 /** Looks in a row without an answer of the scheduler, after which following ends. */
 const mostSilence = 60;
 
@@ -57,16 +60,19 @@ export async function followJob(job: JobFolder, options: FollowOptions): Promise
   const { isDetached } = executor;
   await settleLeftovers(job, executor);
   const look = createLook(job, options);
-  let [patience, silence, last, lookAt, numSeen] = [1, 0, "", 0, -1];
+  let [patience, silence, last, lookedAt, numSeen] = [1, 0, "", Number.NEGATIVE_INFINITY, -1];
   for (;;) {
     if (signal.aborted) throw new DetachedError(`Left job ${job.id}`);
     const { size } = await job.listResults();
     // Results are files, and cheap to look for; a scheduler has others to serve.
-    if (size !== numSeen || performance.now() >= lookAt) {
-      numSeen = size;
+    const isDone = size >= job.plan.pieces.length;
+    const wanted = intervalMs * (isDetached && size === numSeen ? patience : 1);
+    if (isDone || performance.now() - lookedAt >= wanted) {
+      [numSeen, lookedAt] = [size, performance.now()];
       try {
-        const { isDone, change } = await look();
-        if (isDone) return;
+        const looked = await look();
+        if (looked.isDone) return;
+        const { change } = looked;
         patience = change === last ? Math.min(mostPatience, patience * 1.5) : 1;
         [silence, last] = [0, change];
       } catch (error) {
@@ -74,9 +80,8 @@ export async function followJob(job: JobFolder, options: FollowOptions): Promise
         if (silence === 0) onNotice(`${error.message}; looking again`);
         [silence, patience] = [silence + 1, mostPatience / 2];
       }
-      lookAt = performance.now() + intervalMs * (isDetached ? patience - 0.5 : 0);
     }
-    await wait(intervalMs, undefined, { signal }).catch(() => undefined);
+    await wait(Math.min(intervalMs, mostWaitMs), undefined, { signal }).catch(() => undefined);
   }
 }
 

@@ -3,7 +3,6 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { interfaces } from "../endpoint/index.ts";
 import { splits } from "../environment/index.ts";
-import { stampWeights } from "../follow/index.ts";
 import type { JobFolder, JobPlan, PieceHandler } from "../job/index.ts";
 import { loadModel, type Model } from "../model/index.ts";
 import {
@@ -19,6 +18,7 @@ import { askCheckpoint } from "./ask-checkpoint.ts";
 import type { Effects } from "./effects.ts";
 import { requireTasks } from "./require-recipe.ts";
 import { type ServeWay, withServer } from "./serve-checkpoint.ts";
+import { stampCheckpoint, stampQuestions } from "./stamp-inputs.ts";
 import { createWorkshop } from "./workshop.ts";
 
 /** The kind of these jobs. */
@@ -62,7 +62,7 @@ export async function planEvaluationJob(
   const numParameters = model?.parameters.length ?? 0;
   const seconds = way.way === "serve" ? servedSeconds : estimateAnswering(tasks, numParameters);
   const stamps = await Promise.all(
-    entries.map(async ({ id, path }) => [id, await stampWeights(folder.locate(path))] as const),
+    entries.map(async ({ id, path }) => [id, await stampCheckpoint(folder.locate(path))] as const),
   );
   const paths = entries.map(({ id, path }) => [id, resolve(folder.locate(path))] as const);
   return {
@@ -72,6 +72,7 @@ export async function planEvaluationJob(
       tasks,
       paths: Object.fromEntries(paths),
       stamps: Object.fromEntries(stamps),
+      questions: await stampQuestions(tasks.environment),
       way: hideKey(way),
     },
     pieces: entries.map(({ id }) => ({ name: id, seconds, bytes: 16 * numParameters })),

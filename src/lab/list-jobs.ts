@@ -1,6 +1,6 @@
 /** Jobs of this user: listed, cancelled, and tried again. */
 import { join } from "node:path";
-import { UsageError } from "../base/index.ts";
+import { quoteForShell, UsageError } from "../base/index.ts";
 import { BusyError, takeLock } from "../file/index.ts";
 import {
   closeJob,
@@ -90,7 +90,7 @@ async function describeStatus(job: JobFolder, states: readonly PackState[]): Pro
   };
   return {
     id,
-    command: ["untwist", ...origin.args].join(" "),
+    command: ["untwist", ...origin.args.map(quoteForShell)].join(" "),
     at: origin.at,
     numDone: results.size,
     numPieces: plan.pieces.length,

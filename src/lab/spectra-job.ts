@@ -2,7 +2,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
-import { stampWeights } from "../follow/index.ts";
 import type { JobFolder, JobPlan, Piece, PieceHandler } from "../job/index.ts";
 import {
   countVectors,
@@ -11,6 +10,7 @@ import {
   planFactors,
   planFingerprint,
   type SpectraSettings,
+  spectraVersion,
 } from "../spectra/index.ts";
 import { openBackend } from "./backend.ts";
 import {
@@ -23,7 +23,8 @@ import {
   type SpectraRequest,
 } from "./compute-spectra.ts";
 import type { Effects } from "./effects.ts";
-import { createSpectraPool } from "./spectra-runner.ts";
+import { createSpectraPool, type SpectraWorkers } from "./spectra-runner.ts";
+import { stampCheckpoint } from "./stamp-inputs.ts";
 
 /** The kind of these jobs. */
 export const spectraJobKind = "spectra";
@@ -33,8 +34,6 @@ const inputSchema = z.object({
   cacheFolder: z.string(),
   settings: z.object({ ranks: z.array(z.number()), randomisedSeed: z.number().optional() }),
   pairs: z.array(z.object({ before: z.string(), after: z.string() })),
-  /** By folder: weights that were written again make another job. */
-  stamps: z.record(z.string(), z.string()),
 });
 const resultSchema = z.object({
   backend: backendSchema,
@@ -53,11 +52,18 @@ export async function planSpectraJob(request: SpectraRequest): Promise<JobPlan> 
   }));
   const folders = [...new Set(pairs.flatMap(({ before, after }) => [before, after]))];
   const stamps = await Promise.all(
-    folders.map(async (folder) => [folder, await stampWeights(folder)] as const),
+    folders.map(async (folder) => [folder, await stampCheckpoint(folder)] as const),
   );
   const { cacheFolder, settings } = request;
   const { name: backend } = await openBackend();
-  const input = { cacheFolder: resolve(cacheFolder), settings, pairs, stamps: Object.fromEntries(stamps) };
+  // Checkpoints that were written again make another job, as does another version of the comparison.
+  const input = {
+    cacheFolder: resolve(cacheFolder),
+    settings,
+    pairs,
+    stamps: Object.fromEntries(stamps),
+    version: spectraVersion,
+  };
   return { kind: spectraJobKind, input, pieces: listPieces(matched, settings, costPerSecond[backend]) };
 }
 
@@ -99,6 +105,7 @@ export function openSpectraPieces(given: unknown, effects: Effects): PieceHandle
     before: { name: before, folder: before },
     after: { name: after, folder: after },
   }));
+  let workers: SpectraWorkers | undefined;
   return {
     carryOut: async ({ name }, share) => {
       const { randomisedSeed } = settings;
@@ -111,15 +118,12 @@ export function openSpectraPieces(given: unknown, effects: Effects): PieceHandle
         share,
       };
       const matched = (await matchPairs(request)).filter(({ coverage }) => coverage.matched.length > 0);
-      const workers = createSpectraPool(input.cacheFolder, share);
-      try {
-        const { backend, fingerprints } = await compareMatched(matched, { ...request, effects, workers });
-        return { backend, fingerprints: Object.fromEntries(fingerprints) };
-      } finally {
-        await workers.close();
-      }
+      // Threads take about a second to start: they serve all pieces of a pack.
+      workers ??= createSpectraPool(input.cacheFolder, share);
+      const { backend, fingerprints } = await compareMatched(matched, { ...request, effects, workers });
+      return { backend, fingerprints: Object.fromEntries(fingerprints) };
     },
-    close: async () => undefined,
+    close: async () => await workers?.close(),
   };
 }
 

@@ -1,7 +1,6 @@
 /** Sweeps as a job: a piece for each repair; its answers, and how far the weights moved, are the result. */
 import { resolve } from "node:path";
 import { z } from "zod";
-import { stampWeights } from "../follow/index.ts";
 import type { JobFolder, JobPlan, PieceHandler } from "../job/index.ts";
 import {
   itemSchema,
@@ -19,6 +18,7 @@ import type { Effects } from "./effects.ts";
 import { estimateAnswering } from "./evaluation-job.ts";
 import { loadFactors } from "./load-factors.ts";
 import { requireTasks } from "./require-recipe.ts";
+import { stampCheckpoint, stampQuestions } from "./stamp-inputs.ts";
 import { loadStoredModel } from "./stored-model.ts";
 import { listPoints, type SweepPoint } from "./sweep-points.ts";
 import { createWorkshop } from "./workshop.ts";
@@ -57,7 +57,8 @@ export async function planSweepJob(
       tasks,
       target: resolve(target),
       source: resolve(source),
-      stamps: [await stampWeights(target), await stampWeights(source)],
+      stamps: [await stampCheckpoint(target), await stampCheckpoint(source)],
+      questions: await stampQuestions(tasks.environment),
     },
     pieces: points.map(({ name }) => ({ name, seconds, bytes: bytesPerParameter * numParameters })),
   };

@@ -1,0 +1,28 @@
+/** Stamps of what the outcome of a job depends on: names, sizes and times of files, which cost nothing to read. */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { findBaseFolder, isAdapterFolder, readAdapterConfig } from "../checkpoint/index.ts";
+import { folderExists, listFiles, readFileTime } from "../file/index.ts";
+
+/** A checkpoint's weights, configuration, tokenizer and template; of an adapter those of its base as well. Empty where there is none. */
+export async function stampCheckpoint(folder: string): Promise<string> {
+  const own = await stampFiles(folder, /\.(?:safetensors|json|jinja|model|txt)$/);
+  if (!(await isAdapterFolder(folder))) return own;
+  const base = await findBaseFolder(folder, await readAdapterConfig(folder));
+  return base === undefined ? own : `${own} ${await stampCheckpoint(base)}`;
+}
+
+/** A user's own questions; empty for tasks that are made from a seed. */
+export async function stampQuestions(environment: string): Promise<string> {
+  const [, folder] = /^items:(.+)$/.exec(environment) ?? [];
+  return folder === undefined ? "" : await stampFiles(folder, /\.jsonl$/);
+}
+
+async function stampFiles(folder: string, pattern: RegExp): Promise<string> {
+  if (!(await folderExists(folder))) return "";
+  const files = (await listFiles(folder)).filter((name) => pattern.test(name));
+  const lines = await Promise.all(
+    files.map(async (name) => `${name} ${await readFileTime(join(folder, name))}`),
+  );
+  return createHash("sha256").update(lines.join("\n")).digest("hex").slice(0, 16);
+}
