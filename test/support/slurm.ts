@@ -22,6 +22,8 @@ export function findSlurmObstacle(): string | undefined {
     (program) => spawnSync("sh", ["-c", `command -v ${program} || ls /usr/sbin/${program}`]).status !== 0,
   );
   if (missing.length > 0) return `needs the packages slurm-wlm and munge (${missing.join(", ")} missing)`;
+  if (spawnSync("getent", ["hosts", hostname().replace(/\..*/, "")]).status !== 0)
+    return "needs this machine's own name in /etc/hosts";
   return process.getuid?.() === 0 ? undefined : "needs root, to start the daemons of Slurm";
 }
 
