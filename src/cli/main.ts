@@ -30,7 +30,7 @@ Exit codes:
   1    an error in untwist itself
   2    something to put right: flags, a recipe, a file, a folder, a server
   3    untwist watch --stop-on-alert found that OOD has fallen
-  130  stopped by Ctrl-C; the run can be resumed`;
+  130  stopped by Ctrl-C; what was done is kept, and the same command goes on`;
 
 /** The `untwist` command with all its subcommands. */
 export function createProgram(): Command {

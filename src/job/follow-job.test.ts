@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { type Executor, type PackState, UnreachableError } from "./executor.ts";
-import { followJob } from "./follow-job.ts";
+import { DetachedError, followJob } from "./follow-job.ts";
 import { type JobFolder, obtainJob } from "./job-folder.ts";
 
 const home = mkdtempSync(join(tmpdir(), "untwist-job-"));
@@ -44,12 +44,17 @@ function createPuppet(say: (look: number) => PackState): Executor & { readonly c
   };
 }
 
-const follow = async (job: JobFolder, executor: Executor, notices: string[] = []): Promise<void> =>
+const follow = async (
+  job: JobFolder,
+  executor: Executor,
+  notices: string[] = [],
+  signal: AbortSignal = new AbortController().signal,
+): Promise<void> =>
   await followJob(job, {
     executor,
     rule: { leastSeconds: 30, cores: 1 },
     intervalMs: 1,
-    signal: new AbortController().signal,
+    signal,
     onProgress: () => undefined,
     onNotice: (text) => notices.push(text),
   });
@@ -65,6 +70,37 @@ describe("followJob()", () => {
     });
     await follow(job, executor, notices);
     expect(notices).toEqual(["Cannot reach Slurm: it sleeps; looking again"]);
+  });
+
+  it("asks no scheduler about a job that is done, whoever was to do the rest", async () => {
+    const job = await createJob("done");
+    await job.keepSubmission({
+      number: 0,
+      executor: "slurm",
+      packs: [[0]],
+      resources: { cores: 1, bytes: 1, seconds: 1 },
+      ended: {},
+      isForgiven: false,
+    });
+    await job.keepResult(0, 1);
+    const asleep = createPuppet(() => {
+      throw new UnreachableError("Cannot reach Slurm: it sleeps");
+    });
+    await follow(job, asleep);
+    await follow(job, { ...asleep, name: "local", isDetached: false });
+  });
+
+  it("refuses to begin elsewhere what a scheduler has", async () => {
+    const job = await createJob("elsewhere", 2);
+    const stop = new AbortController();
+    const executor = createPuppet(() => {
+      stop.abort();
+      return { kind: "running" };
+    });
+    await expect(follow(job, executor, [], stop.signal)).rejects.toThrow(DetachedError);
+    await expect(follow(job, { ...executor, name: "local", isDetached: false })).rejects.toThrow(
+      /is carried out by slurm; .*untwist attach .*untwist cancel/,
+    );
   });
 
   it("cancels what has its results and is said to run all the same", async () => {

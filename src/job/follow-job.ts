@@ -19,8 +19,8 @@ export interface JobProgress {
   readonly numPieces: number;
   /** By the estimates of the pieces. */
   readonly doneFraction: number;
-  /** Packs that run and wait; absent while the scheduler does not answer. */
-  readonly packs?: { readonly numRunning: number; readonly numWaiting: number; readonly reason?: string };
+  /** Packs that run and wait, and the scheduler's reason for the first that waits. */
+  readonly packs: { readonly numRunning: number; readonly numWaiting: number; readonly reason?: string };
 }
 
 /** How a job is looked after. */
@@ -28,7 +28,7 @@ export interface FollowOptions {
   readonly executor: Executor;
   /** What the packs are made by, but for what was learned from failures. */
   readonly rule: Omit<PackRule, "learned">;
-  /** The least time between two looks; it grows where nothing changes. */
+  /** The least time between two questions to the scheduler, in milliseconds; it grows where nothing changes. */
   readonly intervalMs: number;
   readonly signal: AbortSignal;
   /** Called for each piece that has a result, once, as soon as it is seen. */
@@ -58,7 +58,8 @@ const mostSilence = 60;
 export async function followJob(job: JobFolder, options: FollowOptions): Promise<void> {
   const { executor, signal, intervalMs, onNotice } = options;
   const { isDetached } = executor;
-  await settleLeftovers(job, executor);
+  // What is done needs no executor, and no scheduler that answers.
+  if (!(await isFinished(job))) await settleLeftovers(job, executor);
   const look = createLook(job, options);
   let [patience, silence, last, lookedAt, numSeen] = [1, 0, "", Number.NEGATIVE_INFINITY, -1];
   for (;;) {
@@ -96,10 +97,11 @@ function createLook(
   const ghosts = createGhostWatch(executor);
   const told = new Set<number>();
   return async () => {
-    if (await job.isCancelled())
+    const isDone = await isFinished(job);
+    if (!isDone && (await job.isCancelled()))
       throw new UsageError(`The job ${job.id} was cancelled; go on with: untwist retry ${job.id}`);
     const kept = await job.readSubmissions();
-    const open = kept.filter((one) => one.executor === executor.name && isOpen(one));
+    const open = isDone ? [] : kept.filter((one) => one.executor === executor.name && isOpen(one));
     const placed = open.map((one) => placeSubmission(job, one));
     const states = placed.length === 0 ? [] : await executor.poll(placed);
     await refuseHopeless(job, { open, states, executor });
@@ -131,9 +133,13 @@ function createLook(
     if (isOver && results.size < job.plan.pieces.length) throw await describeFailure(job, results, executor);
     return {
       isDone: results.size >= job.plan.pieces.length,
-      change: `${results.size} ${progress.packs?.numRunning} ${numSubmitted}`,
+      change: `${results.size} ${progress.packs.numRunning} ${numSubmitted}`,
     };
   };
+}
+
+async function isFinished(job: JobFolder): Promise<boolean> {
+  return (await job.listResults()).size >= job.plan.pieces.length;
 }
 
 /** Takes back what would wait forever. Throws `UsageError` that says what to do about it. */

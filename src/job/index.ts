@@ -9,6 +9,7 @@ export {
 } from "./executor.ts";
 export { DetachedError, followJob, type JobProgress } from "./follow-job.ts";
 export {
+  findJob,
   forgiveJob,
   isOpen,
   type JobFolder,
@@ -20,7 +21,7 @@ export {
 } from "./job-folder.ts";
 export { computeJobId, type JobPlan, type Piece } from "./job-plan.ts";
 export { createLocalExecutor } from "./local-executor.ts";
-export { type Learned, type PackRule, packPieces } from "./pack-pieces.ts";
+export { countWorkBytes, type Learned, type PackRule, packPieces } from "./pack-pieces.ts";
 export { type Profile, parseProfile, parseSize, profileKeys } from "./profile.ts";
 export { createSlurmExecutor } from "./slurm-executor.ts";
 export { closeJob } from "./submit-missing.ts";

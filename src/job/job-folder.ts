@@ -111,6 +111,12 @@ export async function obtainJob(
   return await openJob(path);
 }
 
+/** The job of that name among those in `home`; `undefined` where there is none. */
+export async function findJob(home: string, id: string): Promise<JobFolder | undefined> {
+  const path = join(home, id);
+  return (await fileExists(join(path, "job.json"))) ? await openJob(path) : undefined;
+}
+
 /** Opens the folder of a job. Throws `UsageError` where it is none. */
 export async function openJob(path: string): Promise<JobFolder> {
   const file = join(path, "job.json");
@@ -126,10 +132,7 @@ export async function listJobs(home: string): Promise<readonly JobFolder[]> {
   if (!(await folderExists(home))) return [];
   const names = (await listFolders(home)).filter((name) => /^[0-9a-f]{12}$/.test(name));
   // One that is just being made, or was left half-made, has no plan yet.
-  const made = await Promise.all(names.map((name) => fileExists(join(home, name, "job.json"))));
-  const jobs = await Promise.all(
-    names.filter((_, index) => made[index]).map((name) => openJob(join(home, name))),
-  );
+  const jobs = (await Promise.all(names.map((name) => findJob(home, name)))).flatMap((job) => job ?? []);
   return jobs.sort((a, b) => b.origin.at.localeCompare(a.origin.at));
 }
 

@@ -40,7 +40,7 @@ export interface Learned {
 const [processBytes, leastWorkBytes] = [2 ** 29, 2 ** 29];
 
 /** Memory that a process with so much may plan its work with. */
-export function countWorkBytes({ bytes }: Resources): number {
+export function countWorkBytes({ bytes }: Pick<Resources, "bytes">): number {
   return Math.max(bytes / 4, bytes - processBytes);
 }
 

@@ -157,6 +157,7 @@ export async function takeBack(
   await closePacks(job, submission, wanted);
 }
 
+/** Packs that are known to have ended stay as they are. */
 async function closePacks(
   job: JobFolder,
   submission: KeptSubmission,
@@ -186,7 +187,6 @@ export async function settleLeftovers(
       throw new UsageError(
         `The job ${job.id} is carried out by slurm; wait for it with: untwist attach ${job.id}, or end it before with: untwist cancel ${job.id}`,
       );
-    const open = [...submission.packs.keys()].filter((pack) => !(String(pack) in submission.ended));
-    await closePacks(job, submission, open);
+    await closePacks(job, submission, [...submission.packs.keys()]);
   }
 }

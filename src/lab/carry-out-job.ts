@@ -11,6 +11,7 @@ import {
   createSlurmExecutor,
   DetachedError,
   type Executor,
+  findJob,
   followJob,
   forgiveJob,
   isOpen,
@@ -19,7 +20,6 @@ import {
   type JobPlan,
   type JobProgress,
   type Learned,
-  listJobs,
   obtainJob,
   type PackRule,
   type Profile,
@@ -86,22 +86,22 @@ export async function carryOutJob(
   const rule = createRule(place);
   try {
     if (place.mode === "describe") {
-      const known = (await listJobs(chooseJobsFolder())).find(({ id }) => id === computeJobId(plan));
+      const known = await findJob(chooseJobsFolder(), computeJobId(plan));
       throw new HandedOverError(
         await describeJob(plan, { rule, executor, results: (await known?.listResults()) ?? new Set() }),
       );
     }
     if (place.expected !== undefined) await requireSame(plan, place.expected);
     const job = await obtainJob(chooseJobsFolder(), { plan, origin: place.origin });
-    // Who gives the command wants it done, whatever became of it before; who attaches wants to see.
     const lock = await takeLock(job.locate(followLockName), `the job ${job.id}`);
     const stop = new AbortController();
     const signal = AbortSignal.any([effects.signal, stop.signal]);
     const report = createReporter(effects);
     try {
+      // Who gives the command wants it done, whatever became of it before; who attaches wants to see.
       if (place.expected === undefined) await forgiveJob(job);
       await hooks.prepare?.(job);
-      let text = await introduce(job);
+      let text = await introduce(job, executor);
       await followJob(job, {
         executor,
         rule,
@@ -121,20 +121,12 @@ export async function carryOutJob(
       if (!(error instanceof DetachedError)) throw error;
       if (!executor.isDetached) throw new StoppedError(describeAttach(job));
       const text = `Job ${job.id} goes on without this terminal; look at it with untwist jobs, and wait for its result with: ${describeAttach(job)}`;
-      throw place.mode === "detach" ? new HandedOverError(text) : new LeftError(text);
+      throw place.mode === "detach" ? new HandedOverError(text) : new StoppedError(describeAttach(job), text);
     } finally {
       await lock.release();
     }
   } finally {
     await executor.close();
-  }
-}
-
-/** Work was left, not stopped: it goes on elsewhere. */
-class LeftError extends StoppedError {
-  constructor(text: string) {
-    super("");
-    this.message = text;
   }
 }
 
@@ -185,7 +177,7 @@ export function openExecutor({
 /** Throws `UsageError` where a job that somebody attaches to is another by now; a command may go on with a next one. */
 async function requireSame(plan: JobPlan, expected: string): Promise<void> {
   if (computeJobId(plan) === expected) return;
-  const job = (await listJobs(chooseJobsFolder())).find(({ id }) => id === expected);
+  const job = await findJob(chooseJobsFolder(), expected);
   if (job !== undefined && (await job.listResults()).size === job.plan.pieces.length) return;
   throw new UsageError(
     `Cannot attach to job ${expected}: there are other checkpoints or settings by now than it was made for; cancel it, and give its command again`,
@@ -193,10 +185,10 @@ async function requireSame(plan: JobPlan, expected: string): Promise<void> {
 }
 
 /** What is submitted can be looked up, whatever becomes of this process. */
-async function introduce(job: JobFolder): Promise<string | undefined> {
+async function introduce(job: JobFolder, { isDetached }: Executor): Promise<string | undefined> {
   const [numDone, numPieces] = [(await job.listResults()).size, job.plan.pieces.length];
   if (numDone === numPieces) return undefined;
-  const isUnderWay = (await job.readSubmissions()).some(isOpen);
+  const isUnderWay = isDetached && (await job.readSubmissions()).some(isOpen);
   const done = numDone === 0 ? "" : `, ${numDone} of them done`;
   const other = isUnderWay ? "; it is under way already, as it was submitted" : "";
   return `Job ${job.id}: ${countNoun(numPieces, "piece")}${done}${other}`;
@@ -251,7 +243,7 @@ function createReporter(effects: Effects): (progress: JobProgress) => void {
     start ??= doneFraction;
     const gained = doneFraction - start;
     const remainingMs = ((effects.now() - startMs) * (1 - doneFraction)) / gained;
-    const { numRunning = 0, numWaiting = 0, reason } = packs ?? {};
+    const { numRunning, numWaiting, reason } = packs;
     const waiting =
       numWaiting === 0 ? "" : `, ${numWaiting} waiting${reason === undefined ? "" : ` (${reason})`}`;
     const what = `${numDone} of ${numPieces} pieces, ${countNoun(numRunning, "pack")} running${waiting}`;

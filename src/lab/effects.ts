@@ -49,9 +49,9 @@ export interface Effects {
 
 /** Thrown when work stops because it was asked to; nothing is lost. */
 export class StoppedError extends Error {
-  /** `command` is what continues the work. */
-  constructor(command: string) {
-    super(`Stopped; nothing is lost, continue with: ${command}`);
+  /** `command` is what continues the work; `text` says more than that, where there is more to say. */
+  constructor(command: string, text = `Stopped; nothing is lost, continue with: ${command}`) {
+    super(text);
     this.name = "StoppedError";
   }
 }

@@ -93,7 +93,7 @@ function hideKey(way: StandaloneWay): unknown {
   return { ...way, asking };
 }
 
-/** Carries out pieces: checkpoints answer the tasks of their run, which is only read. */
+/** Carries out pieces: checkpoints answer the tasks of their run, where servers' answers are kept as they come. */
 export function openEvaluationPieces(given: unknown, effects: Effects): PieceHandler {
   const { run, paths, way } = inputSchema.parse(given);
   return {

@@ -113,7 +113,7 @@ async function isFollowed(job: JobFolder): Promise<boolean> {
 
 /** The command that made a job. Throws `UsageError` where there is no such job. */
 export async function readJobOrigin(id: string): Promise<JobOrigin> {
-  return (await findJob(id)).origin;
+  return (await requireJob(id)).origin;
 }
 
 /**
@@ -121,7 +121,7 @@ export async function readJobOrigin(id: string): Promise<JobOrigin> {
  * `UnreachableError`; whoever follows the job ends all the same.
  */
 export async function cancelJob(id: string): Promise<boolean> {
-  const job = await findJob(id);
+  const job = await requireJob(id);
   if ((await job.listResults()).size === job.plan.pieces.length) return false;
   await job.setCancelled(true);
   const open = await listOpen(job);
@@ -132,12 +132,12 @@ export async function cancelJob(id: string): Promise<boolean> {
 
 /** Forgets why a job failed or was cancelled; the command that made it, which this gives, then does what is missing. */
 export async function retryJob(id: string): Promise<JobOrigin> {
-  const job = await findJob(id);
+  const job = await requireJob(id);
   await forgiveJob(job);
   return job.origin;
 }
 
-async function findJob(id: string): Promise<JobFolder> {
+async function requireJob(id: string): Promise<JobFolder> {
   if (!/^[0-9a-f]{12}$/.test(id))
     throw new UsageError(`Cannot open the job "${id}": give its 12 characters, as untwist jobs lists them`);
   return await openJob(join(chooseJobsFolder(), id));

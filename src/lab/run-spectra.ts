@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
+import { countWorkBytes } from "../job/index.ts";
 import {
   isFollowed,
   type LineageEntry,
@@ -46,7 +47,8 @@ async function computeAnywhere(
   { place, bytes, ...request }: SpectraRequest & Pick<SpectraChoice, "place" | "bytes">,
   effects: Effects,
 ): Promise<readonly PairSpectra[]> {
-  const share = bytes === undefined ? {} : { share: { cores: availableParallelism(), bytes } };
+  const cores = availableParallelism();
+  const share = bytes === undefined ? {} : { share: { cores, bytes: countWorkBytes({ bytes }) } };
   if (place === undefined) return await computeSpectra({ ...request, ...share }, effects);
   const known = await readKnownFingerprints(await carryOutJob(await planSpectraJob(request), place, effects));
   return await computeSpectra({ ...request, known }, effects);
