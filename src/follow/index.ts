@@ -7,5 +7,5 @@ export {
   NothingToFollowError,
   type PartialCheckpoint,
 } from "./find-trainings.ts";
-export { stampWeights } from "./stamp.ts";
+export { stampFiles, stampWeights } from "./stamp.ts";
 export { toMetrics } from "./trainer-log.ts";

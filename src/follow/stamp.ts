@@ -1,12 +1,17 @@
-/** Whether weights were written again: by the names, sizes and times of their files, which cost nothing to read. */
+/** Whether files were written again: by their names, sizes and times, which cost nothing to read. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { folderExists, listFiles, readFileTime } from "../file/index.ts";
 
 /** The stamp of the weights in a folder; links are followed. Empty where there are none. */
 export async function stampWeights(folder: string): Promise<string> {
+  return await stampFiles(folder, /\.safetensors$/);
+}
+
+/** The stamp of those files directly in a folder whose names match; links are followed. Empty where there are none. */
+export async function stampFiles(folder: string, pattern: RegExp): Promise<string> {
   if (!(await folderExists(folder))) return "";
-  const files = (await listFiles(folder)).filter((name) => name.endsWith(".safetensors"));
+  const files = (await listFiles(folder)).filter((name) => pattern.test(name));
   const lines = await Promise.all(
     files.map(async (name) => `${name} ${await readFileTime(join(folder, name))}`),
   );

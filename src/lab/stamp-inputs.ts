@@ -1,8 +1,6 @@
 /** Stamps of what the outcome of a job depends on: names, sizes and times of files, which cost nothing to read. */
-import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { findBaseFolder, isAdapterFolder, readAdapterConfig } from "../checkpoint/index.ts";
-import { folderExists, listFiles, readFileTime } from "../file/index.ts";
+import { stampFiles } from "../follow/index.ts";
 
 /** A checkpoint's weights, configuration, tokenizer and template; of an adapter those of its base as well. Empty where there is none. */
 export async function stampCheckpoint(folder: string): Promise<string> {
@@ -16,13 +14,4 @@ export async function stampCheckpoint(folder: string): Promise<string> {
 export async function stampQuestions(environment: string): Promise<string> {
   const [, folder] = /^items:(.+)$/.exec(environment) ?? [];
   return folder === undefined ? "" : await stampFiles(folder, /\.jsonl$/);
-}
-
-async function stampFiles(folder: string, pattern: RegExp): Promise<string> {
-  if (!(await folderExists(folder))) return "";
-  const files = (await listFiles(folder)).filter((name) => pattern.test(name));
-  const lines = await Promise.all(
-    files.map(async (name) => `${name} ${await readFileTime(join(folder, name))}`),
-  );
-  return createHash("sha256").update(lines.join("\n")).digest("hex").slice(0, 16);
 }
