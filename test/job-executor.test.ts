@@ -11,6 +11,7 @@ import {
   type Executor,
   followJob,
   forgiveJob,
+  isDetached,
   type JobFolder,
   listPlacedPacks,
   obtainJob,
@@ -23,7 +24,7 @@ import { createTemporaryFolder, removeFolder, root } from "./support/untwist.ts"
 const home = createTemporaryFolder();
 afterAll(() => removeFolder(home));
 const command = [process.execPath, join(root, "test/support/job-worker.mjs")];
-const profile: Profile = { sbatch: [], before: [] };
+const profile: Profile = { sbatch: [], before: [], volumes: [] };
 
 const obstacle = findSlurmObstacle();
 const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
@@ -192,7 +193,7 @@ function describeContract(openExecutor: () => Executor): void {
     await look(job, open(openExecutor()));
     expect(await readResults(job)).toEqual([0, 1, 2, 3]);
     const begun = listBegun(job);
-    if (executor.isDetached) expect([...begun].sort()).toEqual([...names].sort());
+    if (isDetached(executor.name)) expect([...begun].sort()).toEqual([...names].sort());
     for (const name of done) expect(begun.filter((one) => one === name)).toHaveLength(1);
   });
 }

@@ -2,11 +2,23 @@
 import { UsageError } from "../base/index.ts";
 import type { Resources } from "./pack-pieces.ts";
 
+/** Who can carry out jobs, and whether packs go on when the process that handed them over ends. */
+const detachment = { local: false, slurm: true, kubernetes: true, exec: false } as const;
+
+/** The name of an executor. */
+export type ExecutorName = keyof typeof detachment;
+
+/** All of them. */
+export const executorNames = Object.keys(detachment) as readonly ExecutorName[];
+
+/** Whether packs go on when the process that handed them over ends: then any other may ask for them and cancel them. */
+export const isDetached = (name: ExecutorName): boolean => detachment[name];
+
 /** Packs that were handed to an executor together. */
 export interface Submission {
   /** Counts up within the job. */
   readonly number: number;
-  readonly executor: string;
+  readonly executor: ExecutorName;
   /** Positions of pieces, pack by pack. */
   readonly packs: readonly (readonly number[])[];
   readonly resources: Resources;
@@ -48,11 +60,17 @@ export type PackState =
   | { readonly kind: "running"; readonly node?: string }
   | { readonly kind: "ended"; readonly cause: Cause; readonly node?: string };
 
-/** Carries out packs. All of it may be asked by another process than the one that submitted, unless it is not detached. */
+/** Commands by which a person does what an executor cannot reach. */
+export interface ByHand {
+  readonly start: (submission: PlacedSubmission) => string;
+  readonly end: (job: string) => string;
+}
+
+/** Carries out packs. All of it may be asked by another process than the one that submitted, where it is detached. */
 export interface Executor {
-  readonly name: string;
-  /** Whether packs go on when the process that handed them over ends. */
-  readonly isDetached: boolean;
+  readonly name: ExecutorName;
+  /** Of one that only writes down what is to be done. Nothing is submitted to it a second time unless somebody asks. */
+  readonly byHand?: ByHand;
   /** Hands packs over. Throws `UsageError` where they are refused, `UnreachableError` where nobody answers. */
   submit(submission: PlacedSubmission): Promise<void>;
   /** What would be submitted, as a person reads it. */

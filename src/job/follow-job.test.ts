@@ -29,7 +29,6 @@ function createPuppet(say: (look: number) => PackState): Executor & { readonly c
   return {
     name: "slurm",
     cancelled,
-    isDetached: true,
     submit: async () => undefined,
     describe: async () => "",
     poll: async (submissions) => {
@@ -87,7 +86,7 @@ describe("followJob()", () => {
       throw new UnreachableError("Cannot reach Slurm: it sleeps");
     });
     await follow(job, asleep);
-    await follow(job, { ...asleep, name: "local", isDetached: false });
+    await follow(job, { ...asleep, name: "local" });
   });
 
   it("refuses to begin elsewhere what a scheduler has", async () => {
@@ -98,7 +97,7 @@ describe("followJob()", () => {
       return { kind: "running" };
     });
     await expect(follow(job, executor, [], stop.signal)).rejects.toThrow(DetachedError);
-    await expect(follow(job, { ...executor, name: "local", isDetached: false })).rejects.toThrow(
+    await expect(follow(job, { ...executor, name: "local" })).rejects.toThrow(
       /is carried out by slurm; .*untwist attach .*untwist cancel/,
     );
   });

@@ -4,6 +4,7 @@ import { UsageError } from "../base/index.ts";
 import {
   type Cause,
   type Executor,
+  isDetached,
   listPlacedPacks,
   type PackState,
   type PlacedSubmission,
@@ -57,7 +58,6 @@ const mostSilence = 60;
  */
 export async function followJob(job: JobFolder, options: FollowOptions): Promise<void> {
   const { executor, signal, intervalMs, onNotice } = options;
-  const { isDetached } = executor;
   // What is done needs no executor, and no scheduler that answers.
   if (!(await isFinished(job))) await settleLeftovers(job, executor);
   const look = createLook(job, options);
@@ -67,7 +67,7 @@ export async function followJob(job: JobFolder, options: FollowOptions): Promise
     const { size } = await job.listResults();
     // Results are files, and cheap to look for; a scheduler has others to serve.
     const isDone = size >= job.plan.pieces.length;
-    const wanted = intervalMs * (isDetached && size === numSeen ? patience : 1);
+    const wanted = intervalMs * (isDetached(executor.name) && size === numSeen ? patience : 1);
     if (isDone || performance.now() - lookedAt >= wanted) {
       [numSeen, lookedAt] = [size, performance.now()];
       try {

@@ -3,6 +3,9 @@ export { carryOutPack, type OpenHandler, type PieceHandler, type PieceShare } fr
 export { createExecExecutor } from "./exec-executor.ts";
 export {
   type Executor,
+  type ExecutorName,
+  executorNames,
+  isDetached,
   listPlacedPacks,
   type PackState,
   type PlacedSubmission,
@@ -20,6 +23,7 @@ export {
   placeSubmission,
 } from "./job-folder.ts";
 export { computeJobId, type JobPlan, type Piece } from "./job-plan.ts";
+export { createKubernetesExecutor } from "./kubernetes-executor.ts";
 export { createLocalExecutor } from "./local-executor.ts";
 export { countWorkBytes, type Learned, type PackRule, packPieces } from "./pack-pieces.ts";
 export { type Profile, parseProfile, parseSize, profileKeys } from "./profile.ts";

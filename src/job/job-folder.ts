@@ -11,7 +11,7 @@ import {
   removeFile,
   writeFileAtomic,
 } from "../file/index.ts";
-import type { PlacedSubmission } from "./executor.ts";
+import { executorNames, type PlacedSubmission } from "./executor.ts";
 import { computeJobId, type JobPlan, jobPlanSchema } from "./job-plan.ts";
 
 const originSchema = z.object({
@@ -36,7 +36,7 @@ export interface JobOrigin {
 const causeSchema = z.enum(["completed", "failed", "memory", "time", "node", "cancelled"]);
 const submissionSchema = z.object({
   number: z.number(),
-  executor: z.string(),
+  executor: z.enum(executorNames),
   packs: z.array(z.array(z.number())),
   resources: z.object({ cores: z.number(), bytes: z.number(), seconds: z.number() }),
   /** By pack, how it ended. */

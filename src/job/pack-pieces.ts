@@ -39,6 +39,9 @@ export interface Learned {
 /** What a process takes before it does anything, and what its work may take however small it is. */
 const [processBytes, leastWorkBytes] = [2 ** 29, 2 ** 29];
 
+/** Whole mebibytes that hold so many bytes: the unit that schedulers are asked in. */
+export const toMebibytes = (bytes: number): number => Math.ceil(bytes / 2 ** 20);
+
 /** Memory that a process with so much may plan its work with. */
 export function countWorkBytes({ bytes }: Pick<Resources, "bytes">): number {
   return Math.max(bytes / 4, bytes - processBytes);

@@ -4,12 +4,12 @@ import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { fileExists, readText } from "../file/index.ts";
-import type { Executor, PackState, PlacedPack, PlacedSubmission } from "./executor.ts";
+import type { Executor, ExecutorName, PackState, PlacedPack, PlacedSubmission } from "./executor.ts";
 import { readCause } from "./slurm-text.ts";
 
 /** What such executors differ in. */
 export interface ProcessOptions {
-  readonly name: string;
+  readonly name: ExecutorName;
   /** Throws `UsageError` for packs that could never be started. */
   readonly admit: (submission: PlacedSubmission) => void;
   /** Whether a pack may be started beside those that run. */
@@ -30,7 +30,6 @@ export function createProcessExecutor({ name, admit, describe, ...options }: Pro
   };
   return {
     name,
-    isDetached: false,
     submit: async (submission) => {
       admit(submission);
       processes.add([...submission.packs.keys()].map((pack) => ({ submission, pack })));

@@ -7,7 +7,7 @@ const file = (text: string) => ({ place: "slurm.yaml", text });
 describe("parseProfile()", () => {
   it("reads a file, and what is given over it", () => {
     const text =
-      "partition: cpu\ntime: 90\nmemory: 8GB\nat-most: 5\nbefore: module load node\nsbatch: [--nice]\n";
+      "partition: cpu\ntime: 90\nmemory: 8GB\nscratch: 1GiB\nat-most: 5\nvolumes: data:/data/\nbefore: module load node\nsbatch: [--nice]\n";
     expect(parseProfile(file(text), ["partition=gpu", "gpus=2", "cpus=4", "host=login.example.org"])).toEqual(
       {
         partition: "gpu",
@@ -16,13 +16,15 @@ describe("parseProfile()", () => {
         host: "login.example.org",
         time: 5400,
         memory: 8e9,
+        scratch: 2 ** 30,
         atMost: 5,
         before: ["module load node"],
         sbatch: ["--nice"],
+        volumes: [{ claim: "data", path: "/data" }],
       },
     );
-    expect(parseProfile(undefined, [])).toEqual({ before: [], sbatch: [] });
-    expect(parseProfile(file("# nothing yet\n"), [])).toEqual({ before: [], sbatch: [] });
+    expect(parseProfile(undefined, [])).toEqual({ before: [], sbatch: [], volumes: [] });
+    expect(parseProfile(file("# nothing yet\n"), [])).toEqual(parseProfile(undefined, []));
   });
 
   it.each([
@@ -40,6 +42,10 @@ describe("parseProfile()", () => {
     ["time=0", /^Cannot read time/],
     ["memory=much", /^Cannot read memory in --set: give a size, as in 8GB/],
     ["cpus=0", /^Cannot read cpus in --set: give a whole number from 1/],
+    ["scratch=big", /^Cannot read scratch in --set: give a size/],
+    ["volumes=/data", /^Cannot read volumes in --set: give the name of a claim/],
+    ["volumes=data:/", /^Cannot read volumes/],
+    ["volumes=data:data", /^Cannot read volumes/],
     ["queue=main", /^Cannot read --set "queue=main": .*partition, account/],
     ["partition", /^Cannot read --set "partition"/],
     ["partition=a b", /^Cannot read partition/],

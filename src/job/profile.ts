@@ -1,4 +1,5 @@
 /** What a cluster is asked for: partition, account, time, memory, and lines before the command. From a file, or word by word. */
+import { normalize } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
@@ -14,13 +15,23 @@ const profileSchema = z.strictObject({
   gpus: word.or(count).transform(String).optional(),
   time: z.string().or(z.number()).transform(toSeconds).optional(),
   memory: z.string().transform(toBytes).optional(),
+  scratch: z.string().transform(toBytes).optional(),
   cpus: count.optional(),
   atMost: count.optional(),
   host: word.optional(),
   exec: z.string().min(1).optional(),
+  image: word.optional(),
+  namespace: word.optional(),
+  volumes: lines.transform(toVolumes).default([]),
   sbatch: lines.default([]),
   before: lines.default([]),
 });
+
+/** A claim of persistent storage, and the folder as which processes see it. */
+export interface Volume {
+  readonly claim: string;
+  readonly path: string;
+}
 
 /** What a cluster is asked for. */
 export interface Profile {
@@ -33,6 +44,8 @@ export interface Profile {
   readonly time?: number | undefined;
   /** Memory of a process in bytes, in place of the estimate; for a local executor, of all processes together. */
   readonly memory?: number | undefined;
+  /** Bytes that are to be free on the node's own disk. */
+  readonly scratch?: number | undefined;
   /** Cores of a process. */
   readonly cpus?: number | undefined;
   /** Processes at a time. */
@@ -41,6 +54,11 @@ export interface Profile {
   readonly host?: string | undefined;
   /** A line of shell that carries out a command elsewhere, as of `ExecOptions`. */
   readonly exec?: string | undefined;
+  /** Of Kubernetes: the image of a container that has Node. */
+  readonly image?: string | undefined;
+  readonly namespace?: string | undefined;
+  /** Of Kubernetes: volumes that all nodes share. */
+  readonly volumes: readonly Volume[];
   /** Further arguments of sbatch. */
   readonly sbatch: readonly string[];
   /** Lines of shell before the command: modules, activations. */
@@ -83,8 +101,10 @@ export function parseProfile(
 const examples: Readonly<Record<string, string>> = {
   time: "give minutes, or a time as Slurm writes it, as in 90, 2:00:00 or 1-12:00:00",
   memory: "give a size, as in 8GB",
+  scratch: "give a size, as in 100GB",
   cpus: "give a whole number from 1",
   "at-most": "give a whole number from 1",
+  volumes: "give the name of a claim and where it is mounted, as in shared-claim:/shared",
   gpus: "give a number, or a kind and a number, as in 1 or a100:1",
   sbatch: "give a list of arguments, as in [--constraint=avx512]",
   before: "give lines of shell, as in module load node",
@@ -140,6 +160,16 @@ function readBytes(text: string): number | undefined {
   const base = unit.length === 2 ? 1024 : 1000;
   const power = { m: 2, g: 3, t: 4 }[unit.charAt(0).toLowerCase()];
   return power === undefined || Number(number) === 0 ? undefined : Math.round(Number(number) * base ** power);
+}
+
+/** Volumes of `claim:/path`, whose path has to be absolute. */
+function toVolumes(texts: readonly string[], context: z.RefinementCtx): readonly Volume[] {
+  return texts.map((text) => {
+    const [, claim, path] = /^([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?):(\/.*[^/])\/*$/.exec(text) ?? [];
+    if (claim !== undefined && path !== undefined) return { claim, path: normalize(path) };
+    context.addIssue("no volume");
+    return z.NEVER;
+  });
 }
 
 function toBytes(text: string, context: z.RefinementCtx): number {

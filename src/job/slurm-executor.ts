@@ -48,7 +48,6 @@ export function createSlurmExecutor({ profile, command }: SlurmOptions): Executo
     splitArrays(submission, Number((await readSettings()).get("MaxArraySize") ?? 1001));
   return {
     name: "slurm",
-    isDetached: true,
     submit: async (given) => {
       const submission = await limitTime(given);
       for (const part of await split(submission)) {

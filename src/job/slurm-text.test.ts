@@ -113,8 +113,10 @@ describe("listSbatchArguments()", () => {
       partition: "gpu",
       gpus: "a100:1",
       atMost: 3,
+      scratch: 1e9,
       sbatch: ["--constraint=avx512"],
       before: [],
+      volumes: [],
     };
     expect(listSbatchArguments({ ...request, profile })).toEqual([
       "--parsable",
@@ -123,6 +125,7 @@ describe("listSbatchArguments()", () => {
       "--ntasks=1",
       "--cpus-per-task=2",
       "--mem=1537M",
+      "--tmp=954M",
       "--time=2",
       "--requeue",
       "--open-mode=append",

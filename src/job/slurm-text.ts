@@ -1,7 +1,7 @@
 /** What Slurm's programs print, read; and what sbatch is told. Formats of Slurm 22.05 and later, chosen by us where they can be. */
 import { quoteForShell } from "../base/index.ts";
 import type { Cause, PackState } from "./executor.ts";
-import type { Resources } from "./pack-pieces.ts";
+import { type Resources, toMebibytes } from "./pack-pieces.ts";
 import type { Profile } from "./profile.ts";
 
 /** What squeue is asked to print: name, number of the array, index within it, state, reason, nodes. */
@@ -196,7 +196,7 @@ export function listSbatchArguments({
   log,
   folder,
 }: ArrayRequest): readonly string[] {
-  const { partition, account, qos, gpus, atMost, sbatch } = profile;
+  const { partition, account, qos, gpus, atMost, scratch, sbatch } = profile;
   const optional = Object.entries({ partition, account, qos, gpus });
   return [
     "--parsable",
@@ -204,7 +204,8 @@ export function listSbatchArguments({
     `--array=0-${numElements - 1}${atMost === undefined ? "" : `%${atMost}`}`,
     "--ntasks=1",
     `--cpus-per-task=${resources.cores}`,
-    `--mem=${Math.ceil(resources.bytes / 2 ** 20)}M`,
+    `--mem=${toMebibytes(resources.bytes)}M`,
+    ...(scratch === undefined ? [] : [`--tmp=${toMebibytes(scratch)}M`]),
     `--time=${Math.max(1, Math.ceil(resources.seconds / 60))}`,
     "--requeue",
     "--open-mode=append",

@@ -1,6 +1,13 @@
 /** What of a job is handed to its executor: what has no result, is in no open pack, and may still succeed. */
 import { UsageError } from "../base/index.ts";
-import { type Cause, type Executor, listPlacedPacks, UnreachableError } from "./executor.ts";
+import {
+  type Cause,
+  type Executor,
+  type ExecutorName,
+  isDetached,
+  listPlacedPacks,
+  UnreachableError,
+} from "./executor.ts";
 import { isOpen, type JobFolder, type KeptSubmission, placeSubmission } from "./job-folder.ts";
 import type { Piece } from "./job-plan.ts";
 import { type PackGroup, type PackRule, packPieces } from "./pack-pieces.ts";
@@ -29,11 +36,13 @@ export async function submitMissing(
     rule,
     current,
     results,
+    onNotice,
   }: {
     readonly executor: Executor;
     readonly rule: Omit<PackRule, "learned">;
     readonly current: readonly KeptSubmission[];
     readonly results: ReadonlySet<number>;
+    readonly onNotice: (text: string) => void;
   },
 ): Promise<number> {
   const history = listHistory(current);
@@ -41,6 +50,7 @@ export async function submitMissing(
   for (const [index, piece] of job.plan.pieces.entries()) {
     const own = history.get(index);
     if (results.has(index) || own?.isOpen === true) continue;
+    if (executor.byHand !== undefined && hasFailed(own)) continue;
     if (own === undefined || !(await isHopeless(job, index, own))) wanted.push({ index, piece });
   }
   const groups = packPieces(wanted, {
@@ -51,7 +61,7 @@ export async function submitMissing(
       return { bytes: 2 ** count("memory"), seconds: 2 ** count("time"), isAlone: causes.length > 0 };
     },
   });
-  return await submitGroups(job, { groups, history, executor, current });
+  return await submitGroups(job, { groups, history, executor, current, onNotice });
 }
 
 /** What became of a piece so far. */
@@ -103,11 +113,13 @@ async function submitGroups(
     history,
     executor,
     current,
+    onNotice,
   }: {
     readonly groups: readonly PackGroup[];
     readonly history: ReadonlyMap<number, PieceHistory>;
     readonly executor: Executor;
     readonly current: readonly KeptSubmission[];
+    readonly onNotice: (text: string) => void;
   },
 ): Promise<number> {
   const next = 1 + Math.max(-1, ...current.map(({ number }) => number));
@@ -124,8 +136,10 @@ async function submitGroups(
     // Written down before it is submitted, so that no pack is ever unknown.
     await job.keepSubmission(submission);
     try {
-      await executor.submit(placeSubmission(job, submission));
+      const placed = placeSubmission(job, submission);
+      await executor.submit(placed);
       made.push(submission);
+      if (executor.byHand !== undefined) onNotice(`Start it by: ${executor.byHand.start(placed)}`);
     } catch (error) {
       // Whoever does not answer may have taken it all the same: the next look will tell.
       if (error instanceof UnreachableError) throw error;
@@ -179,13 +193,14 @@ export async function closeJob(job: JobFolder): Promise<void> {
  */
 export async function settleLeftovers(
   job: JobFolder,
-  { name, isDetached }: { readonly name: string; readonly isDetached: boolean },
+  { name }: { readonly name: ExecutorName },
 ): Promise<void> {
   for (const submission of (await job.readSubmissions()).filter(isOpen)) {
-    if (submission.executor === name && isDetached) continue;
-    if (submission.executor === "slurm")
+    const isLeft = isDetached(submission.executor);
+    if (submission.executor === name && isLeft) continue;
+    if (isLeft)
       throw new UsageError(
-        `The job ${job.id} is carried out by slurm; wait for it with: untwist attach ${job.id}, or end it before with: untwist cancel ${job.id}`,
+        `The job ${job.id} is carried out by ${submission.executor}; wait for it with: untwist attach ${job.id}, or end it before with: untwist cancel ${job.id}`,
       );
     await closePacks(job, submission, [...submission.packs.keys()]);
   }

@@ -7,13 +7,16 @@ import { takeLock } from "../file/index.ts";
 import {
   computeJobId,
   createExecExecutor,
+  createKubernetesExecutor,
   createLocalExecutor,
   createSlurmExecutor,
   DetachedError,
   type Executor,
+  type ExecutorName,
   findJob,
   followJob,
   forgiveJob,
+  isDetached,
   isOpen,
   type JobFolder,
   type JobOrigin,
@@ -27,12 +30,6 @@ import {
 } from "../job/index.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
 import { type Effects, StoppedError } from "./effects.ts";
-
-/** Who can carry out jobs. */
-export const executorNames = ["local", "slurm", "exec"] as const;
-
-/** The name of an executor. */
-export type ExecutorName = (typeof executorNames)[number];
 
 /** Where a job is carried out, and how it is looked after. */
 export interface JobPlace {
@@ -119,8 +116,9 @@ export async function carryOutJob(
       return job;
     } catch (error) {
       if (!(error instanceof DetachedError)) throw error;
-      if (!executor.isDetached) throw new StoppedError(describeAttach(job));
-      const text = `Job ${job.id} goes on without this terminal; look at it with untwist jobs, and wait for its result with: ${describeAttach(job)}`;
+      if (!isDetached(executor.name)) throw new StoppedError(describeAttach(job));
+      const begin = executor.byHand === undefined ? "goes on without this terminal" : "is written down";
+      const text = `Job ${job.id} ${begin}; look at it with untwist jobs, and wait for its result with: ${describeAttach(job)}`;
       throw place.mode === "detach" ? new HandedOverError(text) : new StoppedError(describeAttach(job), text);
     } finally {
       await lock.release();
@@ -147,6 +145,12 @@ function listWorkCommand(): readonly string[] {
   return [process.execPath, fileURLToPath(new URL("../../bin/untwist.js", import.meta.url)), "work"];
 }
 
+/** What must be the same wherever work is done. */
+function listEnvironment(): Readonly<Record<string, string>> {
+  const { UNTWIST_LAPACK = "" } = process.env;
+  return { UNTWIST_CACHE: chooseCacheFolder(), ...(UNTWIST_LAPACK !== "" && { UNTWIST_LAPACK }) };
+}
+
 /** Opens an executor. Whoever opens it closes it. */
 export function openExecutor({
   executor,
@@ -171,6 +175,12 @@ export function openExecutor({
     }
     case "slurm":
       return createSlurmExecutor({ profile, command });
+    case "kubernetes":
+      return createKubernetesExecutor({
+        profile,
+        command: ["node", ...command.slice(1)],
+        environment: listEnvironment(),
+      });
   }
 }
 
@@ -185,10 +195,10 @@ async function requireSame(plan: JobPlan, expected: string): Promise<void> {
 }
 
 /** What is submitted can be looked up, whatever becomes of this process. */
-async function introduce(job: JobFolder, { isDetached }: Executor): Promise<string | undefined> {
+async function introduce(job: JobFolder, { name }: Executor): Promise<string | undefined> {
   const [numDone, numPieces] = [(await job.listResults()).size, job.plan.pieces.length];
   if (numDone === numPieces) return undefined;
-  const isUnderWay = isDetached && (await job.readSubmissions()).some(isOpen);
+  const isUnderWay = isDetached(name) && (await job.readSubmissions()).some(isOpen);
   const done = numDone === 0 ? "" : `, ${numDone} of them done`;
   const other = isUnderWay ? "; it is under way already, as it was submitted" : "";
   return `Job ${job.id}: ${countNoun(numPieces, "piece")}${done}${other}`;

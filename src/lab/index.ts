@@ -10,7 +10,7 @@ export {
 export { openBackend } from "./backend.ts";
 export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
 export { chooseCacheFolder } from "./cache-folder.ts";
-export { type ExecutorName, executorNames, HandedOverError, type JobPlace } from "./carry-out-job.ts";
+export { HandedOverError, type JobPlace } from "./carry-out-job.ts";
 export { type ModelOutline, outlineModel } from "./describe-model.ts";
 export {
   type EditForm,

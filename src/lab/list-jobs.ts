@@ -6,6 +6,7 @@ import {
   closeJob,
   type Executor,
   forgiveJob,
+  isDetached,
   isOpen,
   type JobFolder,
   type JobOrigin,
@@ -14,6 +15,7 @@ import {
   openJob,
   type PackState,
   type PlacedSubmission,
+  parseProfile,
   placeSubmission,
 } from "../job/index.ts";
 import { chooseJobsFolder, followLockName, openExecutor } from "./carry-out-job.ts";
@@ -37,39 +39,30 @@ export interface JobStatus {
 /** All jobs, the newest first, by one question to each scheduler; one that does not answer is told of. */
 export async function listJobStatus(effects: Pick<Effects, "report">): Promise<readonly JobStatus[]> {
   const jobs = await listJobs(chooseJobsFolder());
-  const hosts = [...new Set(jobs.map(({ origin }) => origin.host))];
-  const byHost = await Promise.all(
-    hosts.map((host) =>
-      pollAll(
-        jobs.filter(({ origin }) => origin.host === host),
-        effects,
-      ),
-    ),
+  const asked = await Promise.all((await listOpenWork(jobs)).map((work) => pollWork(work, effects)));
+  const states = asked.flat();
+  return await Promise.all(
+    jobs.map((job) => {
+      const own = states.flatMap(({ submission, packs }) => (submission.job === job.id ? packs : []));
+      return describeStatus(job, own);
+    }),
   );
-  const states = new Map(byHost.flatMap((found) => [...found]));
-  return await Promise.all(jobs.map((job) => describeStatus(job, states.get(job.id) ?? [])));
 }
 
-/** States of what is open at one scheduler, by job. */
-async function pollAll(
-  jobs: readonly JobFolder[],
+/** How the packs of submissions stand, by one question; nothing where the scheduler does not answer. */
+async function pollWork(
+  { executor, submissions }: OpenWork,
   { report }: Pick<Effects, "report">,
-): Promise<ReadonlyMap<string, readonly PackState[]>> {
-  const open = (await Promise.all(jobs.map(listOpen))).flat();
-  const [first] = jobs;
-  if (first === undefined || open.length === 0) return new Map();
-  let states: Awaited<ReturnType<Executor["poll"]>>;
+): Promise<readonly { readonly submission: PlacedSubmission; readonly packs: readonly PackState[] }[]> {
   try {
-    states = await openSlurm(first).poll(open);
+    const states = await executor.poll(submissions);
+    return submissions.map((submission, index) => ({ submission, packs: states[index] ?? [] }));
   } catch (error) {
     // What is known without the scheduler is worth seeing.
     if (!(error instanceof UsageError)) throw error;
     report({ kind: "notice", text: `${error.message}; what runs and waits there is not known` });
-    return new Map();
+    return [];
   }
-  return new Map(
-    jobs.map(({ id }) => [id, states.flatMap((found, index) => (open[index]?.job === id ? found : []))]),
-  );
 }
 
 async function describeStatus(job: JobFolder, states: readonly PackState[]): Promise<JobStatus> {
@@ -117,17 +110,17 @@ export async function readJobOrigin(id: string): Promise<JobOrigin> {
 }
 
 /**
- * Cancels a job: nothing of it goes on, and what is done is kept. Gives whether there was anything to cancel. Throws `UsageError`,
- * `UnreachableError`; whoever follows the job ends all the same.
+ * Cancels a job: nothing of it goes on, and what is done is kept. Gives the commands that are left to a person, `undefined` where
+ * there is nothing to cancel. Throws `UsageError`, `UnreachableError`; whoever follows the job ends all the same.
  */
-export async function cancelJob(id: string): Promise<boolean> {
+export async function cancelJob(id: string): Promise<readonly string[] | undefined> {
   const job = await requireJob(id);
-  if ((await job.listResults()).size === job.plan.pieces.length) return false;
+  if ((await job.listResults()).size === job.plan.pieces.length) return undefined;
   await job.setCancelled(true);
-  const open = await listOpen(job);
-  if (open.length > 0) await openSlurm(job).cancel(listPlacedPacks(open));
+  const work = await listOpenWork([job]);
+  for (const { executor, submissions } of work) await executor.cancel(listPlacedPacks(submissions));
   await closeJob(job);
-  return true;
+  return work.flatMap(({ executor }) => executor.byHand?.end(id) ?? []);
 }
 
 /** Forgets why a job failed or was cancelled; the command that made it, which this gives, then does what is missing. */
@@ -143,15 +136,26 @@ async function requireJob(id: string): Promise<JobFolder> {
   return await openJob(join(chooseJobsFolder(), id));
 }
 
-/** Submissions to a scheduler of which not every pack is known to have ended. */
-async function listOpen(job: JobFolder): Promise<readonly PlacedSubmission[]> {
-  if ((await job.listResults()).size === job.plan.pieces.length) return [];
-  const kept = await job.readSubmissions();
-  return kept
-    .filter((one) => one.executor === "slurm" && isOpen(one))
-    .map((one) => placeSubmission(job, one));
+/** Submissions to one scheduler of which not every pack is known to have ended. */
+interface OpenWork {
+  readonly executor: Executor;
+  readonly submissions: readonly PlacedSubmission[];
 }
 
-function openSlurm({ origin: { host } }: JobFolder): Executor {
-  return openExecutor({ executor: "slurm", profile: { host, sbatch: [], before: [] } });
+/** What of jobs goes on without the process that handed it over, by scheduler. */
+async function listOpenWork(jobs: readonly JobFolder[]): Promise<readonly OpenWork[]> {
+  const work = new Map<string, OpenWork>();
+  for (const job of jobs) {
+    if ((await job.listResults()).size === job.plan.pieces.length) continue;
+    const { host } = job.origin;
+    for (const one of (await job.readSubmissions()).filter(isOpen)) {
+      if (!isDetached(one.executor)) continue;
+      const key = `${one.executor} ${host}`;
+      const profile = { ...parseProfile(undefined, []), host };
+      const { executor = openExecutor({ executor: one.executor, profile }), submissions = [] } =
+        work.get(key) ?? {};
+      work.set(key, { executor, submissions: [...submissions, placeSubmission(job, one)] });
+    }
+  }
+  return [...work.values()];
 }

@@ -4,8 +4,15 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { fileExists, readText } from "../../file/index.ts";
-import { parseProfile, parseSize, profileKeys } from "../../job/index.ts";
-import { type ExecutorName, executorNames, HandedOverError, type JobPlace } from "../../lab/index.ts";
+import {
+  type ExecutorName,
+  executorNames,
+  isDetached,
+  parseProfile,
+  parseSize,
+  profileKeys,
+} from "../../job/index.ts";
+import { HandedOverError, type JobPlace } from "../../lab/index.ts";
 import { readGivenCommand } from "../given-command.ts";
 import { parseChoice, parseSeconds } from "./parse-flags.ts";
 
@@ -26,7 +33,7 @@ export function addJobFlags(command: Command): Command {
     .option("--on <executor>", `where: ${executorNames.join(", ")} (default: in this process)`)
     .option(
       "--profile <file>",
-      "what the cluster is asked for, as YAML (default: ~/.config/untwist/slurm.yaml)",
+      "what the cluster is asked for, as YAML (default: ~/.config/untwist/slurm.yaml, as the executor is called)",
     )
     .option(
       "--set <key=value>",
@@ -54,14 +61,14 @@ export async function parsePlace(flags: JobFlags): Promise<JobPlace | undefined>
     return undefined;
   }
   const executor = parseChoice<ExecutorName>("--on", on, executorNames);
-  if (executor !== "slurm" && flags.detach === true)
+  if (!isDetached(executor) && flags.detach === true)
     throw new UsageError(`Cannot detach from --on ${executor}: its processes end with this one`);
   if (executor !== "local" && memory !== undefined)
     throw new UsageError(
       `Cannot use --memory with --on ${executor}: it is for this machine; say --set memory=${memory} of each process`,
     );
   const { args, job } = readGivenCommand();
-  const profile = parseProfile(await readProfile(flags.profile), set);
+  const profile = parseProfile(await readProfile(executor, flags.profile), set);
   return {
     executor,
     profile,
@@ -80,9 +87,14 @@ export async function parsePlace(flags: JobFlags): Promise<JobPlace | undefined>
 }
 
 async function readProfile(
+  executor: ExecutorName,
   path: string | undefined,
 ): Promise<{ readonly place: string; readonly text: string } | undefined> {
-  const usual = join(process.env.XDG_CONFIG_HOME || join(homedir(), ".config"), "untwist", "slurm.yaml");
+  const usual = join(
+    process.env.XDG_CONFIG_HOME || join(homedir(), ".config"),
+    "untwist",
+    `${executor}.yaml`,
+  );
   const place = path ?? usual;
   if (path === undefined && !(await fileExists(usual))) return undefined;
   if (!(await fileExists(place)))

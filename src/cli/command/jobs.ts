@@ -51,10 +51,14 @@ export function createJobCommands(runAgain: RunAgain): readonly Command[] {
       .argument("<job>", "its 12 characters")
       .addHelpText("after", showExample("cancel", "untwist retry goes on with it"))
       .action(async (id: string) => {
-        const text = (await cancelJob(id))
-          ? `Job ${id} is cancelled; go on with: untwist retry ${id}`
-          : `Job ${id} is done: there is nothing to cancel`;
-        process.stdout.write(`${text}\n`);
+        const byHand = await cancelJob(id);
+        const text = byHand
+          ? [
+              ...byHand.map((command) => `End what runs by: ${command}`),
+              `Job ${id} is cancelled; go on with: untwist retry ${id}`,
+            ]
+          : [`Job ${id} is done: there is nothing to cancel`];
+        process.stdout.write(`${text.join("\n")}\n`);
       }),
     new Command("retry")
       .description("submit what is missing of a job that failed or was cancelled, and wait for its result")
