@@ -9,22 +9,26 @@ import {
   createSlurmExecutor,
   DetachedError,
   type Executor,
-  followJob,
   forgiveJob,
   isDetached,
   type JobFolder,
   listPlacedPacks,
-  obtainJob,
   type Profile,
   placeSubmission,
 } from "../src/job/index.ts";
+import {
+  createTestJob,
+  listBegun,
+  lookAfter,
+  plainProfile,
+  readResults,
+  workCommand,
+} from "./support/job.ts";
 import { type Cluster, findSlurmObstacle, startCluster } from "./support/slurm.ts";
-import { createTemporaryFolder, removeFolder, root } from "./support/untwist.ts";
+import { createTemporaryFolder, removeFolder } from "./support/untwist.ts";
 
 const home = createTemporaryFolder();
 afterAll(() => removeFolder(home));
-const command = [process.execPath, join(root, "test/support/job-worker.mjs")];
-const profile: Profile = { sbatch: [], before: [], volumes: [] };
 
 const obstacle = findSlurmObstacle();
 const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
@@ -40,49 +44,10 @@ function open(executor: Executor): Executor {
   return executor;
 }
 
-let numJobs = 0;
-/** A job of pieces whose names say what they do; every one of them new. */
-async function createJob(
+const createJob = (
   names: readonly string[],
-  { seconds = 60, folder = home }: { readonly seconds?: number; readonly folder?: string } = {},
-): Promise<JobFolder> {
-  const plan = {
-    kind: "test",
-    input: numJobs++,
-    pieces: names.map((name) => ({ name, seconds, bytes: 0 })),
-  };
-  return await obtainJob(folder, { plan, origin: { args: [], folder: home, at: "2026-01-01T00:00:00Z" } });
-}
-
-/** What was begun, in order. */
-const listBegun = ({ path }: JobFolder): readonly string[] =>
-  existsSync(join(path, "begun.log"))
-    ? readFileSync(join(path, "begun.log"), "utf8").trimEnd().split("\n")
-    : [];
-
-const readResults = async (job: JobFolder): Promise<readonly unknown[]> =>
-  await Promise.all([...job.plan.pieces.keys()].map((piece) => job.readResult(piece)));
-
-interface Looking {
-  readonly bytes?: number;
-  readonly seconds?: number;
-  readonly leastSeconds?: number;
-  readonly signal?: AbortSignal;
-  readonly notices?: string[];
-  readonly onLook?: (numDone: number, numRunning: number) => void;
-}
-
-const look = async (job: JobFolder, executor: Executor, options: Looking = {}): Promise<void> => {
-  const { bytes = 2 ** 30, leastSeconds = 30, signal = new AbortController().signal } = options;
-  await followJob(job, {
-    executor,
-    rule: { leastSeconds, cores: 1, bytes, seconds: options.seconds },
-    intervalMs: 250,
-    signal,
-    onProgress: ({ numDone, packs }) => options.onLook?.(numDone, packs?.numRunning ?? 0),
-    onNotice: (text) => options.notices?.push(text),
-  });
-};
+  options: { readonly seconds?: number } = {},
+): Promise<JobFolder> => createTestJob(home, names, options);
 
 const echoes = (count: number): readonly string[] =>
   Array.from({ length: count }, (_, value) => `echo ${value}`);
@@ -93,7 +58,7 @@ function describeContract(openExecutor: () => Executor): void {
 
   it("gives every piece its result, and carries out each once", limit, async () => {
     const job = await createJob(echoes(5));
-    await look(job, open(openExecutor()));
+    await lookAfter(job, open(openExecutor()));
     expect(await readResults(job)).toEqual(numbers(5));
     expect([...listBegun(job)].sort()).toEqual([...echoes(5)].sort());
   });
@@ -101,7 +66,7 @@ function describeContract(openExecutor: () => Executor): void {
   it("puts small pieces together, and carries out only those without a result", limit, async () => {
     const job = await createJob(echoes(9), { seconds: 10 });
     await job.keepResult(4, 4);
-    await look(job, open(openExecutor()));
+    await lookAfter(job, open(openExecutor()));
     expect((await job.readSubmissions()).map(({ packs }) => packs.map((pack) => pack.length))).toEqual([
       [3, 3, 2],
     ]);
@@ -115,7 +80,7 @@ function describeContract(openExecutor: () => Executor): void {
     async () => {
       const job = await createJob(["echo 0", "fail", "echo 2", "refuse"]);
       const executor = open(openExecutor());
-      const error = await look(job, executor).then(
+      const error = await lookAfter(job, executor).then(
         () => undefined,
         (reason: unknown) => reason,
       );
@@ -129,7 +94,7 @@ function describeContract(openExecutor: () => Executor): void {
       expect(begun.filter((name) => name === "refuse")).toHaveLength(1);
       expect([...(await job.listResults())].sort()).toEqual([0, 2]);
       await forgiveJob(job);
-      await expect(look(job, executor)).rejects.toThrow("have no result");
+      await expect(lookAfter(job, executor)).rejects.toThrow("have no result");
       expect(listBegun(job).slice(begun.length).sort()).toEqual(["fail", "fail", "refuse"]);
     },
   );
@@ -137,7 +102,7 @@ function describeContract(openExecutor: () => Executor): void {
   it("tries again what fails once", limit, async () => {
     const job = await createJob(["once 0", "echo 1"]);
     const notices: string[] = [];
-    await look(job, open(openExecutor()), { notices });
+    await lookAfter(job, open(openExecutor()), { notices });
     expect(await readResults(job)).toEqual([0, 1]);
     expect([...listBegun(job)].sort()).toEqual(["echo 1", "once 0", "once 0"]);
     expect(notices).toEqual([expect.stringContaining("once 0: failed")]);
@@ -146,7 +111,7 @@ function describeContract(openExecutor: () => Executor): void {
   it("asks for more memory where it was too little", limit, async () => {
     const job = await createJob(["hog 0", "echo 1"]);
     const notices: string[] = [];
-    await look(job, open(openExecutor()), { bytes: 3e8, notices });
+    await lookAfter(job, open(openExecutor()), { bytes: 3e8, notices });
     expect(await readResults(job)).toEqual([0, 1]);
     expect(notices).toEqual([expect.stringContaining("hog 0: ran out of memory")]);
     expect((await job.readSubmissions()).map(({ resources }) => resources.bytes)).toEqual([3e8, 6e8]);
@@ -157,7 +122,7 @@ function describeContract(openExecutor: () => Executor): void {
     const job = await createJob(["wait 60000 0", "wait 60001 1", "wait 60002 2"]);
     const executor = open(openExecutor());
     let isCancelled = false;
-    const following = look(job, executor, {
+    const following = lookAfter(job, executor, {
       onLook: (_, numRunning) => {
         if (numRunning === 0 || isCancelled) return;
         isCancelled = true;
@@ -181,7 +146,7 @@ function describeContract(openExecutor: () => Executor): void {
     const executor = open(openExecutor());
     const stop = new AbortController();
     await expect(
-      look(job, executor, {
+      lookAfter(job, executor, {
         signal: stop.signal,
         onLook: (_, numRunning) => {
           if (numRunning > 0) stop.abort();
@@ -190,7 +155,7 @@ function describeContract(openExecutor: () => Executor): void {
     ).rejects.toThrow(DetachedError);
     const done = [...(await job.listResults())].map((piece) => names[piece]);
     await executor.close();
-    await look(job, open(openExecutor()));
+    await lookAfter(job, open(openExecutor()));
     expect(await readResults(job)).toEqual([0, 1, 2, 3]);
     const begun = listBegun(job);
     if (isDetached(executor.name)) expect([...begun].sort()).toEqual([...names].sort());
@@ -199,13 +164,14 @@ function describeContract(openExecutor: () => Executor): void {
 }
 
 describe("createLocalExecutor()", () => {
-  const openLocal = (): Executor => createLocalExecutor({ cores: 2, bytes: 2 * 2 ** 30, command });
+  const openLocal = (): Executor =>
+    createLocalExecutor({ cores: 2, bytes: 2 * 2 ** 30, command: workCommand });
   describeContract(openLocal);
 
   it("never starts what does not fit", async () => {
     const job = await createJob(["wait 300 0", "wait 301 1", "wait 302 2"]);
     let most = 0;
-    await look(job, open(createLocalExecutor({ cores: 8, bytes: 2.5e9, command })), {
+    await lookAfter(job, open(createLocalExecutor({ cores: 8, bytes: 2.5e9, command: workCommand })), {
       bytes: 1.2e9,
       onLook: (_, numRunning) => {
         most = Math.max(most, numRunning);
@@ -213,24 +179,25 @@ describe("createLocalExecutor()", () => {
     });
     expect(most).toBe(2);
     const large = await createJob(["echo 0"]);
-    const small = open(createLocalExecutor({ cores: 2, bytes: 1e9, command }));
-    await expect(look(large, small, { bytes: 3e9 })).rejects.toThrow(
+    const small = open(createLocalExecutor({ cores: 2, bytes: 1e9, command: workCommand }));
+    await expect(lookAfter(large, small, { bytes: 3e9 })).rejects.toThrow(
       /takes 3\.0 GB, and 1\.0 GB are allowed.*--memory/,
     );
   });
 });
 
 describe("createExecExecutor()", () => {
-  const openExec = (): Executor => createExecExecutor({ line: "sleep 0.1; {command}", atMost: 2, command });
+  const openExec = (): Executor =>
+    createExecExecutor({ line: "sleep 0.1; {command}", atMost: 2, command: workCommand });
   describeContract(openExec);
 
   it("fills in what stands for the command, the position and the number", async () => {
     const job = await createJob(echoes(2));
     const line = 'echo "pack {index} of {count}"; {command}';
-    await look(job, open(createExecExecutor({ line, atMost: 2, command })));
+    await lookAfter(job, open(createExecExecutor({ line, atMost: 2, command: workCommand })));
     const log = (pack: number): string => readFileSync(join(job.path, `logs/0.0-${pack}.log`), "utf8");
     expect([log(0).split("\n")[0], log(1).split("\n")[0]]).toEqual(["pack 0 of 2", "pack 1 of 2"]);
-    expect(() => createExecExecutor({ line: "true", atMost: 1, command })).toThrow("{command}");
+    expect(() => createExecExecutor({ line: "true", atMost: 1, command: workCommand })).toThrow("{command}");
   });
 });
 
@@ -247,7 +214,7 @@ withSlurm(`createSlurmExecutor()${because}`, () => {
     await cluster.stop();
   });
   const openSlurm = (more: Partial<Profile> = {}): Executor =>
-    createSlurmExecutor({ profile: { ...profile, ...more }, command });
+    createSlurmExecutor({ profile: { ...plainProfile, ...more }, command: workCommand });
   describeContract(openSlurm);
 
   it("splits what is larger than MaxArraySize, and asks for the queue once an interval at the most", {
@@ -256,7 +223,7 @@ withSlurm(`createSlurmExecutor()${because}`, () => {
     const job = await createJob(echoes(11));
     const numCalls = cluster.listQueueCalls().length;
     const startMs = performance.now();
-    await look(job, open(openSlurm()));
+    await lookAfter(job, open(openSlurm()));
     const numIntervals = (performance.now() - startMs) / 250;
     expect(await readResults(job)).toEqual(numbers(11));
     expect([...listBegun(job)].sort()).toEqual([...echoes(11)].sort());
@@ -269,7 +236,7 @@ withSlurm(`createSlurmExecutor()${because}`, () => {
     const job = await createJob(names);
     let runningSince = Number.POSITIVE_INFINITY;
     let hasKilled = false;
-    await look(job, open(openSlurm()), {
+    await lookAfter(job, open(openSlurm()), {
       onLook: (_, numRunning) => {
         if (numRunning === 4) runningSince = Math.min(runningSince, performance.now());
         // The controller saves its state every five seconds: what it forgets is not ours to find out about.
@@ -287,7 +254,7 @@ withSlurm(`createSlurmExecutor()${because}`, () => {
     const names = Array.from({ length: 12 }, (_, value) => `wait ${1500 + value} ${value}`);
     const job = await createJob(names);
     const doneBefore: string[] = [];
-    await look(job, open(openSlurm()), {
+    await lookAfter(job, open(openSlurm()), {
       onLook: (numDone) => {
         if (numDone < 2 || doneBefore.length > 0) return;
         for (const [piece, name] of names.entries())
@@ -313,8 +280,8 @@ withSlurm(`createSlurmExecutor()${because}`, () => {
     const path = process.env.PATH ?? "";
     process.env.PATH = `${bin}:${path}`;
     try {
-      const job = await createJob(echoes(3), { folder: join(home, "a folder, it's") });
-      await look(job, open(openSlurm({ host: "login.example.org" })));
+      const job = await createTestJob(join(home, "a folder, it's"), echoes(3));
+      await lookAfter(job, open(openSlurm({ host: "login.example.org" })));
       expect(await readResults(job)).toEqual(numbers(3));
       const hosts = readFileSync(join(home, "hosts.log"), "utf8").trim().split("\n");
       expect(new Set(hosts)).toEqual(new Set(["login.example.org"]));
@@ -325,17 +292,17 @@ withSlurm(`createSlurmExecutor()${because}`, () => {
 
   it("passes on what sbatch refuses, with what to do", async () => {
     const job = await createJob(["echo 0"]);
-    await expect(look(job, open(openSlurm({ partition: "nope" })))).rejects.toThrow(
+    await expect(lookAfter(job, open(openSlurm({ partition: "nope" })))).rejects.toThrow(
       /sbatch refuses the job: .*nope.*sinfo -s/,
     );
-    await expect(look(job, open(openSlurm()), { bytes: 1e12 })).rejects.toThrow(
+    await expect(lookAfter(job, open(openSlurm()), { bytes: 1e12 })).rejects.toThrow(
       /sbatch refuses the job: .*no node is that large/,
     );
-    await expect(look(job, open(openSlurm({ time: 7200 })), { seconds: 7200 })).rejects.toThrow(
+    await expect(lookAfter(job, open(openSlurm({ time: 7200 })), { seconds: 7200 })).rejects.toThrow(
       /would wait forever, says slurm: Partition(?:TimeLimit|Config); .*time/,
     );
     // A refusal is no failure of the pieces.
-    await look(job, open(openSlurm()));
+    await lookAfter(job, open(openSlurm()));
     expect(await readResults(job)).toEqual([0]);
   });
 });

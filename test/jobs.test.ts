@@ -1,10 +1,8 @@
 /** `untwist spectra --on …`, `jobs`, `attach`, `cancel` and `retry`, as a user gives them, on this machine and on a real Slurm. */
-import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { parse as parseYaml } from "yaml";
 import { locateModel } from "../src/lab/index.ts";
 import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { expectRefusal, type Mistake } from "./support/refusal.ts";
@@ -265,45 +263,6 @@ describe("untwist sweep --on local", () => {
     expect(hashFiles(at("tiny-there/repairs"))).toEqual(hashFiles(at("tiny/repairs")));
     const [job] = await listJobs(cache);
     expect([job.state, job.numDone]).toEqual(["done", parseJson(here)[0].repairs.length]);
-  });
-});
-
-describe("untwist spectra --on kubernetes", () => {
-  const environment = { UNTWIST_CACHE: at("cache-pods"), XDG_CONFIG_HOME: at("config") };
-  const args = ["spectra", "trail", "--on", "kubernetes", "--interval", "0.2", "--json"];
-  beforeAll(() => {
-    mkdirSync(at("config/untwist"), { recursive: true });
-    const profile = `image: node:22\nvolumes: [data:${folder}, "program:${root}"]\n`;
-    writeFileSync(at("config/untwist/kubernetes.yaml"), profile);
-  });
-
-  it("writes a manifest whose pods do the work", { timeout: 120_000 }, async () => {
-    const text = await run([...args, "--detach"], environment);
-    const [, id = ""] = /untwist attach ([0-9a-f]{12})\n$/.exec(text) ?? [];
-    const manifest = join(at("cache-pods/jobs"), id, "kubernetes-0.yaml");
-    const { spec } = parseYaml(readFileSync(manifest, "utf8"));
-    // What the kubelet does with the container's command, on this machine.
-    const [{ command, env, workingDir }] = spec.template.spec.containers;
-    const variables = Object.fromEntries(env.map(({ name, value }: Environment) => [name, value]));
-    for (let index = 0; index < spec.completions; index++)
-      execFileSync(command[0], command.slice(1), {
-        cwd: workingDir,
-        // Without what the machine tells OpenBLAS of its processor, last digits would be others.
-        env: { ...process.env, ...variables, JOB_COMPLETION_INDEX: String(index) },
-      });
-    expect(await run(["attach", id], environment)).toBe(local.stdout);
-    expect(hashFiles(at("trail/spectra"))).toEqual(local.files);
-  });
-
-  it("says how to end what it cannot reach", { timeout: 60_000 }, async () => {
-    const other = { ...environment, UNTWIST_CACHE: at("cache-ended") };
-    const text = await run([...args, "--detach"], other);
-    const [, id = ""] = /untwist attach ([0-9a-f]{12})\n$/.exec(text) ?? [];
-    expect(await listJobs(other)).toMatchObject([{ id, state: "waiting" }]);
-    expect(await run(["cancel", id], other)).toBe(
-      `End what runs by: kubectl delete jobs --selector untwist-job=${id}\nJob ${id} is cancelled; go on with: untwist retry ${id}\n`,
-    );
-    expect(await listJobs(other)).toMatchObject([{ id, state: "cancelled" }]);
   });
 });
 

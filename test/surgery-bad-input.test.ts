@@ -11,6 +11,7 @@ import {
   writeCheckpointFolder,
 } from "./support/checkpoint-folder.ts";
 import { expectRefusal, type Mistake } from "./support/refusal.ts";
+import { mountSmallDisk, type SmallDisk } from "./support/small-disk.ts";
 import { readAllBytes, writePlaced, writePlan } from "./support/surgery.ts";
 import {
   createTemporaryFolder,
@@ -303,29 +304,17 @@ describe("untwist apply refuses", () => {
 
 describe("on a disk that is full", () => {
   const disk = join(apart, "disk");
-  const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
-  let problem = "";
-
+  let small: SmallDisk;
   beforeAll(() => {
-    mkdirSync(disk);
     // 4 pages: less than the 20 kB of the model, and of an adapter of 22 ranks a matrix.
-    const { status, stderr, error } = spawnSync("mount", ["-t", "tmpfs", "-o", "size=16k", "none", disk], {
-      encoding: "utf8",
-    });
-    if (status !== 0) problem = error?.message ?? stderr.trim();
-    const isForbidden = /permission denied|must be superuser|not permitted/i.test(problem);
-    if (problem !== "" && isRequired && !isForbidden)
-      throw new Error(`Cannot mount a small disk, and it is required: ${problem}`);
+    small = mountSmallDisk(disk, 16);
   });
-
-  afterAll(() => {
-    if (problem === "") spawnSync("umount", [disk]);
-  });
+  afterAll(() => small.unmount());
 
   const forms = { "a checkpoint": ["--top", "3"], "an adapter": ["--top", "11", "--as", "lora"] } as const;
   for (const [name, flags] of Object.entries(forms))
     it(`${name} is refused, and nothing of it stays`, async ({ skip }) => {
-      skip(problem !== "", `no small disk can be mounted: ${problem}`);
+      skip(small.problem !== "", `no small disk can be mounted: ${small.problem}`);
       const [into, from] = [inFolder("two"), inFolder("one")];
       const mistake: Mistake = [between(into, from, ...flags, "--out", "disk/new"), "no space", "disk"];
       await expectRefusal(mistake, apart);

@@ -184,10 +184,14 @@ export function openExecutor({
   }
 }
 
-/** Throws `UsageError` where a job that somebody attaches to is another by now; a command may go on with a next one. */
+/**
+ * Throws `UsageError` where a job that somebody attaches to is another by now. A command may have several jobs, and go on with a next
+ * one where that one is done.
+ */
 async function requireSame(plan: JobPlan, expected: string): Promise<void> {
-  if (computeJobId(plan) === expected) return;
-  const job = await findJob(chooseJobsFolder(), expected);
+  const home = chooseJobsFolder();
+  if ((await findJob(home, computeJobId(plan))) !== undefined) return;
+  const job = await findJob(home, expected);
   if (job !== undefined && (await job.listResults()).size === job.plan.pieces.length) return;
   throw new UsageError(
     `Cannot attach to job ${expected}: there are other checkpoints or settings by now than it was made for; cancel it, and give its command again`,

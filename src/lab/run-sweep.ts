@@ -1,6 +1,7 @@
 /** Sweeps: repairs of a checkpoint of a run, evaluated in memory on the run's own tasks, beside their controls. */
 import { createHash } from "node:crypto";
 import { UsageError } from "../base/index.ts";
+import { isDetached } from "../job/index.ts";
 import type { LinearAlgebra } from "../linalg/index.ts";
 import {
   type ItemRecord,
@@ -17,7 +18,7 @@ import { identifyOperation } from "../surgery/index.ts";
 import { type CheckpointOutcome, describeSweep, measureSweep } from "../trajectory/index.ts";
 import { answerTasks } from "./answer-tasks.ts";
 import { openBackend } from "./backend.ts";
-import { carryOutJob, type JobPlace } from "./carry-out-job.ts";
+import { carryOutJob, HandedOverError, type JobPlace } from "./carry-out-job.ts";
 import { type EditedModels, editParameters } from "./edit-model.ts";
 import type { Effects } from "./effects.ts";
 import { loadFactors } from "./load-factors.ts";
@@ -143,14 +144,36 @@ export async function runSweep(plan: SweepPlan, place: SweepPlace): Promise<Swee
 export async function runRecipeSweeps(place: SweepPlace): Promise<readonly SweepRecord[]> {
   const { folder, effects } = place.workshop;
   const { sweeps } = folder.recipe;
-  const records: SweepRecord[] = [];
+  const plans: SweepPlan[] = [];
   for (const plan of sweeps === false ? [] : sweeps) {
     const ends = findEnds(plan, { lineage: await folder.readLineage(), trajectory: place.trajectory });
     if ("problem" in ends)
       effects.report({ kind: "notice", text: `The sweep ${plan.name} is left out: ${ends.problem}` });
-    else records.push(await runSweep(plan, place));
+    else plans.push(plan);
   }
+  const { job } = place;
+  // A cluster is given all of them before one is waited for.
+  if (job?.mode === "follow" && isDetached(job.executor))
+    await runSweeps(plans, { ...place, job: { ...job, mode: "detach" } });
+  const { records, handedOver } = await runSweeps(plans, place);
+  if (handedOver.length > 0) throw new HandedOverError(handedOver.join("\n"));
   return records;
+}
+
+/** Carries out sweeps; of those that were only handed over, what there is to say. */
+async function runSweeps(
+  plans: readonly SweepPlan[],
+  place: SweepPlace,
+): Promise<{ readonly records: readonly SweepRecord[]; readonly handedOver: readonly string[] }> {
+  const [records, handedOver]: [SweepRecord[], string[]] = [[], []];
+  for (const plan of plans)
+    try {
+      records.push(await runSweep(plan, place));
+    } catch (error) {
+      if (!(error instanceof HandedOverError)) throw error;
+      handedOver.push(error.message);
+    }
+  return { records, handedOver };
 }
 
 /** The name of a point's file within a run: a hash of the checkpoints and of what is done. */

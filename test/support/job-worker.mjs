@@ -23,6 +23,14 @@ const behaviours = {
     await wait(Number(ms));
     return Number(value);
   },
+  // Longer than any limit, but only the first time.
+  slow: async ([value], mark) => {
+    if (!existsSync(mark)) {
+      writeFileSync(mark, "");
+      await wait(600_000);
+    }
+    return Number(value);
+  },
   refuse: async () => {
     throw Object.assign(new Error("Cannot read this: repair it"), { name: "CheckpointError" });
   },
