@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 
 const config: ViteUserConfig = defineConfig({
@@ -6,8 +7,8 @@ const config: ViteUserConfig = defineConfig({
     reporters: ["default", "./tools/summary-line.ts"],
     testTimeout: 60_000,
     pool: "forks",
-    // One core is left free by default: of two, half the machine.
-    maxWorkers: "100%",
+    // One more than there are cores: some tests mostly wait, for servers, clusters and processes.
+    maxWorkers: availableParallelism() + 1,
   },
 });
 export default config;
