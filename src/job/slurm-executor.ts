@@ -69,7 +69,11 @@ export function createSlurmExecutor({ profile, command }: SlurmOptions): Executo
       const keys = submissions.flatMap((one) =>
         one.packs.flatMap((_, pack) => (String(pack) in one.ended ? [] : keyOf(one, pack))),
       );
-      const past = keys.every((key) => now.has(key)) ? now : await readPast(run, await readSettings());
+      const isListed = keys.every((key) => now.has(key));
+      const names = isListed
+        ? []
+        : (await Promise.all(submissions.map(split))).flat().map(({ name }) => name);
+      const past = isListed ? now : await readPast(run, { names, settings: await readSettings() });
       const find = async (submission: PlacedSubmission, pack: number): Promise<PackState> => {
         const known = submission.ended[pack];
         if (known !== undefined) return { kind: "ended", cause: known.cause };
@@ -212,11 +216,11 @@ function formatIndexes(indexes: readonly number[]): string {
 /** Elements that have left the queue: from the accounting, else from the file of finished jobs, else none. */
 async function readPast(
   run: RunProgram,
-  settings: ReadonlyMap<string, string>,
+  { names, settings }: { readonly names: readonly string[]; readonly settings: ReadonlyMap<string, string> },
 ): Promise<ReadonlyMap<string, PackState>> {
   if (!/none$/.test(settings.get("AccountingStorageType") ?? "none")) {
-    const flags = ["-X", "--parsable2", "--noheader", "--starttime=now-7days", `--format=${sacctFormat}`];
-    const { code, stdout } = await run("sacct", flags);
+    const flags = ["-X", "--parsable2", "--noheader", "--starttime=now-7days", `--name=${names.join(",")}`];
+    const { code, stdout } = await run("sacct", [...flags, `--format=${sacctFormat}`]);
     if (code === 0) return byPack(parseAccounting(stdout));
   }
   const file = settings.get("JobCompLoc") ?? "";

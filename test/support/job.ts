@@ -1,6 +1,7 @@
 /** Jobs whose pieces echo, wait and fail by what their names say (`job-worker.mjs`), to see what executors do with them. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import {
   type Executor,
   followJob,
@@ -9,10 +10,12 @@ import {
   type Profile,
   parseProfile,
 } from "../../src/job/index.ts";
-import { root } from "./untwist.ts";
 
 /** How packs of such jobs are carried out. */
-export const workCommand: readonly string[] = [process.execPath, join(root, "test/support/job-worker.mjs")];
+export const workCommand: readonly string[] = [
+  process.execPath,
+  fileURLToPath(new URL("job-worker.mjs", import.meta.url)),
+];
 
 /** A profile that asks for nothing. */
 export const plainProfile: Profile = parseProfile(undefined, []);
