@@ -214,7 +214,7 @@ withSlurm(`createSlurmExecutor()${because}`, () => {
     await cluster.stop();
   });
   const openSlurm = (more: Partial<Profile> = {}): Executor =>
-    createSlurmExecutor({ profile: { ...plainProfile, ...more }, command: workCommand });
+    createSlurmExecutor({ profile: { ...plainProfile, ...more }, command: workCommand, environment: {} });
   describeContract(openSlurm);
 
   it("splits what is larger than MaxArraySize, and asks for the queue once an interval at the most", {

@@ -92,7 +92,7 @@ withSlurm(`Slurm${because}`, () => {
   beforeAll(async () => {
     cluster = await startCluster();
     Object.assign(process.env, cluster.environment);
-    executor = createSlurmExecutor({ profile: plainProfile, command: workCommand });
+    executor = createSlurmExecutor({ profile: plainProfile, command: workCommand, environment: {} });
     // The shortest limit is a minute, and is noticed half a minute later at the latest: the other tests need not wait for it.
     const job = await createTestJob(home, ["slow 0"]);
     const notices: string[] = [];

@@ -1,5 +1,5 @@
 /** `untwist spectra --on …`, `jobs`, `attach`, `cancel` and `retry`, as a user gives them, on this machine and on a real Slurm. */
-import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -42,6 +42,20 @@ const listPiecesBegun = (cache: string, job: string): readonly string[] =>
     .flatMap((name) => readFileSync(join(cache, "jobs", job, "logs", name), "utf8").split("\n"))
     .flatMap((line) => /^\S+: (\S+) begins$/.exec(line)?.[1] ?? []);
 
+/** Names of the pieces that have results, in the only job of a cache. */
+function listPiecesDone(cache: string): readonly string[] {
+  const jobs = existsSync(join(cache, "jobs")) ? readdirSync(join(cache, "jobs")) : [];
+  return jobs.flatMap((id) => {
+    const results = join(cache, "jobs", id, "results");
+    if (!existsSync(results)) return [];
+    const { pieces } = parseJson(readFileSync(join(cache, "jobs", id, "job.json"), "utf8"));
+    return readdirSync(results).flatMap((name) => {
+      const [, piece] = /^(\d+)\.json$/.exec(name) ?? [];
+      return piece === undefined ? [] : [pieces[Number(piece)].name];
+    });
+  });
+}
+
 const listJobs = async (environment: Environment): Promise<ReturnType<typeof parseJson>> =>
   parseJson(await run(["jobs", "--json"], environment));
 
@@ -81,16 +95,25 @@ describe("untwist spectra --on local", () => {
     expect(await run(["jobs"], cache)).toContain(`${job.id}  done`);
   });
 
-  it("goes on after it was killed, with the same result", { timeout: 120_000 }, async () => {
+  it("goes on after it was killed, with the same result, and does nothing twice", {
+    timeout: 120_000,
+  }, async () => {
     const killed = { UNTWIST_CACHE: at("cache-killed") };
     const args = ["spectra", "trail", "--on", "local", "--memory", "1.5GB", "--interval", "0.2", "--json"];
-    for (const ms of [900, 1300]) {
+    const done = new Set<string>();
+    for (const numMore of [1, 3]) {
       const { child, outcome } = startUntwist(args, folder, killed);
-      await wait(ms);
+      for (const before = done.size; done.size < before + numMore; await wait(2))
+        for (const name of listPiecesDone(at("cache-killed"))) done.add(name);
       child.kill("SIGKILL");
       await outcome;
     }
     expect(await run(args, killed)).toBe(local.stdout);
+    const [{ id, numPieces }] = await listJobs(killed);
+    expect(done.size).toBeLessThan(numPieces);
+    const begun = listPiecesBegun(at("cache-killed"), id);
+    for (const name of done) expect(begun.filter((one) => one === name)).toHaveLength(1);
+    expect(begun.length).toBeLessThanOrEqual(numPieces + 2);
   });
 
   it("says that nothing was handed over yet", async () => {
@@ -111,7 +134,9 @@ describe.skipIf(obstacle !== undefined && !isRequired)(`untwist spectra --on slu
   const args = ["spectra", "trail", "--on", "slurm", "--interval", "0.3", "--json"];
 
   it("says what it would submit, and submits nothing", async () => {
-    const text = await run([...args, "--dry-run", "--set", "partition=main", "--set", "time=2:00:00"], slurm);
+    const asked = ["--dry-run", "--set", "partition=main", "--set", "time=2:00:00"];
+    const { jobs, text } = parseJson(await run([...args, ...asked], slurm));
+    expect(jobs).toEqual([]);
     expect(text).toMatch(/^\d+ pieces of spectra in 1 pack, about \d+ seconds of one core\n/);
     expect(text).toMatch(
       /\nsbatch --parsable .*--array=0-0 .*--time=120 .*--partition=main <<'END'\n#!\/bin\/bash\nexport UNTWIST_CACHE=\S+\nexec /,
@@ -122,9 +147,12 @@ describe.skipIf(obstacle !== undefined && !isRequired)(`untwist spectra --on slu
   it("hands over, and attaching gives the result of this process bit for bit", {
     timeout: 120_000,
   }, async () => {
-    const text = await run([...args, "--detach"], slurm);
-    const [, id = ""] =
-      /^Job ([0-9a-f]{12}) goes on without this terminal.*untwist attach \1\n$/.exec(text) ?? [];
+    const { jobs, text } = parseJson(await run([...args, "--detach", "--set", "before=sleep 2"], slurm));
+    const [id = ""] = jobs;
+    expect(text).toMatch(/^Job ([0-9a-f]{12}) goes on without this terminal.*untwist attach \1$/);
+    // A command that is refused changes nothing of the job, nor of what attaching to it means.
+    const refused = await runUntwist(["spectra", "trail", "--on", "local"], folder, slurm);
+    expect(refused.stderr).toMatch(/is carried out by slurm; wait for it with: untwist attach/);
     expect(await run(["attach", id], slurm)).toBe(local.stdout);
     expect(hashFiles(at("trail/spectra"))).toEqual(local.files);
     const [job] = await listJobs(slurm);
@@ -151,10 +179,9 @@ describe.skipIf(obstacle !== undefined && !isRequired)(`untwist spectra --on slu
     const other = { ...slurm, UNTWIST_CACHE: at("cache-cancel") };
     // A line before the command keeps the job from being done before it is cancelled.
     const text = await run([...args, "--detach", "--set", "before=sleep 3"], other);
-    const [, id = ""] = /^Job ([0-9a-f]{12})/.exec(text) ?? [];
-    expect(await run(["cancel", id], other)).toBe(
-      `Job ${id} is cancelled; go on with: untwist retry ${id}\n`,
-    );
+    const [id = ""] = parseJson(text).jobs;
+    const cancelled = await run(["cancel", id, "--json"], other);
+    expect(parseJson(cancelled)).toEqual({ job: id, isCancelled: true, byHand: [] });
     expect(await listJobs(other)).toMatchObject([{ id, state: "cancelled", numDone: 0 }]);
     const attached = await runUntwist(["attach", id], folder, other);
     expect(attached).toMatchObject({ code: 2, stdout: "" });
@@ -227,7 +254,7 @@ describe.for([
     async () => {
       await followReal(`served-${name}`);
       const serve = `${process.execPath} ${join(root, "bin/untwist.js")} serve {path} --port {port}`;
-      const flags = ["--serve", serve, "--api", "completions"];
+      const flags = ["--serve", serve, "--api", "completions", "--set", "memory=1GB"];
       await run(["eval", `served-${name}`, ...asked, ...flags, ...place], environment);
       const outcomes = (where: string, id: string): readonly unknown[] =>
         readFileSync(at(where, "evaluations", `${id}.jsonl`), "utf8")
@@ -238,6 +265,28 @@ describe.for([
         expect(outcomes(`served-${name}`, id)).toEqual(outcomes(`here-${name}`, id));
     },
   );
+});
+
+it("untwist eval --on local evaluates what is new, and takes the rest from an earlier job", {
+  timeout: 120_000,
+}, async () => {
+  const cache = { UNTWIST_CACHE: at("cache-grown") };
+  const grow = async (step: number): Promise<void> => {
+    cpSync(at("shipped"), at(`grown/checkpoint-${step}`), { recursive: true });
+    await readReport(["follow", "grown", "--base", "shipped", "--out", "grown-run"], folder);
+  };
+  const evaluate = ["eval", "grown-run", ...asked, "--on", "local", "--memory", "3GB", "--interval", "0.2"];
+  await grow(1);
+  await run(evaluate, cache);
+  const before = hashFiles(at("grown-run/evaluations"));
+  // As if nobody had looked at the first job when it was done.
+  rmSync(at("grown-run/evaluations"), { recursive: true });
+  await grow(2);
+  await run(evaluate, cache);
+  expect(hashFiles(at("grown-run/evaluations"))).toMatchObject(before);
+  const [job] = await listJobs(cache);
+  expect([job.numDone, job.numPieces]).toEqual([3, 3]);
+  expect(listPiecesBegun(at("cache-grown"), job.id)).toEqual(["sft-2"]);
 });
 
 describe("untwist sweep --on local", () => {

@@ -29,8 +29,9 @@ async function run(args: readonly string[], more: Environment = environment): Pr
   return stdout;
 }
 
-const readJobs = (text: string): readonly string[] =>
-  [...text.matchAll(/^Job ([0-9a-f]{12}) is written down/gm)].map(([, id = ""]) => id);
+/** Hands a command's jobs over, and gives their names. */
+const writeDown = async (args: readonly string[], more?: Environment): Promise<readonly string[]> =>
+  parseJson(await run([...args, "--detach", "--json"], more)).jobs;
 
 /** What kubelets do with the pods of a job's manifest: each container's command, with its index. */
 function runPods(id: string): void {
@@ -53,25 +54,25 @@ beforeAll(() => {
 });
 
 describe("untwist spectra --on kubernetes", () => {
-  const args = ["spectra", "base", "after", "--on", "kubernetes", "--interval", "0.2", "--json"];
+  const args = ["spectra", "base", "after", "--on", "kubernetes", "--interval", "0.2"];
   beforeAll(async () => {
     for (const name of ["base", "after"]) await writeCheckpointFolder(at(name), buildModel(name, "BF16"));
   });
 
   it("writes a manifest whose pods do the work", { timeout: 60_000 }, async () => {
     const here = await run(["spectra", "base", "after", "--json"], { UNTWIST_CACHE: at("cache-here") });
-    const [id = ""] = readJobs(await run([...args, "--detach"]));
+    const [id = ""] = await writeDown(args);
     runPods(id);
-    expect(await run(["attach", id])).toBe(here);
+    expect(await run(["attach", id, "--json"])).toBe(here);
     expect(parseJson(await run(["jobs", "--json"]))).toMatchObject([{ id, state: "done" }]);
   });
 
   it("says how to end what it cannot reach", { timeout: 60_000 }, async () => {
     const other = { ...environment, UNTWIST_CACHE: at("cache-ended") };
-    const [id = ""] = readJobs(await run([...args, "--detach"], other));
+    const [id = ""] = await writeDown(args, other);
     expect(parseJson(await run(["jobs", "--json"], other))).toMatchObject([{ id, state: "waiting" }]);
     expect(await run(["cancel", id], other)).toBe(
-      `End what runs by: kubectl delete jobs --selector untwist-job=${id}\nJob ${id} is cancelled; go on with: untwist retry ${id}\n`,
+      `End what runs by: kubectl delete --ignore-not-found --filename ${at("cache-ended/jobs", id, "kubernetes-0.yaml")}\nJob ${id} is cancelled; go on with: untwist retry ${id}\n`,
     );
     expect(parseJson(await run(["jobs", "--json"], other))).toMatchObject([{ id, state: "cancelled" }]);
   });
@@ -86,7 +87,7 @@ describe("untwist sweep --on kubernetes", () => {
     await run(["run", "tiny.yaml", "--out", "tiny", ...small]);
     const here = hashFiles(at("tiny/repairs"));
     rmSync(at("tiny/repairs"), { recursive: true });
-    const jobs = readJobs(await run(["sweep", "tiny", "--on", "kubernetes", "--detach"]));
+    const jobs = await writeDown(["sweep", "tiny", "--on", "kubernetes"]);
     expect(jobs).toHaveLength(2);
     for (const id of jobs) runPods(id);
     // Whichever of its jobs one attaches to, the command ends with all of them.

@@ -1,6 +1,7 @@
 /** Spectra of a run, and spectra that are stopped or killed in the middle. */
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -159,7 +160,7 @@ describe("the spectra of a run", () => {
   it("are refused while another process works on the run, and where a checkpoint is gone", async () => {
     const copy = join(folder, "broken");
     cpSync(run, copy, { recursive: true });
-    writeFileSync(join(copy, "run.lock"), String(process.pid));
+    writeFileSync(join(copy, "run.lock"), `${process.pid} ${hostname()}`);
     await expectRefusal([["spectra", "broken"], '"broken"', String(process.pid)], folder, place);
     rmSync(join(copy, "run.lock"));
     rmSync(join(copy, "checkpoints/sft-8"), { recursive: true });

@@ -55,6 +55,20 @@ export async function readBytes(path: string): Promise<Uint8Array> {
   }
 }
 
+/** The last bytes of a text that others write, as far as they are text; empty where it cannot be read. */
+export async function readTail(path: string, mostBytes: number): Promise<string> {
+  try {
+    const source = await openByteSource(path);
+    try {
+      return new TextDecoder().decode(await source.read(Math.max(0, source.size - mostBytes), source.size));
+    } finally {
+      await source.close();
+    }
+  } catch {
+    return "";
+  }
+}
+
 /** Opens a regular file; looks before opening, because opening a pipe would wait for its writer. */
 async function openRegular(path: string): Promise<FileHandle> {
   const stats = await stat(path);

@@ -1,6 +1,6 @@
 /** file: the only room below `run` that touches the disk: atomic writes, JSON lines, ranged reads. */
 export { type FileContent, writeFileAtomic, writeFileIfChanged, writeFolderAtomic } from "./atomic-write.ts";
-export { type ByteSource, openByteSource, readBytes, readText } from "./byte-source.ts";
+export { type ByteSource, openByteSource, readBytes, readTail, readText } from "./byte-source.ts";
 export {
   ensureWritableFolder,
   fileExists,
@@ -21,6 +21,6 @@ export {
   truncateJsonLines,
 } from "./json-lines.ts";
 export { removeTemporaries } from "./leftover.ts";
-export { BusyError, type Lock, takeLock } from "./lock.ts";
+export { BusyError, findHolder, type Lock, takeLock } from "./lock.ts";
 export { type ParquetColumn, writeParquet } from "./parquet.ts";
 export { listZip, type ZipEntry } from "./zip.ts";

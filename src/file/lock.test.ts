@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UsageError } from "../base/index.ts";
 import { fileExists } from "./folder.ts";
-import { takeLock } from "./lock.ts";
+import { findHolder, takeLock } from "./lock.ts";
 
 let folder = "";
 beforeEach(async () => {
@@ -17,7 +17,7 @@ describe("takeLock()", () => {
   it("names this process until it is released", async () => {
     const path = join(folder, "run.lock");
     const lock = await takeLock(path, "the run");
-    expect(await readFile(path, "utf8")).toBe(String(process.pid));
+    expect(await readFile(path, "utf8")).toBe(`${process.pid} ${hostname()}`);
     await lock.release();
     expect(await fileExists(path)).toBe(false);
   });
@@ -26,7 +26,7 @@ describe("takeLock()", () => {
     const path = join(folder, "run.lock");
     const other = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
     try {
-      await writeFile(path, String(other.pid));
+      await writeFile(path, `${other.pid} ${hostname()}`);
       await expect(takeLock(path, "the run")).rejects.toThrow(UsageError);
       await expect(takeLock(path, "the run")).rejects.toThrow(`process ${other.pid} is at it`);
     } finally {
@@ -34,9 +34,20 @@ describe("takeLock()", () => {
     }
   });
 
+  it("is refused while a process on another machine holds it, and given back once", async () => {
+    const path = join(folder, "run.lock");
+    const lock = await takeLock(path, "the run");
+    await writeFile(path, "1 other");
+    expect(await findHolder(path)).toBe("process 1 on other");
+    await expect(takeLock(path, "the run")).rejects.toThrow("process 1 on other is at it");
+    await lock.release();
+    await lock.release();
+    expect(await findHolder(path)).toBeUndefined();
+  });
+
   it("is taken over from a process that died, and from a torn file", async () => {
     const path = join(folder, "run.lock");
-    for (const left of ["999999999", ""]) {
+    for (const left of [`999999999 ${hostname()}`, ""]) {
       await writeFile(path, left);
       const lock = await takeLock(path, "the run");
       await lock.release();

@@ -1,5 +1,6 @@
 /** Locks: a file that says which process is at work in a folder, so that no second one interferes. */
-import { link, readFile, unlink, writeFile } from "node:fs/promises";
+import { link, readFile, rm, unlink, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { UsageError } from "../base/index.ts";
 import { createFolder } from "./folder.ts";
@@ -19,17 +20,27 @@ export interface Lock {
 
 /**
  * Takes the lock at `path`. Throws `BusyError` naming `what` where a process that is still alive holds it; the lock
- * of one that died is taken over. Processes on other machines are not seen.
+ * of one that died is taken over. One on another machine counts as alive: it cannot be seen from here.
  */
 export async function takeLock(path: string, what: string): Promise<Lock> {
-  if (await placeLock(path)) return { release: () => unlink(path) };
-  const holder = Number(await readFile(path, "utf8"));
-  if (isAlive(holder) && holder !== process.pid)
+  if (await placeLock(path)) return { release: () => rm(path, { force: true }) };
+  const holder = await findHolder(path);
+  if (holder !== undefined)
     throw new BusyError(
-      `Cannot work on ${what}: process ${holder} is at it; wait for it or stop it, or delete ${path} if that process is no untwist`,
+      `Cannot work on ${what}: ${holder} is at it; wait for it or stop it, or delete ${path} if that process is no untwist`,
     );
-  await unlink(path);
+  await rm(path, { force: true });
   return takeLock(path, what);
+}
+
+/** Who holds the lock at `path`, in words; `undefined` where nobody does that could still be alive. */
+export async function findHolder(path: string): Promise<string | undefined> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  const [, id = "", host] = /^(\d+) (.+)$/.exec(text) ?? [];
+  const isHere = host === hostname();
+  if (host === undefined || (isHere && (Number(id) === process.pid || !isAlive(Number(id)))))
+    return undefined;
+  return `process ${id}${isHere ? "" : ` on ${host}`}`;
 }
 
 /** Puts a lock at `path` in one step, name and content together; false where there is one. */
@@ -38,7 +49,7 @@ async function placeLock(path: string): Promise<boolean> {
   await createFolder(dirname(path)).catch((error: unknown): never => {
     throw describePathProblem(`Cannot write "${path}"`, error);
   });
-  await writeFile(temporary, String(process.pid)).catch((error: unknown): never => {
+  await writeFile(temporary, `${process.pid} ${hostname()}`).catch((error: unknown): never => {
     throw describePathProblem(`Cannot write "${path}"`, error);
   });
   try {

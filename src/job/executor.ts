@@ -63,7 +63,7 @@ export type PackState =
 /** Commands by which a person does what an executor cannot reach. */
 export interface ByHand {
   readonly start: (submission: PlacedSubmission) => string;
-  readonly end: (job: string) => string;
+  readonly end: (submission: PlacedSubmission) => string;
 }
 
 /** Carries out packs. All of it may be asked by another process than the one that submitted, where it is detached. */
@@ -71,6 +71,8 @@ export interface Executor {
   readonly name: ExecutorName;
   /** Of one that only writes down what is to be done. Nothing is submitted to it a second time unless somebody asks. */
   readonly byHand?: ByHand;
+  /** Resources as far as they are to be had there; all of them, without this. Throws `UnreachableError`. */
+  fit?(resources: Resources): Promise<Resources>;
   /** Hands packs over. Throws `UsageError` where they are refused, `UnreachableError` where nobody answers. */
   submit(submission: PlacedSubmission): Promise<void>;
   /** What would be submitted, as a person reads it. */
@@ -79,11 +81,14 @@ export interface Executor {
   poll(submissions: readonly PlacedSubmission[]): Promise<readonly (readonly PackState[])[]>;
   /** Ends packs that run or wait; others are left as they are. */
   cancel(packs: readonly PlacedPack[]): Promise<void>;
-  /** All that the processes of a pack printed; empty where there is nothing. */
+  /** What the processes of a pack printed last, up to `mostLogBytes`; empty where there is nothing. */
   logs(submission: PlacedSubmission, pack: number): Promise<string>;
   /** Gives back what it holds; packs of an executor that is not detached end. */
   close(): Promise<void>;
 }
+
+/** How much of a log is looked at: its last lines say how a process ended. */
+export const mostLogBytes = 2 ** 16;
 
 /** A scheduler that does not answer now, and may later. */
 export class UnreachableError extends UsageError {

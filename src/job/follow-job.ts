@@ -11,8 +11,8 @@ import {
   UnreachableError,
 } from "./executor.ts";
 import { isOpen, type JobFolder, type KeptSubmission, placeSubmission } from "./job-folder.ts";
-import type { PackRule } from "./pack-pieces.ts";
-import { settleLeftovers, submitMissing, takeBack } from "./submit-missing.ts";
+import type { PlainRule } from "./plan-groups.ts";
+import { submitMissing, takeBack } from "./submit-missing.ts";
 
 /** How far a job is. */
 export interface JobProgress {
@@ -28,7 +28,7 @@ export interface JobProgress {
 export interface FollowOptions {
   readonly executor: Executor;
   /** What the packs are made by, but for what was learned from failures. */
-  readonly rule: Omit<PackRule, "learned">;
+  readonly rule: PlainRule;
   /** The least time between two questions to the scheduler, in milliseconds; it grows where nothing changes. */
   readonly intervalMs: number;
   readonly signal: AbortSignal;
@@ -49,19 +49,16 @@ const mostPatience = 6;
 /** Longest time between two looks for results, which ask nobody. */
 const mostWaitMs = 1000;
 
-/** Looks in a row without an answer of the scheduler, after which following ends. */
-const mostSilence = 60;
-
 /**
  * Follows a job until every piece has its result. Throws `UsageError` with the reason of the first piece that failed for good, when
- * all others have ended; `DetachedError` when aborted.
+ * all others have ended; `DetachedError` when aborted; `UnreachableError` where the scheduler does not answer the first look: later it is
+ * waited for.
  */
 export async function followJob(job: JobFolder, options: FollowOptions): Promise<void> {
   const { executor, signal, intervalMs, onNotice } = options;
-  // What is done needs no executor, and no scheduler that answers.
-  if (!(await isFinished(job))) await settleLeftovers(job, executor);
   const look = createLook(job, options);
-  let [patience, silence, last, lookedAt, numSeen] = [1, 0, "", Number.NEGATIVE_INFINITY, -1];
+  let [patience, hasLooked, isSilent, last] = [1, false, false, ""];
+  let [lookedAt, numSeen] = [Number.NEGATIVE_INFINITY, -1];
   for (;;) {
     if (signal.aborted) throw new DetachedError(`Left job ${job.id}`);
     const { size } = await job.listResults();
@@ -75,11 +72,11 @@ export async function followJob(job: JobFolder, options: FollowOptions): Promise
         if (looked.isDone) return;
         const { change } = looked;
         patience = change === last ? Math.min(mostPatience, patience * 1.5) : 1;
-        [silence, last] = [0, change];
+        [hasLooked, isSilent, last] = [true, false, change];
       } catch (error) {
-        if (!(error instanceof UnreachableError) || silence >= mostSilence) throw error;
-        if (silence === 0) onNotice(`${error.message}; looking again`);
-        [silence, patience] = [silence + 1, mostPatience / 2];
+        if (!(error instanceof UnreachableError) || !hasLooked) throw error;
+        if (!isSilent) onNotice(`${error.message}; looking again`);
+        [isSilent, patience] = [true, mostPatience / 2];
       }
     }
     await wait(Math.min(intervalMs, mostWaitMs), undefined, { signal }).catch(() => undefined);
@@ -98,8 +95,7 @@ function createLook(
   const told = new Set<number>();
   return async () => {
     const isDone = await isFinished(job);
-    if (!isDone && (await job.isCancelled()))
-      throw new UsageError(`The job ${job.id} was cancelled; go on with: untwist retry ${job.id}`);
+    if (!isDone) await refuseCancelled(job);
     const kept = await job.readSubmissions();
     const open = isDone ? [] : kept.filter((one) => one.executor === executor.name && isOpen(one));
     const placed = open.map((one) => placeSubmission(job, one));
@@ -126,16 +122,24 @@ function createLook(
     }
     endedBefore = endedNow;
     const current = await job.readSubmissions();
-    const numSubmitted = await submitMissing(job, { ...options, current, results });
+    // The scheduler may have taken its time to answer.
+    if (!isDone) await refuseCancelled(job);
+    const submitted = await submitMissing(job, { ...options, current, results });
+    if (await job.isCancelled()) for (const one of submitted) await takeBack(job, one, options);
     const progress = describeProgress(job, results, states);
     onProgress(progress);
-    const isOver = numSubmitted === 0 && !current.some(isOpen);
+    const isOver = submitted.length === 0 && !current.some(isOpen);
     if (isOver && results.size < job.plan.pieces.length) throw await describeFailure(job, results, executor);
     return {
       isDone: results.size >= job.plan.pieces.length,
-      change: `${results.size} ${progress.packs.numRunning} ${numSubmitted}`,
+      change: `${results.size} ${progress.packs.numRunning} ${submitted.length}`,
     };
   };
+}
+
+async function refuseCancelled(job: JobFolder): Promise<void> {
+  if (await job.isCancelled())
+    throw new UsageError(`The job ${job.id} was cancelled; go on with: untwist retry ${job.id}`);
 }
 
 async function isFinished(job: JobFolder): Promise<boolean> {
@@ -291,7 +295,7 @@ async function describeFailure(
   const placed: PlacedSubmission | undefined = last && placeSubmission(job, last);
   const log = placed === undefined ? "" : await executor.logs(placed, pack);
   const words = log.trim().split("\n").slice(-3).join(" | ");
-  const node = failure?.node ?? end?.node;
+  const node = failure?.node || end?.node;
   const reason = failure?.message ?? causeTexts[end?.cause ?? "failed"];
   return new UsageError(
     `${missing.length} of ${job.plan.pieces.length} pieces of job ${job.id} have no result. ${job.plan.pieces[first]?.name}${node === undefined ? "" : ` on ${node}`}: ${reason}${words === "" ? "" : `; its log ends: ${words}`}; put it right, then: untwist retry ${job.id}`,

@@ -11,8 +11,9 @@ import {
   removeFile,
   writeFileAtomic,
 } from "../file/index.ts";
-import { executorNames, type PlacedSubmission } from "./executor.ts";
+import { type ExecutorName, executorNames, type PlacedSubmission } from "./executor.ts";
 import { computeJobId, type JobPlan, jobPlanSchema } from "./job-plan.ts";
+import type { PackGroup } from "./pack-pieces.ts";
 
 const originSchema = z.object({
   args: z.array(z.string()),
@@ -88,6 +89,21 @@ export interface JobFolder {
   locate(path: string): string;
 }
 
+/** A submission of packs that nothing has become of yet. */
+export function createSubmission(
+  { packs, resources }: PackGroup,
+  { number, executor }: { readonly number: number; readonly executor: ExecutorName },
+): KeptSubmission {
+  return {
+    number,
+    executor,
+    packs: packs.map((pack) => [...pack]),
+    resources: { ...resources },
+    ended: {},
+    isForgiven: false,
+  };
+}
+
 /** Whether some of its packs are not known to have ended. */
 export const isOpen = ({ packs, ended }: KeptSubmission): boolean => Object.keys(ended).length < packs.length;
 
@@ -96,18 +112,27 @@ export function placeSubmission(job: JobFolder, submission: KeptSubmission): Pla
   return { ...submission, job: job.id, folder: job.path, made: Date.parse(job.origin.at).toString(36) };
 }
 
-/** The job of a plan among those in `home`; made where it is not there yet. */
+/** The job of a plan among those in `home`; made where it is not there yet, as it is where it is. */
 export async function obtainJob(
   home: string,
   { plan, origin }: { readonly plan: JobPlan; readonly origin: JobOrigin },
 ): Promise<JobFolder> {
-  const path = join(home, computeJobId(plan));
-  const file = join(path, "job.json");
-  // The command may be another now, put right; when the job began stays.
-  const at = (await fileExists(file)) ? (await openJob(path)).origin.at : origin.at;
-  await writeFileAtomic(file, `${JSON.stringify({ ...origin, at, ...plan })}\n`);
+  const id = computeJobId(plan);
+  const known = await findJob(home, id);
+  if (known !== undefined) return known;
+  const path = join(home, id);
   // Schedulers make files, not folders.
   await writeFileAtomic(join(path, "logs", ".keep"), "");
+  await writeFileAtomic(join(path, "job.json"), `${JSON.stringify({ ...origin, ...plan })}\n`);
+  return await openJob(path);
+}
+
+/** The job as another command has it now, perhaps with the plan's estimates put right; when it began stays. */
+export async function renewJob(
+  { path, origin: { at } }: JobFolder,
+  { plan, origin }: { readonly plan: JobPlan; readonly origin: JobOrigin },
+): Promise<JobFolder> {
+  await writeFileAtomic(join(path, "job.json"), `${JSON.stringify({ ...origin, at, ...plan })}\n`);
   return await openJob(path);
 }
 

@@ -2,7 +2,12 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 
-const pieceSchema = z.object({ name: z.string(), seconds: z.number().min(0), bytes: z.number().min(0) });
+const pieceSchema = z.object({
+  name: z.string(),
+  seconds: z.number().min(0),
+  bytes: z.number().min(0),
+  key: z.string().optional(),
+});
 
 /** What a job folder holds of its plan. */
 export const jobPlanSchema = z.object({
@@ -18,6 +23,13 @@ export interface Piece {
   readonly seconds: number;
   /** Memory beside what a process takes anyway. */
   readonly bytes: number;
+  /** The same for the same result: with it, that of another job is taken over. By `computePieceKey`. */
+  readonly key?: string | undefined;
+}
+
+/** The key of a piece from all that its result depends on, as JSON. */
+export function computePieceKey(dependencies: unknown): string {
+  return hash(dependencies).slice(0, 16);
 }
 
 /** What is to be done. Carried out twice, a piece gives the same result: it may be done by anyone, again or elsewhere. */
@@ -31,6 +43,7 @@ export interface JobPlan {
 
 /** The same for the same work: a command that is given again finds what was done for it. 12 hexadecimal digits. */
 export function computeJobId({ kind, input, pieces }: JobPlan): string {
-  const text = JSON.stringify([kind, input, pieces.map(({ name }) => name)]);
-  return createHash("sha256").update(text).digest("hex").slice(0, 12);
+  return hash([kind, input, pieces.map(({ name }) => name)]).slice(0, 12);
 }
+
+const hash = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex");

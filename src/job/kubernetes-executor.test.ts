@@ -188,7 +188,9 @@ describe("createKubernetesExecutor()", () => {
     expect(execFileSync("sh", ["-c", line.replace("kubectl", "echo")], { encoding: "utf8" })).toBe(
       `apply --filename ${folder}/kubernetes-3.yaml\n`,
     );
-    expect(byHand?.end("0691a78e2f8b")).toBe("kubectl delete jobs --selector untwist-job=0691a78e2f8b");
+    expect(byHand?.end(submission)).toBe(
+      `kubectl delete --ignore-not-found --filename ${submission.folder}/kubernetes-3.yaml`,
+    );
   });
 });
 

@@ -26,7 +26,8 @@ export function createKubernetesExecutor(options: KubernetesOptions): Executor {
     name: "kubernetes",
     byHand: {
       start: (submission) => `kubectl apply --filename ${quoteForShell(locateManifest(submission))}`,
-      end: (job) => `kubectl delete jobs --selector ${jobLabel}=${job}`,
+      end: (submission) =>
+        `kubectl delete --ignore-not-found --filename ${quoteForShell(locateManifest(submission))}`,
     },
     submit: async (submission) =>
       await writeFileAtomic(locateManifest(submission), writeManifest(submission, options)),
@@ -44,8 +45,6 @@ export function createKubernetesExecutor(options: KubernetesOptions): Executor {
     close: async () => undefined,
   };
 }
-
-const jobLabel = "untwist-job";
 
 function locateManifest({ folder, number }: PlacedSubmission): string {
   return join(folder, `kubernetes-${number}.yaml`);
@@ -91,7 +90,7 @@ function describeIndexedJob(
   { profile, command, environment, image }: KubernetesOptions & { readonly image: string },
 ): IJob {
   const { namespace, gpus, atMost, time, scratch, volumes, before } = profile;
-  const labels = { "app.kubernetes.io/name": "untwist", [jobLabel]: job };
+  const labels = { "app.kubernetes.io/name": "untwist", "untwist-job": job };
   const memory = `${toMebibytes(resources.bytes)}Mi`;
   const disk = scratch === undefined ? {} : { "ephemeral-storage": `${toMebibytes(scratch)}Mi` };
   const line = [...command, folder, String(number)].map(quoteForShell).join(" ");

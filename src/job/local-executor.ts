@@ -7,6 +7,8 @@ import { createProcessExecutor } from "./processes.ts";
 /** What of the machine may be used. */
 export interface LocalOptions {
   readonly cores: number;
+  /** Processes at a time, whatever else would fit. */
+  readonly atMost?: number | undefined;
   /** Memory of all processes together: none is started that does not fit. */
   readonly bytes: number;
   /** As of `SlurmOptions`. */
@@ -14,7 +16,12 @@ export interface LocalOptions {
 }
 
 /** The executor. Its processes end with this one. */
-export function createLocalExecutor({ cores, bytes, command }: LocalOptions): Executor {
+export function createLocalExecutor({
+  cores,
+  atMost = Number.POSITIVE_INFINITY,
+  bytes,
+  command,
+}: LocalOptions): Executor {
   const sum = (running: readonly PlacedPack[], of: (resources: Resources) => number): number =>
     running.reduce((total, { submission }) => total + of(submission.resources), 0);
   return createProcessExecutor({
@@ -24,12 +31,13 @@ export function createLocalExecutor({ cores, bytes, command }: LocalOptions): Ex
         throw new UsageError(describeMisfit(resources.bytes, bytes));
     },
     fits: ({ submission: { resources } }, running) =>
+      running.length < atMost &&
       resources.cores + sum(running, (one) => one.cores) <= cores &&
       resources.bytes + sum(running, (one) => one.bytes) <= bytes,
     start: ({ submission: { folder, number }, pack }) => [...command, folder, String(number), String(pack)],
     isOwn: true,
     describe: ({ packs, resources }) =>
-      `${packs.length} processes of ${resources.cores} cores and ${describeBytes(resources.bytes)}, at most ${Math.floor(Math.min(cores / resources.cores, bytes / resources.bytes))} at a time`,
+      `${packs.length} processes of ${resources.cores} cores and ${describeBytes(resources.bytes)}, at most ${Math.floor(Math.min(atMost, cores / resources.cores, bytes / resources.bytes))} at a time`,
   });
 }
 

@@ -3,8 +3,15 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { fileExists, readText } from "../file/index.ts";
-import type { Executor, ExecutorName, PackState, PlacedPack, PlacedSubmission } from "./executor.ts";
+import { readTail } from "../file/index.ts";
+import {
+  type Executor,
+  type ExecutorName,
+  mostLogBytes,
+  type PackState,
+  type PlacedPack,
+  type PlacedSubmission,
+} from "./executor.ts";
 import { readCause } from "./slurm-text.ts";
 
 /** What such executors differ in. */
@@ -163,8 +170,7 @@ function locateLog({ folder, number }: PlacedSubmission, pack: number): string {
 }
 
 async function readLog(submission: PlacedSubmission, pack: number): Promise<string> {
-  const path = locateLog(submission, pack);
-  return (await fileExists(path)) ? await readText(path) : "";
+  return await readTail(locateLog(submission, pack), mostLogBytes);
 }
 
 /** How long processes may take to end, with the servers that they may have started. */

@@ -42,7 +42,7 @@ export interface Profile {
   readonly gpus?: string | undefined;
   /** Longest time of a process, in seconds, in place of the estimate. */
   readonly time?: number | undefined;
-  /** Memory of a process in bytes, in place of the estimate; for a local executor, of all processes together. */
+  /** Memory of a process in bytes, in place of the estimate. */
   readonly memory?: number | undefined;
   /** Bytes that are to be free on the node's own disk. */
   readonly scratch?: number | undefined;

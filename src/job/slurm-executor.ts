@@ -1,8 +1,15 @@
 /** Slurm by its own programs: packs are the elements of job arrays, told apart by the arrays' names. */
 import { join } from "node:path";
 import { quoteForShell, UsageError } from "../base/index.ts";
-import { fileExists, listNames, readText } from "../file/index.ts";
-import { type Executor, type PackState, type PlacedSubmission, UnreachableError } from "./executor.ts";
+import { listNames, readTail } from "../file/index.ts";
+import {
+  type Executor,
+  mostLogBytes,
+  type PackState,
+  type PlacedSubmission,
+  UnreachableError,
+} from "./executor.ts";
+import type { Resources } from "./pack-pieces.ts";
 import type { Profile } from "./profile.ts";
 import { createProgramRunner, type ProgramOutcome, type RunProgram } from "./run-program.ts";
 import {
@@ -25,6 +32,8 @@ import {
 /** How Slurm is used. */
 export interface SlurmOptions {
   readonly profile: Profile;
+  /** Variables that processes must have; the rest of the environment is passed on by sbatch, but not over ssh. */
+  readonly environment: Readonly<Record<string, string>>;
   /** The command that carries out a pack: to it are added the job's folder, the submission's number and the pack's position. */
   readonly command: readonly string[];
 }
@@ -41,25 +50,27 @@ interface ArrayPart {
  * The executor. Names of arrays say what they carry out, so that nothing has to be remembered between submitting and asking. A
  * name is `untwist-JOB-MADE-SUBMISSION.FIRST`.
  */
-export function createSlurmExecutor({ profile, command }: SlurmOptions): Executor {
+export function createSlurmExecutor(options: SlurmOptions): Executor {
+  const { profile } = options;
   const run = createProgramRunner(profile.host);
   const { readSettings, limitTime } = createLimits(run, profile);
   const split = async (submission: PlacedSubmission): Promise<readonly ArrayPart[]> =>
     splitArrays(submission, Number((await readSettings()).get("MaxArraySize") ?? 1001));
   return {
     name: "slurm",
-    submit: async (given) => {
-      const submission = await limitTime(given);
+    fit: limitTime,
+    submit: async (submission) => {
       for (const part of await split(submission)) {
-        const { args, script } = describeArray(submission, part, { profile, command });
+        const { args, script } = describeArray(submission, part, options);
         const outcome = await run("sbatch", args, script);
-        if (outcome.code !== 0) throw refuse(outcome);
+        if (outcome.code === 0) continue;
+        requireAnswer("sbatch", outcome);
+        throw new UsageError(explainSbatch(outcome.stderr));
       }
     },
-    describe: async (given) => {
-      const submission = await limitTime(given);
+    describe: async (submission) => {
       const arrays = (await split(submission)).map((part) => {
-        const { args, script } = describeArray(submission, part, { profile, command });
+        const { args, script } = describeArray(submission, part, options);
         return `${["sbatch", ...args].map(quoteForShell).join(" ")} <<'END'\n${script}END`;
       });
       return arrays.join("\n");
@@ -104,7 +115,7 @@ export function createSlurmExecutor({ profile, command }: SlurmOptions): Executo
 interface Limits {
   readSettings(): Promise<ReadonlyMap<string, string>>;
   /** An estimated time, as far as the partition allows it; one that the user names is theirs to get right. */
-  limitTime(submission: PlacedSubmission): Promise<PlacedSubmission>;
+  limitTime(resources: Resources): Promise<Resources>;
 }
 
 function createLimits(run: RunProgram, { time, partition }: Profile): Limits {
@@ -119,16 +130,15 @@ function createLimits(run: RunProgram, { time, partition }: Profile): Limits {
       });
       return settings;
     },
-    limitTime: async (submission) => {
-      if (time !== undefined) return submission;
+    limitTime: async (resources) => {
+      if (time !== undefined) return resources;
       most ??= requireOutput(run, "sinfo", ["--noheader", "--format=%P|%l"]).then((text) =>
         parseTimeLimit(text, partition),
       );
       most.catch(() => {
         most = undefined;
       });
-      const { resources } = submission;
-      return { ...submission, resources: { ...resources, seconds: Math.min(resources.seconds, await most) } };
+      return { ...resources, seconds: Math.min(resources.seconds, await most) };
     },
   };
 }
@@ -154,9 +164,10 @@ function splitArrays(submission: PlacedSubmission, mostElements: number): readon
 function describeArray(
   { folder, number, resources }: PlacedSubmission,
   { name, first, numPacks }: ArrayPart,
-  { profile, command }: SlurmOptions,
+  { profile, command, environment }: SlurmOptions,
 ): { readonly args: readonly string[]; readonly script: string } {
   const log = join(folder, "logs", `${number}.${first}-%a.log`);
+  const exports = Object.entries(environment).map(([key, value]) => `export ${key}=${quoteForShell(value)}`);
   const request: ArrayRequest = {
     name,
     numElements: numPacks,
@@ -169,17 +180,9 @@ function describeArray(
     args: listSbatchArguments(request),
     script: writeBatchScript([...command, folder, String(number)], {
       first,
-      before: [...listExports(), ...profile.before],
+      before: [...exports, ...profile.before],
     }),
   };
-}
-
-/** What must be the same wherever work is done; sbatch passes the rest of the environment on, but not over ssh. */
-function listExports(): readonly string[] {
-  return ["UNTWIST_CACHE", "UNTWIST_LAPACK"].flatMap((name) => {
-    const value = process.env[name];
-    return value === undefined || value === "" ? [] : [`export ${name}=${quoteForShell(value)}`];
-  });
 }
 
 /** Elements of ours by submission and pack. */
@@ -213,6 +216,9 @@ function formatIndexes(indexes: readonly number[]): string {
   return ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)).join(",");
 }
 
+/** How much of the file of finished jobs is looked at: some hundred thousand of them. */
+const mostCompletionBytes = 2 ** 25;
+
 /** Elements that have left the queue: from the accounting, else from the file of finished jobs, else none. */
 async function readPast(
   run: RunProgram,
@@ -223,9 +229,9 @@ async function readPast(
     const { code, stdout } = await run("sacct", [...flags, `--format=${sacctFormat}`]);
     if (code === 0) return byPack(parseAccounting(stdout));
   }
-  const file = settings.get("JobCompLoc") ?? "";
-  if (settings.get("JobCompType") !== "jobcomp/filetxt" || !(await fileExists(file))) return new Map();
-  return byPack(parseCompletions(await readText(file)));
+  if (settings.get("JobCompType") !== "jobcomp/filetxt") return new Map();
+  // Users may not be let to read it, and it has everybody's jobs of years.
+  return byPack(parseCompletions(await readTail(settings.get("JobCompLoc") ?? "", mostCompletionBytes)));
 }
 
 async function listQueue(run: RunProgram, flags: readonly string[]): Promise<string> {
@@ -236,25 +242,22 @@ async function listQueue(run: RunProgram, flags: readonly string[]): Promise<str
 async function requireOutput(run: RunProgram, program: string, args: readonly string[]): Promise<string> {
   const outcome = await run(program, args);
   if (outcome.code === 0) return outcome.stdout;
-  const said = outcome.stderr.trim().split("\n").at(-1) ?? "";
-  if (outcome.code === null || isUnreachable(outcome.stderr))
-    throw new UnreachableError(`Cannot reach Slurm: ${said === "" ? `${program} does not answer` : said}`);
-  throw new UsageError(`Cannot use Slurm: ${program} says: ${said}`);
+  requireAnswer(program, outcome);
+  throw new UsageError(`Cannot use Slurm: ${program} says: ${outcome.stderr.trim().split("\n").at(-1)}`);
 }
 
-function refuse({ code, stderr }: ProgramOutcome): UsageError {
-  return code === null || isUnreachable(stderr)
-    ? new UnreachableError(
-        `Cannot reach Slurm: ${stderr.trim().split("\n").at(-1) ?? "sbatch does not answer"}`,
-      )
-    : new UsageError(explainSbatch(stderr));
+/** Throws `UnreachableError` where the controller did not answer. */
+function requireAnswer(program: string, { code, stderr }: ProgramOutcome): void {
+  if (code !== null && !isUnreachable(stderr)) return;
+  const said = stderr.trim().split("\n").at(-1) || `${program} does not answer`;
+  throw new UnreachableError(`Cannot reach Slurm: ${said}`);
 }
 
 async function readLog({ folder, number }: PlacedSubmission, pack: number): Promise<string> {
   for (const name of await listNames(join(folder, "logs"))) {
     const [, submission, first, element] = /^(\d+)\.(\d+)-(\d+)\.log$/.exec(name) ?? [];
     if (Number(submission) === number && Number(first) + Number(element) === pack)
-      return await readText(join(folder, "logs", name));
+      return await readTail(join(folder, "logs", name), mostLogBytes);
   }
   return "";
 }

@@ -80,6 +80,8 @@ describe("readCause()", () => {
     ["FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory", "memory"],
     ["slurmstepd: error: *** JOB 9 ON n1 CANCELLED AT 2026-11-21T22:31:55 DUE TO TIME LIMIT ***", "time"],
     ["slurmstepd: error: *** JOB 9 ON n1 CANCELLED AT 2026-11-21T22:31:55 DUE TO PREEMPTION ***", "node"],
+    ["slurmstepd-gpu1: error: Exceeded job memory limit", "memory"],
+    ["torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has", undefined],
     ["Error: anything else", undefined],
   ])("reads %j as %s", (log, cause) => {
     expect(readCause(log)).toBe(cause);
@@ -160,6 +162,10 @@ describe("explainSbatch()", () => {
     [
       "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified\n",
       "sbatch refuses the job: Invalid account or account/partition combination specified; sacctmgr show associations user=$USER lists what you may use; choose --set account=NAME",
+    ],
+    [
+      "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
+      "sbatch refuses the job: AssocMaxSubmitJobLimit; Job violates accounting/QOS policy (job submit limit, user's size and/or time limits); wait until earlier jobs have ended, or ask for less; sacctmgr show associations user=$USER lists your limits",
     ],
     ["", "sbatch refuses the job: it does not say why"],
   ])("says %j in one sentence", (stderr, sentence) => {

@@ -141,7 +141,9 @@ const hopeless: readonly (readonly [reason: RegExp, advice: string])[] = [
 /** What the last lines of a log say of how a process ended, where the scheduler only says that it failed. */
 export function readCause(log: string): Cause | undefined {
   const tail = log.slice(-4000);
-  if (/exceeded (?:job )?memory limit|oom[-_ ]kill|heap out of memory|out of memory/i.test(tail))
+  if (/exceeded (?:job )?memory limit|oom[-_ ]kill/i.test(tail)) return "memory";
+  // More of a node's memory does not help a GPU that has too little.
+  if (tail.split("\n").some((line) => /out of memory/i.test(line) && !/cuda|hip|gpu/i.test(line)))
     return "memory";
   if (/DUE TO TIME LIMIT/.test(tail)) return "time";
   if (/DUE TO (?:NODE FAILURE|PREEMPTION)/.test(tail)) return "node";
@@ -227,6 +229,10 @@ export function writeBatchScript(
 
 /** What to do about what sbatch says. */
 const advice: readonly (readonly [pattern: RegExp, text: string])[] = [
+  [
+    /violates accounting|submit limit|MaxSubmit/i,
+    "wait until earlier jobs have ended, or ask for less; sacctmgr show associations user=$USER lists your limits",
+  ],
   [
     /account|association/i,
     "sacctmgr show associations user=$USER lists what you may use; choose --set account=NAME",

@@ -8,9 +8,16 @@ import {
   listPlacedPacks,
   UnreachableError,
 } from "./executor.ts";
-import { isOpen, type JobFolder, type KeptSubmission, placeSubmission } from "./job-folder.ts";
+import {
+  createSubmission,
+  isOpen,
+  type JobFolder,
+  type KeptSubmission,
+  placeSubmission,
+} from "./job-folder.ts";
 import type { Piece } from "./job-plan.ts";
-import { type PackGroup, type PackRule, packPieces } from "./pack-pieces.ts";
+import type { PackGroup } from "./pack-pieces.ts";
+import { listHistory, type PieceHistory, type PlainRule, planGroups } from "./plan-groups.ts";
 
 /** How often a piece may end without its result, by cause, before it counts as failed. */
 const mostAttempts: Readonly<Record<Cause, number>> = {
@@ -23,80 +30,43 @@ const mostAttempts: Readonly<Record<Cause, number>> = {
   cancelled: 1,
 };
 
-interface Missing {
-  readonly index: number;
-  readonly piece: Piece;
+/** How what is missing is submitted. */
+export interface SubmitOptions {
+  readonly executor: Executor;
+  readonly rule: PlainRule;
+  readonly onNotice: (text: string) => void;
 }
 
-/** Submits what is missing. Gives the number of packs. Throws `UsageError` where it is refused, and then nothing of it stays. */
+/** Submits what is missing. Gives what was submitted. Throws `UsageError` where it is refused, and then nothing of it stays. */
 export async function submitMissing(
   job: JobFolder,
   {
-    executor,
-    rule,
     current,
     results,
-    onNotice,
-  }: {
-    readonly executor: Executor;
-    readonly rule: Omit<PackRule, "learned">;
-    readonly current: readonly KeptSubmission[];
-    readonly results: ReadonlySet<number>;
-    readonly onNotice: (text: string) => void;
-  },
-): Promise<number> {
+    ...options
+  }: SubmitOptions & { readonly current: readonly KeptSubmission[]; readonly results: ReadonlySet<number> },
+): Promise<readonly KeptSubmission[]> {
+  const { executor } = options;
   const history = listHistory(current);
-  const wanted: Missing[] = [];
+  const wanted: { readonly index: number; readonly piece: Piece }[] = [];
   for (const [index, piece] of job.plan.pieces.entries()) {
     const own = history.get(index);
     if (results.has(index) || own?.isOpen === true) continue;
-    if (executor.byHand !== undefined && hasFailed(own)) continue;
+    // What a person has to hand over is theirs to try again.
+    if (executor.byHand !== undefined && own !== undefined && own.counted.length > 0) continue;
     if (own === undefined || !(await isHopeless(job, index, own))) wanted.push({ index, piece });
   }
-  const groups = packPieces(wanted, {
-    ...rule,
-    learned: (index) => {
-      const causes = history.get(index)?.causes ?? [];
-      const count = (cause: Cause): number => causes.filter((one) => one === cause).length;
-      return { bytes: 2 ** count("memory"), seconds: 2 ** count("time"), isAlone: causes.length > 0 };
-    },
-  });
-  return await submitGroups(job, { groups, history, executor, current, onNotice });
+  const { groups, tooLong } = await planGroups(wanted, { ...options, history });
+  for (const piece of tooLong) await giveUp(job, piece, tooLongText);
+  return await submitGroups(job, { ...options, groups, history, current });
 }
 
-/** What became of a piece so far. */
-interface PieceHistory {
-  readonly isOpen: boolean;
-  /** How its packs ended, those included that were forgiven. */
-  readonly causes: readonly Cause[];
-  /** Those that count. */
-  readonly counted: readonly Cause[];
-}
+const tooLongText =
+  "it takes longer than the partition allows; choose another by --set partition=NAME, or more cores by --set cpus=NUMBER";
 
-function listHistory(submissions: readonly KeptSubmission[]): ReadonlyMap<number, PieceHistory> {
-  const history = new Map<number, PieceHistory>();
-  for (const { packs, ended, isForgiven } of submissions)
-    for (const [pack, pieces] of packs.entries()) {
-      const end = ended[pack];
-      for (const piece of pieces) {
-        const {
-          isOpen: wasOpen,
-          causes,
-          counted,
-        } = history.get(piece) ?? {
-          isOpen: false,
-          causes: [],
-          counted: [],
-        };
-        const added = end === undefined || end.isForgiven === true ? [] : [end.cause];
-        history.set(piece, {
-          isOpen: wasOpen || end === undefined,
-          causes: [...causes, ...added],
-          counted: isForgiven ? counted : [...counted, ...added],
-        });
-      }
-    }
-  return history;
+/** Nothing more is tried for a piece. */
+async function giveUp(job: JobFolder, piece: number, message: string): Promise<void> {
+  await job.keepFailure(piece, { message, isFinal: true, node: "" });
 }
 
 async function isHopeless(job: JobFolder, piece: number, { counted }: PieceHistory): Promise<boolean> {
@@ -114,25 +84,16 @@ async function submitGroups(
     executor,
     current,
     onNotice,
-  }: {
+  }: Omit<SubmitOptions, "rule"> & {
     readonly groups: readonly PackGroup[];
     readonly history: ReadonlyMap<number, PieceHistory>;
-    readonly executor: Executor;
     readonly current: readonly KeptSubmission[];
-    readonly onNotice: (text: string) => void;
   },
-): Promise<number> {
+): Promise<readonly KeptSubmission[]> {
   const next = 1 + Math.max(-1, ...current.map(({ number }) => number));
   const made: KeptSubmission[] = [];
   for (const [offset, group] of groups.entries()) {
-    const submission: KeptSubmission = {
-      number: next + offset,
-      executor: executor.name,
-      packs: group.packs.map((pack) => [...pack]),
-      resources: { ...group.resources },
-      ended: {},
-      isForgiven: false,
-    };
+    const submission = createSubmission(group, { number: next + offset, executor: executor.name });
     // Written down before it is submitted, so that no pack is ever unknown.
     await job.keepSubmission(submission);
     try {
@@ -145,19 +106,17 @@ async function submitGroups(
       if (error instanceof UnreachableError) throw error;
       await takeBack(job, submission, { executor });
       const pieces = group.packs.flat();
-      if (!(error instanceof UsageError) || !pieces.every((piece) => hasFailed(history.get(piece)))) {
+      const isRaised = pieces.every((piece) => (history.get(piece)?.causes.length ?? 0) > 0);
+      if (!(error instanceof UsageError) || !isRaised) {
         for (const earlier of made) await takeBack(job, earlier, { executor });
         throw error;
       }
       // More than before is not to be had: that is these pieces' end, and not that of the others.
-      for (const piece of pieces)
-        await job.keepFailure(piece, { message: error.message, isFinal: true, node: "" });
+      for (const piece of pieces) await giveUp(job, piece, error.message);
     }
   }
-  return made.reduce((sum, { packs }) => sum + packs.length, 0);
+  return made;
 }
-
-const hasFailed = (history: PieceHistory | undefined): boolean => (history?.counted.length ?? 0) > 0;
 
 /** Cancels packs of a submission, all unless some are named, which then count as never submitted. */
 export async function takeBack(
@@ -189,18 +148,21 @@ export async function closeJob(job: JobFolder): Promise<void> {
 
 /**
  * Closes what earlier processes left open that ended with them. Throws `UsageError` where another executor is at work that goes on by
- * itself.
+ * itself, or the same one on another host.
  */
 export async function settleLeftovers(
   job: JobFolder,
-  { name }: { readonly name: ExecutorName },
+  { executor, host }: { readonly executor: ExecutorName; readonly host?: string | undefined },
 ): Promise<void> {
+  if ((await job.listResults()).size >= job.plan.pieces.length) return;
+  const isSame = (one: KeptSubmission): boolean => one.executor === executor && job.origin.host === host;
   for (const submission of (await job.readSubmissions()).filter(isOpen)) {
     const isLeft = isDetached(submission.executor);
-    if (submission.executor === name && isLeft) continue;
+    if (isLeft && isSame(submission)) continue;
+    const at = job.origin.host === undefined ? "" : ` at ${job.origin.host}`;
     if (isLeft)
       throw new UsageError(
-        `The job ${job.id} is carried out by ${submission.executor}; wait for it with: untwist attach ${job.id}, or end it before with: untwist cancel ${job.id}`,
+        `The job ${job.id} is carried out by ${submission.executor}${at}; wait for it with: untwist attach ${job.id}, or end it before with: untwist cancel ${job.id}`,
       );
     await closePacks(job, submission, [...submission.packs.keys()]);
   }

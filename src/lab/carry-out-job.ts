@@ -5,11 +5,13 @@ import { fileURLToPath } from "node:url";
 import { UsageError } from "../base/index.ts";
 import { takeLock } from "../file/index.ts";
 import {
+  adoptResults,
   computeJobId,
   createExecExecutor,
   createKubernetesExecutor,
   createLocalExecutor,
   createSlurmExecutor,
+  createSubmission,
   DetachedError,
   type Executor,
   type ExecutorName,
@@ -22,11 +24,14 @@ import {
   type JobOrigin,
   type JobPlan,
   type JobProgress,
-  type Learned,
+  listHistory,
   obtainJob,
-  type PackRule,
+  type PlainRule,
   type Profile,
-  packPieces,
+  placeSubmission,
+  planGroups,
+  renewJob,
+  settleLeftovers,
 } from "../job/index.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
 import { type Effects, StoppedError } from "./effects.ts";
@@ -48,9 +53,16 @@ export interface JobPlace {
 /** The file of a job that says who follows it. */
 export const followLockName = "follow.lock";
 
-/** Thrown when a job was handed over or described, as was asked: there is no result yet. */
+/** Thrown when jobs were handed over or described, as was asked: there is no result yet. */
 export class HandedOverError extends Error {
   override readonly name = "HandedOverError";
+  /** Those that were handed over. */
+  readonly jobs: readonly string[];
+
+  constructor(text: string, jobs: readonly string[]) {
+    super(text);
+    this.jobs = jobs;
+  }
 }
 
 /** Where jobs are kept: the cache folder, which all nodes of a cluster must see under the same path. */
@@ -82,44 +94,15 @@ export async function carryOutJob(
   const executor = openExecutor(place);
   const rule = createRule(place);
   try {
-    if (place.mode === "describe") {
-      const known = await findJob(chooseJobsFolder(), computeJobId(plan));
-      throw new HandedOverError(
-        await describeJob(plan, { rule, executor, results: (await known?.listResults()) ?? new Set() }),
-      );
-    }
+    if (place.mode === "describe") throw new HandedOverError(await describeJob(plan, { rule, executor }), []);
     if (place.expected !== undefined) await requireSame(plan, place.expected);
-    const job = await obtainJob(chooseJobsFolder(), { plan, origin: place.origin });
-    const lock = await takeLock(job.locate(followLockName), `the job ${job.id}`);
-    const stop = new AbortController();
-    const signal = AbortSignal.any([effects.signal, stop.signal]);
-    const report = createReporter(effects);
+    const known = await obtainJob(chooseJobsFolder(), { plan, origin: place.origin });
+    const lock = await takeLock(known.locate(followLockName), `the job ${known.id}`);
     try {
-      // Who gives the command wants it done, whatever became of it before; who attaches wants to see.
-      if (place.expected === undefined) await forgiveJob(job);
+      const job = await admitJob(known, plan, place);
       await hooks.prepare?.(job);
-      let text = await introduce(job, executor);
-      await followJob(job, {
-        executor,
-        rule,
-        intervalMs: place.intervalMs,
-        signal,
-        onResult: async (piece) => await hooks.onResult?.(job, piece),
-        onProgress: (progress) => {
-          if (text !== undefined) effects.report({ kind: "notice", text });
-          text = undefined;
-          report(progress);
-          if (place.mode === "detach" && progress.numDone < progress.numPieces) stop.abort();
-        },
-        onNotice: (text) => effects.report({ kind: "notice", text }),
-      });
+      await followToEnd(job, { executor, rule, place, effects, hooks });
       return job;
-    } catch (error) {
-      if (!(error instanceof DetachedError)) throw error;
-      if (!isDetached(executor.name)) throw new StoppedError(describeAttach(job));
-      const begin = executor.byHand === undefined ? "goes on without this terminal" : "is written down";
-      const text = `Job ${job.id} ${begin}; look at it with untwist jobs, and wait for its result with: ${describeAttach(job)}`;
-      throw place.mode === "detach" ? new HandedOverError(text) : new StoppedError(describeAttach(job), text);
     } finally {
       await lock.release();
     }
@@ -128,14 +111,70 @@ export async function carryOutJob(
   }
 }
 
+/** Takes a job over, unless it is somebody else's; what is recorded of it changes only then. */
+async function admitJob(known: JobFolder, plan: JobPlan, place: JobPlace): Promise<JobFolder> {
+  const { executor, profile, origin } = place;
+  await settleLeftovers(known, { executor, host: profile.host });
+  // Who gives the command wants it done, whatever became of it before; who attaches wants to see.
+  const job = place.expected === known.id ? known : await renewJob(known, { plan, origin });
+  if (place.expected === undefined) await forgiveJob(job);
+  await adoptResults(chooseJobsFolder(), job);
+  return job;
+}
+
+async function followToEnd(
+  job: JobFolder,
+  {
+    executor,
+    rule,
+    place,
+    effects,
+    hooks,
+  }: {
+    readonly executor: Executor;
+    readonly rule: PlainRule;
+    readonly place: JobPlace;
+    readonly effects: Effects;
+    readonly hooks: JobHooks;
+  },
+): Promise<void> {
+  const stop = new AbortController();
+  const report = createReporter(effects);
+  let text = await introduce(job, executor);
+  try {
+    await followJob(job, {
+      executor,
+      rule,
+      intervalMs: place.intervalMs,
+      signal: AbortSignal.any([effects.signal, stop.signal]),
+      onResult: async (piece) => await hooks.onResult?.(job, piece),
+      onProgress: (progress) => {
+        if (text !== undefined) effects.report({ kind: "notice", text });
+        text = undefined;
+        report(progress);
+        if (place.mode === "detach" && progress.numDone < progress.numPieces) stop.abort();
+      },
+      onNotice: (notice) => effects.report({ kind: "notice", text: notice }),
+    });
+  } catch (error) {
+    if (!(error instanceof DetachedError)) throw error;
+    if (!isDetached(executor.name)) throw new StoppedError(describeAttach(job));
+    const begin = executor.byHand === undefined ? "goes on without this terminal" : "is written down";
+    const left = `Job ${job.id} ${begin}; look at it with untwist jobs, and wait for its result with: ${describeAttach(job)}`;
+    throw place.mode === "detach"
+      ? new HandedOverError(left, [job.id])
+      : new StoppedError(describeAttach(job), left);
+  }
+}
+
 const describeAttach = ({ id }: JobFolder): string => `untwist attach ${id}`;
 
-function createRule({ executor, profile }: JobPlace): Omit<PackRule, "learned"> {
+function createRule({ profile }: JobPlace): PlainRule {
   const { cpus = 1, memory, time } = profile;
   return {
     leastSeconds,
     cores: cpus,
-    bytes: executor === "local" ? undefined : memory,
+    bytes: memory,
     seconds: time,
   };
 }
@@ -161,6 +200,7 @@ export function openExecutor({
   switch (executor) {
     case "local":
       return createLocalExecutor({
+        atMost: profile.atMost,
         cores: Math.max(availableParallelism(), profile.cpus ?? 1),
         bytes: bytes ?? freemem() / 2,
         command,
@@ -174,7 +214,7 @@ export function openExecutor({
       return createExecExecutor({ line, atMost, command });
     }
     case "slurm":
-      return createSlurmExecutor({ profile, command });
+      return createSlurmExecutor({ profile, command, environment: listEnvironment() });
     case "kubernetes":
       return createKubernetesExecutor({
         profile,
@@ -208,38 +248,38 @@ async function introduce(job: JobFolder, { name }: Executor): Promise<string | u
   return `Job ${job.id}: ${countNoun(numPieces, "piece")}${done}${other}`;
 }
 
+/** What giving the command would submit: without what is done, runs or waits already. */
 async function describeJob(
-  { pieces, kind }: JobPlan,
-  {
-    rule,
-    executor,
-    results,
-  }: {
-    readonly rule: Omit<PackRule, "learned">;
-    readonly executor: Executor;
-    readonly results: ReadonlySet<number>;
-  },
+  plan: JobPlan,
+  { rule, executor }: { readonly rule: PlainRule; readonly executor: Executor },
 ): Promise<string> {
-  const learned = (): Learned => ({ bytes: 1, seconds: 1, isAlone: false });
-  const wanted = pieces.map((piece, index) => ({ index, piece })).filter(({ index }) => !results.has(index));
-  const groups = packPieces(wanted, { ...rule, learned });
+  const known = await findJob(chooseJobsFolder(), computeJobId(plan));
+  const results = (await known?.listResults()) ?? new Set<number>();
+  // Whoever gives the command wants what failed to be tried again.
+  const before = ((await known?.readSubmissions()) ?? []).map((one) => ({ ...one, isForgiven: true }));
+  const history = listHistory(before);
+  const missing = plan.pieces
+    .map((piece, index) => ({ index, piece }))
+    .filter(({ index }) => !results.has(index));
+  const wanted = missing.filter(({ index }) => history.get(index)?.isOpen !== true);
+  const { groups } = await planGroups(wanted, { history, rule, executor });
   const texts = await Promise.all(
-    groups.map((group, number) =>
-      executor.describe({
-        ...group,
-        number,
-        executor: executor.name,
-        job: "JOB",
-        made: "TIME",
-        ended: {},
-        folder: join(chooseJobsFolder(), "JOB"),
-      }),
-    ),
+    groups.map(async (group, offset) => {
+      const submission = createSubmission(group, { number: before.length + offset, executor: executor.name });
+      return await executor.describe(
+        known === undefined
+          ? { ...submission, job: "JOB", made: "TIME", folder: join(chooseJobsFolder(), "JOB") }
+          : placeSubmission(known, submission),
+      );
+    }),
   );
   const numPacks = groups.reduce((sum, { packs }) => sum + packs.length, 0);
   const seconds = wanted.reduce((sum, { piece }) => sum + piece.seconds, 0);
-  const done = results.size === 0 ? "" : ` (${results.size} more are done)`;
-  const head = `${countNoun(wanted.length, "piece")} of ${kind}${done} in ${countNoun(numPacks, "pack")}, about ${formatHours(seconds)} of one core`;
+  const others = [
+    ...(results.size === 0 ? [] : [`${results.size} more are done`]),
+    ...(missing.length === wanted.length ? [] : [`${missing.length - wanted.length} more are under way`]),
+  ].join(", ");
+  const head = `${countNoun(wanted.length, "piece")} of ${plan.kind}${others === "" ? "" : ` (${others})`} in ${countNoun(numPacks, "pack")}, about ${formatHours(seconds)} of one core`;
   return [head, ...texts].join("\n\n");
 }
 

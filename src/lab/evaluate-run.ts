@@ -138,7 +138,11 @@ async function evaluateByJob(
   for (const entry of await folder.readLineage())
     if (await isPresent(folder.locate(entry.path))) entries.push(entry);
   const plan = await planEvaluationJob(folder, entries, { ...place, way });
-  await carryOutJob(plan, place.job, effects, {
+  const { profile, executor } = place.job;
+  // Servers on one machine would share its GPUs.
+  const isShared = way.way === "serve" && executor === "local" && profile.atMost === undefined;
+  const job = isShared ? { ...place.job, profile: { ...profile, atMost: 1 } } : place.job;
+  await carryOutJob(plan, job, effects, {
     prepare: async (job) => {
       const results = await job.listResults();
       for (const [piece, { id }] of entries.entries())

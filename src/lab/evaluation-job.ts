@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { interfaces } from "../endpoint/index.ts";
 import { splits } from "../environment/index.ts";
-import type { JobFolder, JobPlan, PieceHandler } from "../job/index.ts";
+import { computePieceKey, type JobFolder, type JobPlan, type PieceHandler } from "../job/index.ts";
 import { loadModel, type Model } from "../model/index.ts";
 import {
   type AskedTasks,
@@ -18,7 +18,7 @@ import { askCheckpoint } from "./ask-checkpoint.ts";
 import type { Effects } from "./effects.ts";
 import { requireTasks } from "./require-recipe.ts";
 import { type ServeWay, withServer } from "./serve-checkpoint.ts";
-import { stampCheckpoint, stampQuestions } from "./stamp-inputs.ts";
+import { measureCheckpoint, stampCheckpoint, stampQuestions } from "./stamp-inputs.ts";
 import { createWorkshop } from "./workshop.ts";
 
 /** The kind of these jobs. */
@@ -46,6 +46,9 @@ const resultSchema = z.object({ ms: z.number(), items: z.array(itemSchema) });
 /** What a server's checkpoint is allowed for in the estimate: it has to be loaded, and is larger than ours. */
 const servedSeconds = 1800;
 
+/** What a server takes beside its checkpoint, which passes through memory on its way to a GPU. */
+const serverBytes = 4 * 2 ** 30;
+
 /** Multiplications of the embedded engine in a second of one core, beside other work. */
 const multiplicationsPerSecond = 2e9;
 
@@ -64,18 +67,27 @@ export async function planEvaluationJob(
   const stamps = await Promise.all(
     entries.map(async ({ id, path }) => [id, await stampCheckpoint(folder.locate(path))] as const),
   );
-  const paths = entries.map(({ id, path }) => [id, resolve(folder.locate(path))] as const);
+  const paths = new Map(entries.map(({ id, path }) => [id, resolve(folder.locate(path))]));
+  const stampById = new Map(stamps);
+  const asked = {
+    run: resolve(folder.path),
+    tasks,
+    questions: await stampQuestions(tasks.environment),
+    way: hideKey(way),
+  };
+  const countBytes = async (path: string): Promise<number> =>
+    way.way === "serve" ? serverBytes + (await measureCheckpoint(path)) : 16 * numParameters;
   return {
     kind: evaluationJobKind,
-    input: {
-      run: resolve(folder.path),
-      tasks,
-      paths: Object.fromEntries(paths),
-      stamps: Object.fromEntries(stamps),
-      questions: await stampQuestions(tasks.environment),
-      way: hideKey(way),
-    },
-    pieces: entries.map(({ id }) => ({ name: id, seconds, bytes: 16 * numParameters })),
+    input: { ...asked, paths: Object.fromEntries(paths), stamps: Object.fromEntries(stamps) },
+    pieces: await Promise.all(
+      entries.map(async ({ id, path }) => ({
+        name: id,
+        seconds,
+        bytes: await countBytes(folder.locate(path)),
+        key: computePieceKey([asked, paths.get(id), stampById.get(id)]),
+      })),
+    ),
   };
 }
 

@@ -1,7 +1,7 @@
 /** Jobs of this user: listed, cancelled, and tried again. */
 import { join } from "node:path";
 import { quoteForShell, UsageError } from "../base/index.ts";
-import { BusyError, takeLock } from "../file/index.ts";
+import { findHolder } from "../file/index.ts";
 import {
   closeJob,
   type Executor,
@@ -76,7 +76,7 @@ async function describeStatus(job: JobFolder, states: readonly PackState[]): Pro
     if (numRunning > 0) return "running";
     if (numWaiting > 0) return "waiting";
     // Processes of a command that waits here.
-    if (await isFollowed(job)) return "running";
+    if ((await findHolder(job.locate(followLockName))) !== undefined) return "running";
     const missing = [...plan.pieces.keys()].filter((piece) => !results.has(piece));
     const failures = await Promise.all(missing.map((piece) => job.readFailure(piece)));
     return failures.some((failure) => failure !== undefined) ? "failed" : "left";
@@ -91,17 +91,6 @@ async function describeStatus(job: JobFolder, states: readonly PackState[]): Pro
     numRunning,
     numWaiting,
   };
-}
-
-async function isFollowed(job: JobFolder): Promise<boolean> {
-  try {
-    const lock = await takeLock(job.locate(followLockName), "");
-    await lock.release();
-    return false;
-  } catch (error) {
-    if (error instanceof BusyError) return true;
-    throw error;
-  }
 }
 
 /** The command that made a job. Throws `UsageError` where there is no such job. */
@@ -120,7 +109,9 @@ export async function cancelJob(id: string): Promise<readonly string[] | undefin
   const work = await listOpenWork([job]);
   for (const { executor, submissions } of work) await executor.cancel(listPlacedPacks(submissions));
   await closeJob(job);
-  return work.flatMap(({ executor }) => executor.byHand?.end(id) ?? []);
+  return work.flatMap(({ executor, submissions }) =>
+    submissions.flatMap((one) => executor.byHand?.end(one) ?? []),
+  );
 }
 
 /** Forgets why a job failed or was cancelled; the command that made it, which this gives, then does what is missing. */

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
 import { countWorkBytes } from "../job/index.ts";
+import type { LinearAlgebra } from "../linalg/index.ts";
 import {
   isFollowed,
   type LineageEntry,
@@ -46,12 +47,16 @@ export interface SpectraChoice {
 async function computeAnywhere(
   { place, bytes, ...request }: SpectraRequest & Pick<SpectraChoice, "place" | "bytes">,
   effects: Effects,
-): Promise<readonly PairSpectra[]> {
+): Promise<{ readonly pairs: readonly PairSpectra[]; readonly backend: LinearAlgebra["name"] }> {
   const cores = availableParallelism();
   const share = bytes === undefined ? {} : { share: { cores, bytes: countWorkBytes({ bytes }) } };
-  if (place === undefined) return await computeSpectra({ ...request, ...share }, effects);
+  if (place === undefined)
+    return {
+      pairs: await computeSpectra({ ...request, ...share }, effects),
+      backend: (await openBackend()).name,
+    };
   const known = await readKnownFingerprints(await carryOutJob(await planSpectraJob(request), place, effects));
-  return await computeSpectra({ ...request, known }, effects);
+  return { pairs: await computeSpectra({ ...request, known }, effects), backend: known.backend };
 }
 
 /** Compares two checkpoint folders. Throws as `computeSpectra`. */
@@ -62,7 +67,9 @@ export async function compareCheckpoints(
 ): Promise<PairSpectra> {
   const pair = { before: { name: before, folder: before }, after: { name: after, folder: after } };
   const request = { ...choice, pairs: [pair], cacheFolder: chooseCacheFolder(), command };
-  const [compared] = await computeAnywhere(request, effects);
+  const {
+    pairs: [compared],
+  } = await computeAnywhere(request, effects);
   if (compared === undefined) throw new Error("Cannot compare checkpoints: there is no result");
   return compared;
 }
@@ -133,11 +140,11 @@ export async function computeRunSpectra(
   }));
   const request = { ...choice, pairs, cacheFolder: chooseCacheFolder(), command };
   const parents = new Map(lineage.map(({ id, parent }) => [id, parent]));
-  const compared = flagShrinking(await computeAnywhere(request, effects), parents);
-  const algebra = await openBackend();
+  const { pairs: plain, backend } = await computeAnywhere(request, effects);
+  const compared = flagShrinking(plain, parents);
   const record: SpectraRecord = {
     schema: schemaVersion,
-    backend: algebra.name,
+    backend,
     ranks: [...choice.settings.ranks],
     pairs: compared.map((pair) => roundNumbers(describePair(pair))),
   };

@@ -156,22 +156,26 @@ export async function runRecipeSweeps(place: SweepPlace): Promise<readonly Sweep
   if (job?.mode === "follow" && isDetached(job.executor))
     await runSweeps(plans, { ...place, job: { ...job, mode: "detach" } });
   const { records, handedOver } = await runSweeps(plans, place);
-  if (handedOver.length > 0) throw new HandedOverError(handedOver.join("\n"));
+  if (handedOver.length > 0)
+    throw new HandedOverError(
+      handedOver.map(({ message }) => message).join("\n"),
+      handedOver.flatMap(({ jobs }) => jobs),
+    );
   return records;
 }
 
-/** Carries out sweeps; of those that were only handed over, what there is to say. */
+/** Carries out sweeps, and says of which there is no record yet. */
 async function runSweeps(
   plans: readonly SweepPlan[],
   place: SweepPlace,
-): Promise<{ readonly records: readonly SweepRecord[]; readonly handedOver: readonly string[] }> {
-  const [records, handedOver]: [SweepRecord[], string[]] = [[], []];
+): Promise<{ readonly records: readonly SweepRecord[]; readonly handedOver: readonly HandedOverError[] }> {
+  const [records, handedOver]: [SweepRecord[], HandedOverError[]] = [[], []];
   for (const plan of plans)
     try {
       records.push(await runSweep(plan, place));
     } catch (error) {
       if (!(error instanceof HandedOverError)) throw error;
-      handedOver.push(error.message);
+      handedOver.push(error);
     }
   return { records, handedOver };
 }

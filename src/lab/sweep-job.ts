@@ -1,7 +1,7 @@
 /** Sweeps as a job: a piece for each repair; its answers, and how far the weights moved, are the result. */
 import { resolve } from "node:path";
 import { z } from "zod";
-import type { JobFolder, JobPlan, PieceHandler } from "../job/index.ts";
+import { computePieceKey, type JobFolder, type JobPlan, type PieceHandler } from "../job/index.ts";
 import {
   itemSchema,
   type LineageEntry,
@@ -49,18 +49,24 @@ export async function planSweepJob(
   const tasks = requireTasks(folder);
   const [target, source] = [folder.locate(ends.target.path), folder.locate(ends.source.path)];
   const seconds = estimateAnswering(tasks, numParameters);
+  const bytes = bytesPerParameter * numParameters;
+  const asked = {
+    run: resolve(folder.path),
+    tasks,
+    target: resolve(target),
+    source: resolve(source),
+    stamps: [await stampCheckpoint(target), await stampCheckpoint(source)],
+    questions: await stampQuestions(tasks.environment),
+  };
   return {
     kind: sweepJobKind,
-    input: {
-      run: resolve(folder.path),
-      plan,
-      tasks,
-      target: resolve(target),
-      source: resolve(source),
-      stamps: [await stampCheckpoint(target), await stampCheckpoint(source)],
-      questions: await stampQuestions(tasks.environment),
-    },
-    pieces: points.map(({ name }) => ({ name, seconds, bytes: bytesPerParameter * numParameters })),
+    input: { ...asked, plan },
+    pieces: points.map(({ name, operation }) => ({
+      name,
+      seconds,
+      bytes,
+      key: computePieceKey([asked, operation]),
+    })),
   };
 }
 

@@ -56,7 +56,7 @@ export function createEvalCommand(): Command {
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
     .action((target: string | undefined, flags: EvalFlags, given: Command) =>
-      unlessHandedOver(() => evaluate(target, flags, given)),
+      unlessHandedOver(flags, () => evaluate(target, flags, given)),
     );
 }
 

@@ -14,6 +14,7 @@ import {
 } from "../../job/index.ts";
 import { HandedOverError, type JobPlace } from "../../lab/index.ts";
 import { readGivenCommand } from "../given-command.ts";
+import { createOutput } from "../output.ts";
 import { parseChoice, parseSeconds } from "./parse-flags.ts";
 
 /** The flags as given. */
@@ -103,11 +104,14 @@ async function readProfile(
 }
 
 /** Does work that may only be handed over; what is to be said then goes where results go. */
-export async function unlessHandedOver(work: () => Promise<void>): Promise<void> {
+export async function unlessHandedOver(
+  flags: { readonly json?: boolean },
+  work: () => Promise<void>,
+): Promise<void> {
   try {
     await work();
   } catch (error) {
     if (!(error instanceof HandedOverError)) throw error;
-    process.stdout.write(`${error.message}\n`);
+    createOutput(flags).print([error.message], { jobs: error.jobs, text: error.message });
   }
 }

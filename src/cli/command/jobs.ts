@@ -21,7 +21,9 @@ export type RunAgain = (args: readonly string[]) => Promise<void>;
 
 /** The commands. `runAgain` is the command line itself. */
 export function createJobCommands(runAgain: RunAgain): readonly Command[] {
-  const again = async (job: string, { args, folder }: JobOrigin): Promise<void> => {
+  const again = async (job: string, origin: JobOrigin, { json }: Json): Promise<void> => {
+    const { folder } = origin;
+    const args = json === true && !origin.args.includes("--json") ? [...origin.args, "--json"] : origin.args;
     try {
       process.chdir(folder);
     } catch (cause) {
@@ -44,31 +46,41 @@ export function createJobCommands(runAgain: RunAgain): readonly Command[] {
     new Command("attach")
       .description("wait for a job's result, as the command that made it would")
       .argument("<job>", "its 12 characters")
+      .option("--json", "print the result as JSON")
       .addHelpText("after", showExample("attach", "Ctrl-C leaves it again"))
-      .action(async (id: string) => await again(id, await readJobOrigin(id))),
+      .action(async (id: string, flags: Json) => await again(id, await readJobOrigin(id), flags)),
     new Command("cancel")
       .description("cancel a job; what is done is kept")
       .argument("<job>", "its 12 characters")
+      .option("--json", "print what was done as JSON")
       .addHelpText("after", showExample("cancel", "untwist retry goes on with it"))
-      .action(async (id: string) => {
-        const byHand = await cancelJob(id);
-        const text = byHand
-          ? [
-              ...byHand.map((command) => `End what runs by: ${command}`),
-              `Job ${id} is cancelled; go on with: untwist retry ${id}`,
-            ]
-          : [`Job ${id} is done: there is nothing to cancel`];
-        process.stdout.write(`${text.join("\n")}\n`);
-      }),
+      .action(cancel),
     new Command("retry")
       .description("submit what is missing of a job that failed or was cancelled, and wait for its result")
       .argument("<job>", "its 12 characters")
+      .option("--json", "print the result as JSON")
       .addHelpText("after", showExample("retry", "after what was wrong has been put right"))
-      .action(async (id: string) => await again(id, await retryJob(id))),
+      .action(async (id: string, flags: Json) => await again(id, await retryJob(id), flags)),
   ];
 }
 
-async function list(flags: { readonly json?: boolean }): Promise<void> {
+interface Json {
+  readonly json?: boolean;
+}
+
+async function cancel(id: string, flags: Json): Promise<void> {
+  const byHand = await cancelJob(id);
+  const lines =
+    byHand === undefined
+      ? [`Job ${id} is done: there is nothing to cancel`]
+      : [
+          ...byHand.map((command) => `End what runs by: ${command}`),
+          `Job ${id} is cancelled; go on with: untwist retry ${id}`,
+        ];
+  createOutput(flags).print(lines, { job: id, isCancelled: byHand !== undefined, byHand: byHand ?? [] });
+}
+
+async function list(flags: Json): Promise<void> {
   const jobs = await listJobStatus({
     report: (event) => {
       if (event.kind === "notice") process.stderr.write(`${event.text}\n`);

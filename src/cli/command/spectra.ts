@@ -66,7 +66,7 @@ export function createSpectraCommand(): Command {
     )
     .addHelpText("after", examples)
     .action((before: string, after: string | undefined, flags: SpectraFlags, given: Command) =>
-      unlessHandedOver(() => run(before, after, { flags, given })),
+      unlessHandedOver(flags, () => run(before, after, { flags, given })),
     );
   return addJobFlags(command).option("--json", "print the result as JSON");
 }

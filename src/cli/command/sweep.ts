@@ -38,7 +38,7 @@ export function createSweepCommand(): Command {
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
     .action((path: string, file: string | undefined, flags: SweepFlags, given: Command) =>
-      unlessHandedOver(() => sweep(path, file, { flags, given })),
+      unlessHandedOver(flags, () => sweep(path, file, { flags, given })),
     );
 }
 

@@ -256,9 +256,14 @@ function Angles({ matrix }: { readonly matrix: MatrixView }): ReactNode {
 function Overlaps({ matrix, run }: { readonly matrix: MatrixView; readonly run: string }): ReactNode {
   const { before, after, name } = matrix;
   const loaded = useData<Readonly<Record<string, OverlapView>>>(run, `overlaps/${before}/${after}`);
-  if (loaded.state !== "ready") return null;
-  const overlap = loaded.value[name];
-  return overlap === undefined ? null : <OverlapFigure matrix={matrix} overlap={overlap} />;
+  if (loaded.state === "failed") return null;
+  return (
+    <Ready loaded={loaded}>
+      {({ [name]: overlap }) =>
+        overlap === undefined ? null : <OverlapFigure matrix={matrix} overlap={overlap} />
+      }
+    </Ready>
+  );
 }
 
 function OverlapFigure({

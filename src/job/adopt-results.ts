@@ -1,0 +1,25 @@
+/** Results of other jobs taken over: what a job has in common with an earlier one is not done again. */
+import { type JobFolder, listJobs } from "./job-folder.ts";
+
+/** Keeps, for pieces without a result, those that other jobs of `home` have under the same kind and key. Gives how many. */
+export async function adoptResults(home: string, job: JobFolder): Promise<number> {
+  const results = await job.listResults();
+  const wanted = new Map(
+    job.plan.pieces.flatMap(({ key }, piece) =>
+      key === undefined || results.has(piece) ? [] : [[key, piece] as const],
+    ),
+  );
+  const numWanted = wanted.size;
+  if (numWanted === 0) return 0;
+  for (const other of await listJobs(home)) {
+    if (other.id === job.id || other.plan.kind !== job.plan.kind) continue;
+    for (const piece of await other.listResults()) {
+      const key = other.plan.pieces[piece]?.key ?? "";
+      const own = wanted.get(key);
+      if (own === undefined) continue;
+      await job.keepResult(own, await other.readResult(piece));
+      wanted.delete(key);
+    }
+  }
+  return numWanted - wanted.size;
+}
