@@ -272,8 +272,9 @@ it("untwist eval --on local evaluates what is new, and takes the rest from an ea
 }, async () => {
   const cache = { UNTWIST_CACHE: at("cache-grown") };
   const grow = async (step: number): Promise<void> => {
-    cpSync(at("shipped"), at(`grown/checkpoint-${step}`), { recursive: true });
-    await readReport(["follow", "grown", "--base", "shipped", "--out", "grown-run"], folder);
+    const shipped = await locateModel("general-points-base");
+    cpSync(shipped, at(`grown/checkpoint-${step}`), { recursive: true });
+    await readReport(["follow", "grown", "--base", shipped, "--out", "grown-run"], folder);
   };
   const evaluate = ["eval", "grown-run", ...asked, "--on", "local", "--memory", "3GB", "--interval", "0.2"];
   await grow(1);
