@@ -1,54 +1,27 @@
 /** Jobs carried out: the same plan is the same job, whoever asks, and what it has results of is not done again. */
-import { availableParallelism, freemem } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { UsageError } from "../base/index.ts";
 import { takeLock } from "../file/index.ts";
 import {
   adoptResults,
   computeJobId,
-  createExecExecutor,
-  createKubernetesExecutor,
-  createLocalExecutor,
-  createSlurmExecutor,
-  createSubmission,
   DetachedError,
   type Executor,
-  type ExecutorName,
   findJob,
   followJob,
   forgiveJob,
   isDetached,
   isOpen,
   type JobFolder,
-  type JobOrigin,
   type JobPlan,
   type JobProgress,
-  listHistory,
   obtainJob,
   type PlainRule,
-  type Profile,
-  placeSubmission,
-  planGroups,
   renewJob,
   settleLeftovers,
 } from "../job/index.ts";
-import { chooseCacheFolder } from "./cache-folder.ts";
+import { countNoun, describeJob } from "./describe-job.ts";
 import { type Effects, StoppedError } from "./effects.ts";
-
-/** Where a job is carried out, and how it is looked after. */
-export interface JobPlace {
-  readonly executor: ExecutorName;
-  readonly profile: Profile;
-  /** Of a local executor: memory of all its processes together. Default: half of what is free. */
-  readonly bytes?: number | undefined;
-  readonly origin: JobOrigin;
-  /** Followed to its end, only handed over, or only described. */
-  readonly mode: "follow" | "detach" | "describe";
-  readonly intervalMs: number;
-  /** The job that this is to be, where somebody attaches to one. */
-  readonly expected?: string | undefined;
-}
+import { chooseJobsFolder, createRule, type JobPlace, openExecutor } from "./job-place.ts";
 
 /** The file of a job that says who follows it. */
 export const followLockName = "follow.lock";
@@ -65,11 +38,6 @@ export class HandedOverError extends Error {
   }
 }
 
-/** Where jobs are kept: the cache folder, which all nodes of a cluster must see under the same path. */
-export function chooseJobsFolder(): string {
-  return join(chooseCacheFolder(), "jobs");
-}
-
 /** What a kind of work does beside waiting. */
 export interface JobHooks {
   /** Called before anything is submitted. */
@@ -77,9 +45,6 @@ export interface JobHooks {
   /** Called for each piece that has a result, once, as soon as it is seen. */
   readonly onResult?: (job: JobFolder, piece: number) => Promise<void>;
 }
-
-/** Packs that take less are put together. */
-const leastSeconds = 30;
 
 /**
  * Brings the job of a plan to its end: the same plan is the same job, and what it has results of is not done again. Throws
@@ -169,61 +134,6 @@ async function followToEnd(
 
 const describeAttach = ({ id }: JobFolder): string => `untwist attach ${id}`;
 
-function createRule({ profile }: JobPlace): PlainRule {
-  const { cpus = 1, memory, time } = profile;
-  return {
-    leastSeconds,
-    cores: cpus,
-    bytes: memory,
-    seconds: time,
-  };
-}
-
-/** How this program is started to carry out a pack. */
-function listWorkCommand(): readonly string[] {
-  return [process.execPath, fileURLToPath(new URL("../../bin/untwist.js", import.meta.url)), "work"];
-}
-
-/** What must be the same wherever work is done. */
-function listEnvironment(): Readonly<Record<string, string>> {
-  const { UNTWIST_LAPACK = "" } = process.env;
-  return { UNTWIST_CACHE: chooseCacheFolder(), ...(UNTWIST_LAPACK !== "" && { UNTWIST_LAPACK }) };
-}
-
-/** Opens an executor. Whoever opens it closes it. */
-export function openExecutor({
-  executor,
-  profile,
-  bytes,
-}: Pick<JobPlace, "executor" | "profile" | "bytes">): Executor {
-  const command = listWorkCommand();
-  switch (executor) {
-    case "local":
-      return createLocalExecutor({
-        atMost: profile.atMost,
-        cores: Math.max(availableParallelism(), profile.cpus ?? 1),
-        bytes: bytes ?? freemem() / 2,
-        command,
-      });
-    case "exec": {
-      const { exec: line, atMost = availableParallelism() } = profile;
-      if (line === undefined)
-        throw new UsageError(
-          "Cannot use --on exec without a line that carries out a command: give it, as in --set exec='srun -n1 {command}'",
-        );
-      return createExecExecutor({ line, atMost, command });
-    }
-    case "slurm":
-      return createSlurmExecutor({ profile, command, environment: listEnvironment() });
-    case "kubernetes":
-      return createKubernetesExecutor({
-        profile,
-        command: ["node", ...command.slice(1)],
-        environment: listEnvironment(),
-      });
-  }
-}
-
 /**
  * Throws `UsageError` where a job that somebody attaches to is another by now. A command may have several jobs, and go on with a next
  * one where that one is done.
@@ -246,48 +156,6 @@ async function introduce(job: JobFolder, { name }: Executor): Promise<string | u
   const done = numDone === 0 ? "" : `, ${numDone} of them done`;
   const other = isUnderWay ? "; it is under way already, as it was submitted" : "";
   return `Job ${job.id}: ${countNoun(numPieces, "piece")}${done}${other}`;
-}
-
-/** What giving the command would submit: without what is done, runs or waits already. */
-async function describeJob(
-  plan: JobPlan,
-  { rule, executor }: { readonly rule: PlainRule; readonly executor: Executor },
-): Promise<string> {
-  const known = await findJob(chooseJobsFolder(), computeJobId(plan));
-  const results = (await known?.listResults()) ?? new Set<number>();
-  // Whoever gives the command wants what failed to be tried again.
-  const before = ((await known?.readSubmissions()) ?? []).map((one) => ({ ...one, isForgiven: true }));
-  const history = listHistory(before);
-  const missing = plan.pieces
-    .map((piece, index) => ({ index, piece }))
-    .filter(({ index }) => !results.has(index));
-  const wanted = missing.filter(({ index }) => history.get(index)?.isOpen !== true);
-  const { groups } = await planGroups(wanted, { history, rule, executor });
-  const texts = await Promise.all(
-    groups.map(async (group, offset) => {
-      const submission = createSubmission(group, { number: before.length + offset, executor: executor.name });
-      return await executor.describe(
-        known === undefined
-          ? { ...submission, job: "JOB", made: "TIME", folder: join(chooseJobsFolder(), "JOB") }
-          : placeSubmission(known, submission),
-      );
-    }),
-  );
-  const numPacks = groups.reduce((sum, { packs }) => sum + packs.length, 0);
-  const seconds = wanted.reduce((sum, { piece }) => sum + piece.seconds, 0);
-  const others = [
-    ...(results.size === 0 ? [] : [`${results.size} more are done`]),
-    ...(missing.length === wanted.length ? [] : [`${missing.length - wanted.length} more are under way`]),
-  ].join(", ");
-  const head = `${countNoun(wanted.length, "piece")} of ${plan.kind}${others === "" ? "" : ` (${others})`} in ${countNoun(numPacks, "pack")}, about ${formatHours(seconds)} of one core`;
-  return [head, ...texts].join("\n\n");
-}
-
-const countNoun = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
-
-function formatHours(seconds: number): string {
-  if (seconds < 120) return `${Math.ceil(seconds)} seconds`;
-  return seconds < 7200 ? `${Math.ceil(seconds / 60)} minutes` : `${(seconds / 3600).toFixed(1)} hours`;
 }
 
 function createReporter(effects: Effects): (progress: JobProgress) => void {

@@ -19,12 +19,13 @@ import {
 import { type AdapterWay, connectAdapters } from "./adapter-server.ts";
 import { askCheckpoint } from "./ask-checkpoint.ts";
 import type { EndpointChoice } from "./ask-endpoint.ts";
-import { carryOutJob, type JobPlace } from "./carry-out-job.ts";
+import { carryOutJob } from "./carry-out-job.ts";
 import { checkCount, checkDemand } from "./check-model.ts";
 import type { Effects } from "./effects.ts";
 import { planEvaluationJob, readPieceEvaluation, type StandaloneWay } from "./evaluation-job.ts";
 import { renewSummary } from "./follow-run.ts";
 import { isPresent } from "./is-present.ts";
+import type { JobPlace } from "./job-place.ts";
 import { evaluateCheckpoint, keepEvaluation } from "./keep-checkpoint.ts";
 import { withLock } from "./run-lock.ts";
 import { checkTemplate, type ServeWay, withServer } from "./serve-checkpoint.ts";

@@ -10,7 +10,7 @@ export {
 export { openBackend } from "./backend.ts";
 export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
 export { chooseCacheFolder } from "./cache-folder.ts";
-export { HandedOverError, type JobPlace } from "./carry-out-job.ts";
+export { HandedOverError } from "./carry-out-job.ts";
 export { type ModelOutline, outlineModel } from "./describe-model.ts";
 export {
   type EditForm,
@@ -27,6 +27,7 @@ export { exportForms, exportResults } from "./export-results.ts";
 export { describeLineageFile, type FollowedTraining, resolveLineage } from "./follow-plan.ts";
 export { type FollowReport, followTrainings } from "./follow-run.ts";
 export { importResults } from "./import-results.ts";
+export type { JobPlace } from "./job-place.ts";
 export { cancelJob, type JobStatus, listJobStatus, readJobOrigin, retryJob } from "./list-jobs.ts";
 export { readOverlaps } from "./overlaps.ts";
 export { type EditPreview, previewEdit } from "./preview-edit.ts";

@@ -18,8 +18,9 @@ import {
   parseProfile,
   placeSubmission,
 } from "../job/index.ts";
-import { chooseJobsFolder, followLockName, openExecutor } from "./carry-out-job.ts";
+import { followLockName } from "./carry-out-job.ts";
 import type { Effects } from "./effects.ts";
+import { chooseJobsFolder, openExecutor } from "./job-place.ts";
 
 /** What there is to know of a job at a glance. */
 export interface JobStatus {

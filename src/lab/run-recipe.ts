@@ -13,10 +13,10 @@ import {
   schemaVersion,
 } from "../run/index.ts";
 import type { AdapterWay } from "./adapter-server.ts";
-import type { JobPlace } from "./carry-out-job.ts";
 import { checkModel } from "./check-model.ts";
 import { checkRecipe } from "./check-recipe.ts";
 import { type Effects, resumeCommand } from "./effects.ts";
+import type { JobPlace } from "./job-place.ts";
 import { keepCheckpoint } from "./keep-checkpoint.ts";
 import { requireTrained } from "./require-recipe.ts";
 import { withLock } from "./run-lock.ts";

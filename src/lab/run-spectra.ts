@@ -24,10 +24,11 @@ import {
 } from "../spectra/index.ts";
 import { openBackend } from "./backend.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
-import { carryOutJob, type JobPlace } from "./carry-out-job.ts";
+import { carryOutJob } from "./carry-out-job.ts";
 import { computeSpectra, type NamedCheckpoint, type SpectraRequest } from "./compute-spectra.ts";
 import type { Effects } from "./effects.ts";
 import { isPresent } from "./is-present.ts";
+import type { JobPlace } from "./job-place.ts";
 import { planSpectraJob, readKnownFingerprints } from "./spectra-job.ts";
 
 /** Ranks of the subspaces of two checkpoints that are compared unless others are asked for. */
