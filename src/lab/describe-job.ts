@@ -5,6 +5,8 @@ import {
   createSubmission,
   type Executor,
   findJob,
+  isDetached,
+  isOpen,
   type JobPlan,
   listHistory,
   type PlainRule,
@@ -20,9 +22,13 @@ export async function describeJob(
 ): Promise<string> {
   const known = await findJob(chooseJobsFolder(), computeJobId(plan));
   const results = (await known?.listResults()) ?? new Set<number>();
-  // Whoever gives the command wants what failed to be tried again.
-  const before = ((await known?.readSubmissions()) ?? []).map((one) => ({ ...one, isForgiven: true }));
-  const history = listHistory(before);
+  const before = (await known?.readSubmissions()) ?? [];
+  // Whoever gives the command wants what failed to be tried again; what a dead process left open is not under way.
+  const history = listHistory(
+    before
+      .filter((one) => isDetached(one.executor) || !isOpen(one))
+      .map((one) => ({ ...one, isForgiven: true })),
+  );
   const missing = plan.pieces
     .map((piece, index) => ({ index, piece }))
     .filter(({ index }) => !results.has(index));
