@@ -117,9 +117,9 @@ describe("createProgram()", () => {
       export: ["<run>", "--as <form>", "--out <folder>"],
       grade: ["<environment>", "--task <json>", "--answer <text>", "--compat", "--json"],
       jobs: ["--json"],
-      attach: ["<job>"],
-      cancel: ["<job>"],
-      retry: ["<job>"],
+      attach: ["<job>", "--json"],
+      cancel: ["<job>", "--json"],
+      retry: ["<job>", "--json"],
       doctor: ["--json"],
       work: ["<job>", "<submission>", "<pack>"],
     });

@@ -127,8 +127,12 @@ describe("untwist watch", () => {
       'printf %s "$UNTWIST_KEEP_PATH" > told',
     ];
     const running = startUntwist(watch("watched", "out", ...flags), folder);
-    // Nothing is there yet: it waits.
-    await wait(1000);
+    const saying = new Promise<void>((resolve) => {
+      running.child.stderr?.on("data", (text: string) => {
+        if (text.includes("Waiting for the first checkpoint in out")) resolve();
+      });
+    });
+    await Promise.race([saying, running.outcome]);
     await train("out", steps);
     const { code, stdout, stderr } = await running.outcome;
     expect(code, stderr).toBe(3);
