@@ -307,14 +307,19 @@ describeInBrowser("runs in a browser", (openPage) => {
     it.each(["trajectory", "repairs", "weights", "matrix", "training"])(
       "of %s are whole: every chart as SVG, PNG and CSV",
       async (view) => {
-        const { page, complaints } = await openPage();
+        const { page } = await openPage();
         await visit(page, inRun(view));
         const labels = await page
           .getByRole("button", { name: /^Save .* as / })
           .evaluateAll((all) => all.map((button) => button.getAttribute("aria-label") ?? ""));
         expect(labels.length).toBeGreaterThanOrEqual(3);
-        for (const label of labels) await expectDownload(page, label);
-        expect(complaints).toEqual([]);
+        // Chromium asks its user before a page saves an eleventh file; here nobody answers.
+        for (let first = 0; first < labels.length; first += 9) {
+          const opened = await openPage();
+          await visit(opened.page, inRun(view));
+          for (const label of labels.slice(first, first + 9)) await expectDownload(opened.page, label);
+          expect(opened.complaints).toEqual([]);
+        }
       },
     );
 
