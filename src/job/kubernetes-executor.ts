@@ -81,7 +81,10 @@ function writeManifest(submission: PlacedSubmission, options: KubernetesOptions)
     throw new UsageError(
       `Cannot write a manifest: "${outside}" is in no volume of the pods; name its claim and where it is mounted, as in --set volumes=shared-claim:/shared`,
     );
-  return stringify(describeIndexedJob(submission, { ...options, image }), { lineWidth: 0 });
+  return stringify(describeIndexedJob(submission, { ...options, image }), {
+    lineWidth: 0,
+    aliasDuplicateObjects: false,
+  });
 }
 
 /** The manifest as data (Kubernetes API, batch/v1). A pack is a completion index. */
