@@ -105,7 +105,7 @@ function describeContract(openExecutor: () => Executor): void {
     await lookAfter(job, open(openExecutor()), { notices });
     expect(await readResults(job)).toEqual([0, 1]);
     expect([...listBegun(job)].sort()).toEqual(["echo 1", "once 0", "once 0"]);
-    expect(notices).toEqual([expect.stringContaining("once 0: failed")]);
+    expect(notices).toEqual([expect.stringContaining("once 0: its process failed")]);
   });
 
   it("asks for more memory where it was too little", limit, async () => {

@@ -85,13 +85,13 @@ describe("untwist spectra --on local", () => {
       state: "done",
       numRunning: 0,
       numWaiting: 0,
-      command: `untwist ${args.join(" ")}`,
+      command: `untwist ${args.join(" ").replace(" --json", "")}`,
     });
     expect(job.numDone).toBe(job.numPieces);
     const begun = listPiecesBegun(at("cache-local"), job.id);
     expect(begun).toHaveLength(job.numPieces);
     // The job has all its results: nothing is begun again.
-    expect(await run(["attach", job.id], cache)).toBe(local.stdout);
+    expect(await run(["attach", job.id, "--json"], cache)).toBe(local.stdout);
     expect(listPiecesBegun(at("cache-local"), job.id)).toEqual(begun);
     expect(await run(["jobs"], cache)).toContain(`${job.id}  done`);
   });
@@ -159,7 +159,7 @@ describe.skipIf(obstacle !== undefined && !isRequired)(`untwist spectra --on slu
     // A command that is refused changes nothing of the job, nor of what attaching to it means.
     const refused = await runUntwist(["spectra", "trail", "--on", "local"], folder, slurm);
     expect(refused.stderr).toMatch(/is carried out by slurm; wait for it with: untwist attach/);
-    expect(await run(["attach", id], slurm)).toBe(local.stdout);
+    expect(await run(["attach", id, "--json"], slurm)).toBe(local.stdout);
     expect(hashFiles(at("trail/spectra"))).toEqual(local.files);
     const [job] = await listJobs(slurm);
     expect(job).toMatchObject({ id, state: "done" });
@@ -177,7 +177,7 @@ describe.skipIf(obstacle !== undefined && !isRequired)(`untwist spectra --on slu
     child.kill("SIGKILL");
     await outcome;
     const [{ id, numPieces }] = await listJobs(other);
-    expect(await run(["attach", id], other)).toBe(local.stdout);
+    expect(await run(["attach", id, "--json"], other)).toBe(local.stdout);
     expect(listPiecesBegun(at("cache-client"), id)).toHaveLength(numPieces);
   });
 
@@ -192,7 +192,32 @@ describe.skipIf(obstacle !== undefined && !isRequired)(`untwist spectra --on slu
     const attached = await runUntwist(["attach", id], folder, other);
     expect(attached).toMatchObject({ code: 2, stdout: "" });
     expect(attached.stderr).toMatch(/was cancelled; go on with: untwist retry/);
-    expect(await run(["retry", id], other)).toBe(local.stdout);
+    expect(await run(["retry", id, "--json"], other)).toBe(local.stdout);
+  });
+
+  it("does not leave alone what can never start, nor a job that was refused", {
+    timeout: 60_000,
+  }, async () => {
+    const other = { ...slurm, UNTWIST_CACHE: at("cache-never") };
+    const hopeless = await runUntwist([...args, "--detach", "--set", "time=5:00:00"], folder, other);
+    expect(hopeless).toMatchObject({ code: 2, stdout: "" });
+    expect(hopeless.stderr).toMatch(/would wait forever, says slurm: Partition/);
+    const refused = await runUntwist([...args, "--set", "memory=9TB"], folder, other);
+    expect(refused.stderr).toMatch(/^sbatch refuses the job: [^\n]*--set memory=SIZE[^\n]*\n$/);
+    expect(await listJobs(other)).toEqual([]);
+  });
+
+  it("does not say that a job is cancelled while nobody can be told", { timeout: 60_000 }, async () => {
+    const other = { ...slurm, UNTWIST_CACHE: at("cache-told") };
+    const handed = await run([...args, "--detach", "--set", "before=sleep 1"], other);
+    const [id = ""] = parseJson(handed).jobs;
+    const alone = { ...other, PATH: "/nowhere" };
+    const { code, stderr } = await runUntwist(["cancel", id], folder, alone);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /^Cannot run squeue: [^\n]*; the job goes on: cancel it again when that is put right\n$/,
+    );
+    expect(await run(["attach", id, "--json"], other)).toBe(local.stdout);
   });
 
   it("passes on what sbatch says, as one sentence", async () => {

@@ -95,6 +95,6 @@ describe("untwist sweep --on kubernetes", () => {
     const records = parseJson(text);
     expect(records.map(({ name }: { readonly name: string }) => name)).toEqual(["tiny", "second"]);
     expect(hashFiles(at("tiny/repairs"))).toEqual(here);
-    expect(await run(["attach", jobs[1] ?? ""])).toBe(text);
+    expect(await run(["attach", jobs[1] ?? "", "--json"])).toBe(text);
   });
 });

@@ -109,6 +109,7 @@ function createLook(
       told.add(piece);
     }
     const endedNow = new Set<string>();
+    const failed: FailedPack[] = [];
     for (const [position, submission] of open.entries()) {
       const ended = listEnded(submission, states[position] ?? [], results).filter(({ key, isDone }) => {
         endedNow.add(key);
@@ -118,8 +119,9 @@ function createLook(
       const now = Object.fromEntries(ended.map(({ pack, state }) => [pack, state]));
       await job.keepSubmission({ ...submission, ended: { ...submission.ended, ...now } });
       for (const { pack, state, isDone } of ended)
-        if (!isDone) onNotice(describeEnd(job, { pieces: submission.packs[pack] ?? [], results, ...state }));
+        if (!isDone) failed.push({ pieces: submission.packs[pack] ?? [], ...state });
     }
+    for (const text of describeEnds(job, failed, results)) onNotice(text);
     endedBefore = endedNow;
     const current = await job.readSubmissions();
     // The scheduler may have taken its time to answer.
@@ -251,32 +253,36 @@ function describeProgress(
 
 const causeTexts: Readonly<Record<Cause, string>> = {
   completed: "ended without all results",
-  failed: "failed",
+  failed: "its process failed",
   memory: "ran out of memory",
   time: "ran out of time",
   node: "lost with the node",
   cancelled: "cancelled",
 };
 
-/** Which pieces a pack has left without a result, and why. */
-function describeEnd(
+/** A pack that ended without all of its results. */
+interface FailedPack {
+  readonly pieces: readonly number[];
+  readonly cause: Cause;
+  readonly node?: string;
+}
+
+/** Which pieces have no result, and why: a line for all that ended alike. */
+function describeEnds(
   job: JobFolder,
-  {
-    pieces,
-    results,
-    cause,
-    node,
-  }: {
-    readonly pieces: readonly number[];
-    readonly results: ReadonlySet<number>;
-    readonly cause: Cause;
-    readonly node?: string;
-  },
-): string {
-  const missing = pieces.filter((piece) => !results.has(piece));
-  const name = job.plan.pieces[missing[0] ?? 0]?.name ?? "";
-  const more = missing.length > 1 ? ` and ${missing.length - 1} more` : "";
-  return `${name}${more}: ${causeTexts[cause]}${node === undefined ? "" : ` on ${node}`}`;
+  failed: readonly FailedPack[],
+  results: ReadonlySet<number>,
+): readonly string[] {
+  const byReason = new Map<string, number[]>();
+  for (const { pieces, cause, node } of failed) {
+    const reason = `${causeTexts[cause]}${node === undefined ? "" : ` on ${node}`}`;
+    const missing = pieces.filter((piece) => !results.has(piece));
+    byReason.set(reason, [...(byReason.get(reason) ?? []), ...missing]);
+  }
+  return [...byReason].map(([reason, [first = 0, ...others]]) => {
+    const more = others.length > 0 ? ` and ${others.length} more` : "";
+    return `${job.plan.pieces[first]?.name}${more}: ${reason}`;
+  });
 }
 
 /** Why the job cannot be brought to its end: the first piece without a result, its reason, and its log's last lines. */
@@ -294,10 +300,12 @@ async function describeFailure(
   const end = last?.ended[pack];
   const placed: PlacedSubmission | undefined = last && placeSubmission(job, last);
   const log = placed === undefined ? "" : await executor.logs(placed, pack);
-  const words = log.trim().split("\n").slice(-3).join(" | ");
+  // Where in a program it happened is for the log itself.
+  const lines = log.split("\n").filter((line) => line.trim() !== "" && !/^\s+at /.test(line));
+  const words = lines.slice(-3).join(" | ");
   const node = failure?.node || end?.node;
   const reason = failure?.message ?? causeTexts[end?.cause ?? "failed"];
   return new UsageError(
-    `${missing.length} of ${job.plan.pieces.length} pieces of job ${job.id} have no result. ${job.plan.pieces[first]?.name}${node === undefined ? "" : ` on ${node}`}: ${reason}${words === "" ? "" : `; its log ends: ${words}`}; put it right, then: untwist retry ${job.id}`,
+    `${missing.length} of ${job.plan.pieces.length} pieces of job ${job.id} have no result. ${job.plan.pieces[first]?.name}${node === undefined ? "" : ` on ${node}`}: ${reason}${words === "" ? "" : `; its log ends: ${words}`}${placed === undefined || executor.byHand !== undefined ? "" : `; all of it is in ${job.locate("logs")}`}; put it right, then: untwist retry ${job.id}`,
   );
 }

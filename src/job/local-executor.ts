@@ -37,7 +37,7 @@ export function createLocalExecutor({
     start: ({ submission: { folder, number }, pack }) => [...command, folder, String(number), String(pack)],
     isOwn: true,
     describe: ({ packs, resources }) =>
-      `${packs.length} processes of ${resources.cores} cores and ${describeBytes(resources.bytes)}, at most ${Math.floor(Math.min(atMost, cores / resources.cores, bytes / resources.bytes))} at a time`,
+      `${packs.length} ${packs.length === 1 ? "process" : "processes"} of ${resources.cores} ${resources.cores === 1 ? "core" : "cores"} and ${describeBytes(resources.bytes)}, at most ${Math.floor(Math.min(atMost, cores / resources.cores, bytes / resources.bytes))} at a time`,
   });
 }
 

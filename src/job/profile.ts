@@ -21,7 +21,10 @@ const profileSchema = z.strictObject({
   host: word.optional(),
   exec: z.string().min(1).optional(),
   image: word.optional(),
-  namespace: word.optional(),
+  namespace: z
+    .string()
+    .regex(/^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/)
+    .optional(),
   volumes: lines.transform(toVolumes).default([]),
   sbatch: lines.default([]),
   before: lines.default([]),
@@ -104,7 +107,14 @@ const examples: Readonly<Record<string, string>> = {
   scratch: "give a size, as in 100GB",
   cpus: "give a whole number from 1",
   "at-most": "give a whole number from 1",
-  volumes: "give the name of a claim and where it is mounted, as in shared-claim:/shared",
+  partition: "give a name without spaces",
+  account: "give a name without spaces",
+  qos: "give a name without spaces",
+  host: "give a name without spaces",
+  image: "give a name without spaces, as in node:22",
+  namespace: "give small letters, digits and hyphens, as in my-team",
+  volumes:
+    "give the name of a claim (small letters, digits, hyphens and dots) and where it is mounted, as in shared-claim:/shared",
   gpus: "give a number, or a kind and a number, as in 1 or a100:1",
   sbatch: "give a list of arguments, as in [--constraint=avx512]",
   before: "give lines of shell, as in module load node",

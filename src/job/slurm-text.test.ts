@@ -167,6 +167,14 @@ describe("explainSbatch()", () => {
       "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
       "sbatch refuses the job: AssocMaxSubmitJobLimit; Job violates accounting/QOS policy (job submit limit, user's size and/or time limits); wait until earlier jobs have ended, or ask for less; sacctmgr show associations user=$USER lists your limits",
     ],
+    [
+      "sbatch: error: Batch job submission failed: Invalid generic resource (gres) specification\n",
+      "sbatch refuses the job: Invalid generic resource (gres) specification; sinfo --format='%P %G' lists what there is; choose by --set gpus=NUMBER, or leave it out",
+    ],
+    [
+      "sbatch: error: Temporary disk specification can not be satisfied\nsbatch: error: Batch job submission failed: Requested node configuration is not available\n",
+      "sbatch refuses the job: Temporary disk specification can not be satisfied; Requested node configuration is not available; no node has that much room; ask for less by --set scratch=SIZE",
+    ],
     ["", "sbatch refuses the job: it does not say why"],
   ])("says %j in one sentence", (stderr, sentence) => {
     expect(explainSbatch(stderr)).toBe(sentence);

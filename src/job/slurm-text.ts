@@ -238,6 +238,11 @@ const advice: readonly (readonly [pattern: RegExp, text: string])[] = [
     "sacctmgr show associations user=$USER lists what you may use; choose --set account=NAME",
   ],
   [/partition/i, "sinfo -s lists the partitions; choose one by --set partition=NAME"],
+  [
+    /gres|generic resource/i,
+    "sinfo --format='%P %G' lists what there is; choose by --set gpus=NUMBER, or leave it out",
+  ],
+  [/temporary disk/i, "no node has that much room; ask for less by --set scratch=SIZE"],
   [/qos/i, "sacctmgr show qos lists them; choose one by --set qos=NAME"],
   [/time limit|--time/i, "the partition allows less time; ask for less by --set time=MINUTES"],
   [

@@ -1,4 +1,5 @@
 /** Jobs carried out: the same plan is the same job, whoever asks, and what it has results of is not done again. */
+import { rm } from "node:fs/promises";
 import { UsageError } from "../base/index.ts";
 import { takeLock } from "../file/index.ts";
 import {
@@ -61,6 +62,7 @@ export async function carryOutJob(
   try {
     if (place.mode === "describe") throw new HandedOverError(await describeJob(plan, { rule, executor }), []);
     if (place.expected !== undefined) await requireSame(plan, place.expected);
+    const isNew = (await findJob(chooseJobsFolder(), computeJobId(plan))) === undefined;
     const known = await obtainJob(chooseJobsFolder(), { plan, origin: place.origin });
     const lock = await takeLock(known.locate(followLockName), `the job ${known.id}`);
     try {
@@ -68,12 +70,23 @@ export async function carryOutJob(
       await hooks.prepare?.(job);
       await followToEnd(job, { executor, rule, place, effects, hooks });
       return job;
+    } catch (error) {
+      if (isNew && error instanceof UsageError && (await isUntouched(known)))
+        await rm(known.path, { recursive: true, force: true });
+      throw error;
     } finally {
       await lock.release();
     }
   } finally {
     await executor.close();
   }
+}
+
+/** Whether nobody ever took anything of it: then there is nothing to come back to. */
+async function isUntouched(job: JobFolder): Promise<boolean> {
+  const submissions = await job.readSubmissions();
+  const ends = submissions.flatMap(({ packs, ended }) => packs.map((_, pack) => ended[pack]));
+  return (await job.listResults()).size === 0 && ends.every((end) => end?.isForgiven === true);
 }
 
 /** Takes a job over, unless it is somebody else's; what is recorded of it changes only then. */
@@ -117,7 +130,10 @@ async function followToEnd(
         if (text !== undefined) effects.report({ kind: "notice", text });
         text = undefined;
         report(progress);
-        if (place.mode === "detach" && progress.numDone < progress.numPieces) stop.abort();
+        // What can never start is told before it is left alone.
+        const isSeen = progress.packs.numRunning + progress.packs.numWaiting > 0;
+        const isLeft = place.mode === "detach" && (isSeen || executor.byHand !== undefined);
+        if (isLeft && progress.numDone < progress.numPieces) stop.abort();
       },
       onNotice: (notice) => effects.report({ kind: "notice", text: notice }),
     });

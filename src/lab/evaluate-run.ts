@@ -19,7 +19,7 @@ import {
 import { type AdapterWay, connectAdapters } from "./adapter-server.ts";
 import { askCheckpoint } from "./ask-checkpoint.ts";
 import type { EndpointChoice } from "./ask-endpoint.ts";
-import { carryOutJob } from "./carry-out-job.ts";
+import { carryOutJob, HandedOverError } from "./carry-out-job.ts";
 import { checkCount, checkDemand } from "./check-model.ts";
 import type { Effects } from "./effects.ts";
 import { planEvaluationJob, readPieceEvaluation, type StandaloneWay } from "./evaluation-job.ts";
@@ -83,6 +83,8 @@ export async function evaluateRun(
     const isEmbedded = place.way.way === "embedded" && missing.length > 0;
     const model = isEmbedded ? await restoreFirstModel(opened) : undefined;
     const isDry = place.job?.mode === "describe";
+    if (isDry && missing.length === 0)
+      throw new HandedOverError("All checkpoints are evaluated: nothing would be submitted", []);
     const folder = await settleTasks(opened, { choice, way: place.way, isDry }, model);
     place.effects.report({ kind: "planned", stages: [], numEvaluations: missing.length });
     if (missing.length > 0) await evaluateMissing(folder, missing, { ...place, model });
@@ -311,6 +313,10 @@ async function chooseTasks(
   const environment = await openEnvironment(choice.environment);
   const { seed, numAttempts, maxNewTokens = 64 } = choice;
   const { numTasks = Math.min(200, ...Object.values(environment.numTasks ?? {})) } = choice;
+  if (numTasks < 2)
+    throw new UsageError(
+      `Cannot ask ${numTasks} task of a kind: half of them find the peak and half measure what was forgotten, so that 2 are the least; raise --count, or add questions to ${choice.environment}`,
+    );
   checkCount(environment, { splits, numTasks });
   const ask = (rendering: Rendering): AskedTasks => {
     if (model !== undefined) checkDemand(model, { environment, rendering, maxNewTokens });

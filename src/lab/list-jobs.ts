@@ -10,6 +10,7 @@ import {
   isOpen,
   type JobFolder,
   type JobOrigin,
+  listHistory,
   listJobs,
   listPlacedPacks,
   openJob,
@@ -79,8 +80,10 @@ async function describeStatus(job: JobFolder, states: readonly PackState[]): Pro
     // Processes of a command that waits here.
     if ((await findHolder(job.locate(followLockName))) !== undefined) return "running";
     const missing = [...plan.pieces.keys()].filter((piece) => !results.has(piece));
+    const history = listHistory(await job.readSubmissions());
     const failures = await Promise.all(missing.map((piece) => job.readFailure(piece)));
-    return failures.some((failure) => failure !== undefined) ? "failed" : "left";
+    const hasFailed = missing.some((piece) => (history.get(piece)?.counted.length ?? 0) > 0);
+    return hasFailed || failures.some((failure) => failure !== undefined) ? "failed" : "left";
   };
   return {
     id,
@@ -106,13 +109,32 @@ export async function readJobOrigin(id: string): Promise<JobOrigin> {
 export async function cancelJob(id: string): Promise<readonly string[] | undefined> {
   const job = await requireJob(id);
   if ((await job.listResults()).size === job.plan.pieces.length) return undefined;
-  await job.setCancelled(true);
   const work = await listOpenWork([job]);
-  for (const { executor, submissions } of work) await executor.cancel(listPlacedPacks(submissions));
+  // One that does not answer cannot be told: then nothing is said to be cancelled either.
+  for (const { executor, submissions } of work) await askOrRefuse(() => executor.poll(submissions));
+  await job.setCancelled(true);
+  try {
+    for (const { executor, submissions } of work)
+      await askOrRefuse(() => executor.cancel(listPlacedPacks(submissions)));
+  } catch (error) {
+    await job.setCancelled(false);
+    throw error;
+  }
   await closeJob(job);
   return work.flatMap(({ executor, submissions }) =>
     submissions.flatMap((one) => executor.byHand?.end(one) ?? []),
   );
+}
+
+async function askOrRefuse(ask: () => Promise<unknown>): Promise<void> {
+  try {
+    await ask();
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`${error.message}; the job goes on: cancel it again when that is put right`, {
+      cause: error,
+    });
+  }
 }
 
 /** Forgets why a job failed or was cancelled; the command that made it, which this gives, then does what is missing. */

@@ -115,6 +115,11 @@ export async function runSweep(plan: SweepPlan, place: SweepPlace): Promise<Swee
   ];
   const points = listPoints(plan, { target: target.tensors, source: source.tensors });
   const missing = await listMissing(points, plan, { folder, ends });
+  if (missing.length === 0 && place.job?.mode === "describe")
+    throw new HandedOverError(
+      `All repairs of the sweep ${plan.name} are evaluated: nothing would be submitted`,
+      [],
+    );
   const [preparing = effects, evaluating = effects] = createPhases(effects, [1, missing.length]);
   const load = async (): Promise<EditedModels["factors"]> =>
     await loadFactors(
@@ -154,7 +159,7 @@ export async function runRecipeSweeps(place: SweepPlace): Promise<readonly Sweep
   }
   const { job } = place;
   // A cluster is given all of them before one is waited for.
-  if (job?.mode === "follow" && isDetached(job.executor))
+  if (plans.length > 1 && job?.mode === "follow" && isDetached(job.executor))
     await runSweeps(plans, { ...place, job: { ...job, mode: "detach" } });
   const { records, handedOver } = await runSweeps(plans, place);
   if (handedOver.length > 0)

@@ -76,8 +76,8 @@ export async function parsePlace(flags: JobFlags): Promise<JobPlace | undefined>
     ...bytes,
     ...(job !== undefined && { expected: job }),
     origin: {
-      // Who attaches wants to wait.
-      args: args.filter((word) => word !== "--detach"),
+      // How it is waited for and printed is for whoever attaches to say.
+      args: args.filter((word) => !["--detach", "--json"].includes(word)),
       folder: process.cwd(),
       at: new Date().toISOString(),
       host: profile.host,

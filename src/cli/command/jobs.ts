@@ -23,7 +23,7 @@ export type RunAgain = (args: readonly string[]) => Promise<void>;
 export function createJobCommands(runAgain: RunAgain): readonly Command[] {
   const again = async (job: string, origin: JobOrigin, { json }: Json): Promise<void> => {
     const { folder } = origin;
-    const args = json === true && !origin.args.includes("--json") ? [...origin.args, "--json"] : origin.args;
+    const args = json === true ? [...origin.args, "--json"] : origin.args;
     try {
       process.chdir(folder);
     } catch (cause) {
