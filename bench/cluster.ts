@@ -49,11 +49,22 @@ await withTemporaryFolder(async (folder) => {
     console.log(`by hand     ${name} ${seconds.toFixed(1)} s`);
     byHand += seconds;
   }
+  // A node has a core of its own, as by hand: elsewhere Slurm binds processes to cores.
+  const bind = "before=taskset -cp $((${SLURMD_NODENAME#n} - 1)) $$ >/dev/null";
   const onNodes = async (numNodes: number): Promise<number> => {
     const cluster = await startCluster({ numNodes, cpus: 1 });
     try {
       return await time(
-        ["-c", `0-${availableParallelism() - 1}`, process.execPath, ...spectra, "--on", "slurm"],
+        [
+          "-c",
+          `0-${availableParallelism() - 1}`,
+          process.execPath,
+          ...spectra,
+          "--on",
+          "slurm",
+          "--set",
+          bind,
+        ],
         {
           ...cluster.environment,
           UNTWIST_CACHE: join(folder, `cache-${numNodes}`),
