@@ -50,7 +50,7 @@ await withTemporaryFolder(async (folder) => {
     byHand += seconds;
   }
   // A node has a core of its own, as by hand: elsewhere Slurm binds processes to cores.
-  const bind = "before=taskset -cp $((${SLURMD_NODENAME#n} - 1)) $$ >/dev/null";
+  const bind = "before=taskset -cp $(( $(echo $SLURMD_NODENAME | tr -d n) - 1 )) $$ >/dev/null";
   const onNodes = async (numNodes: number): Promise<number> => {
     const cluster = await startCluster({ numNodes, cpus: 1 });
     try {
