@@ -24,16 +24,11 @@ import {
   readResults,
   workCommand,
 } from "./support/job.ts";
-import { type Cluster, findSlurmObstacle, startCluster } from "./support/slurm.ts";
+import { type Cluster, enterCluster, slurmAbsence, startCluster } from "./support/slurm.ts";
 import { createTemporaryFolder, removeFolder } from "./support/untwist.ts";
 
 const home = createTemporaryFolder();
 afterAll(() => removeFolder(home));
-
-const obstacle = findSlurmObstacle();
-const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
-const withSlurm = describe.skipIf(obstacle !== undefined && !isRequired);
-const because = obstacle === undefined ? "" : ` (${obstacle})`;
 
 const opened: Executor[] = [];
 afterEach(async () => {
@@ -201,16 +196,15 @@ describe("createExecExecutor()", () => {
   });
 });
 
-withSlurm(`createSlurmExecutor()${because}`, () => {
+describe.skipIf(slurmAbsence.isSkipped)(`createSlurmExecutor()${slurmAbsence.because}`, () => {
   let cluster: Cluster;
-  const before = { ...process.env };
+  let leave: () => void;
   beforeAll(async () => {
     cluster = await startCluster({ maxArraySize: 4 });
-    Object.assign(process.env, cluster.environment);
+    leave = enterCluster(cluster);
   }, 60_000);
   afterAll(async () => {
-    Object.assign(process.env, { PATH: before.PATH });
-    delete process.env.SLURM_CONF;
+    leave();
     await cluster.stop();
   });
   const openSlurm = (more: Partial<Profile> = {}): Executor =>

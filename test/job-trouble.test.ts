@@ -19,17 +19,12 @@ import {
   readResults,
   workCommand,
 } from "./support/job.ts";
-import { type Cluster, findSlurmObstacle, startCluster } from "./support/slurm.ts";
+import { type Cluster, enterCluster, slurmAbsence, startCluster } from "./support/slurm.ts";
 import { mountSmallDisk, type SmallDisk } from "./support/small-disk.ts";
 import { createTemporaryFolder, removeFolder } from "./support/untwist.ts";
 
 const home = createTemporaryFolder();
 afterAll(() => removeFolder(home));
-
-const obstacle = findSlurmObstacle();
-const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
-const withSlurm = describe.skipIf(obstacle !== undefined && !isRequired);
-const because = obstacle === undefined ? "" : ` (${obstacle})`;
 
 const numbers = (count: number): readonly number[] => Array.from({ length: count }, (_, value) => value);
 
@@ -41,7 +36,7 @@ async function fillDisk(disk: string, executor: Executor): Promise<void> {
   const fill = (): void => {
     try {
       // Page by page, until there is none left.
-      for (let _bytes = 0; ; _bytes += 4096) writeFileSync(filler, Buffer.alloc(4096), { flag: "a" });
+      for (;;) writeFileSync(filler, Buffer.alloc(4096), { flag: "a" });
     } catch {}
   };
   const failure = await lookAfter(job, executor, {
@@ -84,14 +79,14 @@ describe("a disk that is full in the middle", () => {
   });
 });
 
-withSlurm(`Slurm${because}`, () => {
+describe.skipIf(slurmAbsence.isSkipped)(`Slurm${slurmAbsence.because}`, () => {
   let cluster: Cluster;
   let executor: Executor;
   let slow: { readonly job: JobFolder; readonly notices: string[]; readonly following: Promise<void> };
-  const before = { ...process.env };
+  let leave: () => void;
   beforeAll(async () => {
     cluster = await startCluster();
-    Object.assign(process.env, cluster.environment);
+    leave = enterCluster(cluster);
     executor = createSlurmExecutor({ profile: plainProfile, command: workCommand, environment: {} });
     // The shortest limit is a minute, and is noticed half a minute later at the latest: the other tests need not wait for it.
     const job = await createTestJob(home, ["slow 0"]);
@@ -100,8 +95,7 @@ withSlurm(`Slurm${because}`, () => {
     slow.following.catch(() => undefined);
   }, 60_000);
   afterAll(async () => {
-    Object.assign(process.env, { PATH: before.PATH });
-    delete process.env.SLURM_CONF;
+    leave();
     await cluster.stop();
   });
 

@@ -6,8 +6,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../src/lab/index.ts";
 import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
-import { expectRefusal, type Mistake } from "./support/refusal.ts";
-import { type Cluster, findSlurmObstacle, startCluster } from "./support/slurm.ts";
+import { type Cluster, slurmAbsence, startCluster } from "./support/slurm.ts";
 import { readReport } from "./support/surgery.ts";
 import { writeTrainerFolder } from "./support/trainer-folder.ts";
 import {
@@ -15,6 +14,7 @@ import {
   type Environment,
   hashFiles,
   parseJson,
+  readOutput,
   removeFolder,
   root,
   runUntwist,
@@ -26,16 +26,8 @@ const folder = createTemporaryFolder();
 const at = (...path: readonly string[]): string => join(folder, ...path);
 afterAll(() => removeFolder(folder));
 
-const obstacle = findSlurmObstacle();
-const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
-const because = obstacle === undefined ? "" : ` (${obstacle})`;
-
-/** Runs `untwist` and gives what it printed; it is to succeed. */
-async function run(args: readonly string[], environment: Environment = {}): Promise<string> {
-  const { code, stdout, stderr } = await runUntwist(args, folder, environment);
-  expect(code, stderr).toBe(0);
-  return stdout;
-}
+const run = async (args: readonly string[], environment: Environment = {}): Promise<string> =>
+  await readOutput(args, folder, environment);
 
 const listPiecesBegun = (cache: string, job: string): readonly string[] =>
   readdirSync(join(cache, "jobs", job, "logs"))
@@ -122,6 +114,22 @@ describe("untwist spectra --on local", () => {
     for (const [name, count] of done) expect(countBegun(name)).toBe(count);
   });
 
+  it("is listed as cancelled when another command cancels it, and goes on when asked to", {
+    timeout: 60_000,
+  }, async () => {
+    const cancelled = { UNTWIST_CACHE: at("cache-followed") };
+    // A line that waits keeps the job from being done before it is cancelled.
+    const slow = ["--on", "exec", "--set", "exec=sleep 3; {command}", "--interval", "0.2"];
+    const { outcome } = startUntwist(["spectra", "trail", ...slow], folder, cancelled);
+    let jobs = await listJobs(cancelled);
+    for (; jobs[0]?.state !== "running"; jobs = await listJobs(cancelled)) await wait(50);
+    const [{ id }] = jobs;
+    await run(["cancel", id], cancelled);
+    expect((await outcome).stderr).toMatch(/was cancelled; go on with: untwist retry/);
+    expect(await listJobs(cancelled)).toMatchObject([{ id, state: "cancelled", numDone: 0 }]);
+    expect(await run(["retry", id, "--json"], cancelled)).toBe(local.stdout);
+  });
+
   it("says that nothing was handed over yet", async () => {
     expect(await run(["jobs"], { UNTWIST_CACHE: at("cache-none") })).toBe(
       "No job was handed to an executor yet\n",
@@ -129,7 +137,7 @@ describe("untwist spectra --on local", () => {
   });
 });
 
-describe.skipIf(obstacle !== undefined && !isRequired)(`untwist spectra --on slurm${because}`, () => {
+describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsence.because}`, () => {
   let cluster: Cluster;
   let slurm: Environment;
   beforeAll(async () => {
@@ -240,7 +248,8 @@ describe.for([
   ["local", ["--on", "local", "--memory", "3GB"]],
   ["slurm", ["--on", "slurm"]],
 ] as const)("untwist eval --on %s", ([name, on]) => {
-  const isMissing = name === "slurm" && obstacle !== undefined && !isRequired;
+  const isMissing = name === "slurm" && slurmAbsence.isSkipped;
+  const because = name === "slurm" ? slurmAbsence.because : "";
   let cluster: Cluster | undefined;
   let environment: Environment = { UNTWIST_CACHE: at(`cache-eval-${name}`) };
   beforeAll(async () => {
@@ -256,7 +265,7 @@ describe.for([
   const place = [...on, "--interval", "0.3"];
 
   it.skipIf(isMissing)(
-    `gives the answers that this process would${name === "slurm" ? because : ""}`,
+    `gives the answers that this process would${because}`,
     {
       timeout: 120_000,
     },
@@ -278,7 +287,7 @@ describe.for([
   );
 
   it.skipIf(isMissing)(
-    `starts a server for each checkpoint${name === "slurm" ? because : ""}`,
+    `starts a server for each checkpoint${because}`,
     {
       timeout: 120_000,
     },
@@ -344,69 +353,5 @@ describe("untwist sweep --on local", () => {
     expect(hashFiles(at("tiny-there/repairs"))).toEqual(hashFiles(at("tiny/repairs")));
     const [job] = await listJobs(cache);
     expect([job.state, job.numDone]).toEqual(["done", parseJson(here)[0].repairs.length]);
-  });
-});
-
-describe("untwist spectra --on … refuses", () => {
-  beforeAll(() => {
-    writeFileSync(at("unknown.yaml"), "partitions: main\n");
-    writeFileSync(at("list.yaml"), "- main\n");
-    writeFileSync(at("malformed.yaml"), "partition: [main\n");
-    writeFileSync(at("time.yaml"), "time: soon\n");
-  });
-  const spectra = ["spectra", "base", "trainer/checkpoint-1"];
-  const mistakes: Readonly<Record<string, Mistake>> = {
-    "an executor that there is none of": [
-      [...spectra, "--on", "pbs"],
-      '"pbs"',
-      "local, slurm, kubernetes, exec",
-    ],
-    "a profile without an executor": [[...spectra, "--profile", "unknown.yaml"], "--profile", "--on"],
-    "detaching from this machine": [[...spectra, "--on", "local", "--detach"], "--on local"],
-    "a profile that is not there": [[...spectra, "--on", "slurm", "--profile", "no.yaml"], '"no.yaml"'],
-    "an unknown key in a profile": [
-      [...spectra, "--on", "slurm", "--profile", "unknown.yaml"],
-      '"partitions"',
-      "unknown.yaml",
-      "partition, account",
-    ],
-    "a profile that is a list": [[...spectra, "--on", "slurm", "--profile", "list.yaml"], "list.yaml"],
-    "malformed YAML": [[...spectra, "--on", "slurm", "--profile", "malformed.yaml"], "malformed.yaml"],
-    "a time that is none": [[...spectra, "--on", "slurm", "--profile", "time.yaml"], "time", "minutes"],
-    "an unknown key of --set": [[...spectra, "--on", "slurm", "--set", "queue=main"], "queue", "partition"],
-    "a size that is none": [[...spectra, "--on", "local", "--memory", "much"], '"much"', "8GB"],
-    "memory that no piece fits into": [
-      [...spectra, "--on", "local", "--memory", "100MB"],
-      "0.1 GB are allowed",
-      "--memory 1.1GB",
-    ],
-    "memory for an evaluation in this process": [["eval", "trail", "--memory", "1GB"], "--memory", "--on"],
-    "one model on an executor": [["eval", "base", ...asked, "--on", "local"], "--on", "name a run"],
-    "adapters at one server": [
-      ["eval", "trail", ...asked, "--lora-endpoint", "http://127.0.0.1:1", "--on", "local"],
-      "--on",
-      "--lora-endpoint",
-    ],
-    "a manifest without an image": [[...spectra, "--on", "kubernetes", "--dry-run"], "--set image=node:22"],
-    "a manifest without a volume": [
-      [...spectra, "--on", "kubernetes", "--set", "image=node:22", "--dry-run"],
-      "in no volume",
-      "--set volumes=",
-    ],
-    "an exec without its line": [[...spectra, "--on", "exec"], "--set exec=", "{command}"],
-    "an exec whose line has no command": [
-      [...spectra, "--on", "exec", "--set", "exec=true"],
-      '"true"',
-      "{command}",
-    ],
-    "a job that there is none of": [["attach", "0123456789ab"], '"0123456789ab"', "untwist jobs"],
-    "what is no job": [["cancel", "first"], '"first"', "12 characters"],
-  };
-  for (const [name, mistake] of Object.entries(mistakes)) it(name, () => expectRefusal(mistake, folder));
-
-  it("a machine without Slurm", async () => {
-    const { code, stderr } = await runUntwist([...spectra, "--on", "slurm"], folder, { PATH: "/nowhere" });
-    expect(code).toBe(2);
-    expect(stderr).toMatch(/^Cannot run s[a-z]+: there is no such program here; [^\n]*host[^\n]*\n$/);
   });
 });

@@ -80,11 +80,11 @@ export function createSlurmExecutor(options: SlurmOptions): Executor {
       const keys = submissions.flatMap((one) =>
         one.packs.flatMap((_, pack) => (String(pack) in one.ended ? [] : keyOf(one, pack))),
       );
-      const isListed = keys.every((key) => now.has(key));
-      const names = isListed
-        ? []
-        : (await Promise.all(submissions.map(split))).flat().map(({ name }) => name);
-      const past = isListed ? now : await readPast(run, { names, settings: await readSettings() });
+      const readRest = async (): Promise<ReadonlyMap<string, PackState>> => {
+        const parts = (await Promise.all(submissions.map(split))).flat();
+        return await readPast(run, { names: parts.map(({ name }) => name), settings: await readSettings() });
+      };
+      const past = keys.every((key) => now.has(key)) ? now : await readRest();
       const find = async (submission: PlacedSubmission, pack: number): Promise<PackState> => {
         const known = submission.ended[pack];
         if (known !== undefined) return { kind: "ended", cause: known.cause };

@@ -84,6 +84,7 @@ export async function carryOutJob(
 
 /** Whether nobody ever took anything of it: then there is nothing to come back to. */
 async function isUntouched(job: JobFolder): Promise<boolean> {
+  if (await job.isCancelled()) return false;
   const submissions = await job.readSubmissions();
   const ends = submissions.flatMap(({ packs, ended }) => packs.map((_, pack) => ended[pack]));
   return (await job.listResults()).size === 0 && ends.every((end) => end?.isForgiven === true);

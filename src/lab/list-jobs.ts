@@ -104,7 +104,7 @@ export async function readJobOrigin(id: string): Promise<JobOrigin> {
 
 /**
  * Cancels a job: nothing of it goes on, and what is done is kept. Gives the commands that are left to a person, `undefined` where
- * there is nothing to cancel. Throws `UsageError`, `UnreachableError`; whoever follows the job ends all the same.
+ * there is nothing to cancel. Whoever follows the job ends. Throws `UsageError` where a scheduler cannot be told: then it goes on.
  */
 export async function cancelJob(id: string): Promise<readonly string[] | undefined> {
   const job = await requireJob(id);

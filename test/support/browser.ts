@@ -145,7 +145,7 @@ export async function followChartLink(page: Page, address: RegExp): Promise<void
 /** Presses a button that saves something, and reads what came. */
 export async function save(page: Page, button: string): Promise<Buffer> {
   await settle(page);
-  const coming = page.waitForEvent("download", { timeout: 45_000 });
+  const coming = page.waitForEvent("download");
   await page.getByRole("button", { name: button, exact: true }).click();
   return readFileSync(await (await coming).path());
 }

@@ -27,6 +27,24 @@ export function findSlurmObstacle(): string | undefined {
   return process.getuid?.() === 0 ? undefined : "needs root, to start the daemons of Slurm";
 }
 
+const obstacle = findSlurmObstacle();
+
+/** Whether tests that need Slurm are left out here, and why, for their names. They are not where it is required. */
+export const slurmAbsence = {
+  isSkipped: obstacle !== undefined && process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES !== "1",
+  because: obstacle === undefined ? "" : ` (${obstacle})`,
+} as const;
+
+/** Lets this process use a cluster; gives how to leave it again. */
+export function enterCluster({ environment }: Cluster): () => void {
+  const { PATH } = process.env;
+  Object.assign(process.env, environment);
+  return () => {
+    process.env.PATH = PATH;
+    delete process.env.SLURM_CONF;
+  };
+}
+
 /** A cluster that runs. */
 export interface Cluster {
   /** What programs need in their environment to use it: SLURM_CONF, and a PATH whose squeue is counted. */

@@ -14,7 +14,7 @@ import { encodeFloats } from "../../src/checkpoint/dtype.ts";
 import { openCheckpoint, openSafetensors, type WritableDtype } from "../../src/checkpoint/index.ts";
 import { encodeSafetensorsHeader } from "../../src/checkpoint/safetensors-header.ts";
 import { buildModel, drawNormal, type TensorSpec } from "./checkpoint-folder.ts";
-import { type Environment, type Json, parseJson, runUntwist } from "./untwist.ts";
+import { type Environment, type Json, parseJson, readOutput } from "./untwist.ts";
 
 /** The largest relative error of rounding to a format. */
 export const rounding = { F64: 2 ** -53, F32: 2 ** -24, F16: 2 ** -11, BF16: 2 ** -8 } as const;
@@ -38,9 +38,7 @@ export async function readReport(
   cwd: string,
   environment: Environment = {},
 ): Promise<Json> {
-  const { code, stdout, stderr } = await runUntwist([...args, "--json"], cwd, environment);
-  expect(code, stderr).toBe(0);
-  return parseJson(stdout);
+  return parseJson(await readOutput([...args, "--json"], cwd, environment));
 }
 
 /** The model of two layers with numbers that formats round. */

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll } from "vitest";
+import { afterAll, expect } from "vitest";
 
 /** The folder of the repository. */
 export const root: string = fileURLToPath(new URL("../..", import.meta.url));
@@ -61,6 +61,17 @@ export function runUntwist(
   environment?: Environment,
 ): Promise<Outcome> {
   return startUntwist(args, cwd, environment).outcome;
+}
+
+/** Runs `untwist`, which is to succeed, and gives what it printed. */
+export async function readOutput(
+  args: readonly string[],
+  cwd: string,
+  environment?: Environment,
+): Promise<string> {
+  const { code, stdout, stderr } = await runUntwist(args, cwd, environment);
+  expect(code, stderr).toBe(0);
+  return stdout;
 }
 
 /** A new folder outside of the repository; whoever makes it removes it. */

@@ -34,7 +34,7 @@ export function addJobFlags(command: Command): Command {
     .option("--on <executor>", `where: ${executorNames.join(", ")} (default: in this process)`)
     .option(
       "--profile <file>",
-      "what the cluster is asked for, as YAML (default: ~/.config/untwist/slurm.yaml, as the executor is called)",
+      "what the cluster is asked for, as YAML (default: ~/.config/untwist/EXECUTOR.yaml)",
     )
     .option(
       "--set <key=value>",
