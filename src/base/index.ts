@@ -1,5 +1,6 @@
 /** base: seeded random, errors, values of unknown shape. Knows nothing of the rest. */
 export { UsageError } from "./errors.ts";
+export { parsePythonJson } from "./python-json.ts";
 export { quoteForShell } from "./quote-for-shell.ts";
 export { createRandom, type Random } from "./random.ts";
 export { toObject } from "./to-object.ts";
