@@ -104,6 +104,10 @@ const trajectorySchema = z.object({
   rlEnd: pointSchema.nullable(),
   mainBranch: z.string().optional(),
   forgetting: contrastSchema,
+  /** The smallest loss that the held-out half notices in four of five cases; absent where there is none, and in older runs. */
+  detectableLoss: z.number().optional(),
+  /** Why forgetting cannot be judged; absent where it can. */
+  unjudgedBecause: z.string().optional(),
   recovery: ratioSchema.nullable(),
   recoveryUndefinedBecause: z.string().optional(),
   branches: z.array(branchSchema),

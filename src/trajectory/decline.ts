@@ -3,7 +3,7 @@
  * alert, over any number of checkpoints, is stated in advance.
  */
 import { mcnemarExact, type Tally, toShare } from "../statistics/index.ts";
-import { type CheckpointOutcome, findPeak, heldOutHalf } from "./checkpoint-outcome.ts";
+import { type CheckpointOutcome, countSolved, findPeak, heldOutHalf } from "./checkpoint-outcome.ts";
 import { createPoint, type Point } from "./point.ts";
 
 /** What is known once a checkpoint is evaluated. */
@@ -20,6 +20,8 @@ export interface DeclineLook {
   /** What the p-value must stay above for there to be no alert at this look. */
   readonly threshold: number;
   readonly isDecline: boolean;
+  /** Whether even the loss of all that the peak solved would raise no alert: too few held-out items are solved. */
+  readonly isBlind: boolean;
 }
 
 /** What a training looks like so far. */
@@ -62,6 +64,7 @@ export function watchDecline(
     const { onlyFirst: onlyPeak, onlySecond: onlyNewest } = countDiscordant(peak, newest);
     const pValue = oneSided(onlyPeak, onlyNewest);
     const threshold = falseAlarmRate * spendAlarmRate(index + 1);
+    const numSolved = countSolved(heldOutHalf(peak));
     return {
       point: createPoint(newest),
       peak: createPoint(peak),
@@ -70,6 +73,7 @@ export function watchDecline(
       pValue,
       threshold,
       isDecline: pValue <= threshold,
+      isBlind: 0.5 ** numSolved > threshold,
     };
   });
   const best = checkpoints.length === 0 ? undefined : findPeak(checkpoints);

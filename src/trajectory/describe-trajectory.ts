@@ -4,6 +4,7 @@ import type { Branch } from "./branch.ts";
 import { type Contrast, significanceLevel } from "./contrast.ts";
 import type { Point } from "./point.ts";
 import type { Ratio } from "./recovery.ts";
+import { fewestDiscordant, statedPower } from "./sensitivity.ts";
 import type { Trajectory } from "./trajectory.ts";
 
 const maxBranchSentences = 4;
@@ -12,13 +13,18 @@ const maxBranchSentences = 4;
  * Three to six plain sentences: what was forgotten, how that was measured, and what each RL branch brought back
  * (the main branch first; beyond four branches, the first three and a count of the rest). Percentages of peak and
  * SFT end are those of the held-out half, so that they differ by the forgetting stated; brackets hold intervals.
- * Differences with p ≥ 0.05 are called not significant.
+ * Differences with p ≥ 0.05 are called not significant; where no difference could have been significant, that is said instead.
  */
 export function describeTrajectory(trajectory: Trajectory): string[] {
   return [describeForgetting(trajectory), describeMethod(trajectory), ...describeBranches(trajectory)];
 }
 
-function describeForgetting({ peak, sftEnd, forgetting }: Trajectory): string {
+function describeForgetting({ peak, sftEnd, forgetting, unjudgedBecause }: Trajectory): string {
+  if (unjudgedBecause !== undefined)
+    return (
+      `Whether OOD accuracy was forgotten cannot be judged (${formatPercent(peak.ood)} at ${describePlace(peak)}, the best, ` +
+      `${formatPercent(sftEnd.ood)} at ${describePlace(sftEnd)}): ${unjudgedBecause}.`
+    );
   if (peak.checkpoint === sftEnd.checkpoint) {
     return (
       `OOD accuracy was highest at the last SFT checkpoint (${describePlace(peak)}, ` +
@@ -39,11 +45,15 @@ function describeForgetting({ peak, sftEnd, forgetting }: Trajectory): string {
   );
 }
 
-function describeMethod({ peak, forgetting }: Trajectory): string {
+function describeMethod({ peak, forgetting, detectableLoss }: Trajectory): string {
+  const seen =
+    detectableLoss === undefined
+      ? ""
+      : ` On so many, a loss of ${formatPoints(detectableLoss)} points is noticed in ${formatShare(statedPower, 0)} of cases, a smaller one less often.`;
   return (
     `The peak was chosen on ${peak.ood.total - forgetting.numItems} of the ${peak.ood.total} OOD items, and ` +
     `forgetting and recovery are measured on the other ${forgetting.numItems}, so that a lucky checkpoint ` +
-    "cannot pass for a peak."
+    `cannot pass for a peak.${seen}`
   );
 }
 
@@ -63,13 +73,24 @@ function describeBranches({ branches, mainBranch }: Trajectory): readonly string
 
 function describeBranch({ name, start, end, gain, recovery, reason }: Branch): string {
   const direction = gain.estimate < 0 ? "lost" : "gained";
-  const change = gain.pValue < significanceLevel ? `${direction} significantly` : "no significant change";
+  const change =
+    gain.pValue < significanceLevel ? `${direction} significantly` : describeUnchanged(start.ood, end.ood);
   return (
     `RL branch "${name}" from ${describePlace(start)}: OOD ${formatPercent(start.ood)} → ${formatPercent(end.ood)}, ` +
     `${change}, ${formatPoints(gain.estimate)} points ${describeEvidence(gain)}, ` +
     `ID ${formatPercent(start.id)} → ${formatPercent(end.id)}; ` +
     `${recovery === undefined ? `no recovery to report, because ${reason}` : describeRecovery(recovery, gain)}.`
   );
+}
+
+/** What is said of a branch that did not change significantly: whether it could have. */
+function describeUnchanged(start: Tally, end: Tally): string {
+  if (start.total < fewestDiscordant || Math.max(start.correct, end.correct) < fewestDiscordant)
+    return "which cannot be judged for want of solved items";
+  const numUnsolved = start.total - start.correct;
+  if (numUnsolved < fewestDiscordant)
+    return `no significant change, and no room for a gain with ${numUnsolved} unsolved`;
+  return "no significant change";
 }
 
 function describeRecovery({ estimate, low, high, numItems }: Ratio, gain: Contrast): string {

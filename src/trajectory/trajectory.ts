@@ -5,12 +5,19 @@
 import type { BootstrapOptions } from "../statistics/index.ts";
 import { type Branch, computeBranch, findBranches } from "./branch.ts";
 import { type CheckpointOutcome, checkOutcomes, findPeak, heldOutHalf } from "./checkpoint-outcome.ts";
-import { type Contrast, computeContrast } from "./contrast.ts";
+import { type Contrast, computeContrast, significanceLevel } from "./contrast.ts";
 import { createPoint, type Point } from "./point.ts";
 import type { Ratio } from "./recovery.ts";
+import { measureSensitivity, type Sensitivity } from "./sensitivity.ts";
 
-/** The measured course of a run. */
-export interface Trajectory {
+/** How trajectories are computed. */
+export interface TrajectoryOptions extends BootstrapOptions {
+  /** The share of OOD items that guessing solves, in [0, 1); default 0. */
+  readonly oodChance?: number;
+}
+
+/** The measured course of a run, and which loss of OOD accuracy it could have seen on the held-out half. */
+export interface Trajectory extends Sensitivity {
   /** The SFT checkpoint of best OOD accuracy on the selection half. */
   readonly peak: Point;
   /** The SFT checkpoint with the most steps. */
@@ -48,7 +55,7 @@ export interface Trajectory {
  */
 export function computeTrajectory(
   checkpoints: readonly CheckpointOutcome[],
-  options: BootstrapOptions,
+  { oodChance = 0, ...options }: TrajectoryOptions,
 ): Trajectory {
   checkOutcomes(checkpoints);
   const candidates = findCandidates(checkpoints);
@@ -57,12 +64,19 @@ export function computeTrajectory(
   const branches = findBranches(checkpoints).map((ends) => computeBranch(ends, peak, options));
   const main = findMainBranch(branches);
   const because = main === undefined ? "no RL branch starts from SFT" : main.reason;
+  const ends = { first: heldOutHalf(peak), second: heldOutHalf(sftEnd) };
+  const forgetting = computeContrast(ends, options);
+  const isSeen = forgetting.estimate > 0 && forgetting.pValue < significanceLevel;
+  const { unjudgedBecause, ...sensitivity } = measureSensitivity(ends, oodChance);
   return {
+    ...sensitivity,
+    // What was seen needs no leave to be seen.
+    ...(!isSeen && unjudgedBecause !== undefined && { unjudgedBecause }),
     peak: createPoint(peak),
     sftEnd: createPoint(sftEnd),
     rlEnd: main?.end,
     mainBranch: main?.name,
-    forgetting: computeContrast({ first: heldOutHalf(peak), second: heldOutHalf(sftEnd) }, options),
+    forgetting,
     recovery: main?.recovery,
     ...(because === undefined ? {} : { recoveryUndefinedBecause: because }),
     branches,

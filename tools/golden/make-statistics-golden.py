@@ -50,6 +50,28 @@ def mcnemar_tests():
     return rows
 
 
+def binomial_masses():
+    cases = [(0, 7, 0.3), (7, 7, 0.3), (3, 10, 0.25), (40, 200, 0.2), (199, 200, 0.999), (510, 1000, 0.5), (3, 5000, 0.001)]
+    return [
+        {"k": k, "n": n, "probability": p, "mass": float(stats.binom.pmf(k, n, p)), "upperTail": float(stats.binom.sf(k - 1, n, p))}
+        for k, n, p in cases
+    ]
+
+
+def mcnemar_powers():
+    """By adding up all outcomes of the trinomial that the exact two-sided test calls significant, the first ahead."""
+    rows = []
+    for n, first, second in [(6, 1.0, 0.0), (20, 0.3, 0.05), (40, 0.25, 0.1), (100, 0.1, 0.0), (100, 0.12, 0.05), (200, 0.15, 0.1)]:
+        power = 0.0
+        for b in range(n + 1):
+            for c in range(0, min(b, n - b + 1)):
+                if b + c == 0 or stats.binomtest(b, b + c, 0.5).pvalue >= 0.05:
+                    continue
+                power += stats.multinomial.pmf([b, c, n - b - c], n, [first, second, 1 - first - second])
+        rows.append({"numItems": n, "onlyFirst": first, "onlySecond": second, "power": float(power)})
+    return rows
+
+
 def moment_tables(rng):
     lists = [rng.normal(3, 2, 40), rng.exponential(1, 60), rng.standard_t(3, 50) * 1e-4, numpy.array([1.0, 2.0])]
     return [
@@ -125,6 +147,8 @@ def main():
         "normalQuantile": normal_quantiles(),
         "wilsonInterval": wilson_intervals(),
         "mcnemarExact": mcnemar_tests(),
+        "binomial": binomial_masses(),
+        "mcnemarPower": mcnemar_powers(),
         "moments": moment_tables(rng),
         "histogram": histograms(rng),
         "shannonEntropy": entropies(),

@@ -26,6 +26,8 @@ interface RunLine {
   readonly state: "finished" | "unfinished" | "damaged";
   readonly numCheckpoints?: number;
   readonly forgetting?: { readonly estimate: number; readonly low: number; readonly high: number };
+  /** Why forgetting cannot be judged. */
+  readonly unjudgedBecause?: string;
   readonly recovery?: number;
   /** What is wrong with a damaged run. */
   readonly problem?: string;
@@ -44,7 +46,7 @@ async function describeRun(path: string): Promise<RunLine> {
 async function describeReadableRun(path: string): Promise<RunLine> {
   const folder = await openRunFolder(path);
   const summary = await folder.readSummary();
-  const { forgetting, recovery } = summary?.trajectory ?? {};
+  const { forgetting, recovery, unjudgedBecause } = summary?.trajectory ?? {};
   return {
     path,
     recipe: folder.record.recipe,
@@ -52,8 +54,14 @@ async function describeReadableRun(path: string): Promise<RunLine> {
     state: summary === undefined ? "unfinished" : "finished",
     numCheckpoints: (await folder.readLineage()).length,
     ...(forgetting && { forgetting }),
+    ...(unjudgedBecause !== undefined && { unjudgedBecause }),
     ...(recovery && { recovery: recovery.estimate }),
   };
+}
+
+function formatForgetting({ forgetting, unjudgedBecause, problem = "" }: RunLine): string {
+  if (unjudgedBecause !== undefined) return "cannot be judged";
+  return forgetting === undefined ? problem : formatLoss(forgetting);
 }
 
 async function list(path: string, flags: { readonly json?: boolean }): Promise<void> {
@@ -66,7 +74,7 @@ async function list(path: string, flags: { readonly json?: boolean }): Promise<v
     String(run.seed ?? ""),
     run.state,
     String(run.numCheckpoints ?? ""),
-    run.forgetting === undefined ? (run.problem ?? "") : formatLoss(run.forgetting),
+    formatForgetting(run),
     run.recovery === undefined ? "" : formatShare(run.recovery),
   ]);
   const output = createOutput(flags);

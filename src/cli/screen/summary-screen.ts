@@ -143,7 +143,7 @@ function formatCheckpoints(
 }
 
 function formatForgetting(
-  { peak, sftEnd, forgetting }: TrajectoryRecord,
+  { peak, sftEnd, forgetting, unjudgedBecause }: TrajectoryRecord,
   { paint, width = fullTableWidth }: ScreenOptions,
 ): readonly string[] {
   const row = (name: string, point: TrajectoryRecord["peak"]): string[] => [
@@ -157,10 +157,9 @@ function formatForgetting(
   const head = ["SFT", "step", "OOD, held-out half", "OOD", "ID"].map((cell) => paint("bold", cell));
   const table = [head, row("peak", peak), row("end", sftEnd)];
   const difference = `${formatLoss(forgetting)}, ${formatPValue(forgetting.pValue)}`;
-  return [
-    ...formatTable(width < fullTableWidth ? table.map((cells) => cells.slice(0, 4)) : table),
-    `forgotten  ${paint(isLoss ? "bad" : "dim", difference)}, on the held-out half`,
-  ];
+  const shown = formatTable(width < fullTableWidth ? table.map((cells) => cells.slice(0, 4)) : table);
+  if (unjudgedBecause !== undefined) return [...shown, `forgotten  ${paint("bad", "cannot be judged")}`];
+  return [...shown, `forgotten  ${paint(isLoss ? "bad" : "dim", difference)}, on the held-out half`];
 }
 
 function formatBranches({ branches }: TrajectoryRecord, paint: Paint): readonly string[] {

@@ -53,7 +53,7 @@ function Tiles({ summary }: { readonly summary: Summary }): ReactNode {
   const { trajectory } = summary;
   if (trajectory === null)
     return <p>This run has no SFT stage, so there is no peak and nothing to forget.</p>;
-  const { peak, sftEnd, forgetting } = trajectory;
+  const { peak, sftEnd, forgetting, unjudgedBecause } = trajectory;
   const best = summary.repairs?.find(({ name }) => name === "repair")?.best;
   return (
     <section aria-label="Outcome">
@@ -71,11 +71,20 @@ function Tiles({ summary }: { readonly summary: Summary }): ReactNode {
           </span>
         </li>
         <li>
-          <b>{formatPoints(-forgetting.estimate)}</b>
-          <span>
-            points from the peak to the end, held-out tasks, {formatPValue(forgetting.pValue)}, n ={" "}
-            {forgetting.numItems}
-          </span>
+          {unjudgedBecause === undefined ? (
+            <>
+              <b>{formatPoints(-forgetting.estimate)}</b>
+              <span>
+                points from the peak to the end, held-out tasks, {formatPValue(forgetting.pValue)}, n ={" "}
+                {forgetting.numItems}
+              </span>
+            </>
+          ) : (
+            <>
+              <b>?</b>
+              <span>forgetting cannot be judged: {unjudgedBecause}</span>
+            </>
+          )}
         </li>
         {best === undefined || best === null ? null : (
           <li>

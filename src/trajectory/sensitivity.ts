@@ -1,0 +1,65 @@
+/**
+ * Whether a loss could have shown at all, and how large it had to be: "no significant forgetting" says nothing where there was
+ * nothing to lose, or where the items are too few.
+ */
+import { binomialUpperTail, findDetectableLoss, formatShare, mcnemarExact } from "../statistics/index.ts";
+import { countSolved } from "./checkpoint-outcome.ts";
+import { type SolvedPair, significanceLevel } from "./contrast.ts";
+
+/** What a comparison of two checkpoints could have seen. */
+export interface Sensitivity {
+  /** The smallest loss of accuracy, in (0, 1], that would be significant with a probability of 80 %; absent where none would. */
+  readonly detectableLoss?: number;
+  /** In plain words, why a loss cannot be judged; absent where it can. */
+  readonly unjudgedBecause?: string;
+}
+
+/** The probability of noticing a loss that `detectableLoss` is stated for. */
+export const statedPower = 0.8;
+
+/** The fewest items that must differ, all to one side, for the exact McNemar test to be significant: 6. */
+export const fewestDiscordant: number = Array.from({ length: 64 }, (_, count) => count).findIndex(
+  (onlyFirst) => mcnemarExact({ onlyFirst, onlySecond: 0 }) < significanceLevel,
+);
+
+/**
+ * What a loss from the first checkpoint to the second had to be to show. Items that only one of the two solved, beyond the net
+ * difference, count as answers that change without loss. `chance` is the share of items that guessing solves: a first checkpoint
+ * that is not above it (one-sided binomial p ≥ 0.05) has nothing to lose.
+ */
+export function measureSensitivity({ first, second }: SolvedPair, chance: number): Sensitivity {
+  const [numItems, numSolved] = [first.length, countSolved(first)];
+  const because = findFloor({ numItems, numSolved, chance });
+  if (because !== undefined) return { unjudgedBecause: because };
+  const onlyFirst = first.filter((isSolved, item) => isSolved && second[item] !== true).length;
+  const onlySecond = second.filter((isSolved, item) => isSolved && first[item] !== true).length;
+  const churn = (2 * Math.min(onlyFirst, onlySecond)) / numItems;
+  const search = { numItems, numSolved, churn, level: significanceLevel, power: statedPower };
+  const loss = findDetectableLoss(search);
+  if (loss !== undefined) return { detectableLoss: loss / numItems };
+  return {
+    unjudgedBecause:
+      `on ${numItems} measuring items, of which ${formatShare(churn)} are solved by one of the two checkpoints only and ` +
+      "without a loss, not even losing everything would show; ask more of them",
+  };
+}
+
+/** The floor that a loss from it cannot be told from nothing, in plain words. */
+function findFloor({
+  numItems,
+  numSolved,
+  chance,
+}: {
+  readonly numItems: number;
+  readonly numSolved: number;
+  readonly chance: number;
+}): string | undefined {
+  const of = `${numSolved} of the ${numItems} measuring items`;
+  if (numItems < fewestDiscordant)
+    return `${numItems} measuring items are too few for any loss to show, it takes ${fewestDiscordant}; ask more of them`;
+  if (chance > 0 && binomialUpperTail(numSolved, { n: numItems, probability: chance }) >= significanceLevel)
+    return `the best checkpoint solves ${of}, which guessing may as well (${formatShare(chance)}); ask what the base model can answer, or more`;
+  if (numSolved < fewestDiscordant)
+    return `the best checkpoint solves ${of}, and a loss shows from ${fewestDiscordant} on; ask what the base model can answer, or more`;
+  return undefined;
+}
