@@ -4,7 +4,7 @@ export { formatPoints, formatPValue, formatShare } from "./format.ts";
 export { type Histogram, type HistogramOptions, histogram } from "./histogram.ts";
 export { holm } from "./holm.ts";
 export { type DiscordantCounts, mcnemarExact } from "./mcnemar-exact.ts";
-export { findDetectableLoss, type LossSearch, mcnemarPower } from "./mcnemar-power.ts";
+export { findDetectableLoss, type LossSearch } from "./mcnemar-power.ts";
 export { type Moments, moments } from "./moments.ts";
 export {
   type BootstrapInterval,

@@ -61,8 +61,13 @@ export function formatWatch(
 /** Fewer held-out tasks can hardly tell a decline from noise. */
 const fewTasks = 50;
 
-function describeNone(name: string, { peak }: WatchedTraining["watch"]): string {
-  const total = peak?.oodHeldOut.total ?? 0;
+function describeNone(name: string, { peak, looks }: WatchedTraining["watch"]): string {
+  const { correct = 0, total = 0 } = peak?.oodHeldOut ?? {};
+  if (looks.at(-1)?.isBlind === true)
+    return (
+      `No alert for ${name}, and none could come: ${correct} of ${total} held-out tasks solved are too few for any loss to show; ` +
+      "ask what the base model can answer, or more (--count)"
+    );
   const few = total < fewTasks ? ": these are few, ask more (--count)" : "";
   return `No alert for ${name}: no decline that ${total} held-out tasks could tell from noise${few}`;
 }
