@@ -291,6 +291,7 @@ function createAdapted(
   };
   return {
     folder,
+    format: base.format,
     config: base.config,
     tensors,
     adapter: { base: base.folder, updates, replaced: new Set(replaced.keys()) },

@@ -72,12 +72,17 @@ describe("openCheckpoint()", () => {
       `Cannot read "${folder}": no such folder; give the path of a Hugging Face checkpoint folder`,
     );
     await mkdir(folder);
-    expect((await problemOf(openCheckpoint(folder))).path).toBe(`${folder}/config.json`);
-    await writeFile(join(folder, "config.json"), "{}");
-    await writeFile(join(folder, "pytorch_model.bin"), "");
     expect((await problemOf(openCheckpoint(folder))).message).toBe(
-      `Cannot read "${folder}": there is no model.safetensors and no model.safetensors.index.json in it; save the model as safetensors`,
+      `Cannot read "${folder}": there are no weights in it, it is empty; give the path of a checkpoint folder`,
     );
+    await writeFile(join(folder, "config.json"), "{}");
+    await writeFile(join(folder, "optimizer.pt"), "");
+    expect((await problemOf(openCheckpoint(folder))).message).toBe(
+      `Cannot read "${folder}": there are no weights in it, it holds "config.json", "optimizer.pt"; save the model into it as safetensors`,
+    );
+    await rm(join(folder, "config.json"));
+    await cp(join(golden, "single", "model.safetensors"), join(folder, "model.safetensors"));
+    expect((await problemOf(openCheckpoint(folder))).path).toBe(`${folder}/config.json`);
   });
 
   it.each([

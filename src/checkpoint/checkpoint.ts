@@ -2,15 +2,17 @@
  * Checkpoint folders as Hugging Face lays them out: `config.json` and `model.safetensors`, or shards with
  * `model.safetensors.index.json`. What the configuration and the tensors mean is for others to know.
  */
+import { dirname } from "node:path";
+import { parsePythonJson } from "../base/index.ts";
 import { fileExists, folderExists, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import { isAdapterFolder, type MergedFormat, openAdapted } from "./adapter.ts";
 import { CheckpointError, expectReadable, quote } from "./checkpoint-error.ts";
-import { decodeFloats, isFloatDtype, type ReadableBytes } from "./dtype.ts";
+import { findWeights, type WeightFiles, type WeightFormat } from "./find-weights.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
-import { openSafetensors, type SafetensorsFile } from "./safetensors-read.ts";
+import { openSafetensorsSource } from "./safetensors-source.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
-import { isPlainName, parseShardIndex } from "./shard-index.ts";
-import { listSlices, parseSlice, takeSlice } from "./stack.ts";
+import { isPlainName } from "./shard-index.ts";
+import { createReader, type WeightSource } from "./weight-source.ts";
 
 /** What to write into a checkpoint folder. */
 export interface CheckpointContent {
@@ -46,43 +48,69 @@ export async function openCheckpoint(folder: string, options: OpenOptions = {}):
 
 /** `depth`: how many adapters were opened on the way here. */
 async function openAtDepth(
-  folder: string,
+  path: string,
   { merged = "exact", base }: OpenOptions,
   depth: number,
 ): Promise<Checkpoint> {
-  if (!(await folderExists(folder)))
-    throw new CheckpointError("no such folder; give the path of a Hugging Face checkpoint folder", {
-      path: folder,
-    });
-  if (await isAdapterFolder(folder))
-    return await openAdapted(folder, {
+  const isFile = await fileExists(path);
+  if (!isFile && !(await folderExists(path)))
+    throw new CheckpointError("no such folder; give the path of a Hugging Face checkpoint folder", { path });
+  if (!isFile && (await isAdapterFolder(path)))
+    return await openAdapted(path, {
       format: merged,
       base,
-      open: async (path) => {
+      open: async (other) => {
         // An adapter to an adapter may be; more than that is a circle.
         if (depth > 1)
-          throw new CheckpointError("its bases are adapters all the way down; merge them", { path: folder });
-        return await openAtDepth(path, { merged }, depth + 1);
+          throw new CheckpointError("its bases are adapters all the way down; merge them", { path });
+        return await openAtDepth(other, { merged }, depth + 1);
       },
     });
-  const config = await readConfig(folder);
-  const files = new Map<string, SafetensorsFile>();
-  const close = async (): Promise<void> => {
-    await Promise.all([...files.values()].map((file) => file.close()));
-  };
+  const found = await findWeights(path);
+  if (found.kind === "refused") throw new CheckpointError(found.reason, { path });
+  if (found.kind === "none") return await refuseEmpty(path, found.holds);
+  const stated = await readConfig(isFile ? dirname(path) : path);
+  if (stated === undefined && !isFile && (found.format === "safetensors" || found.format === "torch"))
+    throw new CheckpointError("no such file; give a checkpoint folder with its config.json", {
+      path: `${path}/${CONFIG_NAME}`,
+    });
+  const source = await openers[found.format](found);
   try {
-    const tensors = await openTensors(folder, files);
+    const config = source.config ?? stated ?? {};
     return {
-      folder,
+      folder: path,
+      format: found.format,
       config,
-      tensors,
-      ...createReaders((name) => findFile({ folder, tensors, files }, name), tensors),
-      close,
+      ...createReader(source, { folder: found.folder, config }),
+      close: () => source.close(),
     };
   } catch (error) {
-    await close();
+    await source.close();
     throw error;
   }
+}
+
+/** How the weights of each format are opened. */
+const openers: { readonly [Format in WeightFormat]: (files: WeightFiles) => Promise<WeightSource> } = {
+  safetensors: openSafetensorsSource,
+  verl: refuseFormat,
+  torch: refuseFormat,
+  dcp: refuseFormat,
+  gguf: refuseFormat,
+};
+
+async function refuseFormat({ folder, files }: WeightFiles): Promise<never> {
+  throw new CheckpointError(`it holds ${files.map(quote).join(", ")} only; save the model as safetensors`, {
+    path: folder,
+  });
+}
+
+async function refuseEmpty(folder: string, holds: string): Promise<never> {
+  const isModel = await fileExists(`${folder}/${CONFIG_NAME}`);
+  throw new CheckpointError(
+    `there are no weights in it, ${holds}; ${isModel ? "save the model into it as safetensors" : "give the path of a checkpoint folder"}`,
+    { path: folder },
+  );
 }
 
 /**
@@ -126,17 +154,20 @@ export async function writeCheckpoint(
   });
 }
 
-async function readConfig(folder: string): Promise<Readonly<Record<string, unknown>>> {
-  const path = `${folder}/${CONFIG_NAME}`;
-  if (!(await fileExists(path)))
-    throw new CheckpointError("no such file; give a checkpoint folder with its config.json", { path });
-  const text = await expectReadable(path, readText(path));
+/** The configuration beside the weights, or where verl keeps it; `undefined` where there is none. */
+async function readConfig(folder: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+  for (const path of [`${folder}/${CONFIG_NAME}`, `${folder}/huggingface/${CONFIG_NAME}`])
+    if (await fileExists(path)) return parseConfig(await expectReadable(path, readText(path)), path);
+  return undefined;
+}
+
+function parseConfig(text: string, path: string): Readonly<Record<string, unknown>> {
   const refuse = (problem: string, cause?: unknown): never => {
     throw new CheckpointError(`${problem}; correct the file or download it again`, { path, cause });
   };
   let config: unknown;
   try {
-    config = JSON.parse(text);
+    config = parsePythonJson(text);
   } catch (error) {
     return refuse(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`, error);
   }
@@ -145,116 +176,6 @@ async function readConfig(folder: string): Promise<Readonly<Record<string, unkno
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Opens the files of a folder into `files` (so that the caller can close them) and lists their tensors. */
-async function openTensors(
-  folder: string,
-  files: Map<string, SafetensorsFile>,
-): Promise<ReadonlyMap<string, CheckpointTensor>> {
-  if (await fileExists(`${folder}/${MODEL_NAME}`)) {
-    files.set(MODEL_NAME, await openSafetensors(`${folder}/${MODEL_NAME}`));
-    return listTensors(files);
-  }
-  const path = `${folder}/${INDEX_NAME}`;
-  if (!(await fileExists(path)))
-    throw new CheckpointError(
-      `there is no ${MODEL_NAME} and no ${INDEX_NAME} in it; save the model as safetensors`,
-      { path: folder },
-    );
-  const shardOf = parseShardIndex(await expectReadable(path, readText(path)), path);
-  for (const shard of new Set(shardOf.values())) {
-    const shardPath = `${folder}/${shard}`;
-    if (!(await fileExists(shardPath)))
-      throw new CheckpointError(
-        "the index lists it, and there is no such file; download or save the checkpoint again",
-        {
-          path: shardPath,
-        },
-      );
-    files.set(shard, await openSafetensors(shardPath));
-  }
-  checkShards(files, shardOf);
-  return listTensors(files);
-}
-
-function listTensors(files: ReadonlyMap<string, SafetensorsFile>): ReadonlyMap<string, CheckpointTensor> {
-  const tensors = new Map<string, CheckpointTensor>();
-  for (const [file, { header }] of files)
-    for (const [name, { dtype, shape }] of header.tensors)
-      for (const [part, tensor] of listSlices(name, { dtype, shape, file })) tensors.set(part, tensor);
-  return tensors;
-}
-
-/** Every tensor must be in the shard that the index states, and in no other. */
-function checkShards(
-  files: ReadonlyMap<string, SafetensorsFile>,
-  shardOf: ReadonlyMap<string, string>,
-): void {
-  for (const [shard, { path, header }] of files)
-    for (const tensor of header.tensors.keys())
-      if (shardOf.get(tensor) !== shard)
-        throw new CheckpointError(
-          `the index ${shardOf.has(tensor) ? `puts it into ${quote(shardOf.get(tensor) ?? "")}` : "does not list it"}; download or save the checkpoint again`,
-          { path, tensor },
-        );
-  for (const [tensor, shard] of shardOf) {
-    const file = files.get(shard);
-    if (file !== undefined && !file.header.tensors.has(tensor))
-      throw new CheckpointError(
-        "the index lists it, the file lacks it; download or save the checkpoint again",
-        {
-          path: file.path,
-          tensor,
-        },
-      );
-  }
-}
-
-/** Reads tensors, and the matrices of stacks, from the files that hold them. */
-function createReaders(
-  find: (name: string) => SafetensorsFile,
-  tensors: ReadonlyMap<string, CheckpointTensor>,
-): Pick<Checkpoint, "readTensor" | "readBytes" | "openBytes"> {
-  const openBytes = (name: string): ReadableBytes => {
-    const file = find(name);
-    const slice = file.header.tensors.has(name) ? undefined : parseSlice(name);
-    if (slice === undefined) return file.openBytes(name);
-    const [count = 1] = file.header.tensors.get(slice.stack)?.shape ?? [];
-    return takeSlice(file.openBytes(slice.stack), { index: slice.index, count });
-  };
-  return {
-    openBytes,
-    readTensor: async (name) => {
-      const file = find(name);
-      const { dtype, shape } = tensors.get(name) ?? { dtype: "U8" as const, shape: [] };
-      if (file.header.tensors.has(name) || !isFloatDtype(dtype)) return await file.readTensor(name);
-      const bytes = openBytes(name);
-      return { dtype, shape, data: decodeFloats(bytes.subarray(0, bytes.length), dtype) };
-    },
-    readBytes: async (name) => {
-      const file = find(name);
-      if (file.header.tensors.has(name)) return await file.readBytes(name);
-      const bytes = openBytes(name);
-      return bytes.subarray(0, bytes.length);
-    },
-  };
-}
-
-interface OpenTensors {
-  readonly folder: string;
-  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
-  readonly files: ReadonlyMap<string, SafetensorsFile>;
-}
-
-/** The open file that holds a tensor. */
-function findFile({ folder, tensors, files }: OpenTensors, name: string): SafetensorsFile {
-  const file = files.get(tensors.get(name)?.file ?? "");
-  if (file !== undefined) return file;
-  throw new CheckpointError("there is no such tensor in it; check the name or use another checkpoint", {
-    path: folder,
-    tensor: name,
-  });
 }
 
 function checkTensors(
@@ -280,8 +201,8 @@ function checkTensors(
       });
 }
 
-/** The file a missing tensor is missing from: the only one, or the index of several. */
+/** The file a missing tensor is missing from, where there is only one. */
 function modelPath(folder: string, tensors: ReadonlyMap<string, CheckpointTensor>): string {
-  const [first] = tensors.values();
-  return `${folder}/${first === undefined || first.file === MODEL_NAME ? MODEL_NAME : INDEX_NAME}`;
+  const [file, ...more] = new Set([...tensors.values()].map((tensor) => tensor.file));
+  return file === undefined || more.length > 0 ? folder : `${folder}/${file}`;
 }

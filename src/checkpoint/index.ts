@@ -22,6 +22,7 @@ export {
   type ReadableBytes,
   type WritableDtype,
 } from "./dtype.ts";
+export { type FoundWeights, findWeights, type WeightFormat } from "./find-weights.ts";
 export type { AdapterOrigin, Checkpoint, CheckpointTensor, LowRankUpdate } from "./open-checkpoint.ts";
 export { rewriteCheckpoint, type TensorBytes } from "./rewrite.ts";
 export type { SafetensorsHeader, TensorEntry } from "./safetensors-header.ts";

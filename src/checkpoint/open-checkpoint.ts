@@ -1,5 +1,6 @@
 /** What an open checkpoint folder is, whether its tensors lie in its files or are made when they are read. */
 import type { Dtype, ReadableBytes } from "./dtype.ts";
+import type { WeightFormat } from "./find-weights.ts";
 import type { TensorData } from "./safetensors-read.ts";
 
 /** What an adapter adds to one tensor: left · right, the scale in `left`. */
@@ -33,9 +34,11 @@ export interface AdapterOrigin {
 
 /** An open checkpoint folder. Whoever opens it closes it. */
 export interface Checkpoint {
-  /** Where the folder is. */
+  /** Where it is: a folder, or a single file of weights. */
   readonly folder: string;
-  /** `config.json` as it stands. */
+  /** How its weights are stored; of an adapter those of its base. */
+  readonly format: WeightFormat;
+  /** `config.json` as it stands, or what the weights say of themselves; empty where neither is there. */
   readonly config: Readonly<Record<string, unknown>>;
   /** Every tensor of the checkpoint, by name. */
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;

@@ -3,11 +3,12 @@
  * that is not changed copied byte for byte, a few megabytes at a time.
  */
 import { listFiles, listFolders, openByteSource, writeFileAtomic } from "../file/index.ts";
+import { CheckpointError } from "./checkpoint-error.ts";
 import type { ReadableBytes } from "./dtype.ts";
 import type { Checkpoint } from "./open-checkpoint.ts";
 import { encodeSafetensorsHeader, type TensorEntry } from "./safetensors-header.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors-read.ts";
-import { isStack, nameSlice, takeSlice } from "./stack.ts";
+import { listParts, takeRange } from "./stack.ts";
 
 /** A tensor's new bytes, in chunks in their order: as many as before. */
 export type TensorBytes = () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
@@ -38,12 +39,22 @@ export async function rewriteCheckpoint(
   folder: string,
   rewrite: Rewrite,
 ): Promise<readonly string[]> {
+  if (checkpoint.format !== "safetensors")
+    throw new CheckpointError(
+      "its weights are no safetensors files, and only those are written again; save the model as safetensors and give that",
+      { path: checkpoint.folder },
+    );
   const original = checkpoint.adapter?.base ?? checkpoint.folder;
   const tensors = new Map([...listMerged(checkpoint), ...rewrite.tensors]);
   const weights = new Set([...checkpoint.tensors.values()].map(({ file }) => file));
   const leftOut: string[] = [];
   for (const name of await listFiles(original))
-    if (weights.has(name)) await rewriteFile(original, { name, folder, rewrite: { ...rewrite, tensors } });
+    if (weights.has(name))
+      await rewriteFile(original, {
+        name,
+        folder,
+        rewrite: { ...rewrite, tensors, config: checkpoint.config },
+      });
     else if (STALE.test(name)) leftOut.push(name);
     else await writeFileAtomic(`${folder}/${name}`, readChunks(`${original}/${name}`));
   const folders = (await listFolders(original)).map((name) => `${name}/`);
@@ -58,7 +69,15 @@ function listMerged(checkpoint: Checkpoint): readonly (readonly [string, TensorB
 
 async function rewriteFile(
   original: string,
-  { name, folder, rewrite }: { readonly name: string; readonly folder: string; readonly rewrite: Rewrite },
+  {
+    name,
+    folder,
+    rewrite,
+  }: {
+    readonly name: string;
+    readonly folder: string;
+    readonly rewrite: Rewrite & Pick<Checkpoint, "config">;
+  },
 ): Promise<void> {
   const file = await openSafetensors(`${original}/${name}`);
   try {
@@ -70,14 +89,14 @@ async function rewriteFile(
 
 async function* encode(
   file: SafetensorsFile,
-  { tensors, metadata, onBytes = () => undefined }: Rewrite,
+  { tensors, config, metadata, onBytes = () => undefined }: Rewrite & Pick<Checkpoint, "config">,
 ): AsyncGenerator<Uint8Array, void, void> {
   const entries = [...file.header.tensors];
   yield encodeHeader(entries, { ...Object.fromEntries(file.header.metadata), ...metadata });
   const byPosition = entries.sort(([, a], [, b]) => a.start - b.start || a.end - b.end);
   for (const [name, { start, end }] of byPosition) {
     let written = 0;
-    for await (const chunk of writeTensor(file, name, tensors)) {
+    for await (const chunk of writeTensor(file, name, { tensors, config })) {
       yield chunk;
       written += chunk.length;
       onBytes(chunk.length);
@@ -91,20 +110,15 @@ async function* encode(
 async function* writeTensor(
   file: SafetensorsFile,
   name: string,
-  tensors: Rewrite["tensors"],
+  { tensors, config }: Pick<Rewrite, "tensors"> & Pick<Checkpoint, "config">,
 ): AsyncGenerator<Uint8Array, void, void> {
   const own = tensors.get(name);
-  const { shape } = file.header.tensors.get(name) ?? { shape: [] };
+  const { dtype = "U8" as const, shape = [] } = file.header.tensors.get(name) ?? {};
   const bytes = file.openBytes(name);
   if (own !== undefined) yield* own();
-  else if (!isStack(shape)) yield* copyBytes(bytes);
-  else {
-    const [count = 1] = shape;
-    for (let index = 0; index < count; index++) {
-      const part = tensors.get(nameSlice(name, index));
-      yield* part === undefined ? copyBytes(takeSlice(bytes, { index, count })) : part();
-    }
-  }
+  else
+    for (const part of listParts(name, { dtype, shape, file: file.path }, config))
+      yield* tensors.get(part.name)?.() ?? copyBytes(takeRange(bytes, part));
 }
 
 function* copyBytes(bytes: ReadableBytes): Generator<Uint8Array, void, void> {

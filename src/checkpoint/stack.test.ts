@@ -4,7 +4,7 @@ import { drawExact, type TensorSpec, writeCheckpointFolder } from "../../test/su
 import { createTemporaryFolder, removeFolder } from "../../test/support/untwist.ts";
 import { writeFolderAtomic } from "../file/index.ts";
 import { type Checkpoint, openCheckpoint, rewriteCheckpoint } from "./index.ts";
-import { isStack, parseSlice } from "./stack.ts";
+import { isStack, listParts } from "./stack.ts";
 
 const folder = createTemporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -40,7 +40,6 @@ describe("a stack of experts", () => {
         [1, 2, 16, 16],
       ].map(isStack),
     ).toEqual([true, false, false, false]);
-    expect(parseSlice("a[0].b")).toBeUndefined();
   });
 
   it("gives each matrix as it lies in the stack, whole and by ranges", async () => {
@@ -72,4 +71,60 @@ describe("a stack of experts", () => {
       );
     await written.close();
   });
+});
+
+describe("listParts()", () => {
+  const nameParts = (name: string, shape: readonly number[], config: Record<string, unknown>): unknown =>
+    listParts(name, { dtype: "F4", shape, file: "x" }, config).map(({ name: part, tensor, start, end }) => [
+      part,
+      tensor.shape,
+      start,
+      end,
+    ]);
+
+  it("calls experts as transformers 5 packs them by the names that transformers 4 gives them", () => {
+    const config = { model_type: "qwen3_moe", hidden_size: 32 };
+    expect(nameParts("a.experts.gate_up_proj", [2, 40, 32], config)).toEqual([
+      ["a.experts.0.gate_proj.weight", [20, 32], 0, 320],
+      ["a.experts.0.up_proj.weight", [20, 32], 320, 640],
+      ["a.experts.1.gate_proj.weight", [20, 32], 640, 960],
+      ["a.experts.1.up_proj.weight", [20, 32], 960, 1280],
+    ]);
+    expect(nameParts("a.experts.down_proj", [1, 32, 20], config)).toEqual([
+      ["a.experts.0.down_proj.weight", [32, 20], 0, 320],
+    ]);
+    const nested = {
+      model_type: "qwen3_vl_moe",
+      text_config: { model_type: "qwen3_vl_moe_text", hidden_size: 32 },
+    };
+    expect(nameParts("a.experts.down_proj", [1, 32, 20], nested)).toEqual([
+      ["a.experts.0.down_proj.weight", [32, 20], 0, 320],
+    ]);
+  });
+
+  it.each([
+    ["gpt_oss", [1, 32, 32]],
+    ["llama4_text", [1, 32, 32]],
+    ["qwen3_moe", [1, 64, 48]],
+  ])("leaves experts of %s %j whole", (type, shape) => {
+    const config = { model_type: type, hidden_size: 32 };
+    expect(nameParts("a.experts.gate_up_proj", shape, config)).toEqual([
+      ["a.experts.gate_up_proj[0]", shape.slice(1), 0, (shape[1]! * shape[2]!) / 2],
+    ]);
+  });
+
+  it("takes the biases of experts for a vector each", () => {
+    expect(nameParts("a.experts.down_proj_bias", [2, 64], { model_type: "gpt_oss" })).toEqual([
+      ["a.experts.down_proj_bias[0]", [64], 0, 32],
+      ["a.experts.down_proj_bias[1]", [64], 32, 64],
+    ]);
+  });
+
+  it.each([[[30_000_000, 16, 16]], [[4097, 16, 16]], [[3, 17, 17]], [[]], [[0, 16, 16]]])(
+    "leaves %j, which are no experts, whole",
+    (shape) => {
+      const parts = listParts("a", { dtype: "F4", shape, file: "x" }, {});
+      expect(parts.map(({ name, tensor }) => [name, tensor.shape])).toEqual([["a", shape]]);
+    },
+  );
 });
