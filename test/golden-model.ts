@@ -94,7 +94,7 @@ export interface GoldenModel {
 }
 
 /** Names of the golden models. */
-export const goldenNames = ["gqa-untied", "mha-tied"] as const;
+export const goldenNames = ["gqa-untied", "mha-tied", "biased"] as const;
 
 /** Reads a golden model. */
 export function readGoldenModel(name: (typeof goldenNames)[number]): GoldenModel {

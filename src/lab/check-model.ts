@@ -39,8 +39,15 @@ export interface Demand {
   readonly maxNewTokens: number;
 }
 
-/** Throws `UsageError` where the model cannot take a recipe's tasks (see `checkDemand`), or its sweeps do not fit the weights. */
+/**
+ * Throws `UsageError` where the model cannot take a recipe's tasks (see `checkDemand`), where it has no token to end answers
+ * with, or where the recipe's sweeps do not fit the weights.
+ */
 export function checkModel(model: Model, { environment, rendering, evaluation, rl, sweeps }: Recipe): void {
+  if (model.config.endToken === undefined)
+    throw new UsageError(
+      `Cannot train this model: its config.json names no eos_token_id, so that answers would never end; name the token that ends them`,
+    );
   const maxNewTokens = Math.max(evaluation.maxNewTokens, ...rl.map((entry) => entry.maxNewTokens));
   checkDemand(model, { environment: findEnvironment(environment), rendering, maxNewTokens });
   const tensors = describeTensors(model.config);

@@ -10,15 +10,15 @@ export interface Sequence {
   readonly numPromptTokens: number;
 }
 
-/** A prompt and its answer as one sequence that ends with the end token. */
+/** A prompt and its answer as one sequence that ends with the end token, where the model has one. */
 export function encodeExample(
   tokenizer: Tokenizer,
   example: { readonly prompt: string; readonly answer: string },
-  endToken: number,
+  endToken: number | undefined,
 ): Sequence {
   const prompt = tokenizer.encode(example.prompt);
   return {
-    tokens: [...prompt, ...tokenizer.encode(example.answer), endToken],
+    tokens: [...prompt, ...tokenizer.encode(example.answer), ...(endToken === undefined ? [] : [endToken])],
     numPromptTokens: prompt.length,
   };
 }

@@ -1,6 +1,8 @@
 /** The decoder's dimensions, read from a Hugging Face `config.json` of `LlamaForCausalLM`, and written back as one. */
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
+import { findForeignField } from "./foreign-fields.ts";
+import { readRopeTheta } from "./rope.ts";
 
 /** Dimensions and constants of a Llama-style decoder. */
 export interface ModelConfig {
@@ -20,8 +22,12 @@ export interface ModelConfig {
   readonly maxPositions: number;
   /** Whether the output head is the embedding matrix. */
   readonly isTied: boolean;
-  /** Token that ends an answer; training examples end with it. */
-  readonly endToken: number;
+  /** Whether the projections of attention have biases (default no). */
+  readonly hasAttentionBias?: boolean;
+  /** Whether the projections of the feed-forward layers have biases (default no). */
+  readonly hasMlpBias?: boolean;
+  /** Token that ends an answer; training examples end with it. Absent: answers run to their limit. */
+  readonly endToken?: number;
   /** Further tokens that end an answer. */
   readonly otherEndTokens?: readonly number[];
   /** Token that fills the rest of a batch. */
@@ -32,13 +38,17 @@ export interface ModelConfig {
 
 const count = z.number().int().positive();
 const tokenId = z.number().int().nonnegative();
+const endTokens = z.union(
+  [tokenId, z.array(tokenId), z.null()],
+  "must be a token id, a list of them, or null",
+);
 
 const schema = z.looseObject({
   model_type: z.literal("llama"),
   architectures: z
     .array(z.string())
     .refine((names) => names.includes("LlamaForCausalLM"), "names another architecture")
-    .optional(),
+    .nullish(),
   vocab_size: count,
   hidden_size: count,
   intermediate_size: count,
@@ -46,47 +56,46 @@ const schema = z.looseObject({
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
   head_dim: count.nullish(),
-  hidden_act: z.literal("silu").default("silu"),
+  // Two names of one function.
+  hidden_act: z.enum(["silu", "swish"]).default("silu"),
   rms_norm_eps: z.number().positive().default(1e-6),
-  rope_theta: z.number().positive().optional(),
-  rope_scaling: z.looseObject({ rope_type: z.literal("default") }).nullish(),
-  partial_rotary_factor: z.literal(1).optional(),
-  rope_parameters: z
-    .looseObject({
-      rope_theta: z.number().positive().nullish(),
-      rope_type: z.literal("default").default("default"),
-    })
-    .nullish(),
   max_position_embeddings: count.default(2048),
   tie_word_embeddings: z.boolean().default(false),
-  attention_bias: z.literal(false).default(false),
-  mlp_bias: z.literal(false).default(false),
-  eos_token_id: z.union([tokenId, z.array(tokenId).min(1)], "must be a token id or a list of them"),
+  attention_bias: z.boolean().default(false),
+  mlp_bias: z.boolean().default(false),
+  eos_token_id: endTokens.default(2),
   pad_token_id: tokenId.or(z.literal(-1)).nullish(),
   initializer_range: z.number().positive().default(0.02),
 });
 
 /**
  * Reads the JSON value of a `config.json`. Throws `UsageError` naming `source` where the model is none the
- * embedded engine runs (another architecture, biases, scaled rotary positions) or a field is malformed.
+ * embedded engine runs (another architecture, scaled rotary positions, a field that would change what is computed) or a
+ * field is malformed.
  */
 export function parseModelConfig(value: unknown, source: string): ModelConfig {
   const parsed = schema.safeParse(value);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const where = issue === undefined || issue.path.length === 0 ? "it" : `"${issue.path.join(".")}"`;
-    throw new UsageError(
-      `Cannot read the model config ${source}: ${where} ${issue?.message ?? "is malformed"} ` +
-        "(the embedded engine runs LlamaForCausalLM without biases or scaled rotary positions)",
-    );
+    return refuse(source, `${where} ${issue?.message ?? "is malformed"}`);
   }
-  const config = toModelConfig(parsed.data);
+  const foreign = findForeignField(parsed.data);
+  if (foreign !== undefined) return refuse(source, foreign);
+  const config = toModelConfig(parsed.data, source);
   checkDimensions(config, source);
   return config;
 }
 
-function toModelConfig(data: z.infer<typeof schema>): ModelConfig {
-  const [endToken = 0, ...otherEndTokens] = [data.eos_token_id].flat();
+function refuse(source: string, reason: string): never {
+  throw new UsageError(
+    `Cannot read the model config ${source}: ${reason} ` +
+      "(the embedded engine runs LlamaForCausalLM without scaled rotary positions; a server such as vLLM runs others: --serve)",
+  );
+}
+
+function toModelConfig(data: z.infer<typeof schema>, source: string): ModelConfig {
+  const [endToken, ...otherEndTokens] = [data.eos_token_id ?? []].flat();
   return {
     vocabularySize: data.vocab_size,
     hiddenSize: data.hidden_size,
@@ -96,19 +105,29 @@ function toModelConfig(data: z.infer<typeof schema>): ModelConfig {
     numKeyValueHeads: data.num_key_value_heads ?? data.num_attention_heads,
     headSize: data.head_dim ?? data.hidden_size / data.num_attention_heads,
     normEpsilon: data.rms_norm_eps,
-    ropeTheta: data.rope_parameters?.rope_theta ?? data.rope_theta ?? 10_000,
+    ropeTheta: findTheta(data, source),
     maxPositions: data.max_position_embeddings,
     isTied: data.tie_word_embeddings,
-    endToken,
+    ...(data.attention_bias && { hasAttentionBias: true }),
+    ...(data.mlp_bias && { hasMlpBias: true }),
+    ...(endToken !== undefined && { endToken }),
     ...(otherEndTokens.length > 0 && { otherEndTokens }),
     // Older files write −1 for "none".
-    padToken: data.pad_token_id == null || data.pad_token_id < 0 ? endToken : data.pad_token_id,
+    padToken: data.pad_token_id == null || data.pad_token_id < 0 ? (endToken ?? 0) : data.pad_token_id,
     initializerRange: data.initializer_range,
   };
 }
 
+function findTheta(data: z.infer<typeof schema>, source: string): number {
+  try {
+    return readRopeTheta(data);
+  } catch (error) {
+    return refuse(source, error instanceof Error ? error.message : String(error));
+  }
+}
+
 function checkDimensions(config: ModelConfig, source: string): void {
-  const { numHeads, numKeyValueHeads, headSize, endToken, padToken, vocabularySize } = config;
+  const { numHeads, numKeyValueHeads, headSize, padToken, vocabularySize } = config;
   const fail = (reason: string): never => {
     throw new UsageError(`Cannot use the model config ${source}: ${reason}`);
   };
@@ -117,8 +136,38 @@ function checkDimensions(config: ModelConfig, source: string): void {
   if (!Number.isInteger(headSize))
     fail(`hidden_size ${config.hiddenSize} is no multiple of num_attention_heads ${numHeads}`);
   if (headSize % 2 !== 0) fail(`head_dim ${headSize} is odd, and rotary positions need pairs`);
-  if (Math.max(endToken, padToken, ...(config.otherEndTokens ?? [])) >= vocabularySize)
+  if (Math.max(padToken, ...listEndTokens(config)) >= vocabularySize)
     fail(`eos_token_id or pad_token_id lies outside the vocabulary of ${vocabularySize}`);
+}
+
+/** All tokens that end an answer. */
+export function listEndTokens({ endToken, otherEndTokens = [] }: ModelConfig): readonly number[] {
+  return endToken === undefined ? otherEndTokens : [endToken, ...otherEndTokens];
+}
+
+const generationSchema = z.looseObject({ eos_token_id: endTokens.optional() });
+
+/**
+ * The config with the end tokens of a `generation_config.json`, which go before those of `config.json` as in Hugging Face's
+ * `generate`; one that names none changes nothing. Training examples go on ending as before, where that still ends an
+ * answer. Throws `UsageError` naming `source` where they are malformed.
+ */
+export function applyGenerationConfig(config: ModelConfig, value: unknown, source: string): ModelConfig {
+  const parsed = generationSchema.safeParse(value);
+  if (!parsed.success)
+    throw new UsageError(
+      `Cannot read ${source}: "eos_token_id" must be a token id, a list of them, or null; correct or remove the file`,
+    );
+  const named = [parsed.data.eos_token_id ?? []].flat();
+  const [first, ...rest] =
+    config.endToken !== undefined && named.includes(config.endToken)
+      ? [config.endToken, ...named.filter((token) => token !== config.endToken)]
+      : named;
+  if (first === undefined) return config;
+  const { otherEndTokens: _, ...kept } = config;
+  const changed = { ...kept, endToken: first, ...(rest.length > 0 && { otherEndTokens: rest }) };
+  checkDimensions(changed, source);
+  return changed;
 }
 
 /** The `config.json` object that describes the model to Hugging Face's `LlamaForCausalLM`. */
@@ -139,11 +188,10 @@ export function describeModelConfig(config: ModelConfig): Record<string, unknown
     rope_theta: config.ropeTheta,
     max_position_embeddings: config.maxPositions,
     tie_word_embeddings: config.isTied,
-    attention_bias: false,
-    mlp_bias: false,
+    attention_bias: config.hasAttentionBias ?? false,
+    mlp_bias: config.hasMlpBias ?? false,
     bos_token_id: null,
-    eos_token_id:
-      config.otherEndTokens === undefined ? config.endToken : [config.endToken, ...config.otherEndTokens],
+    eos_token_id: config.otherEndTokens === undefined ? (config.endToken ?? null) : listEndTokens(config),
     pad_token_id: config.padToken,
     initializer_range: config.initializerRange,
     use_cache: true,

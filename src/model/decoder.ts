@@ -44,9 +44,10 @@ function rotationTables(
   return { cosine: table(Math.cos), sine: table(Math.sin) };
 }
 
-/** x Wᵀ for the weight of that name: a linear layer without bias. */
+/** x Wᵀ for the weight of that name, and its bias where it has one. */
 function linear(weights: Weights, name: string, x: Tensor): Tensor {
-  return op.matmul(x, weights.get(`${name}.weight`), { transposeRight: true });
+  const product = op.matmul(x, weights.get(`${name}.weight`), { transposeRight: true });
+  return weights.has(`${name}.bias`) ? op.add(product, weights.get(`${name}.bias`)) : product;
 }
 
 /** SwiGLU (Shazeer 2020): (silu(x Wgᵀ) ∘ x Wuᵀ) Wdᵀ. */

@@ -12,7 +12,7 @@ import {
   type TensorData,
 } from "../tensor/index.ts";
 import { roundUpLength } from "./batch.ts";
-import type { ModelConfig } from "./config.ts";
+import { listEndTokens, type ModelConfig } from "./config.ts";
 import { applyHead, type LayerCache, runDecodeStep, runSequences, sequencePositions } from "./decoder.ts";
 import { createLayout, createWeights, feedParameters } from "./parameters.ts";
 import { createProgramCache, type ProgramCache } from "./program-cache.ts";
@@ -229,11 +229,12 @@ function acceptTokens(
   sampling: Sampling,
 ): void {
   const V = config.vocabularySize;
+  const endTokens = listEndTokens(config);
   for (const [index, row] of rows.entries()) {
     const choice = chooseToken(logits.subarray(index * V, (index + 1) * V), sampling, row.request.random);
     row.tokens.push(choice.token);
     row.logProbs.push(choice.logProb);
-    row.isFinished = choice.token === config.endToken || (config.otherEndTokens ?? []).includes(choice.token);
+    row.isFinished = endTokens.includes(choice.token);
   }
 }
 

@@ -72,6 +72,15 @@ describe("saveModel() and loadModel()", () => {
       expect(loaded.tokenizer.encode("c a")).toEqual([5, 3]);
     });
 
+  it("read the end tokens of a generation_config.json, and keep them in config.json", async () => {
+    const folder = join(root, "generation");
+    await saveModel(folder, model, { "generation_config.json": '{"eos_token_id": [4, 1], "x": NaN}' });
+    const loaded = await loadModel(folder);
+    expect([loaded.config.endToken, loaded.config.otherEndTokens]).toEqual([1, [4]]);
+    await saveModel(join(root, "generation-again"), loaded);
+    expect((await loadModel(join(root, "generation-again"))).config).toEqual(loaded.config);
+  });
+
   it("writes further files beside the model's, and replaces what was there", async () => {
     const folder = join(root, "files");
     await saveModel(folder, model, { "notes.md": "old", "old.txt": "old" });

@@ -1,10 +1,10 @@
 /** A language model as a value: dimensions, parameters, tokenizer; read from and written to Hugging Face folders. */
 import { join } from "node:path";
-import { UsageError } from "../base/index.ts";
+import { parsePythonJson, UsageError } from "../base/index.ts";
 import { loadTensors, openCheckpoint, writeCheckpoint } from "../checkpoint/index.ts";
 import { fileExists, readText } from "../file/index.ts";
 import { sizeOf } from "../tensor/index.ts";
-import { describeModelConfig, type ModelConfig, parseModelConfig } from "./config.ts";
+import { applyGenerationConfig, describeModelConfig, type ModelConfig, parseModelConfig } from "./config.ts";
 import { createLayout } from "./parameters.ts";
 import { parseTokenizer, type Tokenizer } from "./tokenizer.ts";
 
@@ -42,10 +42,13 @@ async function readDescription(
 ): Promise<Pick<Model, "config" | "tokenizer">> {
   const checkpoint = await openCheckpoint(folder, options);
   await checkpoint.close();
-  const config = parseModelConfig(checkpoint.config, join(folder, "config.json"));
-  const files: Record<string, string> = {};
   // An adapter need not repeat the files of its base.
   const places = [folder, ...(checkpoint.adapter === undefined ? [] : [checkpoint.adapter.base])];
+  const config = await readGenerationConfig(
+    parseModelConfig(checkpoint.config, join(folder, "config.json")),
+    places,
+  );
+  const files: Record<string, string> = {};
   for (const name of tokenizerFiles)
     for (const place of places)
       if (files[name] === undefined && (await fileExists(join(place, name))))
@@ -56,6 +59,24 @@ async function readDescription(
       `Cannot use the checkpoint ${folder}: its tokenizer has ${tokenizer.numTokens} tokens but config.json says vocab_size ${config.vocabularySize}`,
     );
   return { config, tokenizer };
+}
+
+/** The config with the end tokens of the first `generation_config.json` there is. */
+async function readGenerationConfig(config: ModelConfig, places: readonly string[]): Promise<ModelConfig> {
+  for (const place of places) {
+    const path = join(place, "generation_config.json");
+    if (await fileExists(path))
+      return applyGenerationConfig(config, parseJsonFile(await readText(path), path), path);
+  }
+  return config;
+}
+
+function parseJsonFile(text: string, path: string): unknown {
+  try {
+    return parsePythonJson(text);
+  } catch (cause) {
+    throw new UsageError(`Cannot read ${path}: it is no JSON; correct or remove the file`, { cause });
+  }
 }
 
 /** Writes the model as a Hugging Face folder in float32, atomically, with further files by name. */

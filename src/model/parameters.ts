@@ -37,16 +37,26 @@ function layerShapes(config: ModelConfig, layer: number): readonly NamedShape[] 
   const { hiddenSize: E, intermediateSize: I, headSize } = config;
   const [queryRows, keyRows] = [config.numHeads * headSize, config.numKeyValueHeads * headSize];
   const prefix = `model.layers.${layer}`;
+  /** A projection, and its bias where the model has one. */
+  const project = (
+    name: string,
+    shape: readonly [number, number],
+    hasBias = false,
+  ): readonly NamedShape[] => [
+    [`${prefix}.${name}.weight`, shape],
+    ...(hasBias ? ([[`${prefix}.${name}.bias`, [shape[0]]]] as const) : []),
+  ];
+  const { hasAttentionBias, hasMlpBias } = config;
   return [
     [`${prefix}.input_layernorm.weight`, [E]],
-    [`${prefix}.self_attn.q_proj.weight`, [queryRows, E]],
-    [`${prefix}.self_attn.k_proj.weight`, [keyRows, E]],
-    [`${prefix}.self_attn.v_proj.weight`, [keyRows, E]],
-    [`${prefix}.self_attn.o_proj.weight`, [E, queryRows]],
+    ...project("self_attn.q_proj", [queryRows, E], hasAttentionBias),
+    ...project("self_attn.k_proj", [keyRows, E], hasAttentionBias),
+    ...project("self_attn.v_proj", [keyRows, E], hasAttentionBias),
+    ...project("self_attn.o_proj", [E, queryRows], hasAttentionBias),
     [`${prefix}.post_attention_layernorm.weight`, [E]],
-    [`${prefix}.mlp.gate_proj.weight`, [I, E]],
-    [`${prefix}.mlp.up_proj.weight`, [I, E]],
-    [`${prefix}.mlp.down_proj.weight`, [E, I]],
+    ...project("mlp.gate_proj", [I, E], hasMlpBias),
+    ...project("mlp.up_proj", [I, E], hasMlpBias),
+    ...project("mlp.down_proj", [E, I], hasMlpBias),
   ];
 }
 
@@ -82,11 +92,11 @@ export function joinLayouts(first: ParameterLayout, second: ParameterLayout): Pa
   return layOut([...first.entries, ...second.entries].map(({ name, shape }) => [name, shape]));
 }
 
-/** New parameters: matrices normal with the config's standard deviation, norms 1. */
+/** New parameters: matrices normal with the config's standard deviation, norms 1, biases 0. */
 export function initializeParameters(config: ModelConfig, random: Random): Float32Array {
   const layout = createLayout(config);
   const parameters = new Float32Array(layout.size);
-  for (const { shape, offset } of layout.entries)
+  for (const { shape, offset } of layout.entries.filter((entry) => !entry.name.endsWith(".bias")))
     for (let index = offset; index < offset + sizeOf(shape); index++)
       parameters[index] = shape.length === 1 ? 1 : random.normal() * config.initializerRange;
   return parameters;
@@ -110,6 +120,7 @@ export function initializeValueHead(config: ModelConfig, random: Random): Float3
 export interface Weights {
   /** The tensor of that Hugging Face name. Throws `RangeError` for an unknown one. */
   get(name: string): Tensor;
+  has(name: string): boolean;
   /** Every parameter, in the order of the flat vector. */
   readonly tensors: readonly Tensor[];
 }
@@ -120,6 +131,7 @@ export function createWeights(layout: ParameterLayout): Weights {
   const byName = new Map(layout.entries.map(({ name }, index) => [name, tensors[index]]));
   return {
     tensors,
+    has: (name) => byName.has(name),
     get: (name) => {
       const tensor = byName.get(name);
       if (tensor === undefined) throw new RangeError(`Cannot find the parameter "${name}"`);

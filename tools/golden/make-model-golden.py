@@ -83,6 +83,24 @@ CASES = {
         ),
         "sequences": [(6, 2), (8, 4), (4, 1)],
     },
+    "biased": {
+        "seed": 20261129,
+        "config": hf_config(
+            hidden_size=8,
+            intermediate_size=12,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=4,
+            vocab_size=19,
+            rms_norm_eps=1e-6,
+            rope_theta=10000.0,
+            tie_word_embeddings=True,
+            attention_bias=True,
+            mlp_bias=True,
+        ),
+        "sequences": [(6, 2), (8, 4), (4, 1)],
+    },
 }
 
 
@@ -109,7 +127,23 @@ def parameter_shapes(config):
     shapes["model.norm.weight"] = (hidden,)
     if not config["tie_word_embeddings"]:
         shapes["lm_head.weight"] = (vocab, hidden)
-    return shapes
+    return add_biases(config, shapes)
+
+
+def add_biases(config, shapes):
+    """A bias after every projection whose part of the model has them."""
+    result = {}
+    for name, shape in shapes.items():
+        result[name] = shape
+        for part, flag in (("self_attn", "attention_bias"), ("mlp", "mlp_bias")):
+            if config[flag] and f".{part}." in name:
+                result[name.replace(".weight", ".bias")] = shape[:1]
+    return result
+
+
+def project(x, name, parameters):
+    y = x @ parameters[f"{name}.weight"].T
+    return y + parameters[f"{name}.bias"] if f"{name}.bias" in parameters else y
 
 
 def round_to_float32(array):
@@ -117,11 +151,11 @@ def round_to_float32(array):
 
 
 def draw_parameters(config, rng):
-    """Matrices 0.3 * normal, norms 1 + 0.1 * normal, rounded to float32 and held in float64."""
+    """Matrices and biases 0.3 * normal, norms 1 + 0.1 * normal, rounded to float32 and held in float64."""
     parameters = {}
     for name, shape in parameter_shapes(config).items():
         draw = rng.standard_normal(shape)
-        value = 1 + 0.1 * draw if len(shape) == 1 else 0.3 * draw
+        value = 1 + 0.1 * draw if name.endswith("norm.weight") else 0.3 * draw
         parameters[name] = torch.tensor(round_to_float32(value))
     return parameters
 
@@ -145,24 +179,24 @@ def attend(x_BTD, layer, parameters, config):
     batch, num_positions, _ = x_BTD.shape
     heads, kv_heads, dim = (config[k] for k in ("num_attention_heads", "num_key_value_heads", "head_dim"))
 
-    def project(which, count):
-        y = x_BTD @ parameters[f"{layer}.self_attn.{which}_proj.weight"].T
+    def heads_of(which, count):
+        y = project(x_BTD, f"{layer}.self_attn.{which}_proj", parameters)
         return y.reshape(batch, num_positions, count, dim).transpose(1, 2)
 
-    q = rotate(project("q", heads), config["rope_theta"])
-    k = rotate(project("k", kv_heads), config["rope_theta"]).repeat_interleave(heads // kv_heads, dim=1)
-    v = project("v", kv_heads).repeat_interleave(heads // kv_heads, dim=1)
+    q = rotate(heads_of("q", heads), config["rope_theta"])
+    k = rotate(heads_of("k", kv_heads), config["rope_theta"]).repeat_interleave(heads // kv_heads, dim=1)
+    v = heads_of("v", kv_heads).repeat_interleave(heads // kv_heads, dim=1)
     score = q @ k.transpose(-1, -2) / math.sqrt(dim)
     later = torch.ones(num_positions, num_positions, dtype=torch.bool).triu(1)
     probability = score.masked_fill(later, -math.inf).softmax(dim=-1)
     mixed = (probability @ v).transpose(1, 2).reshape(batch, num_positions, heads * dim)
-    return mixed @ parameters[f"{layer}.self_attn.o_proj.weight"].T
+    return project(mixed, f"{layer}.self_attn.o_proj", parameters)
 
 
 def apply_mlp(x, layer, parameters):
-    gate = x @ parameters[f"{layer}.mlp.gate_proj.weight"].T
-    up = x @ parameters[f"{layer}.mlp.up_proj.weight"].T
-    return (gate * torch.sigmoid(gate) * up) @ parameters[f"{layer}.mlp.down_proj.weight"].T
+    gate = project(x, f"{layer}.mlp.gate_proj", parameters)
+    up = project(x, f"{layer}.mlp.up_proj", parameters)
+    return project(gate * torch.sigmoid(gate) * up, f"{layer}.mlp.down_proj", parameters)
 
 
 def hidden_states(parameters, config, tokens_BT):
