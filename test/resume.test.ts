@@ -9,6 +9,7 @@ import {
   hashFiles,
   identifyFiles,
   listFilesBelow,
+  nameLeftover,
   parseJson,
   removeFolder,
   runUntwist,
@@ -166,13 +167,14 @@ describe("a run that was killed while its folder was being made", () => {
   it("has left nothing at its place, so that it can be started again", async () => {
     // What `kill -9` leaves: a folder under a temporary name beside the place, complete or not.
     const run = join(folder, "half-made");
-    const leftover = join(folder, ".untwist-0123456789ab.tmp");
+    const leftover = join(folder, nameLeftover());
     mkdirSync(leftover);
     writeFileSync(join(leftover, "recipe.yaml"), readFileSync(join(whole, "recipe.yaml")));
     writeFileSync(join(leftover, "run.json"), readFileSync(join(whole, "run.json")));
     const changes = ["--set", "sft.numSteps=8", "--set", "rl=[]"];
     const again = await runUntwist(["run", recipe, "--out", run, ...changes]);
     expect({ code: again.code, stderr: again.stderr }).toMatchObject({ code: 0 });
+    expect(existsSync(leftover)).toBe(false);
     const { stdout } = await runUntwist(["ls", folder, "--json"]);
     expect(stdout).toContain("half-made");
     expect(stdout).not.toContain(".untwist-");

@@ -146,12 +146,13 @@ export async function writeCheckpoint(
       throw new RangeError(
         `Cannot write file ${quote(name)} into a checkpoint: the name is taken or no plain name`,
       );
-  await writeFolderAtomic(folder, async (temporary) => {
+  const fill = async (temporary: string): Promise<void> => {
     await writeFileAtomic(`${temporary}/${CONFIG_NAME}`, `${JSON.stringify(config, null, 2)}\n`);
     for (const [name, content] of Object.entries(files))
       await writeFileAtomic(`${temporary}/${name}`, content);
     await writeSafetensors(`${temporary}/${MODEL_NAME}`, tensors);
-  });
+  };
+  await writeFolderAtomic(folder, fill, { whenTaken: "replace" });
 }
 
 /** The configuration beside the weights, or where verl keeps it; `undefined` where there is none. */

@@ -82,17 +82,26 @@ function writeError(text: string, write: (text: string) => void): void {
 
 /** Runs the command line and gives the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
-  // Whoever reads our output may stop reading, as `head` does: that is no error.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
-  });
+  bearClosedOutput();
   try {
     await createProgram().parseAsync([...argv]);
     return 0;
   } catch (error) {
     return explain(error);
   }
+}
+
+/** Whoever reads our output may stop reading, as `head` does: that is no error. A disk that takes no output is one. */
+function bearClosedOutput(): void {
+  const { stdout, stderr } = process;
+  // Progress that nobody reads any more ends no work: not that of days.
+  stderr.on("error", () => undefined);
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    stderr.write(toSentence(`Cannot print the result: ${error.message}; send the output elsewhere`), () =>
+      process.exit(2),
+    );
+  });
 }
 
 function explain(error: unknown): number {

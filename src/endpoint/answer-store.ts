@@ -82,8 +82,11 @@ async function openLocked(path: string, head: Head, lock: Lock): Promise<AnswerS
       await writer.append({ key, ...answer });
     },
     close: async () => {
-      await writer.close();
-      await lock.release();
+      try {
+        await writer.close();
+      } finally {
+        await lock.release();
+      }
     },
   };
 }

@@ -3,7 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UsageError } from "../base/index.ts";
-import { ensureWritableFolder, fileExists, folderExists, isEmptyFolder, pathExists } from "./folder.ts";
+import {
+  ensureWritableFolder,
+  fileExists,
+  folderExists,
+  isEmptyFolder,
+  listFiles,
+  listFolders,
+  pathExists,
+} from "./folder.ts";
 
 let folder = "";
 beforeEach(async () => {
@@ -44,6 +52,24 @@ describe("questions about paths", () => {
       ".": true,
     });
     expect(await answers(isEmptyFolder)).toEqual({ ...none, empty: true, link: true });
+  });
+});
+
+describe("questions that cannot be answered", () => {
+  it("are one sentence: links in a circle, names too long or with a null character", async () => {
+    await symlink(join(folder, "circle"), join(folder, "circle"));
+    for (const ask of [fileExists, folderExists])
+      for (const path of ["circle", "n".repeat(300), "a\0b"])
+        await expect(ask(join(folder, path))).rejects.toThrow(UsageError);
+  });
+});
+
+describe("listFolders()", () => {
+  it("lists links to folders as well, and passes over those that lead nowhere", async () => {
+    await symlink(join(folder, "circle"), join(folder, "circle"));
+    await symlink(join(folder, "file"), join(folder, "to-file"));
+    expect(await listFolders(folder)).toEqual(["empty", "link"]);
+    expect(await listFiles(folder)).toEqual(["file", "to-file"]);
   });
 });
 

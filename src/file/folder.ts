@@ -9,13 +9,13 @@ const ABSENT = ["ENOENT", "ENOTDIR"];
 
 /** Whether `path` is a folder (or a link to one). */
 export async function folderExists(path: string): Promise<boolean> {
-  const stats = await ignoreAbsence(stat(path));
+  const stats = await lookAt(path, stat);
   return stats?.isDirectory() ?? false;
 }
 
 /** Whether `path` is a regular file (or a link to one). */
 export async function fileExists(path: string): Promise<boolean> {
-  const stats = await ignoreAbsence(stat(path));
+  const stats = await lookAt(path, stat);
   return stats?.isFile() ?? false;
 }
 
@@ -27,12 +27,12 @@ export async function readFileTime(path: string): Promise<string> {
 
 /** Whether anything, a broken link included, has this path. */
 export async function pathExists(path: string): Promise<boolean> {
-  return (await ignoreAbsence(lstat(path))) !== undefined;
+  return (await lookAt(path, lstat)) !== undefined;
 }
 
 /** Whether `path` is a folder without entries; false when it is missing or a file. */
 export async function isEmptyFolder(path: string): Promise<boolean> {
-  const names = await ignoreAbsence(readdir(path));
+  const names = await lookAt(path, readNames);
   return names?.length === 0;
 }
 
@@ -74,14 +74,29 @@ export async function ensureWritableFolder(path: string): Promise<void> {
   }
 }
 
-/** Names of the folders directly in `path`, in alphabetical order. Throws `UsageError` where it is no folder. */
+/**
+ * Names of the folders directly in `path`, links to folders included, in alphabetical order. A link that cannot be followed for
+ * want of permission is among them: whoever opens it is told. Throws `UsageError` where `path` is no folder.
+ */
 export async function listFolders(path: string): Promise<readonly string[]> {
-  return listEntries(path, (entry) => entry.isDirectory());
+  const names: string[] = [];
+  for (const entry of await listEntries(path, (one) => one.isDirectory() || one.isSymbolicLink()))
+    if (entry.isDirectory() || (await leadsTo("isDirectory", join(path, entry.name)))) names.push(entry.name);
+  return names;
+}
+
+/** Whether a link leads to such a thing, as far as can be told; not where it leads nowhere, or round in a circle. */
+async function leadsTo(kind: "isFile" | "isDirectory", link: string): Promise<boolean> {
+  try {
+    return (await stat(link))[kind]();
+  } catch (error) {
+    return !hasCode(error, [...ABSENT, "ELOOP", "ENAMETOOLONG"]);
+  }
 }
 
 /** Names of everything directly in `path`, in no order: one question to the file system, whatever it holds. */
 export async function listNames(path: string): Promise<readonly string[]> {
-  return (await ignoreAbsence(readdir(path))) ?? [];
+  return (await lookAt(path, readNames)) ?? [];
 }
 
 /**
@@ -89,18 +104,18 @@ export async function listNames(path: string): Promise<readonly string[]> {
  * Throws `UsageError` where it is no folder.
  */
 export async function listFiles(path: string): Promise<readonly string[]> {
-  const names = await listEntries(path, (entry) => entry.isFile() || entry.isSymbolicLink());
-  const areFiles = await Promise.all(names.map((name) => fileExists(join(path, name))));
-  return names.filter((_, index) => areFiles[index]);
+  const entries = await listEntries(path, (entry) => entry.isFile() || entry.isSymbolicLink());
+  const areFiles = await Promise.all(
+    entries.map(async (entry) => entry.isFile() || (await leadsTo("isFile", join(path, entry.name)))),
+  );
+  return entries.filter((_, index) => areFiles[index]).map(({ name }) => name);
 }
 
-async function listEntries(path: string, isWanted: (entry: Dirent) => boolean): Promise<readonly string[]> {
+async function listEntries(path: string, isWanted: (entry: Dirent) => boolean): Promise<readonly Dirent[]> {
   try {
     const entries = await readdir(path, { withFileTypes: true });
-    return entries
-      .filter(isWanted)
-      .map(({ name }) => name)
-      .sort();
+    // In the order of their code units, which is the same in every language.
+    return entries.filter(isWanted).sort((a, b) => (a.name < b.name ? -1 : 1));
   } catch (error) {
     throw describePathProblem(`Cannot list "${path}"`, error);
   }
@@ -120,7 +135,7 @@ export async function findFiles(pattern: string): Promise<readonly string[]> {
     for (const place of places) {
       if (!(await folderExists(place))) continue;
       const names = part.includes("*")
-        ? (await listEntries(place, () => true)).filter(matching(part))
+        ? (await listEntries(place, () => true)).map(({ name }) => name).filter(matching(part))
         : [part];
       next.push(...names.map((name) => join(place, name)));
     }
@@ -138,14 +153,24 @@ function matching(pattern: string): (name: string) => boolean {
 
 /** Deletes a file; one that is not there is as good as deleted. */
 export async function removeFile(path: string): Promise<void> {
-  await ignoreAbsence(unlink(path));
-}
-
-async function ignoreAbsence<Value>(answer: Promise<Value>): Promise<Value | undefined> {
   try {
-    return await answer;
+    await unlink(path);
   } catch (error) {
-    if (hasCode(error, ABSENT)) return undefined;
-    throw error;
+    if (!hasCode(error, ABSENT)) throw describePathProblem(`Cannot delete "${path}"`, error);
   }
 }
+
+/** What is found at a path, `undefined` where nothing is. Throws `UsageError` where that cannot be told. */
+async function lookAt<Found>(
+  path: string,
+  look: (path: string) => Promise<Found>,
+): Promise<Found | undefined> {
+  try {
+    return await look(path);
+  } catch (error) {
+    if (hasCode(error, ABSENT)) return undefined;
+    throw describePathProblem(`Cannot read "${path}"`, error);
+  }
+}
+
+const readNames = (path: string): Promise<string[]> => readdir(path);

@@ -1,5 +1,12 @@
 /** file: the only room below `run` that touches the disk: atomic writes, JSON lines, ranged reads. */
-export { type FileContent, writeFileAtomic, writeFileIfChanged, writeFolderAtomic } from "./atomic-write.ts";
+export {
+  type FileContent,
+  type FolderRule,
+  TakenError,
+  writeFileAtomic,
+  writeFileIfChanged,
+  writeFolderAtomic,
+} from "./atomic-write.ts";
 export { type ByteSource, openByteSource, readBytes, readTail, readText } from "./byte-source.ts";
 export {
   ensureWritableFolder,
@@ -20,7 +27,7 @@ export {
   readJsonLines,
   truncateJsonLines,
 } from "./json-lines.ts";
-export { removeTemporaries } from "./leftover.ts";
+export { removeDeadTemporaries, removeTemporaries } from "./leftover.ts";
 export { BusyError, findHolder, type Lock, takeLock } from "./lock.ts";
 export { type ParquetColumn, writeParquet } from "./parquet.ts";
 export { listZip, type ZipEntry } from "./zip.ts";

@@ -72,6 +72,14 @@ describe("openJsonLines()", () => {
     expect(await readFile(path, "utf8")).toBe("{\n{}\n");
   });
 
+  it("leaves a file alone whose only line is torn and cannot be ours", async () => {
+    for (const text of ["my thesis", "step 1, loss 2", "{'a': 1}", '{"a": NaN}', "[1, 2", "1.5"]) {
+      await writeFile(path, text);
+      await expect(openJsonLines(path)).rejects.toThrow(`Cannot read line 1 of "${path}"`);
+      expect(await readFile(path, "utf8")).toBe(text);
+    }
+  });
+
   it("says so when the path is a folder", async () => {
     await expect(openJsonLines(folder)).rejects.toThrow(UsageError);
   });

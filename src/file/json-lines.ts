@@ -1,6 +1,6 @@
 /**
  * JSON lines: one value per line, appended. A crash while writing leaves at most one torn last line, which readers
- * drop and writers cut off before they go on.
+ * drop and writers cut off before they go on. A file whose only line is torn is ours only if it looks like it.
  */
 import { type FileHandle, open } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -13,12 +13,13 @@ import { describePathProblem } from "./path-problem.ts";
 export interface JsonLinesWriter {
   /**
    * Adds one line, after all lines appended before. `value` is read during the call; `TypeError` when JSON cannot
-   * hold it. After a failed write every later call fails too, so a torn line stays the last one.
+   * hold it, `UsageError` when the disk does not take it. After a failed write every later call fails too, so a torn line
+   * stays the last one.
    */
   append(value: unknown): Promise<void>;
   /** Forces every line appended so far to the disk. */
   sync(): Promise<void>;
-  /** Forces all lines to the disk and gives the file back. */
+  /** Forces all lines to the disk and gives the file back. A failed write was told by its `append`, and is not told again. */
   close(): Promise<void>;
 }
 
@@ -54,7 +55,7 @@ export async function openJsonLines(path: string): Promise<JsonLinesWriter> {
     await handle.close();
     throw error;
   }
-  return createWriter(handle);
+  return createWriter(handle, path);
 }
 
 /**
@@ -80,24 +81,27 @@ async function openForAppending(path: string): Promise<FileHandle> {
   return await open(path, "a");
 }
 
-function createWriter(handle: FileHandle): JsonLinesWriter {
+function createWriter(handle: FileHandle, path: string): JsonLinesWriter {
   let last: Promise<void> = Promise.resolve();
+  const explain = (error: unknown): never => {
+    throw describePathProblem(`Cannot write "${path}"`, error);
+  };
   return {
     append: async (value) => {
       const text: string | undefined = JSON.stringify(value);
       if (text === undefined)
         throw new TypeError(`Cannot append a value of type ${typeof value}: JSON has none`);
-      last = last.then(() => handle.writeFile(`${text}\n`));
+      last = last.then(() => handle.writeFile(`${text}\n`).catch(explain));
       await last;
     },
     sync: async () => {
       await last;
-      await handle.sync();
+      await handle.sync().catch(explain);
     },
     close: async () => {
       try {
-        await last;
-        await handle.sync();
+        await last.catch(() => undefined);
+        await handle.sync().catch(explain);
       } finally {
         await handle.close();
       }
@@ -112,7 +116,10 @@ function parseLines(bytes: Uint8Array, path: string): Lines {
     const newline = bytes.indexOf(NEWLINE, start);
     if (newline < 0) {
       const line = parseUnterminated(bytes.subarray(start));
-      if (line === undefined) return { lines, numBytes: start, unterminated: false };
+      if (line === undefined) {
+        if (lines.length === 0) requireOwn(bytes.subarray(start), { number, path });
+        return { lines, numBytes: start, unterminated: false };
+      }
       return { lines: [...lines, line], numBytes: bytes.length, unterminated: true };
     }
     const line = parseTerminated(bytes.subarray(start, newline), { number, path });
@@ -144,6 +151,21 @@ function parseUnterminated(bytes: Uint8Array): Line | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Throws where the only line of a file, which is no JSON and lacks its line end, is not what a crash leaves of an object written
+ * here: it is somebody's text then, and not to be cut off.
+ */
+function requireOwn(bytes: Uint8Array, place: { readonly number: number; readonly path: string }): void {
+  const text = new TextDecoder().decode(bytes).trim();
+  const isOwn = text === "{" || (text.startsWith('{"') && !text.endsWith("}"));
+  if (text === "" || isOwn) return;
+  parseTerminated(bytes, place);
+  // A number alone: it may be half of a longer one.
+  throw new SyntaxError(
+    `Cannot read line ${place.number} of "${place.path}": its line end is missing; add it`,
+  );
 }
 
 function parseLine(bytes: Uint8Array): Line | undefined {

@@ -19,6 +19,25 @@ export async function removeTemporaries(folder: string): Promise<void> {
   }
 }
 
+/** Folders that were cleared: once is enough for a process, which leaves nothing itself. */
+const cleared = new Set<string>();
+
+/**
+ * Does the same directly in `folder`, for what processes of this machine left that are no more; others may be writing there.
+ * It is a courtesy: what cannot be cleared stays.
+ */
+export async function removeDeadTemporaries(folder: string): Promise<void> {
+  if (cleared.has(folder)) return;
+  cleared.add(folder);
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names) {
+    const temporary = parseTemporaryName(name);
+    if (temporary?.isDead !== true) continue;
+    const original = temporary.replaced && join(folder, temporary.replaced);
+    await settle(join(folder, name), original).catch(() => undefined);
+  }
+}
+
 /** Moves content that was put aside back to its `original` path when that is free, and deletes it otherwise. */
 async function settle(path: string, original: string | undefined): Promise<void> {
   if (original !== undefined && !(await pathExists(original))) await rename(path, original);

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UsageError } from "../base/index.ts";
 import { fileExists } from "./folder.ts";
-import { findHolder, takeLock } from "./lock.ts";
+import { BusyError, findHolder, takeLock } from "./lock.ts";
+import { identifyProcess } from "./process-identity.ts";
 
 let folder = "";
 beforeEach(async () => {
@@ -17,9 +18,17 @@ describe("takeLock()", () => {
   it("names this process until it is released", async () => {
     const path = join(folder, "run.lock");
     const lock = await takeLock(path, "the run");
-    expect(await readFile(path, "utf8")).toBe(`${process.pid} ${hostname()}`);
+    expect(await readFile(path, "utf8")).toMatch(`${process.pid} ${hostname()} `);
     await lock.release();
     expect(await fileExists(path)).toBe(false);
+  });
+
+  it("is refused to the process that holds it, too", async () => {
+    const path = join(folder, "run.lock");
+    const lock = await takeLock(path, "the run");
+    await expect(takeLock(path, "the run")).rejects.toThrow(BusyError);
+    await lock.release();
+    await (await takeLock(path, "the run")).release();
   });
 
   it("is refused while another living process holds it", async () => {
@@ -40,9 +49,30 @@ describe("takeLock()", () => {
     await writeFile(path, "1 other");
     expect(await findHolder(path)).toBe("process 1 on other");
     await expect(takeLock(path, "the run")).rejects.toThrow("process 1 on other is at it");
+    // Whoever deleted our lock by hand has let the other in.
     await lock.release();
+    expect(await findHolder(path)).toBe("process 1 on other");
+    await rm(path);
     await lock.release();
     expect(await findHolder(path)).toBeUndefined();
+  });
+
+  it("is refused while a process in another container of this machine holds it", async () => {
+    const path = join(folder, "run.lock");
+    const { boot, namespace } = identifyProcess();
+    await writeFile(path, `999999999 ${hostname()} ${boot || "-"} ${namespace}1 0123456789ab\n`);
+    if (namespace === "") return;
+    await expect(takeLock(path, "the run")).rejects.toThrow(
+      `process 999999999 in another container of ${hostname()} is at it`,
+    );
+  });
+
+  it("is taken over from a process of before the machine was started", async () => {
+    const path = join(folder, "run.lock");
+    const { boot, namespace } = identifyProcess();
+    // The number is that of a living process by now.
+    await writeFile(path, `${process.ppid} ${hostname()} ${boot}x ${namespace || "-"} 0123456789ab\n`);
+    if (boot !== "") await (await takeLock(path, "the run")).release();
   });
 
   it("is taken over from a process that died, and from a torn file", async () => {

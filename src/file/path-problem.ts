@@ -4,6 +4,7 @@ import { UsageError } from "../base/index.ts";
 const IN_THE_WAY = "a file stands where a folder is needed; remove it or give another path";
 const FORBIDDEN = "permission denied; change the permissions or give another path";
 const FULL = "no space is left on the disk; free some or give a path on another disk";
+const GONE = "the network disk that holds it has gone; connect it again";
 
 /** What each system error code means to the user, and what to do. */
 const PROBLEMS: ReadonlyMap<string, string> = new Map([
@@ -19,6 +20,13 @@ const PROBLEMS: ReadonlyMap<string, string> = new Map([
   ["ENAMETOOLONG", "the name is too long; give a shorter path"],
   ["ELOOP", "its symbolic links form a loop; correct the links"],
   ["EBUSY", "it is in use by the system; give another path"],
+  ["EIO", "the disk failed to answer; check the disk or the network behind it"],
+  ["ESTALE", GONE],
+  ["ENOTCONN", GONE],
+  ["ENOTEMPTY", "the folder is not empty; give another path"],
+  ["EFBIG", "the file is larger than the system allows; give a path on another disk"],
+  ["EMFILE", "too many files are open; raise the limit (ulimit -n) or end other programs"],
+  ["ENFILE", "too many files are open; raise the limit (ulimit -n) or end other programs"],
   ["ERR_INVALID_ARG_VALUE", "the path holds a null character; correct the path"],
 ]);
 

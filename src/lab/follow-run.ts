@@ -326,12 +326,13 @@ async function linkAdapter(
   const text = `${JSON.stringify(config, null, 2)}\n`;
   const kept = folder.locate(`${path}/adapter_config.json`);
   if ((await fileExists(kept)) && (await readText(kept)) === text) return path;
-  await writeFolderAtomic(folder.locate(path), async (temporary) => {
+  const fill = async (temporary: string): Promise<void> => {
     await writeFileAtomic(join(temporary, "adapter_config.json"), text);
     for (const name of await listFiles(checkpoint.folder))
       if (name !== "adapter_config.json" && !/\.(?:pt|pth|bin)$/.test(name))
         await symlink(join(checkpoint.folder, name), join(temporary, name));
-  });
+  };
+  await writeFolderAtomic(folder.locate(path), fill, { whenTaken: "replace" });
   return path;
 }
 

@@ -1,7 +1,7 @@
 /** The spectra of a run: every checkpoint against the base, the SFT peak and the SFT end; tables beside the run. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
+import { type FolderRule, writeFileAtomic, writeFolderAtomic, writeParquet } from "../file/index.ts";
 import { countWorkBytes } from "../job/index.ts";
 import type { LinearAlgebra } from "../linalg/index.ts";
 import {
@@ -165,7 +165,7 @@ async function listPresent(folder: RunFolder, { report }: Effects): Promise<read
 
 /** Writes the spectra of a run into its folder `spectra`: Parquet tables and spectra.json. */
 export async function keepRunSpectra(folder: RunFolder, { pairs, record }: RunSpectra): Promise<void> {
-  await writeSpectra(folder.locate("spectra"), pairs, record);
+  await writeSpectra(folder.locate("spectra"), pairs, record, { whenTaken: "replace" });
 }
 
 /** Writes a folder of spectra, whole or not at all: the tables, and the record as spectra.json. */
@@ -173,15 +173,17 @@ export async function writeSpectra(
   path: string,
   pairs: readonly PairSpectra[],
   record: unknown,
+  rule?: FolderRule,
 ): Promise<void> {
   const tables = createTables(pairs);
-  await writeFolderAtomic(path, async (temporary) => {
+  const fill = async (temporary: string): Promise<void> => {
     await writeFileAtomic(join(temporary, "spectra.json"), `${JSON.stringify(record, null, 2)}\n`);
     for (const table of tableNames)
       await writeParquet(join(temporary, `${table}.parquet`), tables[table], {
         metadata: { "untwist.spectra": String(spectraVersion) },
       });
-  });
+  };
+  await writeFolderAtomic(path, fill, rule);
 }
 
 /** Digits of a summary's numbers: what different backends agree on. */

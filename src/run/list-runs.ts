@@ -1,17 +1,33 @@
 /** The runs in a folder. */
 import { join } from "node:path";
+import { UsageError } from "../base/index.ts";
 import { listFolders } from "../file/index.ts";
 import { isRunFolder } from "./run-folder.ts";
 
-/** Paths of the runs that lie directly in `folder`, by name; the folder itself where it is a run. */
-export async function listRuns(folder: string): Promise<readonly string[]> {
-  if (await isRunFolder(folder)) return [folder];
-  const paths: string[] = [];
+/** The runs of a folder, and why others of its folders could not be looked into. */
+export interface RunList {
+  /** Paths, by name. */
+  readonly runs: readonly string[];
+  /** A sentence each. */
+  readonly problems: readonly string[];
+}
+
+/** The runs that lie directly in `folder`; the folder itself where it is a run. */
+export async function listRuns(folder: string): Promise<RunList> {
+  if (await isRunFolder(folder)) return { runs: [folder], problems: [] };
+  const runs: string[] = [];
+  const problems: string[] = [];
   for (const name of await listFolders(folder)) {
     // Hidden folders may be runs that were never put in their place.
     if (name.startsWith(".")) continue;
     const path = join(folder, name);
-    if (await isRunFolder(path)) paths.push(path);
+    try {
+      if (await isRunFolder(path)) runs.push(path);
+    } catch (error) {
+      // A folder of somebody else's must not hide the others.
+      if (!(error instanceof UsageError)) throw error;
+      problems.push(error.message);
+    }
   }
-  return paths;
+  return { runs, problems };
 }

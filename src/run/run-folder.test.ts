@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UsageError } from "../base/index.ts";
+import { TakenError, writeFolderAtomic } from "../file/index.ts";
 import { listRuns } from "./list-runs.ts";
 import { parseRecipe } from "./recipe.ts";
 import type { ItemRecord, LineageEntry, RunRecord, Summary } from "./records.ts";
@@ -67,6 +68,23 @@ describe("createRunFolder()", () => {
       /"[^"]*full": the folder is not empty.*--resume/,
     );
     expect(await readdir(join(folder, "full"))).toEqual(["x"]);
+  });
+
+  it("gives a folder to one of several runs that start together, and says so to the others", async () => {
+    const place = join(folder, "together");
+    const seeds = [1, 2, 3, 4, 5];
+    const started = await Promise.allSettled(
+      seeds.map((seed) => createRunFolder(place, recipe, { ...record, seed })),
+    );
+    const [winner, ...others] = started.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    expect(others).toEqual([]);
+    expect((await openRunFolder(place)).record).toEqual(winner?.record);
+    for (const one of started)
+      if (one.status === "rejected") {
+        expect(one.reason).toBeInstanceOf(TakenError);
+        expect(one.reason.message).toContain("the folder is not empty");
+      }
+    expect((await readdir(folder)).filter((name) => name.startsWith("."))).toEqual([]);
   });
 });
 
@@ -144,12 +162,16 @@ describe("RunFolder", () => {
 describe("clearLeftovers()", () => {
   it("removes what interrupted writes left behind, and nothing else", async () => {
     const run = await createRun();
-    await mkdir(run.locate("checkpoints/.untwist-0123456789ab.tmp"), { recursive: true });
-    await writeFile(run.locate("checkpoints/.untwist-0123456789ab.tmp/config.json"), "{");
-    await writeFile(run.locate(".untwist-ba9876543210.tmp"), "half");
+    let half = "";
+    await writeFolderAtomic(join(folder, "any"), async (temporary) => {
+      half = basename(temporary);
+    });
+    await mkdir(run.locate(`checkpoints/${half}`), { recursive: true });
+    await writeFile(run.locate(`checkpoints/${half}/config.json`), "{");
+    await writeFile(run.locate(half), "half");
     await writeFile(run.locate("notes.txt"), "mine");
     const opened = await openRunFolder(run.path);
-    expect(existsSync(opened.locate(".untwist-ba9876543210.tmp"))).toBe(true);
+    expect(existsSync(opened.locate(half))).toBe(true);
     await clearLeftovers(run);
     expect((await readdir(run.path)).sort()).toEqual([
       "checkpoints",
@@ -214,10 +236,10 @@ describe("listRuns()", () => {
     for (const name of ["b", "a"]) await createRunFolder(join(home, name), recipe, record);
     await mkdir(join(home, "c"));
     await writeFile(join(home, "d"), "");
-    const runs = await listRuns(home);
-    expect(runs).toEqual([join(home, "a"), join(home, "b")]);
-    expect(await listRuns(join(home, "b"))).toEqual([join(home, "b")]);
-    expect(await listRuns(join(home, "c"))).toEqual([]);
+    await symlink(join(home, "e"), join(home, "e"));
+    expect(await listRuns(home)).toEqual({ runs: [join(home, "a"), join(home, "b")], problems: [] });
+    expect(await listRuns(join(home, "b"))).toEqual({ runs: [join(home, "b")], problems: [] });
+    expect(await listRuns(join(home, "c"))).toEqual({ runs: [], problems: [] });
     await expect(listRuns(join(home, "nothing"))).rejects.toThrow(UsageError);
   });
 });

@@ -3,6 +3,7 @@
  * run that was killed continues from what is there.
  */
 import { isAbsolute, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
 import type { z } from "zod";
 import { toObject, UsageError } from "../base/index.ts";
@@ -16,6 +17,7 @@ import {
   readText,
   removeFile,
   removeTemporaries,
+  TakenError,
   truncateJsonLines,
   writeFileAtomic,
   writeFileIfChanged,
@@ -103,25 +105,39 @@ export async function isRunFolder(path: string): Promise<boolean> {
 }
 
 /**
- * Makes a new run folder. Throws `UsageError` where the folder holds anything or cannot be written; nothing is
- * written then.
+ * Makes a new run folder. Throws `TakenError` where the folder holds anything, as a run that was started together with this
+ * one, and `UsageError` where it cannot be written; nothing is written then.
  */
 export async function createRunFolder(
   path: string,
   recipe: RunRecipe,
   record: RunRecord,
 ): Promise<RunFolder> {
-  if ((await folderExists(path)) && !(await isEmptyFolder(path)))
-    throw new UsageError(
-      `Cannot start a run in "${path}": the folder is not empty; choose another --out, or add --resume to continue a run`,
-    );
-  // The folder appears as a whole: a run that is killed here leaves none that is neither free nor a run.
-  await writeFolderAtomic(path, async (folder) => {
+  const fill = async (folder: string): Promise<void> => {
     await writeFileAtomic(join(folder, names.recipe), stringify(recipe));
     await writeJson(join(folder, names.lineage), { schema: schemaVersion, checkpoints: [] });
     await writeJson(join(folder, names.run), record);
+  };
+  const isTaken = async (): Promise<boolean> => (await folderExists(path)) && !(await isEmptyFolder(path));
+  const refuse = (cause?: unknown): never => {
+    const problem = "the folder is not empty; choose another --out, or add --resume to continue a run";
+    throw new TakenError(`Cannot start a run in "${path}": ${problem}`, { cause });
+  };
+  if (await isTaken()) refuse();
+  // The folder appears as a whole: a run that is killed here leaves none that is neither free nor a run.
+  await writeFolderAtomic(path, fill, { whenTaken: "refuse" }).catch(async (error: unknown) => {
+    // Of runs that start together one has the folder.
+    if (error instanceof TakenError && (await isTaken())) refuse(error);
+    throw error;
   });
-  return openRunFolder(path);
+  const folder = await openRunFolder(path);
+  if (!isDeepStrictEqual(toStored([folder.record, folder.recipe]), toStored([record, recipe]))) refuse();
+  return folder;
+}
+
+/** A value as it is read again from a file. */
+function toStored(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
 }
 
 /** Opens a run folder to read it. Throws `UsageError` where there is none or its files are malformed. */

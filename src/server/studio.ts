@@ -32,6 +32,8 @@ export interface StudioOptions {
   /** 0 for any that is free. */
   readonly port: number;
   readonly tools: ViewTools;
+  /** Hears, once each, of folders that could not be looked into. */
+  readonly onProblem: (problem: string) => void;
 }
 
 /** What a page may do: its own script and style, and requests to where it came from. */
@@ -56,8 +58,15 @@ export async function startStudio(options: StudioOptions): Promise<Served> {
   return await listen(createApp(options), options);
 }
 
-function createApp({ folder, host, tools }: StudioOptions): Hono {
+function createApp({ folder, host, tools, onProblem }: StudioOptions): Hono {
   const app = new Hono();
+  const told = new Set<string>();
+  const list = async (): Promise<readonly string[]> => {
+    const { runs, problems } = await listRuns(folder);
+    for (const problem of problems) if (!told.has(problem)) onProblem(problem);
+    for (const problem of problems) told.add(problem);
+    return runs;
+  };
   const memo = createMemo();
   app.use(async (context, next) => {
     context.header("content-security-policy", policy);
@@ -81,7 +90,7 @@ function createApp({ folder, host, tools }: StudioOptions): Hono {
     app.get(`/${name}`, serveFile);
     if (name === "index.html") app.get("/", serveFile);
   }
-  app.get("/api/runs", async (context) => context.json(await listAll(folder, tools, memo)));
+  app.get("/api/runs", async (context) => context.json(await listAll(folder, await list(), { tools, memo })));
   app.get("/api/run/:what{.+}", async (context) => {
     const run = await openRun(folder, context.req.query("run") ?? "");
     return context.json(await answer(run, context.req.param("what"), { tools, memo }));
@@ -127,7 +136,11 @@ async function openRun(folder: string, id: string): Promise<OpenedRun> {
   return { id, folder: await openRunFolder(join(folder, id)) };
 }
 
-async function listAll(folder: string, tools: ViewTools, memo: Memo): Promise<readonly RunListing[]> {
+async function listAll(
+  folder: string,
+  runs: readonly string[],
+  { tools, memo }: { readonly tools: ViewTools; readonly memo: Memo },
+): Promise<readonly RunListing[]> {
   const describe = async (path: string): Promise<readonly RunListing[]> => {
     const id = relative(folder, path) || ".";
     const files = ["lineage.json", "summary.json"].map((name) => join(path, name));
@@ -138,7 +151,7 @@ async function listAll(folder: string, tools: ViewTools, memo: Memo): Promise<re
       return [];
     }
   };
-  return (await Promise.all((await listRuns(folder)).map(describe))).flat();
+  return (await Promise.all(runs.map(describe))).flat();
 }
 
 /** Asks for what the pages of a run show first; what fails here fails again, and is told, where it is asked for. */

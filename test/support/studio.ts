@@ -55,7 +55,13 @@ export function createStudioFixture(): StudioFixture {
     run,
     cache,
     open: async (shown, host = "127.0.0.1") => {
-      const studio = await startStudio({ folder: shown, host, port: 0, tools: { summarize, readOverlaps } });
+      const studio = await startStudio({
+        folder: shown,
+        host,
+        port: 0,
+        tools: { summarize, readOverlaps },
+        onProblem: () => undefined,
+      });
       studios.push(studio);
       return studio;
     },

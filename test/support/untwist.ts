@@ -1,11 +1,12 @@
 /** The compiled command line as a user runs it, and what a test can say of the files that it leaves. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect } from "vitest";
+import { createTemporaryPath } from "../../src/file/temporary-name.ts";
 
 /** The folder of the repository. */
 export const root: string = fileURLToPath(new URL("../..", import.meta.url));
@@ -82,6 +83,12 @@ export function createTemporaryFolder(): string {
 /** Removes a folder and all in it. */
 export function removeFolder(path: string): void {
   rmSync(path, { recursive: true, force: true });
+}
+
+/** A name that a write has while it goes on, of a process that is no more. */
+export function nameLeftover(): string {
+  const { pid } = spawnSync("true");
+  return basename(createTemporaryPath("any")).replace(`-${process.pid}-`, `-${pid}-`);
 }
 
 /** Paths of all files below a folder, relative to it, in order. */

@@ -67,7 +67,9 @@ function formatForgetting({ forgetting, unjudgedBecause, problem = "" }: RunLine
 async function list(path: string, flags: { readonly json?: boolean }): Promise<void> {
   // Before the first run there is no default folder yet, which is no mistake.
   const isMissing = path === runsFolder && !(await folderExists(path));
-  const runs = isMissing ? [] : await Promise.all((await listRuns(path)).map(describeRun));
+  const found = isMissing ? { runs: [], problems: [] } : await listRuns(path);
+  for (const problem of found.problems) process.stderr.write(`Left out: ${problem}\n`);
+  const runs = await Promise.all(found.runs.map(describeRun));
   const rows = runs.map((run) => [
     run.path,
     run.recipe ?? "",

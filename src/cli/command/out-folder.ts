@@ -7,6 +7,7 @@ import {
   folderExists,
   isEmptyFolder,
   pathExists,
+  removeDeadTemporaries,
 } from "../../file/index.ts";
 
 /** Throws `UsageError` where `--out` is empty, as of an unset variable of the shell: it would mean the folder one stands in. */
@@ -20,9 +21,11 @@ export async function requireFree(out: string): Promise<void> {
   requireNamed(out);
   if (await fileExists(out))
     throw new UsageError(`Cannot write into "${out}": it is a file; choose another --out`);
-  if ((await folderExists(out)) && !(await isEmptyFolder(out)))
+  const isThere = await folderExists(out);
+  if (isThere) await removeDeadTemporaries(out);
+  if (isThere && !(await isEmptyFolder(out)))
     throw new UsageError(`Cannot write into "${out}": the folder is not empty; choose another --out`);
-  await ensureWritableFolder(await findExisting(dirname(resolve(out))));
+  await ensureWritableFolder(isThere ? out : await findExisting(dirname(resolve(out))));
 }
 
 /** The nearest folder above that is there: nothing is made before it is known that there will be a result. */

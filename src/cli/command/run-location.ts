@@ -1,7 +1,7 @@
 /** Where runs go when nobody says: `runs/<recipe>`, then `runs/<recipe>-2` and so on. */
 import { join } from "node:path";
 import { UsageError } from "../../base/index.ts";
-import { folderExists, isEmptyFolder, listFolders } from "../../file/index.ts";
+import { folderExists, isEmptyFolder, listFolders, pathExists, TakenError } from "../../file/index.ts";
 import { isRunFolder } from "../../run/index.ts";
 
 /** The folder that holds runs by default. */
@@ -11,12 +11,23 @@ function numbered(recipe: string, number: number): string {
   return join(runsFolder, number === 1 ? recipe : `${recipe}-${number}`);
 }
 
-/** The first of a recipe's folders that is free. */
-export async function chooseFreeFolder(recipe: string): Promise<string> {
-  let number = 1;
-  while ((await folderExists(numbered(recipe, number))) && !(await isEmptyFolder(numbered(recipe, number))))
-    number++;
-  return numbered(recipe, number);
+/**
+ * Does `start` in the first of a recipe's folders that is free: the next one where another run, started together with this one,
+ * was faster (`TakenError`).
+ */
+export async function startInFreeFolder<Result>(
+  recipe: string,
+  start: (folder: string) => Promise<Result>,
+): Promise<Result> {
+  for (let number = 1; ; number++) {
+    const folder = numbered(recipe, number);
+    if ((await pathExists(folder)) && !(await isEmptyFolder(folder))) continue;
+    try {
+      return await start(folder);
+    } catch (error) {
+      if (!(error instanceof TakenError)) throw error;
+    }
+  }
 }
 
 /** The last of a recipe's folders that holds a run. Throws `UsageError` where there is none. */

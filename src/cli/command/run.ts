@@ -14,7 +14,7 @@ import { createOutput } from "../output.ts";
 import { formatSummary } from "../screen/summary-screen.ts";
 import { withEffects } from "./effects.ts";
 import { writeReport } from "./report.ts";
-import { chooseFreeFolder, findLatestFolder } from "./run-location.ts";
+import { findLatestFolder, startInFreeFolder } from "./run-location.ts";
 
 interface RunFlags {
   readonly out?: string;
@@ -71,7 +71,8 @@ async function start(name: string = defaultRecipe, flags: RunFlags, effects: Eff
   const changes = flags.set.map(parseChange);
   if (flags.seed !== undefined) changes.push({ path: "seed", value: parseSeed(flags.seed) });
   const recipe = await loadRecipe(name, changes);
-  return startRun(recipe, flags.out ?? (await chooseFreeFolder(recipe.name)), effects);
+  const startIn = (folder: string): Promise<FinishedRun> => startRun(recipe, folder, effects);
+  return flags.out === undefined ? await startInFreeFolder(recipe.name, startIn) : await startIn(flags.out);
 }
 
 async function resume(name: string | undefined, flags: RunFlags, effects: Effects): Promise<FinishedRun> {

@@ -41,6 +41,7 @@ async function serve(folder: string, { host, port, open }: StudioFlags): Promise
     host,
     port: parsePort(port),
     tools: { summarize, readOverlaps },
+    onProblem: (problem) => process.stderr.write(`Left out: ${problem}\n`),
   });
   process.stdout.write(`Showing ${folder} at ${studio.address}   (stop with Ctrl-C)\n`);
   if (open === true) openBrowser(studio.address);
