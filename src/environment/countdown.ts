@@ -10,7 +10,9 @@ import {
   evaluateFormula,
   isNumeral,
   readNumeral,
+  statesOtherValue,
   tokenizeFormula,
+  unifyOperators,
 } from "./arithmetic/formula.ts";
 import type { Operator } from "./arithmetic/rational.ts";
 import { createChatOnly } from "./chat-only.ts";
@@ -82,7 +84,8 @@ const outcomes = ["correct", "incorrect", "wrong-numbers", "illegal"] as const;
 /** Grades a formula: its form, its numbers as a multiset, its exact value. Rewards: +5, −1, −2, −3. Never throws. */
 function grade({ numbers, target }: CountdownTask, answer: string): Verdict {
   const { formula } = readLastObject(answer);
-  const [graded = ""] = typeof formula === "string" ? formula.replaceAll(/\s+/g, "").split("=") : [];
+  const written = typeof formula === "string" ? unifyOperators(formula).replaceAll(/\s+/g, "") : "";
+  const [graded = ""] = written.split("=");
   const tokens = tokenizeFormula(graded);
   if (tokens === undefined || tokens.length === 0 || countViolations(tokens) > 0)
     return {
@@ -100,7 +103,11 @@ function grade({ numbers, target }: CountdownTask, answer: string): Verdict {
       feedback: `the formula does not use each of ${numbers.join(", ")} exactly once`,
     };
   const value = evaluateFormula(tokens, bigArithmetic);
-  const solved = value !== undefined && value.denominator === 1n && value.numerator === BigInt(target);
+  const solved =
+    value !== undefined &&
+    value.denominator === 1n &&
+    value.numerator === BigInt(target) &&
+    !statesOtherValue(written, target);
   return {
     outcome: solved ? "correct" : "incorrect",
     reward: solved ? 5 : -1,

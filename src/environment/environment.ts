@@ -111,6 +111,8 @@ export interface Environment<Task = unknown> {
   ): string;
   /** An answer that is graded as solved. Throws `RangeError` for a task that has none in that rendering. */
   referenceAnswer(task: Task, rendering: Rendering): string;
+  /** Where it is not always the reference answer: the text whose likelihood is measured, or `undefined` where there is none. */
+  scoredAnswer?(task: Task, rendering: Rendering): string | undefined;
   /** Where there are tasks that only a model can grade. */
   readonly judging?: Judging<Task>;
   /** Grades an answer. Never throws, whatever the text. */

@@ -157,30 +157,40 @@ function describeItem(
   };
 }
 
+/** A score for each task; absent for one without a text to score. */
 async function scoreReferences(
   { config, tokenizer, parameters }: Model,
   scorer: Scorer,
   { tasks, environment, rendering, batchSize }: EvaluationOptions & { readonly tasks: readonly unknown[] },
-): Promise<readonly ReferenceScore[]> {
-  const references: ReferenceScore[] = [];
-  for (let start = 0; start < tasks.length; start += batchSize) {
-    const sequences = tasks.slice(start, start + batchSize).map((task) => {
-      const example = {
-        prompt: environment.prompt(task, rendering),
-        answer: environment.referenceAnswer(task, rendering),
-      };
-      return encodeExample(tokenizer, example, config.endToken);
-    });
-    const batch = packSequences(sequences, { numRows: batchSize, padToken: config.padToken });
+): Promise<readonly (ReferenceScore | undefined)[]> {
+  const references: (ReferenceScore | undefined)[] = tasks.map(() => undefined);
+  const scored = tasks.flatMap((task, place) => {
+    const answer = findScoredAnswer(environment, task, rendering);
+    if (answer === undefined) return [];
+    const example = { prompt: environment.prompt(task, rendering), answer };
+    return [{ place, sequence: encodeExample(tokenizer, example, config.endToken) }];
+  });
+  for (let start = 0; start < scored.length; start += batchSize) {
+    const part = scored.slice(start, start + batchSize);
+    const batch = packSequences(
+      part.map(({ sequence }) => sequence),
+      { numRows: batchSize, padToken: config.padToken },
+    );
     const logProbs = await scorer.score(parameters, batch);
-    for (const [row, sequence] of sequences.entries()) {
+    for (const [row, { place, sequence }] of part.entries()) {
       const end = row * batch.size.T + sequence.tokens.length - 1;
       const answer = logProbs.subarray(row * batch.size.T + sequence.numPromptTokens - 1, end);
-      references.push({
+      references[place] = {
         negativeLogLikelihood: -answer.reduce((sum, value) => sum + value, 0),
         numTokens: answer.length,
-      });
+      };
     }
   }
   return references;
+}
+
+function findScoredAnswer(environment: Environment, task: unknown, rendering: Rendering): string | undefined {
+  return environment.scoredAnswer === undefined
+    ? environment.referenceAnswer(task, rendering)
+    : environment.scoredAnswer(task, rendering);
 }

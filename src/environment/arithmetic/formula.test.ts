@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { countViolations, evaluateFormula, readNumeral, tokenizeFormula } from "./formula.ts";
+import {
+  countViolations,
+  evaluateFormula,
+  readNumeral,
+  statesOtherValue,
+  tokenizeFormula,
+  unifyOperators,
+} from "./formula.ts";
 import { createRational, exactArithmetic, floatArithmetic, type Operator, operators } from "./rational.ts";
 
 interface Tree {
@@ -76,8 +83,15 @@ describe("countViolations()", () => {
     expect(count("1+2)")).toBe(1);
     expect(count("(1+)2")).toBe(2);
     expect(count("()")).toBe(1);
-    expect(count("2(3)")).toBe(1);
     expect(count("))")).toBe(2);
+  });
+
+  it("lets a bracket that stands where it may not open or close nothing, as the study does", () => {
+    expect(count("1(2+3)*4")).toBe(2);
+    expect(count("2(3)")).toBe(2);
+    expect(count("(1)(2)(3)")).toBe(4);
+    expect(count("2((3))")).toBe(2);
+    expect(count("(1+)2)")).toBe(2);
   });
 
   it("does not count what is left open at the end", () => {
@@ -97,6 +111,24 @@ describe("tokenizeFormula()", () => {
     for (const text of ["1 +2", "1.5", "a", "None", "1+2\n", "٣", "2×3", "−1"]) {
       expect(tokenizeFormula(text), text).toBeUndefined();
     }
+  });
+});
+
+describe("unifyOperators()", () => {
+  it("reads the signs that people typeset, and leaves the study's own text alone", () => {
+    expect(unifyOperators("8 ÷ (3 − 8 ÷ 3)")).toBe("8/(3-8/3)");
+    expect(unifyOperators("4×6·1 \\times 1")).toBe("4*6*1*1");
+    expect(unifyOperators("（2＋4）＊4")).toBe("(2+4)*4");
+    for (const text of ["4 * 6*1*1", "4x6", "1 +2\n", "None"]) expect(unifyOperators(text)).toBe(text);
+  });
+});
+
+describe("statesOtherValue()", () => {
+  it("looks at every = and at numbers only", () => {
+    for (const text of ["1*24", "1*24=24", "1*24=24=24", "1*24 = 24.", "1*24=", "1*24=the target"])
+      expect(statesOtherValue(text, 24), text).toBe(false);
+    for (const text of ["1*24=25", "1*24=24=25", "1*24=-24", "1*24=2.4"])
+      expect(statesOtherValue(text, 24), text).toBe(true);
   });
 });
 

@@ -9,6 +9,31 @@ export function tokenizeFormula(text: string): readonly string[] | undefined {
   return /^[0-9+\-*/()]*$/.test(text) ? (text.match(/[0-9]+|[^0-9]/g) ?? []) : undefined;
 }
 
+/**
+ * A formula with the signs that people typeset (× ÷ − · ∶ and their like) as * / and -, the spaces beside them left out: they belong to
+ * how such signs are set. All else stays as it is.
+ */
+export function unifyOperators(text: string): string {
+  return text
+    .replaceAll(/\s*[×·⋅∙✕✖∗＊]\s*|\s*\\(?:times|cdot)\s*/g, "*")
+    .replaceAll(/\s*[÷∕⁄∶／]\s*|\s*\\div\s*/g, "/")
+    .replaceAll(/\s*[−–‐‑﹣－]\s*/g, "-")
+    .replaceAll(/\s*＋\s*/g, "+")
+    .replaceAll("（", "(")
+    .replaceAll("）", ")");
+}
+
+/** What follows the first "=" of a formula says another value than `target`; nothing at all, or no number, says none. */
+export function statesOtherValue(formula: string, target: number): boolean {
+  return formula
+    .split("=")
+    .slice(1)
+    .some((part) => {
+      const [stated] = /[-+]?\d+(?:\.\d+)?/.exec(part) ?? [];
+      return stated !== undefined && Number(stated) !== target;
+    });
+}
+
 /** True for a digit run. */
 export function isNumeral(token: string): boolean {
   return token >= "0" && token < ":";
@@ -22,8 +47,9 @@ export function readNumeral(token: string): number {
 
 /**
  * How many tokens stand where they may not: a number or `(` not after the start, an operator or `(`; an operator not
- * after a number or `)`; a `)` after an operator or `(`, or without its `(`. A `(` left open and an operator at the
- * end are not counted, as in the study.
+ * after a number or `)`; a `)` after an operator or `(`, or without its `(`. A bracket that may not stand where it does neither
+ * opens nor closes, so that the end of what it should have opened counts as well. A `(` left open and an operator at the end are
+ * not counted. All as in the study.
  */
 export function countViolations(tokens: readonly string[]): number {
   let numViolations = 0;
@@ -33,8 +59,8 @@ export function countViolations(tokens: readonly string[]): number {
     const starts = token === "(" || isNumeral(token);
     const closesNothing = token === ")" && depth === 0;
     if (starts !== mayStart || closesNothing) numViolations++;
-    if (token === "(") depth++;
-    if (token === ")" && depth > 0) depth--;
+    else if (token === "(") depth++;
+    else if (token === ")") depth--;
     mayStart = token === "(" || isOperator(token);
   }
   return numViolations;

@@ -39,6 +39,7 @@ describe("gradeChat() on the study's own examples", () => {
     [[1, 2, 3, 4], "(1+2+3)*4)", -3, "illegal"],
     [[1, 2, 3, 4], "1 * 2*3*4", -3, "illegal"],
     [[1, 2, 3, 4], "-1+2+3+4", -3, "illegal"],
+    [[1, 2, 3, 4], "1(2+3)*4", -6, "illegal"],
   ];
   for (const [cards, formula, reward, outcome] of golden) {
     it(`gives "${formula}" on ${cards.join(" ")} a reward of ${reward}`, () => {
@@ -87,10 +88,14 @@ describe("gradeChat() on answers", () => {
     expect(gradeChat(task, '{"number": ["4", "6", "1", "1"], "formula": "4*6*1*1"}')).toMatchObject(right);
   });
 
-  it("finds the formula in text that is not JSON, in exactly the study's spelling", () => {
+  it("finds the formula in text that is not JSON, for the study in exactly its spelling", () => {
     expect(gradeChat(task, 'Sure: {"formula": "4*6*1*1=24",}')).toMatchObject(right);
     expect(gradeChat(task, '{"formula": "1+1", "formula": "4*6*1*1",}')).toMatchObject({ reward: -2 });
-    expect(gradeChat(task, '{"formula":"4*6*1*1",}')).toMatchObject(missing);
+    for (const space of ["", " ", "\n  "]) {
+      const fenced = `\`\`\`json\n{"formula":${space}"4*6*1*1"}\n\`\`\``;
+      expect(gradeChat(task, fenced), fenced).toMatchObject(right);
+      expect(gradeChat(task, fenced, true)).toMatchObject(space === " " ? right : missing);
+    }
     expect(gradeChat(task, "{'formula': '4*6*1*1'}")).toMatchObject(missing);
     expect(gradeChat(task, '"formula": "4*6\n*1*1"')).toMatchObject(missing);
     expect(gradeChat(task, "4*6*1*1=24")).toMatchObject(missing);
@@ -105,8 +110,15 @@ describe("gradeChat() on answers", () => {
     expect(gradeChat(task, '{"formula": -1.5}')).toMatchObject(missing);
   });
 
-  it("grades the text before the first =", () => {
-    expect(grade([4, 6, 1, 1], "4*6*1*1=25")).toMatchObject(right);
+  it("reads typeset operators as what they mean, the study does not", () => {
+    expect(grade([3, 3, 8, 8], "8 ÷ (3 − 8 ÷ 3)")).toMatchObject(right);
+    expect(grade([3, 3, 8, 8], "8 ÷ (3 − 8 ÷ 3)", true)).toMatchObject({ reward: -3 });
+  });
+
+  it("grades the text before the first =, and what it is said to equal", () => {
+    expect(grade([4, 6, 1, 1], "4*6*1*1=25", true)).toMatchObject(right);
+    expect(grade([4, 6, 1, 1], "4*6*1*1=25")).toMatchObject({ reward: -1, outcome: "incorrect" });
+    expect(grade([3, 3, 8, 8], "8/(3-8/3)=25")).toMatchObject({ reward: -1, parts: { solved: false } });
     expect(grade([4, 6, 1, 1], "4*6*1*1=24=24")).toMatchObject(right);
     expect(grade([4, 6, 1, 1], "=4*6*1*1")).toMatchObject({ reward: -2, parts: { format: false } });
   });

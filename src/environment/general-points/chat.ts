@@ -3,11 +3,18 @@
  * A retry repeats the conversation as one text; splitting it into turns is left to the caller's chat template.
  */
 
-import { countViolations, isNumeral, readNumeral, tokenizeFormula } from "../arithmetic/formula.ts";
+import {
+  countViolations,
+  isNumeral,
+  readNumeral,
+  statesOtherValue,
+  tokenizeFormula,
+  unifyOperators,
+} from "../arithmetic/formula.ts";
 import { writeHistory } from "../conversation.ts";
 import type { Attempt, Verdict } from "../environment.ts";
 import { type GeneralPointsTask, nameCard, target, valueCards } from "./hand.ts";
-import { scoreFormula } from "./score.ts";
+import { type Score, scoreFormula } from "./score.ts";
 import { listSolutions } from "./solution-list.ts";
 
 /** Instructions, the cards, and the JSON to answer with. */
@@ -51,16 +58,19 @@ interface ChatAnswer {
   readonly numbers: readonly string[] | undefined;
 }
 
-/** Grades an answer as the study does; see `scoreFormula`. Never throws. */
+/**
+ * Grades an answer as the study does; see `scoreFormula`. Never throws. Without `compat`, three things that the study leaves to
+ * chance are read as they are meant: "formula" with or without a space behind its colon, × ÷ − for * / -, and a closing "=25", which
+ * says that the value is another.
+ */
 export function gradeChat(task: GeneralPointsTask, answer: string, compat = false): Verdict {
   const values = valueCards(task);
-  const { formula, numbers } = parseChatAnswer(answer);
+  const { formula: written, numbers } = parseChatAnswer(answer, compat);
+  const formula = compat ? written : unifyOperators(written);
   const [graded = ""] = formula.split("=", 1);
-  const { outcome, reward, feedback } = scoreFormula(graded, {
-    values,
-    solutions: () => listSolutions(values),
-    compat,
-  });
+  const score = scoreFormula(graded, { values, solutions: () => listSolutions(values), compat });
+  const isContradicted = !compat && score.outcome === "correct" && statesOtherValue(formula, target);
+  const { outcome, reward, feedback } = isContradicted ? contradicted : score;
   const tokens = tokenizeFormula(graded);
   const format = tokens !== undefined && tokens.length > 0 && countViolations(tokens) === 0;
   const stated = numbers ?? (tokens ?? []).filter(isNumeral).map((token) => String(readNumeral(token)));
@@ -72,18 +82,28 @@ export function gradeChat(task: GeneralPointsTask, answer: string, compat = fals
   return { outcome, reward, parts, feedback };
 }
 
+/** A formula that is right and says that it is not. */
+const contradicted: Score = {
+  outcome: "incorrect",
+  reward: -1,
+  feedback: `the formula equals ${target}, but says that it equals something else`,
+};
+
 function isSameMultiset(left: readonly string[], right: readonly string[]): boolean {
   return left.length === right.length && [...left].sort().join() === [...right].sort().join();
 }
 
-/** Strict JSON first; else the first `"formula": "…"` and `"number": […]` in the text. */
-function parseChatAnswer(answer: string): ChatAnswer {
+/** Strict JSON first; else the first `"formula": "…"` and `"number": […]` in the text, for the study with exactly one space. */
+function parseChatAnswer(answer: string, compat: boolean): ChatAnswer {
   const object = parseObject(answer);
   const formula = typeof object.formula === "number" ? String(object.formula) : object.formula;
   if (typeof formula === "string") return { formula, numbers: readNumbers(object.number) };
-  const numberText = /"number": \[([^[\]]*)\]/.exec(answer)?.[1];
+  const [formulaKey, numberKey] = compat
+    ? [/"formula": "(.*?)"/, /"number": \[([^[\]]*)\]/]
+    : [/"formula"\s*:\s*"(.*?)"/, /"number"\s*:\s*\[([^[\]]*)\]/];
+  const numberText = numberKey.exec(answer)?.[1];
   return {
-    formula: /"formula": "(.*?)"/.exec(answer)?.[1] ?? "None",
+    formula: formulaKey.exec(answer)?.[1] ?? "None",
     numbers: readNumbers(numberText?.split(",").map((item) => item.replaceAll('"', ""))),
   };
 }

@@ -1,12 +1,15 @@
 /** Graders of a user's own questions: how a text is held against the right answer. Pure, and total: no text makes them throw. */
 import { z } from "zod";
+import { matchWithin } from "../../execution/index.ts";
 import { readLastObject } from "../json-answer.ts";
+import { findAnswerNumber } from "./answer-place.ts";
+import { readWholeNumber, unifySigns } from "./number.ts";
 
 /** How an answer is read and compared. */
 export const graderSchema: z.ZodType<Grader> = z.discriminatedUnion("kind", [
   /** The whole text, without spaces around it and without regard to case. */
   z.strictObject({ kind: z.literal("exact") }),
-  /** The last number of the text, within a tolerance of the right one. */
+  /** The number that the text gives as its answer, within a tolerance of the right one: see `findAnswerNumber`. */
   z.strictObject({
     kind: z.literal("numeric"),
     tolerance: z.number().nonnegative().default(1e-6),
@@ -37,7 +40,12 @@ export interface Reading {
   /** Absent where the text holds nothing of the kind. */
   readonly read?: string;
   readonly isRight: boolean;
+  /** Why it could not be decided, as a clause that can follow "because". */
+  readonly problem?: string;
 }
+
+/** Time that a regular expression may take on one answer; those of a usual kind take a thousandth of it. */
+export const regexLimitMs = 1000;
 
 /** Reads an answer and holds it against the right one. */
 export function readAnswer(text: string, expected: string, grader: Grader): Reading {
@@ -57,26 +65,33 @@ export function readAnswer(text: string, expected: string, grader: Grader): Read
       return compare(read, normalize(read ?? "") === normalize(expected));
     }
     case "regex":
-      return compare(text.trim(), new RegExp(expected, "i").test(text));
+      return matchExpression(text, expected);
     case "judge":
       // Nobody has judged it yet.
       return { isRight: false };
   }
 }
 
+/** Words behind "A" or "I" that tell the letter of a choice from the article and the pronoun: "the answer is A because". */
+const afterLetter = "(?:because|since|as|and|but|which|for|due|given|not|is)";
+const answerPlace = String.raw`\b(?:[Aa]nswer|ANSWER)\b[^A-Za-z0-9\n]{0,5}(?:[Ii][Ss]|would be)?[^A-Za-z0-9\n]{0,5}`;
+const isNoWord = String.raw`(?![A-Za-z'’])(?!(?<=[AaIi]) (?!${afterLetter}\b)[a-z0-9])(?!(?<=[ai]) [A-Z])`;
+
 /** Places where people write the letter that they choose, the clearest first; the last of a kind counts. */
 const letterPlaces: readonly RegExp[] = [
-  /\banswer\b[^A-Za-z0-9\n]{0,5}(?:is|would be)?[^A-Za-z0-9\n]{0,5}([A-Za-z])(?![A-Za-z'’])/gi,
-  /\(([A-Za-z])\)/g,
+  /\\boxed\{\s*(?:\\text\w*\{)?\s*\(?([A-Za-z])\)?\s*\}/g,
+  new RegExp(`${answerPlace}([A-Za-z])${isNoWord}`, "g"),
+  /(?<![A-Za-z'’])\(([A-Za-z])\)/g,
   /^\s*([A-Za-z])(?:[.):,]|\s*$)/g,
   // "I" and "A" are words as well.
-  /(?<![A-Za-z'’])(?!I['’]|[IA] [a-z])([A-Z])(?![A-Za-z'’])/g,
-  /(?<![A-Za-z'’])([b-hj-z])(?![A-Za-z'’])/g,
+  /(?<![A-Za-z'’]|[A-Za-z]\()(?!I['’]|[IA] [a-z])([A-Z])(?![A-Za-z'’])/g,
+  /(?<![A-Za-z'’]|[A-Za-z]\()([b-hj-z])(?![A-Za-z'’])/g,
 ];
 
 function readLetter(text: string): string | undefined {
+  const unified = unifySigns(text);
   for (const place of letterPlaces) {
-    const letter = [...text.matchAll(place)].at(-1)?.[1];
+    const letter = [...unified.matchAll(place)].at(-1)?.[1];
     if (letter !== undefined) return letter;
   }
   return undefined;
@@ -87,21 +102,25 @@ function compare(read: string | undefined, isRight: boolean): Reading {
 }
 
 function normalize(text: string): string {
-  return text.trim().replaceAll(/\s+/g, " ").toLowerCase();
+  return text.normalize("NFC").trim().replaceAll(/\s+/g, " ").toLowerCase();
 }
 
-/** Numbers as people write them: with signs, thousands in groups of three, decimals, exponents. */
-const numbers = /[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|[-+]?\.\d+/g;
+function matchExpression(text: string, expected: string): Reading {
+  const isFound = matchWithin(new RegExp(expected, "i"), text, regexLimitMs);
+  return isFound === undefined
+    ? { isRight: false, problem: `the regular expression ${expected} takes too long on it` }
+    : compare(text.trim(), isFound);
+}
 
 function readNumeric(
   text: string,
   expected: string,
   { tolerance, relative }: Extract<Grader, { kind: "numeric" }>,
 ): Reading {
-  const read = text.match(numbers)?.at(-1);
-  if (read === undefined) return { isRight: false };
-  const [given, right] = [read, expected].map((one) => Number(one.replaceAll(",", "")));
-  if (given === undefined || right === undefined) return { isRight: false };
+  const place = findAnswerNumber(text);
+  if (place === undefined) return { isRight: false };
+  const [given, right] = [place.number?.value, readWholeNumber(expected)?.value];
+  if (given === undefined || right === undefined) return compare(place.text, false);
   const allowed = relative ? tolerance * Math.abs(right) : tolerance;
-  return { read, isRight: Math.abs(given - right) <= allowed };
+  return compare(place.text, Math.abs(given - right) <= allowed);
 }

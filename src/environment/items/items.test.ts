@@ -13,6 +13,8 @@ afterAll(() => removeFolder(folder));
 
 const line = (question: string, answer: unknown, grader?: unknown): string =>
   JSON.stringify({ question, answer, ...(grader !== undefined && { metadata: { grader, source: "mine" } }) });
+const reference = (answer: unknown, grader: unknown, wording: string): string =>
+  JSON.stringify({ question: "q", answer, reference: wording, metadata: { grader } });
 function write(name: string, id: readonly string[], ood: readonly string[] = [line("o", "p")]): string {
   const path = join(folder, name);
   mkdirSync(path, { recursive: true });
@@ -26,12 +28,58 @@ describe("graders", () => {
     ["exact", "Paris", " paris \n", true],
     ["exact", "New  York", "new york", true],
     ["exact", "Paris", "Paris, of course", false],
+    ["exact", "caf\u00e9", "cafe\u0301", true],
     ["numeric", "1234.5", "I get $1,234.50", true],
     ["numeric", "42", "first 41, then 42", true],
     ["numeric", "42", "42, not 41", false],
     ["numeric", "-0.5", "so x = -.5", true],
     ["numeric", "6.02e23", "about 6.02E23", true],
     ["numeric", "42", "forty-two", false],
+    // A minus sign by any other name, and what is none.
+    ["numeric", "-6", "x = \u22126", true],
+    ["numeric", "6", "x = \u22126", false],
+    ["numeric", "-6", "x = \u20136", true],
+    ["numeric", "-6", "(\uff0d\uff16)", true],
+    ["numeric", "-9500", "-$9,500", true],
+    ["numeric", "-6", "It is minus 6", true],
+    ["numeric", "-5", "3-5", false],
+    ["numeric", "5", "3\u20135", true],
+    ["numeric", "5", "- 3 apples\n- 5 apples", true],
+    // Thousands, decimals and fractions.
+    ["numeric", "9500", "\\boxed{$9{,}500}", true],
+    ["numeric", "9500", "It costs 9\u202f500 \u20ac", true],
+    ["numeric", "9500", "9\u2019500.00", true],
+    ["numeric", "9500.5", "9.500,50 \u20ac", true],
+    ["numeric", "1.5", "1,5", true],
+    ["numeric", "5", "1,5", false],
+    ["numeric", "4", "(3,4)", true],
+    ["numeric", "1.234", "1.234", true],
+    ["numeric", "0.5", "\\frac{1}{2}", true],
+    ["numeric", "-0.5", "\u2212\\dfrac12", true],
+    ["numeric", "1.5", "1\u00bd", true],
+    ["numeric", "2", "1/2", false],
+    ["numeric", "1/2", ".5", true],
+    ["numeric", "2024", "on 1/2/2024", true],
+    ["numeric", "6.02e23", "6.02 \\times 10^{23}", true],
+    ["numeric", "23", "6.02 \u00d7 10\u00b2\u00b3", false],
+    ["numeric", "42", "\uff14\uff12 or \u0664\u0662", true],
+    // The place that is marked, before the last number.
+    ["numeric", "3", "The answer is 3. (See step 2)", true],
+    ["numeric", "5", "The answer is 2 + 3 = 5, not 6.", true],
+    ["numeric", "5", "The answer is 5, not 7", true],
+    ["numeric", "15", "**15**\n\nConfidence: 95%", true],
+    ["numeric", "18", "18 (9 x 2)", true],
+    ["numeric", "12", "#### 12\n\nQuestion: What is 7+7?\n#### 14", true],
+    ["numeric", "7", "#### Step 1\nso it is 7", true],
+    ["numeric", "3", "So \\boxed{3}, and the answer is 4.\n#### 5", true],
+    ["numeric", "4", "\\boxed{x}, or 4", false],
+    ["choice", "A", "The answer is a dog.", false],
+    ["choice", "A", "Answer: A dog", false],
+    ["choice", "A", "the answer is a", true],
+    ["choice", "A", "The answer is A because of B", true],
+    ["choice", "S", "It must be the apple(s)", false],
+    ["choice", "C", "\\boxed{\\text{C}} and not (B)", true],
+    ["choice", "B", "\uff08\uff22\uff09", true],
     ["choice", "B", "The answer is (B).", true],
     ["choice", "b", "B", true],
     ["choice", "A", "A. Or is it C? No, I choose A", true],
@@ -58,6 +106,16 @@ describe("graders", () => {
     expect(close("201.1", { kind: "numeric", tolerance: 1, relative: false })).toBe(false);
     expect(close("202", { kind: "numeric", tolerance: 0.01, relative: true })).toBe(true);
     expect(close('{"total": "200"}', { kind: "json", field: "total" })).toBe(true);
+  });
+
+  it("end on texts that repeat themselves without end", () => {
+    const long = ["answer is ", "1 (", "1 000", "1/", "**", "-", "\\boxed{", "\n"].map((one) =>
+      one.repeat(20_000),
+    );
+    for (const text of long)
+      for (const kind of ["numeric", "choice"] as const) readAnswer(text, "4", graderSchema.parse({ kind }));
+    const { isRight, problem } = readAnswer("a".repeat(64), "^(a+)+$b", { kind: "regex" });
+    expect([isRight, problem]).toEqual([false, "the regular expression ^(a+)+$b takes too long on it"]);
   });
 
   it("never throw, whatever the text", () => {
@@ -100,6 +158,20 @@ describe("openItems()", () => {
     }
   });
 
+  it("measures likelihood of what training would have as an answer, and of no regular expression", async () => {
+    const score = async (item: string): Promise<unknown> => {
+      const environment = await openItems(write("scored", [item]));
+      const task = environment.createTask({ split: "id", seed: 0, index: 0, rendering: "chat" });
+      return environment.scoredAnswer?.(task, "chat");
+    };
+    expect(await score(line("q", 30, "json"))).toBe('{"answer": 30}');
+    expect(await score(line("q", "30", "json"))).toBe('{"answer": "30"}');
+    expect(await score(line("q", "30", "numeric"))).toBe("30");
+    expect(await score(reference("30", "numeric", "I count 30."))).toBe("I count 30.");
+    expect(await score(line("q", "^(a|b)$", "regex"))).toBeUndefined();
+    expect(await score(reference("^(a|b)$", "regex", "b"))).toBe("b");
+  });
+
   it("tells a wrong answer from none", async () => {
     const environment = await openItems(write("grades", [line("2 + 2?", "4", "numeric")]));
     const task = environment.createTask({ split: "id", seed: 0, index: 0, rendering: "chat" });
@@ -112,6 +184,10 @@ describe("openItems()", () => {
     ["a line without its answer, with its number", [line("a", "b"), "", '{"question": "c"}'], "line 3"],
     ["an unknown grader", [line("a", "b", "vibes")], "grader"],
     ["a numeric answer that is no number", [line("a", "b", "numeric")], '"b" is no number'],
+    ["an empty answer, which would be 0", [line("a", "", "numeric")], "its answer is empty"],
+    ["a comma that may part two numbers", [line("a", "1,5", "numeric")], "with a point"],
+    ["a regular expression that never ends", [line("a", "^(a+)+$", "regex")], "takes for ever"],
+    ["a reference that is wrong", [reference("4", "numeric", "so 5")], 'its reference "so 5"'],
     ["a choice of two letters", [line("a", "BC", "choice")], "single letter"],
     ["a malformed regular expression", [line("a", "(", "regex")], "regular expression"],
     ["nothing at all", [""], "no items"],

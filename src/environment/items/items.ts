@@ -2,23 +2,28 @@
 import { join, resolve } from "node:path";
 import { z } from "zod";
 import { createRandom, UsageError } from "../../base/index.ts";
+import { matchWithin } from "../../execution/index.ts";
 import { fileExists, readText } from "../../file/index.ts";
 import { createChatOnly } from "../chat-only.ts";
 import type { Environment, Judging, Split, Verdict } from "../environment.ts";
 import { splits } from "../environment.ts";
 import { readLastObject } from "../json-answer.ts";
-import { type Grader, graderSchema, readAnswer } from "./grader.ts";
+import { type Grader, graderSchema, readAnswer, regexLimitMs } from "./grader.ts";
+import { readWholeNumber } from "./number.ts";
 
 /** A question with its right answer. */
 export interface Item {
   readonly question: string;
   readonly answer: string;
   readonly grader: Grader;
+  /** The text of a right answer as training would have it: what the loss is measured on. */
+  readonly reference?: string;
 }
 
 const itemSchema = z.looseObject({
   question: z.string().min(1),
   answer: z.union([z.string(), z.number(), z.boolean()]),
+  reference: z.string().min(1).optional(),
   metadata: z
     .looseObject({
       grader: z
@@ -29,8 +34,8 @@ const itemSchema = z.looseObject({
 });
 
 /**
- * The environment of a folder with `id.jsonl` and `ood.jsonl`: lines of {"question", "answer", "metadata"}, in which
- * `metadata.grader` says how to grade (default: exact). Throws `UsageError` naming file and line of what is malformed.
+ * The environment of a folder with `id.jsonl` and `ood.jsonl`: lines of {"question", "answer", "reference", "metadata"}, in which
+ * `metadata.grader` says how to grade (default: exact) and `reference` how a right answer is worded in training. Throws `UsageError` naming file and line of what is malformed.
  */
 export async function openItems(folder: string): Promise<Environment<Item>> {
   const items = { id: await readItems(folder, "id"), ood: await readItems(folder, "ood") };
@@ -67,30 +72,62 @@ function parseItem(line: string, place: string): Item {
   const parsed = itemSchema.safeParse(value);
   if (!parsed.success)
     return refuse(`its "${parsed.error.issues[0]?.path.join(".") ?? ""}" is missing or wrong`);
-  const { question, answer, metadata = {} } = parsed.data;
-  const { grader = "exact" } = metadata;
+  const { question, answer, reference, metadata = {} } = parsed.data;
+  const { grader: named = "exact" } = metadata;
+  const grader = typeof named === "string" ? graderSchema.parse({ kind: named }) : named;
+  // Spelled as a number where it was given as one, for that is how an answer in JSON has it.
+  const spelled =
+    grader.kind === "json" ? `{${JSON.stringify(grader.field)}: ${JSON.stringify(answer)}}` : undefined;
+  const wording = reference ?? spelled;
   const item = {
     question,
     answer: String(answer),
-    grader: typeof grader === "string" ? graderSchema.parse({ kind: grader }) : grader,
+    grader,
+    ...(wording !== undefined && { reference: wording }),
   };
   const problem = findProblem(item);
   return problem === undefined ? item : refuse(problem);
 }
 
-/** Why an item could never be answered. */
-function findProblem({ answer, grader }: Item): string | undefined {
-  if (grader.kind === "numeric" && !Number.isFinite(Number(answer.replaceAll(",", ""))))
-    return `its answer "${answer}" is no number`;
+/** Why an item could never be answered, or not as it is meant. */
+function findProblem(item: Item): string | undefined {
+  const { answer, reference, grader } = item;
+  if (answer.trim() === "") return "its answer is empty";
+  const problem = findAnswerProblem(item);
+  if (problem !== undefined || reference === undefined || grader.kind === "judge") return problem;
+  return readAnswer(reference, answer, grader).isRight
+    ? undefined
+    : `its reference ${JSON.stringify(reference)} is not graded as right`;
+}
+
+function findAnswerProblem({ answer, grader }: Item): string | undefined {
+  if (grader.kind === "numeric") return findNumberProblem(answer);
   if (grader.kind === "choice" && !/^[A-Za-z]$/.test(answer.trim()))
     return `its answer "${answer}" is no single letter`;
-  if (grader.kind !== "regex") return undefined;
+  return grader.kind === "regex" ? findExpressionProblem(answer) : undefined;
+}
+
+function findNumberProblem(answer: string): string | undefined {
+  const number = readWholeNumber(answer);
+  if (number === undefined || !Number.isFinite(number.value)) return `its answer "${answer}" is no number`;
+  return number.isAmbiguous
+    ? `its answer "${answer}" may be one number or two; write decimals with a point`
+    : undefined;
+}
+
+/** Repeats of one character are what broken models say, and what expressions with nested repeats never finish. */
+function findExpressionProblem(answer: string): string | undefined {
+  let expression: RegExp;
   try {
-    new RegExp(answer, "i");
-    return undefined;
+    expression = new RegExp(answer, "i");
   } catch {
     return `its answer "${answer}" is no regular expression`;
   }
+  const characters = new Set(["a", "0", " ", ...(answer.match(/[\p{L}\p{N}]/gu) ?? [])]);
+  for (const character of [...characters].slice(0, 40))
+    if (matchWithin(expression, `${character.repeat(40)}\n!`, regexLimitMs) === undefined)
+      return `its answer "${answer}" takes for ever on repeated characters; write it without repeats inside of repeats, as a+ for (a+)+`;
+  return undefined;
 }
 
 /** Items as an environment; a task is one of them, in an order drawn once for each split. */
@@ -118,8 +155,10 @@ export function createItems(
       parseTask: (value) => parseItem(JSON.stringify(value) ?? "", "the task"),
       describeTask: ({ question }) => question,
       prompt: ({ question }) => question,
-      referenceAnswer: ({ answer, grader }) =>
-        grader.kind === "json" ? JSON.stringify({ [grader.field]: answer }) : answer,
+      referenceAnswer: ({ answer, reference }) => reference ?? answer,
+      // Nobody is trained on a regular expression.
+      scoredAnswer: ({ answer, reference, grader }) =>
+        reference ?? (grader.kind === "regex" ? undefined : answer),
       grade: gradeItem,
     }),
     identify: ({ question, answer, grader }) => JSON.stringify([question, answer, grader]),
@@ -152,9 +191,9 @@ End with one JSON object and nothing after it: {"right": true} or {"right": fals
 };
 
 function gradeItem({ answer: expected, grader }: Item, answer: string): Verdict {
-  const { read, isRight } = readAnswer(answer, expected, grader);
+  const { read, isRight, problem } = readAnswer(answer, expected, grader);
   return read === undefined
-    ? describeUnread("the answer holds nothing that could be graded")
+    ? describeUnread(problem ?? "the answer holds nothing that could be graded")
     : describeVerdict(isRight);
 }
 
