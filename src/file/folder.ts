@@ -74,9 +74,11 @@ export async function ensureWritableFolder(path: string): Promise<void> {
   }
 }
 
-/** Names of the folders directly in `path`, in alphabetical order. Throws `UsageError` where it is no folder. */
+/** Names of the folders directly in `path`, links to folders included. Throws `UsageError` where it is no folder. */
 export async function listFolders(path: string): Promise<readonly string[]> {
-  return listEntries(path, (entry) => entry.isDirectory());
+  const names = await listEntries(path, (entry) => entry.isDirectory() || entry.isSymbolicLink());
+  const areFolders = await Promise.all(names.map((name) => folderExists(join(path, name))));
+  return names.filter((_, index) => areFolders[index]);
 }
 
 /** Names of everything directly in `path`, in no order: one question to the file system, whatever it holds. */

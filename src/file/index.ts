@@ -14,6 +14,7 @@ export {
   readFileTime,
   removeFile,
 } from "./folder.ts";
+export { findNewestMs, resolveLinks } from "./folder-facts.ts";
 export {
   type JsonLinesWriter,
   openJsonLines,
