@@ -31,7 +31,7 @@ describe("untwist follow refuses", () => {
       at("no-step.yaml"),
       "trainings:\n  - { folder: exp/sft }\n  - { folder: exp/grpo, from: 150 }\n",
     );
-    writeFileSync(at("unknown-key.yaml"), "trainings:\n  - { folder: exp/sft, steps: 3 }\n");
+    writeFileSync(at("unknown-key.yaml"), "trainings:\n  - { folder: exp/sft, step: 3 }\n");
     writeFileSync(
       at("twice.yaml"),
       "trainings:\n  - { folder: exp/sft }\n  - { folder: exp/sft, stage: rl }\n",
@@ -68,7 +68,7 @@ describe("untwist follow refuses", () => {
     "an unknown key in a lineage file": [
       ["follow", "--lineage", "unknown-key.yaml", ...out],
       "unknown-key.yaml",
-      '"steps"',
+      '"step"',
     ],
     "a training that is named twice": [["follow", "--lineage", "twice.yaml", ...out], "twice", "exp/sft"],
     "a lineage file that is empty": [["follow", "--lineage", "notes.txt", ...out], "notes.txt", "--help"],

@@ -126,6 +126,10 @@ describe("untwist follow", () => {
       join(home, "checkpoint-20/trainer_state.json"),
       JSON.stringify({ global_step: 20, log_history: history }),
     );
+    writeFileSync(
+      join(home, "checkpoint-10/trainer_state.json"),
+      JSON.stringify({ global_step: 10, log_history: [{ step: 10, loss: 1 }] }),
+    );
     await follow("run-restarted", "restarted");
     expect(
       readMetrics("run-restarted", "sft").map(({ step, loss, gradientNorm }) => [step, loss, gradientNorm]),

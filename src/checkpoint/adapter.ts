@@ -36,8 +36,8 @@ export async function isAdapterFolder(folder: string): Promise<boolean> {
 
 /** What an adapter says of itself. */
 export interface AdapterConfig {
-  /** `base_model_name_or_path`: a folder, or a name on the Hugging Face Hub. */
-  readonly base: string;
+  /** `base_model_name_or_path`: a folder, or a name on the Hugging Face Hub; absent where it names none. */
+  readonly base: string | undefined;
   /** The whole file. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
@@ -61,11 +61,7 @@ export async function readAdapterConfig(folder: string): Promise<AdapterConfig> 
     refuse(
       `it was started by ${start}, which changes the base's own weights; save it converted to a plain LoRA, or merge it and give the merged model`,
     );
-  if (typeof base !== "string" || base === "")
-    return refuse(
-      'it is a LoRA adapter without "base_model_name_or_path"; write the folder of its base model there, or merge it and give the merged model',
-    );
-  return { base, fields };
+  return { base: typeof base === "string" && base !== "" ? base : undefined, fields };
 }
 
 function parseObject(text: string, path: string): Readonly<Record<string, unknown>> {
@@ -83,6 +79,7 @@ function parseObject(text: string, path: string): Readonly<Record<string, unknow
  * none, as nothing is downloaded.
  */
 export async function findBaseFolder(folder: string, { base }: AdapterConfig): Promise<string | undefined> {
+  if (base === undefined) return undefined;
   for (const path of [resolve(folder, base), resolve(base)]) if (await folderExists(path)) return path;
   return undefined;
 }
@@ -91,8 +88,12 @@ export async function findBaseFolder(folder: string, { base }: AdapterConfig): P
 async function requireBaseFolder(folder: string, config: AdapterConfig): Promise<string> {
   const found = await findBaseFolder(folder, config);
   if (found !== undefined) return found;
+  const problem =
+    config.base === undefined
+      ? 'it is a LoRA adapter without "base_model_name_or_path"'
+      : `it is a LoRA adapter, and its base model ${quote(config.base)} is no folder here`;
   throw new CheckpointError(
-    `it is a LoRA adapter, and its base model ${quote(config.base)} is no folder here; write the base model's folder as "base_model_name_or_path" into its ${CONFIG_NAME}, or merge it and give the merged model`,
+    `${problem}; write the base model's folder as "base_model_name_or_path" into its ${CONFIG_NAME}, or merge it and give the merged model`,
     { path: folder },
   );
 }

@@ -21,6 +21,7 @@ export {
   readFileTime,
   removeFile,
 } from "./folder.ts";
+export { findNewestMs, resolveLinks } from "./folder-facts.ts";
 export {
   type JsonLinesWriter,
   openJsonLines,

@@ -1,11 +1,13 @@
 /** follow: folders of checkpoints as trainers leave them: what is whole, in which order, and what was logged. */
 export { encodeEvents, type ScalarEvent } from "./events.ts";
 export {
+  type FolderWords,
   type FoundCheckpoint,
   type FoundTraining,
   findTrainings,
+  type LeftOutCheckpoint,
   NothingToFollowError,
-  type PartialCheckpoint,
 } from "./find-trainings.ts";
+export { mergeTrainings } from "./merge-trainings.ts";
 export { stampFiles, stampWeights } from "./stamp.ts";
 export { toMetrics } from "./trainer-log.ts";

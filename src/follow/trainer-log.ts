@@ -1,10 +1,11 @@
 /** What a trainer logged, from its own files: `trainer_state.json`, `trainer_log.jsonl`, JSON lines, TensorBoard's events. */
 import { join } from "node:path";
-import { toObject } from "../base/index.ts";
+import { parsePythonJson, toObject } from "../base/index.ts";
 import { fileExists, listFiles, listFolders, readBytes, readText } from "../file/index.ts";
+import { findDifference, type History } from "./continuity.ts";
 import { parseEvents } from "./events.ts";
 
-/** The numbers of one step, by the trainer's own names. */
+/** The numbers of one step, by the trainer's own names. Some may be no finite ones: trainers log NaN and infinities. */
 export interface LoggedStep {
   readonly step: number;
   readonly numbers: Readonly<Record<string, number>>;
@@ -26,23 +27,59 @@ export interface TrainerLog {
 const eventFolders = ["", "runs", "logs", "tensorboard", "tensorboard_log"];
 
 /**
- * Reads the logs of a training whose step folders lie in `folder`; `latest` is the newest of these. A step that was logged
- * twice, as by a trainer that was killed and went on from an earlier checkpoint, keeps what was logged last; files that
- * cannot be read are told, not fatal.
+ * Reads the logs of a training whose step folders lie in `folder`; `latest` is the newest of these that has a trainer's state.
+ * A step that was logged twice, as by a trainer that was killed and went on from an earlier checkpoint, keeps what was logged
+ * last; files that cannot be read are told, not fatal. Where an earlier training has left something in the folder
+ * (`isShared`), the state alone is read: the other files may be anyone's.
  */
-export async function readTrainerLog(folder: string, latest: string | undefined): Promise<TrainerLog> {
+export async function readTrainerLog(
+  folder: string,
+  { latest, isShared = false }: { readonly latest?: string | undefined; readonly isShared?: boolean } = {},
+): Promise<TrainerLog> {
   const log = createLog();
-  for (const file of await findEventFiles(folder)) await log.take(file, readEventFile);
-  for (const name of ["trainer_log.jsonl", "metrics.jsonl"]) {
-    const file = join(folder, name);
-    if (await fileExists(file)) await log.take(file, readLines);
+  const state = latest === undefined ? undefined : join(latest, stateName);
+  if (!isShared || state === undefined) {
+    for (const file of await findEventFiles(folder)) await log.take(file, readEventFile);
+    for (const name of ["trainer_log.jsonl", "metrics.jsonl"]) {
+      const file = join(folder, name);
+      if (await fileExists(file)) await log.take(file, readLines);
+    }
   }
   // The newest checkpoint's state holds the whole history; the one beside all checkpoints is written at the very end.
-  for (const place of latest === undefined ? [folder] : [latest, folder]) {
-    const file = join(place, "trainer_state.json");
-    if (await fileExists(file)) await log.take(file, readState);
-  }
+  if (state !== undefined) await log.take(state, readState);
+  const final = join(folder, stateName);
+  if (final !== state && (await fileExists(final)))
+    await log.take(final, async (file) => await readFinalState(file, state));
   return log.finish();
+}
+
+const stateName = "trainer_state.json";
+
+/** What a step folder's state says was logged; nothing where it has none that is whole. */
+export async function readHistory(folder: string): Promise<History> {
+  const file = join(folder, stateName);
+  if (!(await fileExists(file))) return new Map();
+  try {
+    return toHistory(await readState(file));
+  } catch (error) {
+    if (error instanceof SyntaxError) return new Map();
+    throw error;
+  }
+}
+
+function toHistory(logged: readonly LoggedStep[]): History {
+  const steps = new Map<number, Readonly<Record<string, number>>>();
+  for (const { step, numbers } of logged) steps.set(step, { ...steps.get(step), ...numbers });
+  return steps;
+}
+
+/** The state beside all checkpoints. Throws `SyntaxError` where it is of another training than the newest checkpoint's. */
+async function readFinalState(file: string, state: string | undefined): Promise<readonly LoggedStep[]> {
+  const logged = await readState(file);
+  if (state === undefined) return logged;
+  const difference = findDifference(toHistory(logged), toHistory(await readState(state)));
+  if (difference === undefined) return logged;
+  throw new SyntaxError(`it is of another training than ${state}: it says ${difference}`);
 }
 
 type ReadLog = (file: string) => Promise<readonly LoggedStep[]>;
@@ -92,7 +129,7 @@ function readSecond(file: string): number {
 async function readEventFile(file: string): Promise<readonly LoggedStep[]> {
   return parseEvents(await readBytes(file)).map(({ name, step, value }) => ({
     step,
-    numbers: Number.isFinite(value) ? { [name.replace(/^train\//, "")]: value } : {},
+    numbers: { [name.replace(/^train\//, "")]: value },
   }));
 }
 
@@ -116,14 +153,14 @@ async function readState(file: string): Promise<readonly LoggedStep[]> {
 function describeStep(step: unknown, values: Readonly<Record<string, unknown>>): readonly LoggedStep[] {
   if (typeof step !== "number" || !Number.isSafeInteger(step) || step < 0) return [];
   const numbers = Object.entries(values).filter(
-    (entry): entry is [string, number] => typeof entry[1] === "number" && Number.isFinite(entry[1]),
+    (entry): entry is [string, number] => typeof entry[1] === "number",
   );
   return [{ step, numbers: Object.fromEntries(numbers) }];
 }
 
 function parseObject(text: string, isStrict = false): Readonly<Record<string, unknown>> {
   try {
-    return toObject(JSON.parse(text));
+    return toObject(parsePythonJson(text));
   } catch (cause) {
     if (isStrict) throw new SyntaxError("it is not whole JSON", { cause });
     return {};
@@ -150,11 +187,15 @@ const names: Readonly<Record<string, readonly string[]>> = {
   tokenAccuracy: ["mean_token_accuracy"],
 };
 
-/** A logged step as a line of a run's metrics: under the names that curves have, and all of it under `trainer`. */
-export function toMetrics({ step, numbers }: LoggedStep): Readonly<Record<string, unknown>> {
+/**
+ * A logged step as a line of a run's metrics: under the names that curves have, and all of it under `trainer`. What was no
+ * finite number is missing.
+ */
+export function toMetrics({ step, numbers: logged }: LoggedStep): Readonly<Record<string, unknown>> {
+  const numbers = Object.fromEntries(Object.entries(logged).filter(([, value]) => Number.isFinite(value)));
   const named = Object.entries(names).flatMap(([name, candidates]) => {
-    const found = candidates.find((candidate) => numbers[candidate] !== undefined);
-    if (found === undefined) return [];
+    const found = candidates.find((candidate) => logged[candidate] !== undefined);
+    if (found === undefined || numbers[found] === undefined) return [];
     return [[name, name === "reward" ? { mean: numbers[found] } : numbers[found]]];
   });
   return { step, ...Object.fromEntries(named), trainer: numbers };

@@ -1,5 +1,9 @@
 /** What the names of a checkpoint's tensors say of its model: layers, and the kinds of matrices in them. */
-import { openCheckpoint } from "../checkpoint/index.ts";
+import { join } from "node:path";
+import { UsageError } from "../base/index.ts";
+import { type Checkpoint, openCheckpoint } from "../checkpoint/index.ts";
+import { fileExists } from "../file/index.ts";
+import { parseModelConfig } from "../model/index.ts";
 import { describeTensorName } from "../spectra/index.ts";
 
 /** Tensors of one kind. */
@@ -19,6 +23,8 @@ export interface ModelOutline {
   readonly layers: readonly number[];
   /** Of tensors with two or more axes, in the order of the checkpoint. */
   readonly kinds: readonly TensorKind[];
+  /** Whether the embedded engine runs it; others are asked through a server. */
+  readonly isEmbedded: boolean;
 }
 
 /** The outline of the model in a checkpoint folder. Throws as `openCheckpoint`. */
@@ -41,6 +47,7 @@ export async function outlineModel(folder: string): Promise<ModelOutline> {
     kinds.set(kind, known);
   }
   return {
+    isEmbedded: await canRun(checkpoint),
     numTensors: checkpoint.tensors.size,
     layers: [...layers].sort((a, b) => a - b),
     kinds: [...kinds].map(([kind, { layers: own, count, shapes }]) => ({
@@ -50,4 +57,18 @@ export async function outlineModel(folder: string): Promise<ModelOutline> {
       shapes: [...shapes.values()],
     })),
   };
+}
+
+/** Whether the embedded engine knows the model's family, and has a tokenizer for it. */
+async function canRun({ folder, config, adapter }: Checkpoint): Promise<boolean> {
+  const places = adapter === undefined ? [folder] : [folder, adapter.base];
+  const hasTokenizer = await Promise.all(places.map((place) => fileExists(join(place, "tokenizer.json"))));
+  if (!hasTokenizer.includes(true)) return false;
+  try {
+    parseModelConfig(config, folder);
+    return true;
+  } catch (error) {
+    if (error instanceof UsageError) return false;
+    throw error;
+  }
 }

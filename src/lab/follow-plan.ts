@@ -1,12 +1,15 @@
 /** What a followed run is made of: which training is which stage, what grew from what, and how each of that is known. */
 import { basename, resolve } from "node:path";
 import { quoteForShell, UsageError } from "../base/index.ts";
-import type { FoundTraining } from "../follow/index.ts";
+import { type FoundTraining, mergeTrainings } from "../follow/index.ts";
 import type { LineageFile } from "../run/index.ts";
 
 /** A training with its place in the lineage. */
 export interface FollowedTraining {
+  /** Of several folders all checkpoints together. */
   readonly found: FoundTraining;
+  /** The folders that its checkpoints lie in, with what was said of each. */
+  readonly parts: readonly FollowedPart[];
   readonly stage: "sft" | "rl";
   /** Of RL: the name of its branch. */
   readonly branch?: string;
@@ -21,6 +24,9 @@ export interface FollowedTraining {
 /** What was said of a training, in the lineage file or when it was followed before. */
 export type SaidOfTraining = LineageFile["trainings"][number];
 
+/** A folder of a training. */
+export type FollowedPart = Pick<SaidOfTraining, "folder" | "steps" | "weights" | "after">;
+
 /** What a lineage file says, with its folders made absolute; they are relative to the file. */
 export function resolveLineage({ base, trainings }: LineageFile, home: string): LineageFile {
   return {
@@ -31,7 +37,15 @@ export function resolveLineage({ base, trainings }: LineageFile, home: string): 
 
 /** Folder names that say nothing about the training in them. */
 const commonNames =
-  /^(?:checkpoints?|ckpts?|outputs?|out|runs?|models?|actor|_actor|weights|saves?|results?)$/i;
+  /^(?:checkpoints?|ckpts?|outputs?|out|runs?|models?|actor|_actor|weights|saves?|results?|huggingface|hf)$/i;
+
+/** A training as it was found, with what was said of its folder. */
+interface StagedTraining {
+  readonly found: FoundTraining;
+  readonly own: SaidOfTraining | undefined;
+  readonly stage: "sft" | "rl";
+  readonly because: string;
+}
 
 /** The stages of trainings, SFT first. Throws `UsageError` where they cannot all belong to one run. */
 export function planFollowed(
@@ -40,35 +54,93 @@ export function planFollowed(
   knownSteps: readonly number[] = [],
 ): readonly FollowedTraining[] {
   requireOnce(said);
-  const staged = trainings.map((found) => {
+  const staged = trainings.map((found): StagedTraining => {
     const own = said.find(({ folder }) => isWithin(found.folder, folder));
-    const stage = own?.stage ?? found.guess.stage;
     return {
       found,
       own,
-      stage,
+      stage: own?.stage ?? found.guess.stage,
       because: own?.stage === undefined ? found.guess.because : "that was said",
     };
   });
-  const [sft, second] = staged.filter(({ stage }) => stage === "sft");
-  if (sft !== undefined && second !== undefined)
-    throw new UsageError(
-      `Cannot follow "${sft.found.folder}" and "${second.found.folder}" as one run: both are taken for SFT (${second.because}); follow one of them, or say in a lineage file (--lineage) that one is rl`,
-    );
+  const sft = planSft(
+    staged.filter(({ stage }) => stage === "sft"),
+    said,
+  );
   const branches = new Set<string>();
-  const rl = staged
-    .filter(({ stage }) => stage === "rl")
-    .map(({ found, own, because }): FollowedTraining => {
-      const branch = own?.branch ?? chooseName(found.folder, branches);
-      if (own?.branch !== undefined && branches.has(branch))
-        throw new UsageError(
-          `Cannot follow "${found.folder}": another training is called ${branch} already; choose another branch`,
-        );
-      branches.add(branch);
-      return { found, stage: "rl", branch, ...findStart({ found, own, knownSteps }, sft?.found), because };
-    });
-  if (sft === undefined) return rl;
-  return [{ found: sft.found, stage: "sft", because: sft.because, isStartAssumed: false }, ...rl];
+  const rl = groupBranches(
+    staged.filter(({ stage }) => stage === "rl"),
+    said,
+  ).map((group): FollowedTraining => {
+    const { found, parts } = merge(group);
+    const [first] = group;
+    const branch = first?.own?.branch ?? chooseName(found.folder, branches);
+    if (branches.has(branch))
+      throw new UsageError(
+        `Cannot follow "${found.folder}": another training is called ${branch} already; choose another branch`,
+      );
+    branches.add(branch);
+    const own = group.map((one) => one.own).find((one) => one?.from !== undefined);
+    const start = findStart({ found, own, knownSteps }, sft?.found);
+    return { found, parts, stage: "rl", branch, ...start, because: first?.because ?? "" };
+  });
+  return sft === undefined ? rl : [sft, ...rl];
+}
+
+/** The SFT training; of several folders only where each was said to be SFT. */
+function planSft(
+  staged: readonly StagedTraining[],
+  said: readonly SaidOfTraining[],
+): FollowedTraining | undefined {
+  const [first, second] = staged;
+  if (first === undefined) return undefined;
+  const entries = new Set(staged.map(({ own }) => own));
+  if (
+    second !== undefined &&
+    (entries.size < staged.length || staged.some(({ own }) => own?.stage !== "sft"))
+  )
+    throw new UsageError(
+      `Cannot follow "${first.found.folder}" and "${second.found.folder}" as one run: both are taken for SFT (${second.because}); follow one of them, or say in a lineage file (--lineage) that one is rl, or name each with stage: sft where the later goes on from the earlier`,
+    );
+  const { found, parts } = merge(inSaidOrder(staged, said));
+  return { found, parts, stage: "sft", because: first.because, isStartAssumed: false };
+}
+
+/** RL trainings, those together that were said to be of one branch. */
+function groupBranches(
+  staged: readonly StagedTraining[],
+  said: readonly SaidOfTraining[],
+): readonly (readonly StagedTraining[])[] {
+  const groups: StagedTraining[][] = [];
+  for (const one of inSaidOrder(staged, said)) {
+    const group = groups.find(
+      ([first]) =>
+        first?.own !== one.own && one.own?.branch !== undefined && first?.own?.branch === one.own.branch,
+    );
+    if (group === undefined) groups.push([one]);
+    else group.push(one);
+  }
+  return groups;
+}
+
+function inSaidOrder(
+  staged: readonly StagedTraining[],
+  said: readonly SaidOfTraining[],
+): readonly StagedTraining[] {
+  const rank = ({ own }: StagedTraining): number => (own === undefined ? said.length : said.indexOf(own));
+  return [...staged].sort((a, b) => rank(a) - rank(b));
+}
+
+function merge(group: readonly StagedTraining[]): Pick<FollowedTraining, "found" | "parts"> {
+  return {
+    found: mergeTrainings(group.map(({ found, own }) => ({ found, after: own?.after }))),
+    parts: group.map(({ found, own }) => ({
+      folder: found.folder,
+      ...(own?.steps !== undefined && { steps: own.steps }),
+      ...(own?.weights !== undefined && { weights: own.weights }),
+      ...(own?.after !== undefined && { after: own.after }),
+    })),
+  };
 }
 
 function requireOnce(said: readonly SaidOfTraining[]): void {
@@ -139,9 +211,14 @@ function findStart(
 export function describeLineageFile(trainings: readonly FollowedTraining[]): string {
   return [
     "trainings:",
-    ...trainings.map(({ found, stage, branch, from }) => {
-      const start = from === undefined ? "" : `, branch: ${branch}, from: ${from}`;
-      return `  - { folder: ${quoteForShell(found.folder)}, stage: ${stage}${start} }`;
-    }),
+    ...trainings.flatMap(({ parts, stage, branch, from }) =>
+      parts.map(({ folder, ...said }) => {
+        const start = from === undefined ? {} : { branch, from };
+        const rest = Object.entries({ stage, ...start, ...said }).map(
+          ([key, value]) => `, ${key}: ${/[{}*]/.test(String(value)) ? JSON.stringify(value) : value}`,
+        );
+        return `  - { folder: ${quoteForShell(folder)}${rest.join("")} }`;
+      }),
+    ),
   ].join("\n");
 }

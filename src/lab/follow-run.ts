@@ -1,53 +1,32 @@
 /** Runs of other trainers followed: their checkpoints become the lineage of a run folder, their weights stay where they are. */
 import { symlink } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
+import { join } from "node:path";
 import { UsageError } from "../base/index.ts";
-import { findBaseFolder, openCheckpoint, readAdapterConfig } from "../checkpoint/index.ts";
-import {
-  fileExists,
-  folderExists,
-  listFiles,
-  readText,
-  writeFileAtomic,
-  writeFolderAtomic,
-} from "../file/index.ts";
-import {
-  type FoundCheckpoint,
-  type FoundTraining,
-  findTrainings,
-  NothingToFollowError,
-  stampWeights,
-  toMetrics,
-} from "../follow/index.ts";
+import { readAdapterConfig } from "../checkpoint/index.ts";
+import { fileExists, listFiles, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
+import { type FoundCheckpoint, type LeftOutCheckpoint, stampWeights, toMetrics } from "../follow/index.ts";
 import {
   createRunFolder,
-  type FollowRecipe,
-  followDefaults,
   isFollowed,
   isRunFolder,
   type LineageEntry,
-  type LineageFile,
   openRunFolder,
   type RunFolder,
   schemaVersion,
 } from "../run/index.ts";
-import { type FollowedTraining, planFollowed, type SaidOfTraining, slugify } from "./follow-plan.ts";
+import {
+  examineTrainings,
+  type Followed,
+  type FollowRequest,
+  findAdapterBase,
+  nameFollowed,
+} from "./follow-look.ts";
+import type { FollowedTraining } from "./follow-plan.ts";
 import { withLock } from "./run-lock.ts";
 import { baseCheckpoint } from "./stage-plan.ts";
 import { summarize } from "./summarize.ts";
 import { chooseNumThreads } from "./threads.ts";
 import { listVersions } from "./versions.ts";
-
-/** What to follow, and where the run goes. */
-export interface FollowRequest {
-  /** Folders of trainings; none where the run exists and is brought up to date. */
-  readonly folders: readonly string[];
-  readonly out: string;
-  /** Folder of the model that was trained. */
-  readonly base?: string | undefined;
-  /** With absolute folders; then it names all trainings. */
-  readonly lineage?: LineageFile | undefined;
-}
 
 /** What came of it. */
 export interface FollowReport {
@@ -58,6 +37,8 @@ export interface FollowReport {
   readonly added: readonly LineageEntry[];
   /** Checkpoints whose folders their trainer has removed since. */
   readonly gone: readonly LineageEntry[];
+  /** Folders of checkpoints that are not used, of these trainings and of those that have no other, and why. */
+  readonly leftOut: readonly LeftOutCheckpoint[];
   /** A base model that is named but lies nowhere here. */
   readonly missingBase?: string;
 }
@@ -75,10 +56,10 @@ export async function followTrainings(request: FollowRequest): Promise<FollowRep
         throw new UsageError(
           `Cannot follow into "${request.out}": it is a run of untwist's own training; choose another --out`,
         );
-      return await keep(folder, await examine(request, recipe, await folder.readLineage()));
+      return await keep(folder, await examineTrainings(request, recipe, await folder.readLineage()));
     });
   }
-  const followed = await examine(request, undefined);
+  const followed = await examineTrainings(request, undefined);
   const folder = await createRunFolder(request.out, followed.recipe, {
     schema: schemaVersion,
     recipe: followed.recipe.name,
@@ -87,106 +68,6 @@ export async function followTrainings(request: FollowRequest): Promise<FollowRep
     versions: listVersions(),
   });
   return await withLock(folder, () => keep(folder, followed));
-}
-
-/** What was found, as a recipe says it. */
-interface Followed {
-  readonly recipe: FollowRecipe;
-  readonly trainings: readonly FollowedTraining[];
-  readonly base?: string;
-  readonly missingBase?: string;
-}
-
-async function examine(
-  request: FollowRequest,
-  known: FollowRecipe | undefined,
-  lineage: readonly LineageEntry[] = [],
-): Promise<Followed> {
-  const steps = lineage.flatMap(({ stage, step }) => (stage === "sft" ? [step] : []));
-  const said: readonly SaidOfTraining[] = request.lineage?.trainings ?? known?.follow.trainings ?? [];
-  const folders = [...said.map(({ folder }) => folder), ...request.folders];
-  if (folders.length === 0)
-    throw new UsageError(
-      "Cannot follow nothing: name the output folder of a trainer, or by --out a run that follows one",
-    );
-  const found = new Map<string, FoundTraining>();
-  for (const folder of new Set(folders))
-    for (const training of await findKnown(folder, known)) found.set(training.folder, training);
-  const trainings = planFollowed([...found.values()], said, steps);
-  const base = await findBase(request.base ?? request.lineage?.base ?? known?.follow.base, trainings);
-  for (const { found } of trainings)
-    for (const checkpoint of found.checkpoints)
-      if (checkpoint.isAdapter) await findAdapterBase(checkpoint, base.base);
-  return { recipe: describeRecipe({ request, known, trainings, ...base }), trainings, ...base };
-}
-
-/** The trainings below a folder; none where one that was followed before has been deleted since. */
-async function findKnown(folder: string, known: FollowRecipe | undefined): Promise<readonly FoundTraining[]> {
-  const isKnown = known?.follow.trainings.some((training) => training.folder === resolve(folder)) === true;
-  try {
-    return await findTrainings(folder);
-  } catch (error) {
-    if (isKnown && error instanceof NothingToFollowError) return [];
-    throw error;
-  }
-}
-
-/** The base model's folder: as it was said, else as the first training that names one names it. */
-async function findBase(
-  said: string | undefined,
-  trainings: readonly FollowedTraining[],
-): Promise<Pick<Followed, "base" | "missingBase">> {
-  if (said !== undefined) {
-    await (await openCheckpoint(resolve(said))).close();
-    return { base: resolve(said) };
-  }
-  const named = trainings.flatMap(({ found }) => found.base ?? [])[0];
-  if (named === undefined) return {};
-  if (!(await folderExists(named))) return { missingBase: named };
-  // A training may have started from a checkpoint that is followed itself: that is no base.
-  const isFollowedItself = trainings.some(({ found }) =>
-    found.checkpoints.some(({ folder }) => folder === resolve(named)),
-  );
-  return isFollowedItself ? {} : { base: resolve(named) };
-}
-
-function describeRecipe({
-  request,
-  known,
-  trainings,
-  base,
-}: {
-  readonly request: FollowRequest;
-  readonly known: FollowRecipe | undefined;
-  readonly trainings: readonly FollowedTraining[];
-  readonly base?: string;
-}): FollowRecipe {
-  const slug = slugify(basename(resolve(request.out)));
-  const { spectra, sweeps } = known ?? followDefaults;
-  return {
-    name: slug === "" ? "followed" : slug,
-    summary: `Checkpoints of ${trainings.map(({ found }) => found.folder).join(", ")}`,
-    seed: 1,
-    rendering: "chat",
-    ...known,
-    follow: {
-      ...(base !== undefined && { base }),
-      trainings: [
-        ...trainings.map(({ found, stage, branch, from, isStartAssumed }) => ({
-          folder: found.folder,
-          stage,
-          ...(branch !== undefined && { branch }),
-          // What was only assumed may change with the next checkpoint.
-          ...(from !== undefined && !isStartAssumed && { from }),
-        })),
-        ...(known?.follow.trainings ?? []).filter(
-          ({ folder }) => !trainings.some(({ found }) => found.folder === folder),
-        ),
-      ],
-    },
-    spectra,
-    sweeps,
-  };
 }
 
 /** Writes what was found into the run: lineage, logs and summary. */
@@ -198,22 +79,39 @@ async function keep(folder: RunFolder, followed: Followed): Promise<FollowReport
     followed,
   );
   await requireUnchanged(folder, entries, before);
-  const gone = before.filter(({ id }) => !entries.some((entry) => entry.id === id));
+  const strangers = listStrangers(followed.trainings);
+  const missing = before.filter(({ id }) => !entries.some((entry) => entry.id === id));
+  const gone = missing.filter(({ id }) => !strangers.has(id));
+  for (const { id } of missing)
+    if (strangers.has(id) && (await folder.hasEvaluation(id)))
+      throw new UsageError(
+        `Cannot follow into "${folder.path}": its ${id}, which was evaluated, is left out now (${strangers.get(id)}); follow into another run`,
+      );
   const lineage = sortLineage([...entries, ...gone], followed.trainings);
   await folder.writeRecipe(followed.recipe);
   await folder.writeLineage(lineage);
   for (const { found, branch = "sft" } of followed.trainings)
     if (found.log.steps.length > 0) await folder.writeMetrics(branch, found.log.steps.map(toMetrics));
   await renewSummary(folder);
-  const { trainings, missingBase } = followed;
+  const { trainings, leftOut, missingBase } = followed;
   return {
     folder,
     trainings,
+    leftOut,
     lineage,
     added: entries.filter(({ id }) => !before.some((entry) => entry.id === id)),
     gone,
     ...(missingBase !== undefined && { missingBase }),
   };
+}
+
+/** Checkpoints that are there and do not belong to their training, by id, and why. */
+function listStrangers(trainings: readonly FollowedTraining[]): ReadonlyMap<string, string> {
+  return new Map(
+    trainings.flatMap((training) =>
+      training.found.leftOut.map((one) => [nameFollowed(training, one), one.reason] as const),
+    ),
+  );
 }
 
 async function stampEntries(
@@ -282,7 +180,7 @@ async function listEntries(
     const named = entries.find(({ path }) => path === found.base);
     let parent = named !== undefined && from === undefined ? named.id : start;
     for (const checkpoint of found.checkpoints) {
-      const id = branch === undefined ? `sft-${checkpoint.step}` : `${branch}-step-${checkpoint.step}`;
+      const id = nameFollowed({ branch }, checkpoint);
       entries.push({
         id,
         stage,
@@ -295,17 +193,6 @@ async function listEntries(
     }
   }
   return entries;
-}
-
-/** The folder of an adapter's base model. Throws `UsageError` where it lies nowhere here. */
-async function findAdapterBase({ folder }: FoundCheckpoint, base: string | undefined): Promise<string> {
-  const config = await readAdapterConfig(folder);
-  // What the adapter names comes first: RL adapters may belong to an SFT checkpoint, not to the base of the run.
-  const place = (await findBaseFolder(folder, config)) ?? base;
-  if (place !== undefined && (await folderExists(place))) return place;
-  throw new UsageError(
-    `Cannot follow the adapter "${folder}" without its base model: "${config.base}" is no folder here; give its folder with --base`,
-  );
 }
 
 /**

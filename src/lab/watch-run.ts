@@ -10,7 +10,8 @@ import type { DeclineLook } from "../trajectory/index.ts";
 import { type AlertHooks, callAlertHooks } from "./alert-hooks.ts";
 import { type Effects, StoppedError } from "./effects.ts";
 import { type EvaluationPlace, evaluateRun, type TaskChoice } from "./evaluate-run.ts";
-import { type FollowRequest, followTrainings, renewSummary } from "./follow-run.ts";
+import type { FollowRequest } from "./follow-look.ts";
+import { followTrainings, renewSummary } from "./follow-run.ts";
 import { describeState, listChains, type WatchRule, type WatchState } from "./watch-state.ts";
 
 /** What to watch, and what to do about it. */

@@ -131,14 +131,33 @@ const recipeSchema = z
     for (const message of findContradictions(recipe)) context.addIssue({ code: "custom", ...message });
   });
 
+/** A path that stays in the folder it is relative to. */
+const innerPath = z
+  .string()
+  .min(1)
+  .refine(
+    (path) => !path.startsWith("/") && !path.split("/").includes(".."),
+    "must be a path inside the folder",
+  );
+
 const trainingSchema = z.strictObject({
-  /** Where its step folders lie. */
+  /** Where its step folders lie; or a model by itself. */
   folder: z.string().min(1),
   stage: z.enum(["sft", "rl"]),
   /** Of RL: the name of its branch. */
-  branch: nameSchema.optional(),
+  branch: nameSchema
+    .refine((name) => name !== "sft" && name !== "base", "must be another name: that one is taken")
+    .optional(),
   /** Of RL: the SFT step that it started from; absent means the last one. */
   from: z.number().int().nonnegative().optional(),
+  /** How its step folders are named, with `{step}` for the number; absent means as trainers name them. */
+  steps: innerPath
+    .refine((pattern) => pattern.split("{step}").length === 2, "must hold {step} once, for the number")
+    .optional(),
+  /** Where in a step folder the weights lie; absent means where trainers put them. */
+  weights: innerPath.optional(),
+  /** Steps that were taken before its own, where it goes on from another folder of its stage and counts anew. */
+  after: count.optional(),
 });
 
 const followRecipeSchema = z.strictObject({

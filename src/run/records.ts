@@ -20,11 +20,16 @@ const runSchema = z.object({
 /** `run.json`: what a run is. */
 export type RunRecord = z.infer<typeof runSchema>;
 
+/** A name that files are called by: a run may come from others, and must not lead out of its folder. */
+const fileNameSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "must be a plain name of letters, digits, dots and hyphens");
+
 const lineageEntrySchema = z.object({
-  id: z.string(),
+  id: fileNameSchema,
   stage: z.enum(stages),
   /** Name of an RL branch. */
-  branch: z.string().optional(),
+  branch: fileNameSchema.optional(),
   step: z.number().int().nonnegative(),
   /** Id of the checkpoint that this one was trained from; the first has none. */
   parent: z.string().optional(),

@@ -15,7 +15,7 @@ export function formatFollowed(
   outline: ModelOutline | undefined,
   { paint }: Pick<Output, "paint">,
 ): readonly string[] {
-  const { folder, trainings, lineage, added, gone, missingBase } = report;
+  const { folder, trainings, lineage, added, gone, leftOut, missingBase } = report;
   const path = quoteForShell(folder.path);
   const base = lineage.find(({ stage }) => stage === "base");
   const rows = trainings.map((training) => [
@@ -31,14 +31,16 @@ export function formatFollowed(
     ...trainings.map(({ branch = "sft", stage, because, found }) =>
       paint(
         "dim",
-        `${branch} is taken for ${stage.toUpperCase()} as ${because}; laid out as by ${found.trainers}`,
+        `${branch} is taken for ${stage.toUpperCase()} as ${because}${found.trainers === undefined ? "" : `; laid out as by ${found.trainers}`}`,
       ),
     ),
+    ...trainings.flatMap(({ found }) => found.notes),
     ...trainings.flatMap(({ found }) =>
       found.partial.map(
         ({ folder: partial, reason }) => `Left alone until it is whole: ${partial}: ${reason}`,
       ),
     ),
+    ...leftOut.map(({ folder: unused, reason }) => `Left out: ${unused}: ${reason}`),
     ...trainings.flatMap(({ found }) =>
       found.log.unread.map(({ file, problem }) => `Could not read the log ${file}: ${problem}`),
     ),
@@ -56,10 +58,19 @@ export function formatFollowed(
     ...(outline === undefined ? [] : ["", ...formatOutline(outline, paint)]),
     "",
     `${added.length} checkpoints new, ${lineage.length} in all; their weights stay where they are`,
-    `Next:  untwist eval ${path} --environment general-points        what each checkpoint can do, ID and OOD`,
+    `Next:  untwist eval ${path} --environment general-points${chooseWay(trainings, outline)}        what each checkpoint can do, ID and OOD`,
     `       untwist spectra ${path}        what changed in the weights`,
     `       untwist studio ${path}         all of it in the browser`,
   ];
+}
+
+/** How the checkpoints can be asked: models that the embedded engine does not run take a server. */
+function chooseWay(trainings: readonly FollowedTraining[], outline: ModelOutline | undefined): string {
+  if (outline === undefined || outline.isEmbedded) return "";
+  const areAdapters = trainings.every(({ found }) => found.checkpoints.every(({ isAdapter }) => isAdapter));
+  return areAdapters
+    ? " --lora-endpoint http://127.0.0.1:8000"
+    : " --serve 'vllm serve {path} --port {port}'";
 }
 
 function describeSteps({ found: { checkpoints } }: FollowedTraining): string {
@@ -111,20 +122,23 @@ function formatOutline(
 
 /** The same for programs. */
 export function describeFollowed(report: FollowReport, outline: ModelOutline | undefined): unknown {
-  const { folder, trainings, lineage, added, gone, missingBase } = report;
+  const { folder, trainings, lineage, added, gone, leftOut, missingBase } = report;
   return {
     run: folder.path,
-    trainings: trainings.map(({ found, ...training }) => ({
+    trainings: trainings.map(({ found, parts, ...training }) => ({
       ...training,
       folder: found.folder,
+      ...(parts.length > 1 && { folders: parts.map((part) => part.folder) }),
       trainers: found.trainers,
       steps: found.checkpoints.map(({ step }) => step),
       partial: found.partial,
+      notes: found.notes,
       unreadLogs: found.log.unread,
     })),
     checkpoints: lineage,
     added: added.map(({ id }) => id),
     gone: gone.map(({ id }) => id),
+    leftOut: leftOut.map(({ step, folder: unused, reason }) => ({ step, folder: unused, reason })),
     ...(missingBase !== undefined && { missingBase }),
     ...(outline !== undefined && { model: outline }),
   };

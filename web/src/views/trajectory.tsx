@@ -25,7 +25,7 @@ export function TrajectoryPage({ run, route }: PageProps): ReactNode {
           {alert}
         </p>
       ))}
-      <Tiles summary={summary} />
+      <Tiles summary={summary} isFinished={run.isFinished} />
       <fieldset className="choices">
         <legend>Show</legend>
         {names.map((one) => (
@@ -49,10 +49,22 @@ export function TrajectoryPage({ run, route }: PageProps): ReactNode {
 }
 
 /** The answer in a few numbers. */
-function Tiles({ summary }: { readonly summary: Summary }): ReactNode {
+function Tiles({
+  summary,
+  isFinished,
+}: {
+  readonly summary: Summary;
+  readonly isFinished: boolean;
+}): ReactNode {
   const { trajectory } = summary;
   if (trajectory === null)
-    return <p>This run has no SFT stage, so there is no peak and nothing to forget.</p>;
+    return (
+      <p>
+        {isFinished
+          ? "No SFT checkpoint of this run is evaluated, so there is no peak and nothing to forget."
+          : "No SFT checkpoint is evaluated so far, so the peak is not known yet."}
+      </p>
+    );
   const { peak, sftEnd, forgetting, unjudgedBecause } = trajectory;
   const best = summary.repairs?.find(({ name }) => name === "repair")?.best;
   return (
