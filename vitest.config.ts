@@ -5,7 +5,9 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     reporters: ["default", "./tools/summary-line.ts"],
-    testTimeout: 60_000,
+    // Limits that only a test that hangs can reach: no test is to depend on how busy the machine is.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     pool: "forks",
     // One more than there are cores: some tests mostly wait, for servers, clusters and processes.
     maxWorkers: availableParallelism() + 1,

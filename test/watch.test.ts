@@ -3,6 +3,7 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -18,6 +19,7 @@ import { locateModel } from "../src/lab/index.ts";
 import { openRunFolder } from "../src/run/index.ts";
 import { readRun } from "../src/view/index.ts";
 import { expectRefusal, type Mistake } from "./support/refusal.ts";
+import { mountSmallDisk } from "./support/small-disk.ts";
 import { readReport } from "./support/surgery.ts";
 import {
   createTemporaryFolder,
@@ -32,6 +34,8 @@ import {
 const folder = createTemporaryFolder();
 const at = (...path: readonly string[]): string => join(folder, ...path);
 const messages: Json[] = [];
+/** How often the webhook answers that it is not there. */
+let numRefusals = 0;
 let hook: Server;
 let webhook: string;
 afterAll(() => {
@@ -80,13 +84,18 @@ beforeAll(async () => {
     let text = "";
     incoming.on("data", (part: Buffer) => (text += String(part)));
     incoming.on("end", () => {
+      if (numRefusals > 0) {
+        numRefusals -= 1;
+        outgoing.writeHead(503).end();
+        return;
+      }
       messages.push(parseJson(text));
       outgoing.end();
     });
   });
   await new Promise<void>((resolve) => hook.listen(0, "127.0.0.1", resolve));
   webhook = `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`;
-}, 180_000);
+});
 
 /** Does what a trainer does: writes checkpoints in place, one after the other, weights in two parts. */
 async function train(out: string, some: readonly number[]): Promise<void> {
@@ -160,7 +169,7 @@ describe("untwist watch", () => {
     expect(mayDelete).toContain(at("out/checkpoint-1"));
     for (const path of mayDelete) expect(existsSync(path)).toBe(true);
     expect(existsSync(at("watched/watch.lock"))).toBe(false);
-  }, 240_000);
+  });
 
   it("goes on without asking or telling anything twice", async () => {
     const evaluations = hashFiles(at("watched/evaluations"));
@@ -176,25 +185,26 @@ describe("untwist watch", () => {
     expect(summary.checkpoints.slice(1).map(({ accuracy }: Json) => accuracy.ood.correct / numTasks)).toEqual(
       accuracies,
     );
-  }, 120_000);
+  });
 
   it("raises none while OOD rises, and shows itself unfinished to the studio meanwhile", async () => {
     const running = startUntwist(
-      watch("rising", "rise", "--base", "base", ...asked, "--stop-on-alert", "--idle", "4"),
+      watch("rising", "rise", "--base", "base", ...asked, "--stop-on-alert", "--until", String(steps[2])),
       folder,
     );
-    await train("rise", steps.slice(0, 3));
+    await train("rise", steps.slice(0, 2));
     while (!existsSync(at("rising/summary.json"))) await wait(50);
     const view = await readRun("rising", await openRunFolder(at("rising")), {
       summarize: () => Promise.reject(new Error("not needed")),
     });
     expect(view.isFinished).toBe(false);
+    await train("rise", steps.slice(2, 3));
     const { code, stdout, stderr } = await running.outcome;
     expect(code, stderr).toBe(0);
     expect(parseJson(stdout).trainings).toMatchObject([{ name: "sft", alert: null }]);
     const { checkpoints, trajectory } = await readReport(["show", "rising"], folder);
     expect([checkpoints.length, trajectory.peak.checkpoint.startsWith("sft-")]).toEqual([4, true]);
-  }, 120_000);
+  });
 
   it("ends on Ctrl-C, saying how to go on, and tells a second one to wait", async () => {
     const { child, outcome } = startUntwist(watch("rising"), folder);
@@ -210,14 +220,51 @@ describe("untwist watch", () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining("the watch of")]);
   }
 
-  it("stops nothing when a hook fails, and says so", async () => {
+  it("stops nothing when a hook fails, says so without the secret of its address, and lets the next watch tell", async () => {
     const changed = parseJson(readFileSync(at("watched/watch.json"), "utf8"));
     writeFileSync(at("watched/watch.json"), JSON.stringify({ ...changed, told: [] }));
-    const flags = ["--until", "40", "--webhook", "http://127.0.0.1:59873/", "--on-alert", "exit 7"];
+    const closed = "http://127.0.0.1:59873/services/T0/secret?token=secret";
+    const flags = ["--until", "40", "--webhook", closed, "--on-alert", "exit 7"];
     const { code, stderr } = await runUntwist(watch("watched", ...flags), folder);
     expect(code, stderr).toBe(0);
     expect(stderr).toMatch(/could not be passed on to the command .*ended with 7/);
-    expect(stderr).toMatch(/could not be passed on to http:\/\/127\.0\.0\.1:59873\//);
+    expect(stderr).toMatch(/could not be passed on to http:\/\/127\.0\.0\.1:59873\/…: .*ECONNREFUSED/);
+    expect(stderr).not.toContain("secret");
+    numRefusals = 1;
+    const before = messages.length;
+    const again = ["--until", "40", "--webhook", webhook, "--on-alert", "touch told-again"];
+    const next = await runUntwist(watch("watched", ...again), folder);
+    expect({ code: next.code, stderr: next.stderr }).toEqual({ code: 0, stderr: "" });
+    // Refused once, and called again by the same watch: so it is heard twice, and told once.
+    expect([numRefusals, messages.length - before, existsSync(at("told-again"))]).toEqual([0, 1, true]);
+    rmSync(at("told-again"));
+    await runUntwist(watch("watched", ...again), folder);
+    expect([messages.length - before, existsSync(at("told-again"))]).toEqual([1, false]);
+  });
+
+  it("goes on when its disk was full, and says once that it was", async ({ skip }) => {
+    const small = mountSmallDisk(at("disk"), 512);
+    skip(small.problem !== "", `no small disk can be mounted: ${small.problem}`);
+    try {
+      writeFileSync(at("disk/filler"), new Uint8Array(508 * 1024));
+      const few = asked.map((flag) => (flag === String(numTasks) ? "4" : flag));
+      const flags = ["rise", "--base", "base", ...few, "--until", "2"];
+      const running = startUntwist(watch("disk/run", ...flags), folder);
+      const full = new Promise<void>((resolve) => {
+        running.child.stderr?.on("data", (text: string) => {
+          if (text.includes("no space is left")) resolve();
+        });
+      });
+      await Promise.race([full, running.outcome]);
+      rmSync(at("disk/filler"));
+      const { code, stderr } = await running.outcome;
+      expect(code, stderr).toBe(0);
+      const sentences = stderr.split("\n").filter((line) => line.includes("no space is left"));
+      expect(new Set(sentences).size).toBe(sentences.length);
+      expect(readdirSync(at("disk/run/evaluations"))).toContain("sft-2.jsonl");
+    } finally {
+      small.unmount();
+    }
   });
 });
 
@@ -239,6 +286,21 @@ describe("untwist watch refuses", () => {
       watch("new", "out", ...asked, "--serve", "x", "--lora-endpoint", "http://a"),
       "--serve",
       "--lora-endpoint",
+    ],
+    "a webhook with a password in it": [
+      watch("new", "out", ...asked, "--webhook", "https://me:secret@hooks.example/x"),
+      "--webhook",
+      "password",
+    ],
+    "a webhook of another kind": [
+      watch("new", "out", ...asked, "--webhook", "hooks.example:443/x"),
+      "--webhook",
+      "https://",
+    ],
+    "a webhook that is no address": [
+      watch("new", "out", ...asked, "--webhook", "hooks"),
+      "--webhook",
+      "address",
     ],
     "a run without a name": [watch("", "out", ...asked), "--out"],
   };

@@ -1,7 +1,7 @@
 /** Questions about files and folders, and the check that a folder can be written before work starts. */
 import type { Dirent } from "node:fs";
 import { lstat, mkdir, readdir, stat, unlink, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { describePathProblem, hasCode } from "./path-problem.ts";
 import { createTemporaryPath } from "./temporary-name.ts";
 
@@ -72,6 +72,16 @@ export async function ensureWritableFolder(path: string): Promise<void> {
   } catch (error) {
     throw describePathProblem(`Cannot write to folder "${path}"`, error);
   }
+}
+
+/**
+ * Tries a write where a result is to appear, and makes nothing: in the folder at `path` where it is there, else in the nearest
+ * one above it. Throws as `ensureWritableFolder`.
+ */
+export async function requireWritable(path: string): Promise<void> {
+  let place = resolve(path);
+  while (!(await pathExists(place)) && dirname(place) !== place) place = dirname(place);
+  await ensureWritableFolder(place);
 }
 
 /**

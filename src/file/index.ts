@@ -20,6 +20,7 @@ export {
   pathExists,
   readFileTime,
   removeFile,
+  requireWritable,
 } from "./folder.ts";
 export { findNewestMs, resolveLinks } from "./folder-facts.ts";
 export {
@@ -31,4 +32,5 @@ export {
 export { removeDeadTemporaries, removeTemporaries } from "./leftover.ts";
 export { BusyError, findHolder, type Lock, takeLock } from "./lock.ts";
 export { type ParquetColumn, writeParquet } from "./parquet.ts";
+export { isDiskProblem } from "./path-problem.ts";
 export { listZip, type ZipEntry } from "./zip.ts";

@@ -44,6 +44,18 @@ export function describePathProblem(action: string, error: unknown): unknown {
   return problem === undefined ? error : new UsageError(`${action}: ${problem}`, { cause: error });
 }
 
+/** What a disk, local or not, may say now and not in a while. */
+const PASSING = "EACCES EPERM EROFS ENOSPC EDQUOT EIO ESTALE ENOTCONN EBUSY EMFILE ENFILE".split(" ");
+
+/** Whether an error, or what is behind it, came from a disk that may do better later: not from a program or a server. */
+export function isDiskProblem(error: unknown): error is Error {
+  if (!(error instanceof Error)) return false;
+  const call = "syscall" in error ? String(error.syscall) : "spawn";
+  return (
+    (!/^(?:spawn|connect|listen|bind)/.test(call) && hasCode(error, PASSING)) || isDiskProblem(error.cause)
+  );
+}
+
 function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;

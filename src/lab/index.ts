@@ -1,5 +1,6 @@
 /** lab: recipes carried out; the only room that knows all the others below it. Knows neither terminals nor HTTP. */
 
+export { showAddress } from "./alert-hooks.ts";
 export {
   askEndpoint,
   countSplits,

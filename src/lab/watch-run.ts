@@ -1,18 +1,16 @@
 /** A training watched while it goes on: every checkpoint evaluated as it lands, and an alert once OOD accuracy has fallen. */
 import { setTimeout as wait } from "node:timers/promises";
-import { UsageError } from "../base/index.ts";
-import { CheckpointError } from "../checkpoint/index.ts";
 import { openEnvironment } from "../environment/index.ts";
-import { BusyError, takeLock, writeFileIfChanged } from "../file/index.ts";
+import { BusyError, isDiskProblem, requireWritable, takeLock } from "../file/index.ts";
 import { NothingToFollowError } from "../follow/index.ts";
 import { isRunFolder, openRunFolder, type RunFolder, watchLockName } from "../run/index.ts";
-import type { DeclineLook } from "../trajectory/index.ts";
-import { type AlertHooks, callAlertHooks } from "./alert-hooks.ts";
+import type { AlertHooks } from "./alert-hooks.ts";
 import { type Effects, StoppedError } from "./effects.ts";
 import { type EvaluationPlace, evaluateRun, type TaskChoice } from "./evaluate-run.ts";
 import type { FollowRequest } from "./follow-look.ts";
 import { followTrainings, renewSummary } from "./follow-run.ts";
-import { describeState, listChains, type WatchRule, type WatchState } from "./watch-state.ts";
+import { createTeller, type TellAlerts } from "./tell-alerts.ts";
+import { listChains, type WatchRule, type WatchState } from "./watch-state.ts";
 
 /** What to watch, and what to do about it. */
 export interface WatchRequest extends WatchRule, AlertHooks {
@@ -42,8 +40,10 @@ export async function watchRun(
     onState,
   }: { readonly command: string; readonly effects: Effects; readonly onState: OnState },
 ): Promise<WatchState> {
-  const place: WatchPlace = { request, command, effects: tellOnce(effects), onState };
+  const once = tellOnce(effects);
+  const place: WatchPlace = { request, command, effects: once, onState, tell: createTeller(request, once) };
   if (request.tasks.environment !== undefined) await openEnvironment(request.tasks.environment);
+  await requireWritable(request.follow.out);
   if (!(await isRunFolder(request.follow.out))) await waitForRun(place);
   const opened = await openRunFolder(request.follow.out);
   const lock = await takeLock(opened.locate(watchLockName), `the watch of "${opened.path}"`);
@@ -72,6 +72,7 @@ interface WatchPlace {
   readonly command: string;
   readonly effects: Effects;
   readonly onState: OnState;
+  readonly tell: TellAlerts;
 }
 
 /** Waits until there is anything to follow. */
@@ -83,10 +84,11 @@ async function waitForRun(place: WatchPlace): Promise<void> {
       await followTrainings(request.follow);
       return;
     } catch (error) {
-      if (!(error instanceof NothingToFollowError)) throw error;
+      if (!(error instanceof NothingToFollowError || isDiskProblem(error))) throw error;
       if (request.idleMs !== undefined && effects.now() - startMs >= request.idleMs) throw error;
       const places = request.follow.folders.join(", ");
-      effects.report({ kind: "notice", text: `Waiting for the first checkpoint in ${places}` });
+      const why = error instanceof NothingToFollowError ? "" : `, though: ${error.message}`;
+      effects.report({ kind: "notice", text: `Waiting for the first checkpoint in ${places}${why}` });
       await pause(place);
     }
 }
@@ -94,48 +96,63 @@ async function waitForRun(place: WatchPlace): Promise<void> {
 async function keepWatching(place: WatchPlace): Promise<WatchState> {
   const { request, command, effects, onState } = place;
   let changedAt = effects.now();
-  let [numFailures, hasLooked] = [0, false];
+  let hasLooked = false;
   const onEvaluated = async (): Promise<void> => {
     changedAt = effects.now();
-    [numFailures, hasLooked] = [0, true];
+    hasLooked = true;
     const current = await openRunFolder(request.follow.out);
     await renewSummary(current);
-    const state = await tell(current, place);
+    const state = await place.tell(current);
     onState(state, current);
     if (isOver(state, request)) throw new AlertedError(state);
   };
-  for (;;) {
+  const look = async (): Promise<void> => {
+    const folder = await untilFree(place, async () => (await followTrainings(request.follow)).folder);
+    const way = { command, effects, way: request.way, onEvaluated };
+    await untilFree(place, () => evaluateRun(folder.path, request.tasks, way));
+    hasLooked = true;
+  };
+  for (;;)
     try {
-      const folder = await untilFree(place, async () => (await followTrainings(request.follow)).folder);
-      await untilFree(place, () =>
-        evaluateRun(folder.path, request.tasks, { command, effects, way: request.way, onEvaluated }),
-      );
-      [numFailures, hasLooked] = [0, true];
+      await look().catch((error: unknown) => bear(error, { hasLooked, effects }));
+      const isIdle = request.idleMs !== undefined && effects.now() - changedAt >= request.idleMs;
+      const state = await describeNow(place, isIdle);
+      if (state !== undefined) return state;
+      await pause(place);
     } catch (error) {
       if (error instanceof AlertedError) return error.state;
-      numFailures += 1;
-      if (!hasLooked) throw error;
-      bear(error, numFailures, effects);
+      throw error;
     }
+}
+
+/** The state where the watch is at its end. Throws `UsageError` for a run that is broken. */
+async function describeNow(place: WatchPlace, isIdle: boolean): Promise<WatchState | undefined> {
+  const { request, effects } = place;
+  try {
     const current = await openRunFolder(request.follow.out);
-    const state = await tell(current, place);
-    const isIdle = request.idleMs !== undefined && effects.now() - changedAt >= request.idleMs;
-    if (isIdle || isOver(state, request) || (await isReached(current, request.until))) return state;
-    await pause(place);
+    const state = await place.tell(current);
+    const isAtEnd = isIdle || isOver(state, request) || (await isReached(current, request.until));
+    return isAtEnd ? state : undefined;
+  } catch (error) {
+    if (isIdle || !isDiskProblem(error)) throw error;
+    bear(error, { hasLooked: true, effects });
+    return undefined;
   }
 }
 
-/** Failures in a row after which a watch ends. */
-const mostFailures = 20;
-
 /**
- * Tells of what failed, and goes on: a server that did not start or a checkpoint that was deleted just then must not end a
- * watch that nobody looks at. What fails too often is no accident, and thrown again.
+ * Tells of what failed, and goes on: a disk that is full, a server that did not start or a checkpoint that was deleted just then
+ * must not end a watch that nobody looks at. Only at the first look is it a mistake of the command, and thrown, unless the disk
+ * is at fault.
  */
-function bear(error: unknown, numFailures: number, { report }: Effects): void {
-  const isExpected = error instanceof UsageError || error instanceof CheckpointError;
-  if (!isExpected || numFailures >= mostFailures) throw error;
-  report({ kind: "notice", text: `Going on, though: ${error.message}` });
+function bear(
+  error: unknown,
+  { hasLooked, effects }: { readonly hasLooked: boolean; readonly effects: Effects },
+): void {
+  if (error instanceof AlertedError || error instanceof StoppedError || !(error instanceof Error))
+    throw error;
+  if (!hasLooked && !isDiskProblem(error)) throw error;
+  effects.report({ kind: "notice", text: `Going on, though: ${error.message}` });
 }
 
 /** Leaves an evaluation of several checkpoints as soon as one of them has raised an alert. */
@@ -159,6 +176,7 @@ async function untilFree<Result>(place: WatchPlace, work: () => Promise<Result>)
       return await work();
     } catch (error) {
       if (!(error instanceof BusyError)) throw error;
+      place.effects.report({ kind: "notice", text: `Waiting: ${error.message}` });
       await pause(place);
     }
 }
@@ -178,54 +196,4 @@ async function pause({ request, command, effects }: WatchPlace): Promise<void> {
   } catch {
     throw new StoppedError(command);
   }
-}
-
-/** What `watch.json` says: the state, and which alerts were told. */
-interface WatchFile {
-  readonly told: readonly string[];
-}
-
-/** Finds how the watch stands, writes it down, and tells of an alert that was not told before. */
-async function tell(folder: RunFolder, { request, effects }: WatchPlace): Promise<WatchState> {
-  const state = await describeState(folder, request);
-  const file = folder.locate("watch.json");
-  const told = new Set(await readTold(folder));
-  const alerts = state.trainings.flatMap(({ name, alert, watch }) =>
-    alert === undefined || watch.alert === undefined ? [] : [{ name, alert, look: watch.alert }],
-  );
-  const fresh = alerts.filter(({ name, look }) => !told.has(`${name} ${look.point.checkpoint}`));
-  for (const one of fresh) {
-    effects.report({ kind: "notice", text: `ALERT: ${one.alert}` });
-    await notify(folder, one, { request, effects });
-    told.add(`${one.name} ${one.look.point.checkpoint}`);
-  }
-  const { falseAlarmRate } = request;
-  const text = `${JSON.stringify({ falseAlarmRate, ...state, told: [...told] }, null, 2)}\n`;
-  await writeFileIfChanged(file, text);
-  return state;
-}
-
-async function readTold(folder: RunFolder): Promise<readonly string[]> {
-  const kept: Partial<WatchFile> = (await folder.readExtra("watch.json")) ?? {};
-  return Array.isArray(kept.told) ? kept.told.map(String) : [];
-}
-
-/** Tells the user's command and webhook of an alert. */
-async function notify(
-  folder: RunFolder,
-  { name, alert, look }: { readonly name: string; readonly alert: string; readonly look: DeclineLook },
-  { request, effects }: Pick<WatchPlace, "request" | "effects">,
-): Promise<void> {
-  const keep = (await folder.readLineage()).find(({ id }) => id === look.peak.checkpoint);
-  const message = {
-    text: alert,
-    run: folder.path,
-    training: name,
-    checkpoint: look.point.checkpoint,
-    step: look.point.step,
-    keep: look.peak.checkpoint,
-    keepPath: folder.locate(keep?.path ?? ""),
-    pValue: look.pValue,
-  };
-  await callAlertHooks(request, message, effects);
 }

@@ -1,13 +1,11 @@
 /** Folders for results, checked before any work is done. */
-import { dirname, resolve } from "node:path";
 import { UsageError } from "../../base/index.ts";
 import {
-  ensureWritableFolder,
   fileExists,
   folderExists,
   isEmptyFolder,
-  pathExists,
   removeDeadTemporaries,
+  requireWritable,
 } from "../../file/index.ts";
 
 /** Throws `UsageError` where `--out` is empty, as of an unset variable of the shell: it would mean the folder one stands in. */
@@ -25,11 +23,5 @@ export async function requireFree(out: string): Promise<void> {
   if (isThere) await removeDeadTemporaries(out);
   if (isThere && !(await isEmptyFolder(out)))
     throw new UsageError(`Cannot write into "${out}": the folder is not empty; choose another --out`);
-  await ensureWritableFolder(isThere ? out : await findExisting(dirname(resolve(out))));
-}
-
-/** The nearest folder above that is there: nothing is made before it is known that there will be a result. */
-async function findExisting(path: string): Promise<string> {
-  const parent = dirname(path);
-  return parent === path || (await pathExists(path)) ? path : findExisting(parent);
+  await requireWritable(out);
 }

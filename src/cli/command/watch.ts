@@ -1,7 +1,7 @@
 /** `untwist watch`: a training evaluated while it goes on, and an alert once OOD accuracy has fallen. */
 import { Command } from "commander";
 import { quoteForShell, UsageError } from "../../base/index.ts";
-import { type WatchState, watchRun } from "../../lab/index.ts";
+import { showAddress, type WatchState, watchRun } from "../../lab/index.ts";
 import { createOutput, wantsColor } from "../output.ts";
 import { colorPaint, plainPaint } from "../screen/paint.ts";
 import { describeWatch, formatWatch, formatWatchLine } from "../screen/watch-screen.ts";
@@ -69,7 +69,8 @@ async function watch(folders: readonly string[], flags: WatchFlags, given: Comma
   requireNamed(flags.out);
   const isPainted = wantsColor(process.stderr);
   const paint = isPainted ? colorPaint : plainPaint;
-  const command = describeCommand("watch", folders, listGiven(given));
+  const shown = flags.webhook === undefined ? {} : { webhook: showAddress(flags.webhook) };
+  const command = describeCommand("watch", folders, { ...listGiven(given), ...shown });
   const request = parseRequest(folders, flags);
   const state = await withEffects((effects) =>
     watchRun(request, {
