@@ -1,6 +1,6 @@
 /** file: the only room below `run` that touches the disk: atomic writes, JSON lines, ranged reads. */
 export { type FileContent, writeFileAtomic, writeFileIfChanged, writeFolderAtomic } from "./atomic-write.ts";
-export { type ByteSource, openByteSource, readBytes, readTail, readText } from "./byte-source.ts";
+export { type ByteSource, openByteSource, openRange, readBytes, readTail, readText } from "./byte-source.ts";
 export {
   ensureWritableFolder,
   fileExists,
