@@ -12,6 +12,9 @@ import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
 import { openSafetensorsSource } from "./safetensors-source.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
 import { isPlainName } from "./shard-index.ts";
+import { openDcpSource } from "./torch/dcp-source.ts";
+import { openTorchSource } from "./torch/torch-source.ts";
+import { openVerlSource } from "./torch/verl-source.ts";
 import { createReader, type WeightSource } from "./weight-source.ts";
 
 /** What to write into a checkpoint folder. */
@@ -93,16 +96,14 @@ async function openAtDepth(
 /** How the weights of each format are opened. */
 const openers: { readonly [Format in WeightFormat]: (files: WeightFiles) => Promise<WeightSource> } = {
   safetensors: openSafetensorsSource,
-  verl: refuseFormat,
-  torch: refuseFormat,
-  dcp: refuseFormat,
+  verl: openVerlSource,
+  torch: openTorchSource,
+  dcp: openDcpSource,
   gguf: refuseFormat,
 };
 
-async function refuseFormat({ folder, files }: WeightFiles): Promise<never> {
-  throw new CheckpointError(`it holds ${files.map(quote).join(", ")} only; save the model as safetensors`, {
-    path: folder,
-  });
+async function refuseFormat({ folder }: WeightFiles): Promise<never> {
+  throw new CheckpointError("it holds a GGUF file; save the model as safetensors", { path: folder });
 }
 
 async function refuseEmpty(folder: string, holds: string): Promise<never> {

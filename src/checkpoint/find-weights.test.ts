@@ -28,7 +28,7 @@ describe("findWeights()", () => {
     ["safetensors", ["consolidated.safetensors"], ["params.json"]],
     ["safetensors", ["a-00001-of-00002.safetensors", "a-00002-of-00002.safetensors"], []],
     [
-      "safetensors",
+      "dcp",
       ["shard-00001-model-00001-of-00001.safetensors", "shard-00002-model-00001-of-00001.safetensors"],
       [],
     ],
@@ -72,6 +72,7 @@ describe("findWeights()", () => {
     ["Megatron Bridge", [".metadata", "common.pt", "__0_0.distcp"]],
     ["convert_llama_weights_to_hf.py", ["consolidated.00.pth", "consolidated.01.pth"]],
     ["weights of Flax", ["flax_model.msgpack", "config.json"]],
+    ["there is no file of shard 1 in it", ["shard-00002-model-00001-of-00001.safetensors"]],
     ["there is no a-00002-of-00002.safetensors in it", ["a-00001-of-00002.safetensors"]],
     [
       'it holds 2 files of weights, "model.bf16.safetensors", "model.fp16.safetensors"',

@@ -46,7 +46,7 @@ const nothing: Rule = () => undefined;
 const rules: { readonly [Format in WeightFormat]: FormatRules } = {
   safetensors: {
     named: (names) => findNamed(names, { stem: "model", extension: "safetensors" }),
-    any: (names) => findDistributed(names) ?? findAny(names, /\.safetensors$/),
+    any: (names) => findAny(names, /\.safetensors$/),
   },
   verl: {
     named: (names) => {
@@ -60,7 +60,7 @@ const rules: { readonly [Format in WeightFormat]: FormatRules } = {
     any: (names) => findAny(names, /\.(?:bin|pth|pt|ckpt)$/),
   },
   dcp: {
-    named: nothing,
+    named: findDistributed,
     any: (names) => (names.includes(".metadata") ? { files: [".metadata"], isIndex: true } : undefined),
   },
   gguf: { named: nothing, any: (names) => findAny(names, /\.gguf$/) },
@@ -99,6 +99,8 @@ export async function findWeights(path: string): Promise<FoundWeights> {
 /** A file that is a whole checkpoint, such as `x.gguf`. */
 function findInFile(path: string): FoundWeights {
   const place = { folder: dirname(path), names: [basename(path)] };
+  if (findDistributed(place.names) !== undefined)
+    throw new CheckpointError("it holds a part of every tensor; give the folder with all parts", { path });
   const found = findByRule("named", place) ?? findByRule("any", place);
   if (found?.kind === "weights") return found;
   throw new CheckpointError(
@@ -145,7 +147,11 @@ function findNamed(
 /** The shards that `torch.distributed.checkpoint` writes for Hugging Face, each with a part of every tensor. */
 function findDistributed(names: readonly string[]): Finding {
   const files = names.filter((name) => /^shard-\d+-model-\d+-of-\d+\.safetensors$/.test(name));
-  return files.length === 0 ? undefined : { files, isIndex: false };
+  if (files.length === 0) return undefined;
+  const ranks = new Set(files.map((name) => Number(/^shard-(\d+)/.exec(name)?.[1])));
+  const missing = Array.from(ranks, (_, index) => index + 1).find((rank) => !ranks.has(rank));
+  if (missing !== undefined) return { reason: `there is no file of shard ${missing} in it; save it again` };
+  return { files, isIndex: false };
 }
 
 /** One file of any name, or all shards of one set. */

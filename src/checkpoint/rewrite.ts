@@ -2,7 +2,7 @@
  * A checkpoint folder written again with some tensors changed: the same files, tensors, formats and places, everything
  * that is not changed copied byte for byte, a few megabytes at a time.
  */
-import { listFiles, listFolders, openByteSource, writeFileAtomic } from "../file/index.ts";
+import { folderExists, listFiles, listFolders, openByteSource, writeFileAtomic } from "../file/index.ts";
 import { CheckpointError } from "./checkpoint-error.ts";
 import type { ReadableBytes } from "./dtype.ts";
 import type { Checkpoint } from "./open-checkpoint.ts";
@@ -39,9 +39,9 @@ export async function rewriteCheckpoint(
   folder: string,
   rewrite: Rewrite,
 ): Promise<readonly string[]> {
-  if (checkpoint.format !== "safetensors")
+  if (checkpoint.format !== "safetensors" || !(await folderExists(checkpoint.folder)))
     throw new CheckpointError(
-      "its weights are no safetensors files, and only those are written again; save the model as safetensors and give that",
+      "only a folder of safetensors files is written again; save the model as safetensors and give that",
       { path: checkpoint.folder },
     );
   const original = checkpoint.adapter?.base ?? checkpoint.folder;

@@ -36,6 +36,26 @@ export async function openByteSource(path: string): Promise<ByteSource> {
   };
 }
 
+/** A range of a file as a source of its own; it is closed with the file, not by itself. Throws `RangeError` beyond the file. */
+export function openRange(source: ByteSource, { start, end }: Range): ByteSource {
+  const size = end - start;
+  const { path } = source;
+  checkRange(source, { start, end });
+  return {
+    path,
+    size,
+    read: async (from, to) => {
+      checkRange({ path, size }, { start: from, end: to });
+      return await source.read(start + from, start + to);
+    },
+    readSync: (from, to) => {
+      checkRange({ path, size }, { start: from, end: to });
+      return source.readSync(start + from, start + to);
+    },
+    close: async () => undefined,
+  };
+}
+
 /** The whole content of a UTF-8 text file, without a byte order mark. Throws `UsageError` when that is impossible. */
 export async function readText(path: string): Promise<string> {
   const bytes = await readBytes(path);
@@ -108,11 +128,15 @@ function readRangeSync(file: OpenFile, range: Range): Uint8Array {
 }
 
 /** Memory for a range of the file, or `RangeError`. */
-function takeRange({ path, size }: OpenFile, { start, end }: Range): Uint8Array {
+function takeRange(file: OpenFile, range: Range): Uint8Array {
+  checkRange(file, range);
+  return new Uint8Array(range.end - range.start);
+}
+
+function checkRange({ path, size }: Pick<OpenFile, "path" | "size">, { start, end }: Range): void {
   const whole = Number.isSafeInteger(start) && Number.isSafeInteger(end);
   if (!whole || start < 0 || start > end || end > size)
     throw new RangeError(`Cannot read bytes ${start} to ${end} of "${path}": the file has ${size} bytes`);
-  return new Uint8Array(end - start);
 }
 
 function expectBytes(count: number, { path }: OpenFile): number {

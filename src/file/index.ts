@@ -7,7 +7,7 @@ export {
   writeFileIfChanged,
   writeFolderAtomic,
 } from "./atomic-write.ts";
-export { type ByteSource, openByteSource, readBytes, readTail, readText } from "./byte-source.ts";
+export { type ByteSource, openByteSource, openRange, readBytes, readTail, readText } from "./byte-source.ts";
 export {
   ensureWritableFolder,
   fileExists,

@@ -47,7 +47,7 @@ async function readJson(path: string): Promise<readonly Sample[]> {
 async function readArchive(path: string): Promise<readonly Sample[]> {
   const source = await openByteSource(path);
   try {
-    const entries = (await listZip(source)).filter(({ name }) => /^samples\/.*\.json$/.test(name));
+    const entries = listZip(source).filter(({ name }) => /^samples\/.*\.json$/.test(name));
     const samples: Sample[] = [];
     for (const entry of entries) samples.push(parse(new TextDecoder().decode(await entry.read()), path));
     return samples;
