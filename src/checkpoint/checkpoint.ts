@@ -3,7 +3,9 @@
  * `model.safetensors.index.json`. What the configuration and the tensors mean is for others to know.
  */
 import { fileExists, folderExists, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
-import { isAdapterFolder, type MergedFormat, openAdapted } from "./adapter.ts";
+import { isAdapterFolder } from "./adapter/adapter-config.ts";
+import { openInlined } from "./adapter/inlined.ts";
+import { type MergedFormat, openAdapted } from "./adapter/open-adapted.ts";
 import { CheckpointError, expectReadable, quote } from "./checkpoint-error.ts";
 import { decodeFloats, isFloatDtype, type ReadableBytes } from "./dtype.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
@@ -72,13 +74,8 @@ async function openAtDepth(
   };
   try {
     const tensors = await openTensors(folder, files);
-    return {
-      folder,
-      config,
-      tensors,
-      ...createReaders((name) => findFile({ folder, tensors, files }, name), tensors),
-      close,
-    };
+    const readers = createReaders((name) => findFile({ folder, tensors, files }, name), tensors);
+    return await openInlined({ folder, config, tensors, ...readers, close }, merged);
   } catch (error) {
     await close();
     throw error;

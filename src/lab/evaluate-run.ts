@@ -187,7 +187,8 @@ async function findCommonBase(
   for (const { id, path } of await folder.readLineage()) {
     const place = folder.locate(path);
     if (!(await isAdapterFolder(place))) continue;
-    bases.set(id, resolve(place, (await readAdapterConfig(place)).base));
+    const { base: named } = await readAdapterConfig(place);
+    if (named !== undefined) bases.set(id, resolve(place, named));
   }
   const [base] = bases.values();
   if (base === undefined)

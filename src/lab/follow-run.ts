@@ -304,7 +304,7 @@ async function findAdapterBase({ folder }: FoundCheckpoint, base: string | undef
   const place = (await findBaseFolder(folder, config)) ?? base;
   if (place !== undefined && (await folderExists(place))) return place;
   throw new UsageError(
-    `Cannot follow the adapter "${folder}" without its base model: "${config.base}" is no folder here; give its folder with --base`,
+    `Cannot follow the adapter "${folder}" without its base model: ${config.base === undefined ? "it names none" : `"${config.base}" is no folder here`}; give its folder with --base`,
   );
 }
 
