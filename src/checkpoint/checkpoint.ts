@@ -5,7 +5,9 @@
 import { dirname } from "node:path";
 import { parsePythonJson } from "../base/index.ts";
 import { fileExists, folderExists, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
-import { isAdapterFolder, type MergedFormat, openAdapted } from "./adapter.ts";
+import { isAdapterFolder } from "./adapter/adapter-config.ts";
+import { openInlined } from "./adapter/inlined.ts";
+import { type MergedFormat, openAdapted } from "./adapter/open-adapted.ts";
 import { CheckpointError, expectReadable, quote } from "./checkpoint-error.ts";
 import { findWeights, type WeightFiles, type WeightFormat } from "./find-weights.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
@@ -80,13 +82,18 @@ async function openAtDepth(
   const source = await openers[found.format](found);
   try {
     const config = source.config ?? stated ?? {};
-    return {
-      folder: path,
-      format: found.format,
-      config,
-      ...createReader(source, { folder: found.folder, config }),
-      close: () => source.close(),
-    };
+    const isConverted = found.format !== "safetensors" || source.isParted === true;
+    return await openInlined(
+      {
+        folder: path,
+        format: found.format,
+        config,
+        ...createReader(source, { folder: found.folder, config }),
+        ...(isConverted && { isConverted }),
+        close: () => source.close(),
+      },
+      merged,
+    );
   } catch (error) {
     await source.close();
     throw error;

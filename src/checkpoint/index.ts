@@ -4,7 +4,8 @@ export {
   findBaseFolder,
   isAdapterFolder,
   readAdapterConfig,
-} from "./adapter.ts";
+} from "./adapter/adapter-config.ts";
+export { type AdapterState, inspectAdapter } from "./adapter/inspect-adapter.ts";
 export {
   type CheckpointContent,
   loadTensors,

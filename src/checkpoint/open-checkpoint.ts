@@ -26,9 +26,11 @@ export interface CheckpointTensor {
 export interface AdapterOrigin {
   /** The folder of its base model, whose files hold all tensors but the changed ones as they are. */
   readonly base: string;
+  /** The folder of the model below all adapters: its base, unless that is an adapter itself. */
+  readonly model: string;
   /** What it adds, by name of the tensor. */
   readonly updates: ReadonlyMap<string, LowRankUpdate>;
-  /** Names of the tensors that it holds as a whole. */
+  /** Names of the tensors that it makes in another way: held as a whole, scaled, by rows, or added to what it holds. */
   readonly replaced: ReadonlySet<string>;
 }
 
@@ -42,6 +44,11 @@ export interface Checkpoint {
   readonly config: Readonly<Record<string, unknown>>;
   /** Every tensor of the checkpoint, by name. */
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /**
+   * Present where the tensors do not lie under their names in safetensors files of the folder: in other formats, or in a model that
+   * holds an adapter's factors beside its weights. Such a checkpoint is written again as one new file.
+   */
+  readonly isConverted?: true;
   /** Of a LoRA adapter: what it was made of. */
   readonly adapter?: AdapterOrigin;
   /** A tensor's values as 32-bit floats. Throws `CheckpointError` when there is none or it is no float. */

@@ -52,9 +52,7 @@ interface Part {
   readonly offsets: readonly number[] | undefined;
 }
 
-function listTensors(
-  files: ReadonlyMap<string, SafetensorsFile>,
-): Pick<WeightSource, "tensors" | "openBytes"> {
+function listTensors(files: ReadonlyMap<string, SafetensorsFile>): Omit<WeightSource, "close"> {
   const parts = new Map<string, Part[]>();
   for (const [name, file] of files) {
     const offsetsOf = readOffsets(file);
@@ -66,8 +64,10 @@ function listTensors(
   }
   const tensors = new Map<string, CheckpointTensor>();
   for (const [tensor, known] of parts) tensors.set(tensor, describeWhole(tensor, known));
+  const isParted = [...parts.values()].flat().some(({ offsets }) => offsets !== undefined);
   return {
     tensors,
+    ...(isParted && { isParted }),
     openBytes: (tensor) => {
       const [whole, known] = [tensors.get(tensor), parts.get(tensor) ?? []];
       const [first, ...more] = known;

@@ -10,6 +10,8 @@ export interface WeightSource {
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
   /** The configuration, where the format holds it. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Present where tensors are put together from parts in several files. */
+  readonly isParted?: true;
   /** The bytes of one of `tensors`, little-endian and in C order. */
   openBytes(name: string): ReadableBytes;
   /** Gives all files back; reads after that fail. */

@@ -58,7 +58,7 @@ function chooseTensors(operation: Operation, target: Tensors): readonly string[]
   const labels = [...target].map(([name, { shape }]) => ({ name, ...describeTensorName(name), shape }));
   const inLayers = chooseLayers(operation, labels);
   if (operation.matrices === undefined) {
-    const found = inLayers.filter(({ layer, shape }) => layer !== undefined && shape.length === 2);
+    const found = inLayers.filter(({ layer, shape }) => layer !== undefined && isMatrix(shape));
     if (found.length > 0) return found.map(({ name }) => name);
     throw new UsageError(
       "Cannot choose matrices to edit: none lies in a layer; name them with --matrices (matrices in a plan)",
@@ -73,14 +73,18 @@ function chooseTensors(operation: Operation, target: Tensors): readonly string[]
       throw new UsageError(
         `Cannot edit "${pattern.trim()}": no tensor${where} has that kind or name; there are ${listKinds(labels)}`,
       );
-    const usable = named.filter(({ shape }) => takesAny || shape.length === 2);
+    const usable = named.filter(({ shape }) => isMatrix(shape) || (takesAny && !shape.includes(0)));
     if (usable.length > 0) return usable.map(({ name }) => name);
+    const { name, shape = [] } = named[0] ?? {};
     throw new UsageError(
-      `Cannot edit "${pattern.trim()}": ${named[0]?.name} is no matrix, which singular vectors need; choose others or roll it back`,
+      `Cannot edit "${pattern.trim()}": ${name} ${shape.includes(0) ? "is empty; choose others" : "is no matrix, which singular vectors need; choose others or roll it back"}`,
     );
   });
   return [...new Set(found)];
 }
+
+/** Two axes, and something in it: tensors that were saved without being gathered are empty. */
+const isMatrix = (shape: readonly number[]): boolean => shape.length === 2 && !shape.includes(0);
 
 type Label = TensorLabel & { readonly shape: readonly number[] };
 

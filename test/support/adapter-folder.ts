@@ -10,9 +10,9 @@ export interface AdapterSpec {
   readonly base: string;
   /** Modules with their outputs, inputs and rank. */
   readonly modules: Readonly<Record<string, readonly [outputs: number, inputs: number, rank: number]>>;
-  /** Further tensors by their names in the file, such as `base_model.model.lm_head.weight`. */
+  /** Further tensors by their names in the file, such as `base_model.model.lm_head.weight`, in F32, F16 or BF16. */
   readonly tensors?: readonly TensorSpec[];
-  /** Fields of `adapter_config.json` on top of r = lora_alpha = 4. */
+  /** Fields of `adapter_config.json` on top of r = lora_alpha = 4; a module of another rank is in its pattern. */
   readonly fields?: Readonly<Record<string, unknown>>;
   /** Tells the numbers of two adapters apart. */
   readonly seed?: string;
@@ -34,12 +34,17 @@ export async function writeAdapterFolder(
   { base, modules, tensors = [], fields = {}, seed = "adapter" }: AdapterSpec,
 ): Promise<string> {
   mkdirSync(folder, { recursive: true });
+  const { r = 4 } = fields;
+  const ownRanks = Object.entries(modules).flatMap(([module, [, , rank]]) =>
+    rank === r ? [] : [[module, rank] as const],
+  );
   const config = {
     peft_type: "LORA",
     base_model_name_or_path: base,
     r: 4,
     lora_alpha: 4,
     target_modules: Object.keys(modules),
+    rank_pattern: Object.fromEntries(ownRanks),
     ...fields,
   };
   writeFileSync(join(folder, "adapter_config.json"), JSON.stringify(config));
@@ -62,9 +67,9 @@ export async function writeAdapterFolder(
         },
       ];
     }),
-    ...tensors.map(({ name, shape, values }) => ({
+    ...tensors.map(({ name, shape, values, dtype }) => ({
       name,
-      dtype: "F32" as const,
+      dtype: dtype === "F16" || dtype === "BF16" ? dtype : ("F32" as const),
       shape,
       data: () => Float32Array.from(values),
     })),
