@@ -51,7 +51,7 @@ export interface FactorCache {
 }
 
 /** Changes whenever a measure or the layout of entries changes its meaning. */
-const version = 3;
+export const cacheVersion = 3;
 
 /** Whose results a cache holds, and who hears of damage. */
 export interface CacheOptions {
@@ -64,12 +64,12 @@ export interface CacheOptions {
 /** Opens the cache in a folder, which need not exist. */
 export function openFactorCache(folder: string, { backend, onDamage }: CacheOptions): FactorCache {
   const factorsFolder = (fingerprint: string): string =>
-    join(folder, `${backend}-${version}`, "factors", fingerprint.slice(0, 2), fingerprint);
+    join(folder, `${backend}-${cacheVersion}`, "factors", fingerprint.slice(0, 2), fingerprint);
   const nameComparison = (key: ComparisonKey): string =>
-    hash(JSON.stringify([version, backend, key.before, key.after, key.settings]));
+    hash(JSON.stringify([cacheVersion, backend, key.before, key.after, key.settings]));
   const comparisonPath = (key: ComparisonKey): string => {
     const name = nameComparison(key);
-    return join(folder, `${backend}-${version}`, "comparisons", name.slice(0, 2), `${name}.json`);
+    return join(folder, `${backend}-${cacheVersion}`, "comparisons", name.slice(0, 2), `${name}.json`);
   };
   const locate = async (fingerprint: string, request: CachedRequest): Promise<string | undefined> => {
     const place = factorsFolder(fingerprint);

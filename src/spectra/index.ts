@@ -13,6 +13,7 @@ export {
   type CachedRequest,
   type Comparison,
   type ComparisonKey,
+  cacheVersion,
   type FactorCache,
   openFactorCache,
 } from "./factor-cache.ts";
