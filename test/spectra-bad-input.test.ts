@@ -74,10 +74,6 @@ const to = (after: string): readonly string[] => ["spectra", "one", after, "--ou
 
 describe("untwist spectra refuses", () => {
   const mistakes: Readonly<Record<string, Mistake>> = {
-    "a NaN in F32, naming the tensor": [to("nan-F32"), "nan-F32", `"${up}"`, "NaN"],
-    "a NaN in BF16": [to("nan-BF16"), "nan-BF16", `"${up}"`, "NaN"],
-    "an infinite value in F32": [to("infinite-F32"), "infinite-F32", `"${up}"`, "infinite"],
-    "an infinite value in BF16": [to("infinite-BF16"), "infinite-BF16", `"${up}"`, "infinite"],
     "a missing shard": [to("incomplete"), `incomplete/${nameShard(1, 3)}`],
     "a file without bytes": [to("no-bytes"), "no-bytes/model.safetensors"],
     "a LoRA adapter without its base, saying what to do": [to("adapter"), '"adapter"', "LoRA", "merge"],
@@ -115,6 +111,34 @@ describe("untwist spectra refuses", () => {
   });
 });
 
+describe("untwist spectra of values that are not finite", () => {
+  for (const name of ["nan-F32", "nan-BF16", "infinite-F32", "infinite-BF16"])
+    it(`leaves the tensor out, flagged, and compares the rest: ${name}`, async () => {
+      const spectra = await readSpectra(["one", name], folder);
+      expect(spectra.coverage).toMatchObject({ numMatched: 8, isComplete: false });
+      expect(spectra.coverage.unmatched).toEqual([
+        {
+          name: up,
+          reason: expect.stringMatching(/^its value 959 after is NaN, infinite/),
+          flag: "not-finite",
+        },
+      ]);
+      expect(spectra.flags["not-finite"]).toBe(1);
+      expect(spectra.matrices.map((matrix: { readonly name: string }) => matrix.name)).not.toContain(up);
+      const { stdout } = await runUntwist(["spectra", "one", name], folder);
+      expect(stdout.split("\n")[0]).toMatch(/^Compared 6 of 7 matrices, \d\d % of the parameters/);
+      expect(stdout).not.toMatch(/NaN [^,]|undefined/);
+    });
+
+  it("ends with code 2 where --strict is given, and with 0 where the tensor is left out by choice", async () => {
+    expect((await runUntwist(["spectra", "one", "nan-F32", "--strict"], folder)).code).toBe(2);
+    const chosen = ["spectra", "one", "nan-F32", "--strict", "--matrices", `!${up}`];
+    const { code, stdout } = await runUntwist(chosen, folder);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Compared 6 of 7 matrices, .*\(1 not asked for\)/);
+  });
+});
+
 describe("untwist spectra of checkpoints that fit in part", () => {
   const before = [
     draw("same", 6, 5),
@@ -148,7 +172,10 @@ describe("untwist spectra of checkpoints that fit in part", () => {
     expect(namesOf(spectra.matrices)).toEqual(["column", "row", "same", "zero"]);
     expect(namesOf(spectra.vectors)).toEqual(["no-axes", "one-axis", "three-axes"]);
     const { unmatched, ...counts } = spectra.coverage;
-    expect(counts).toEqual({ numMatched: 7, numLeftOut: 0 });
+    expect(counts).toMatchObject({ numMatched: 7, numLeftOut: 0, numMatrices: 8, isComplete: false });
+    // Compared: same, row, column, zero, one-axis, three-axes, no-axes. Not: only.before, only.after and shape; integers do not count.
+    const numCompared = 30 + 9 + 9 + 16 + 7 + 24 + 1;
+    expect(counts.parameterFraction).toBeCloseTo(numCompared / (numCompared + 4 + 4 + 6), 12);
     expect(
       Object.fromEntries(
         unmatched.map(({ name, reason }: { name: string; reason: string }) => [name, reason]),

@@ -115,6 +115,12 @@ export function encodeDoubles(values: Float64Array, dtype: FloatDtype): Uint8Arr
   return dtype === "F32" ? new Uint8Array(floats.buffer) : encodeFloats(floats, dtype);
 }
 
+/** The numbers that 32-bit floats become in a format. */
+export function roundFloats(values: Float32Array, dtype: FloatDtype): Float32Array {
+  if (dtype === "F64" || dtype === "F32") return values;
+  return decodeFloats(encodeFloats(values, dtype), dtype);
+}
+
 const DECODERS: { readonly [Name in FloatDtype]: (buffer: ArrayBuffer) => Float32Array<ArrayBuffer> } = {
   F64: (buffer) => new Float32Array(new Float64Array(buffer)),
   F32: (buffer) => new Float32Array(buffer),

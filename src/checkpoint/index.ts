@@ -13,6 +13,8 @@ export {
   writeCheckpoint,
 } from "./checkpoint.ts";
 export { CheckpointError } from "./checkpoint-error.ts";
+export { type ConfigDifference, compareConfigs } from "./compare-config.ts";
+export { tiesEmbeddings } from "./config-fields.ts";
 export {
   createRangeDecoder,
   type Dtype,
@@ -21,11 +23,14 @@ export {
   isFloatDtype,
   numBytesOf,
   type ReadableBytes,
+  roundFloats,
   type WritableDtype,
 } from "./dtype.ts";
 export { type FoundWeights, findWeights, type WeightFormat } from "./find-weights.ts";
 export type { AdapterOrigin, Checkpoint, CheckpointTensor, LowRankUpdate } from "./open-checkpoint.ts";
+export { requireUnquantized } from "./quantization.ts";
 export { rewriteCheckpoint, type TensorBytes } from "./rewrite.ts";
 export type { SafetensorsHeader, TensorEntry } from "./safetensors-header.ts";
 export { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";
 export { type SafetensorsMetadata, type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
+export { findHead, findLostTie, hasTokenRows } from "./tied-head.ts";

@@ -4,6 +4,7 @@ import { UsageError } from "../base/index.ts";
 import { CheckpointError } from "../checkpoint/index.ts";
 import { listVersions, StoppedError } from "../lab/index.ts";
 import { createApplyCommand } from "./command/apply.ts";
+import { createCacheCommand } from "./command/cache.ts";
 import { createDoctorCommand } from "./command/doctor.ts";
 import { createEvalCommand } from "./command/eval.ts";
 import { createExportCommand } from "./command/export.ts";
@@ -61,6 +62,7 @@ export function createProgram(): Command {
     ...createJobCommands(async (args) => {
       await createProgram().parseAsync(["node", "untwist", ...args]);
     }),
+    createCacheCommand(),
     createDoctorCommand(),
   ];
   for (const command of [program, ...commands])

@@ -3,19 +3,17 @@
  * matrix factorised once, every different pair of tensors compared once. What the cache holds is not done again, so
  * stopped work continues where it was.
  */
-import { UsageError } from "../base/index.ts";
-import { type CheckpointTensor, numBytesOf, openCheckpoint } from "../checkpoint/index.ts";
+import { compareConfigs, numBytesOf } from "../checkpoint/index.ts";
 import type { LinearAlgebra } from "../linalg/index.ts";
 import {
   type Comparison,
   type ComparisonKey,
-  type Coverage,
   collectPair,
   countElements,
   countVectors,
+  type Flag,
   isReadWhole,
   type MatchedTensor,
-  matchTensors,
   openFactorCache,
   type PairSpectra,
   planComparison,
@@ -23,9 +21,12 @@ import {
   planFingerprint,
   type SpectraSettings,
   type TensorLabel,
+  type TensorSource,
+  type UnmatchedTensor,
 } from "../spectra/index.ts";
 import { openBackend } from "./backend.ts";
 import type { Effects } from "./effects.ts";
+import { type MatchedPair, type PairRequest, requirePairs } from "./spectra-pairs.ts";
 import {
   createSpectraPool,
   createSpectraRunner,
@@ -36,18 +37,9 @@ import {
 } from "./spectra-runner.ts";
 import { type KnownTensor, keyOf, requestFactors, type TensorPlace } from "./spectra-task.ts";
 
-/** A checkpoint folder under the name that results call it by. */
-export interface NamedCheckpoint {
-  readonly name: string;
-  readonly folder: string;
-}
-
 /** Which checkpoints to compare, and how. */
-export interface SpectraRequest {
-  readonly pairs: readonly { readonly before: NamedCheckpoint; readonly after: NamedCheckpoint }[];
+export interface SpectraRequest extends PairRequest {
   readonly settings: SpectraSettings;
-  /** Which tensors are asked for. */
-  readonly isWanted: (label: TensorLabel) => boolean;
   readonly cacheFolder: string;
   /** The command that continues the work when it is stopped. */
   readonly command: string;
@@ -60,6 +52,8 @@ export interface SpectraRequest {
 /** Fingerprints of all tensors, and the backend that factorised them. */
 export interface KnownFingerprints {
   readonly fingerprints: ReadonlyMap<string, string>;
+  /** The first value that is not finite, of tensors that hold such values: they are not compared. */
+  readonly nonFinite: ReadonlyMap<string, number>;
   readonly backend: LinearAlgebra["name"];
 }
 
@@ -71,8 +65,11 @@ export async function computeSpectra(
 ): Promise<readonly PairSpectra[]> {
   try {
     const pairs = await requirePairs(request);
-    const { fingerprints, comparisons } = await compareMatched(pairs, { ...request, effects, workers });
-    return pairs.map((pair) => assemble(pair, (place) => fingerprints.get(keyOf(place)) ?? "", comparisons));
+    const compared = await compareMatched(pairs, { ...request, effects, workers });
+    const assembled: PairSpectra[] = [];
+    // One after the other: tokenizers are large.
+    for (const pair of pairs) assembled.push(await assemble(pair, compared));
+    return assembled;
   } finally {
     await workers.close();
   }
@@ -91,56 +88,10 @@ export async function compareMatched(
   const backend = known?.backend ?? (await openBackend()).name;
   if (backend === "portable") warnOfLargeMatrices(pairs, effects);
   const runner = createSpectraRunner({ ...request, work: "spectra" }, effects, workers);
-  const fingerprints = known?.fingerprints ?? (await readFingerprints(pairs, settings, runner));
-  const wanted = listComparisons(pairs, fingerprints);
-  const comparisons = await compareAll(wanted, { ...request, backend }, runner);
-  return { fingerprints, backend, comparisons };
-}
-
-/** A pair whose tensors are matched. */
-export interface MatchedPair {
-  readonly before: NamedCheckpoint;
-  readonly after: NamedCheckpoint;
-  readonly coverage: Coverage;
-}
-
-/** All pairs, matched. Throws `UsageError` for one that has nothing in common. */
-export async function requirePairs(
-  request: Pick<SpectraRequest, "pairs" | "isWanted">,
-): Promise<readonly MatchedPair[]> {
-  const pairs = await matchPairs(request);
-  const missing = pairs.find(({ coverage }) => coverage.matched.length === 0);
-  if (missing !== undefined) throw new UsageError(describeMismatch(missing));
-  return pairs;
-}
-
-/** All pairs, with the tensors that both sides have and that are wanted: there may be none. */
-export async function matchPairs({
-  pairs,
-  isWanted,
-}: Pick<SpectraRequest, "pairs" | "isWanted">): Promise<readonly MatchedPair[]> {
-  const tensors = new Map<string, ReadonlyMap<string, CheckpointTensor>>();
-  for (const { folder } of pairs.flatMap(({ before, after }) => [before, after]))
-    if (!tensors.has(folder)) tensors.set(folder, await listTensors(folder));
-  return pairs.map(({ before, after }) => {
-    const of = ({ folder }: NamedCheckpoint): ReadonlyMap<string, CheckpointTensor> =>
-      tensors.get(folder) ?? new Map();
-    return { before, after, coverage: matchTensors({ before: of(before), after: of(after) }, isWanted) };
-  });
-}
-
-async function listTensors(folder: string): Promise<ReadonlyMap<string, CheckpointTensor>> {
-  const checkpoint = await openCheckpoint(folder);
-  await checkpoint.close();
-  return checkpoint.tensors;
-}
-
-function describeMismatch({ before, after, coverage: { unmatched } }: MatchedPair): string {
-  const subject = `Cannot compare "${before.folder}" with "${after.folder}"`;
-  const [first] = unmatched;
-  return first === undefined
-    ? `${subject}: no tensor is chosen; choose others with --matrices and --layers`
-    : `${subject}: no tensor has its match, "${first.name}" is ${first.reason}; give two checkpoints of one model`;
+  const read = known ?? (await readFingerprints(pairs, settings, runner));
+  const comparisons = await compareAll(listComparisons(pairs, read), { ...request, backend }, runner);
+  const { fingerprints, nonFinite } = read;
+  return { fingerprints, nonFinite, backend, comparisons };
 }
 
 /** From this short side on, the portable backend takes minutes a matrix. */
@@ -163,8 +114,13 @@ interface TensorPlaces {
   readonly after: TensorPlace;
 }
 
-function locate({ before, after }: MatchedPair, { name }: MatchedTensor): TensorPlaces {
-  return { before: { folder: before.folder, name }, after: { folder: after.folder, name } };
+function locate({ before, after }: MatchedPair, { source, shape, isPart }: MatchedTensor): TensorPlaces {
+  const place = (folder: string, { name, start }: TensorSource): TensorPlace => ({
+    folder,
+    name,
+    ...(isPart && { part: { start, shape } }),
+  });
+  return { before: place(before.folder, source.before), after: place(after.folder, source.after) };
 }
 
 /** The fingerprint of every tensor that is compared, by its place. */
@@ -172,7 +128,7 @@ async function readFingerprints(
   pairs: readonly MatchedPair[],
   settings: SpectraSettings,
   runner: SpectraRunner,
-): Promise<ReadonlyMap<string, string>> {
+): Promise<Pick<KnownFingerprints, "fingerprints" | "nonFinite">> {
   const tasks = new Map<string, PlannedSpectraTask>();
   for (const pair of pairs)
     for (const tensor of pair.coverage.matched) {
@@ -183,11 +139,14 @@ async function readFingerprints(
       }
     }
   const fingerprints = new Map<string, string>();
+  const nonFinite = new Map<string, number>();
   runner.expect(sumCosts([...tasks.values()]) + estimateRest(pairs, { settings, numPlaces: tasks.size }));
-  await runner.run([...tasks.values()], (task, { fingerprint = "" }) => {
-    if (task.kind === "fingerprint") fingerprints.set(keyOf(task.tensor), fingerprint);
+  await runner.run([...tasks.values()], (task, { fingerprint = "", nonFinite: position }) => {
+    if (task.kind !== "fingerprint") return;
+    fingerprints.set(keyOf(task.tensor), fingerprint);
+    if (position !== undefined) nonFinite.set(keyOf(task.tensor), position);
   });
-  return fingerprints;
+  return { fingerprints, nonFinite };
 }
 
 /** The cost of what follows the fingerprints if nothing is cached and no two tensors are alike. */
@@ -224,15 +183,16 @@ interface WantedComparison {
 
 const comparisonKey = (before: string, after: string): string => `${before} ${after}`;
 
-/** Every different pair of tensors once. */
+/** Every different pair of tensors once, without those that hold values that are not finite. */
 function listComparisons(
   pairs: readonly MatchedPair[],
-  fingerprints: ReadonlyMap<string, string>,
+  { fingerprints, nonFinite }: Pick<KnownFingerprints, "fingerprints" | "nonFinite">,
 ): readonly WantedComparison[] {
   const wanted = new Map<string, WantedComparison>();
   for (const pair of pairs)
     for (const tensor of pair.coverage.matched) {
       const places = locate(pair, tensor);
+      if (nonFinite.has(keyOf(places.before)) || nonFinite.has(keyOf(places.after))) continue;
       const know = (place: TensorPlace): KnownTensor => ({
         ...place,
         shape: tensor.shape,
@@ -306,18 +266,57 @@ function planOne(
   return { task: { kind: "compare", before, after, settings }, ...work };
 }
 
-function assemble(
+async function assemble(
   pair: MatchedPair,
-  fingerprintOf: (place: TensorPlace) => string,
-  comparisons: ReadonlyMap<string, Comparison>,
-): PairSpectra {
-  const compared = pair.coverage.matched.flatMap(({ name, layer, kind, ...tensor }) => {
-    const places = locate(pair, { name, kind, ...tensor });
-    const key = comparisonKey(fingerprintOf(places.before), fingerprintOf(places.after));
-    const comparison = comparisons.get(key);
-    return comparison === undefined
+  {
+    fingerprints,
+    nonFinite,
+    comparisons,
+  }: Pick<KnownFingerprints, "fingerprints" | "nonFinite"> & {
+    readonly comparisons: ReadonlyMap<string, Comparison>;
+  },
+): Promise<PairSpectra> {
+  const compared: (TensorLabel & Comparison)[] = [];
+  const unmatched: UnmatchedTensor[] = [...pair.coverage.unmatched];
+  const matched: MatchedTensor[] = [];
+  for (const tensor of pair.coverage.matched) {
+    const places = locate(pair, tensor);
+    const reason = describeNonFinite(places, nonFinite);
+    if (reason !== undefined) {
+      unmatched.push({ name: tensor.name, reason, flag: "not-finite" });
+      continue;
+    }
+    matched.push(tensor);
+    const [before = "", after = ""] = [places.before, places.after].map((place) =>
+      fingerprints.get(keyOf(place)),
+    );
+    const comparison = comparisons.get(comparisonKey(before, after));
+    const { name, layer, kind, source } = tensor;
+    const lost: readonly Flag[] = source.after.name === pair.lostHead ? ["tie-lost"] : [];
+    if (comparison !== undefined)
+      compared.push({
+        ...comparison,
+        name,
+        ...(layer !== undefined && { layer }),
+        kind,
+        flags: [...comparison.flags, ...lost],
+      });
+  }
+  const config = await compareConfigs(pair.before.folder, pair.after.folder);
+  const names = { before: pair.before.name, after: pair.after.name };
+  return collectPair({ ...names, coverage: { ...pair.coverage, matched, unmatched }, config }, compared);
+}
+
+function describeNonFinite(
+  { before, after }: TensorPlaces,
+  nonFinite: ReadonlyMap<string, number>,
+): string | undefined {
+  const describe = (place: TensorPlace, side: string): readonly string[] => {
+    const position = nonFinite.get(keyOf(place));
+    return position === undefined
       ? []
-      : [{ name, ...(layer !== undefined && { layer }), kind, ...comparison }];
-  });
-  return collectPair({ before: pair.before.name, after: pair.after.name, coverage: pair.coverage }, compared);
+      : [`its value ${position} ${side} is NaN, infinite or beyond 32-bit floats`];
+  };
+  const [reason] = [...describe(before, "before"), ...describe(after, "after")];
+  return reason;
 }

@@ -11,6 +11,7 @@ export {
 export { openBackend } from "./backend.ts";
 export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
 export { chooseCacheFolder } from "./cache-folder.ts";
+export { type CacheUse, cacheKinds, measureCache, pruneCache } from "./cache-use.ts";
 export { HandedOverError } from "./carry-out-job.ts";
 export { type ModelOutline, outlineModel } from "./describe-model.ts";
 export {

@@ -1,6 +1,6 @@
 /** Factors of tensors brought into the cache, so that they can be read from there. */
 import { availableParallelism } from "node:os";
-import { type Dtype, numBytesOf } from "../checkpoint/index.ts";
+import { CheckpointError, type Dtype, numBytesOf } from "../checkpoint/index.ts";
 import type { Factors } from "../linalg/index.ts";
 import {
   countElements,
@@ -48,6 +48,13 @@ export function planWanted({ shape, dtype, numVectors }: WantedFactors): {
   return planFactors(shape, { numBytes: held, numVectors: keepVectors(shape, numVectors) });
 }
 
+function describeNonFinite({ folder, name }: TensorPlace, position: number): CheckpointError {
+  return new CheckpointError(
+    `its value ${position} is NaN, infinite or beyond 32-bit floats; repair the checkpoint, or leave it out, as in --matrices '!${name}'`,
+    { path: folder, tensor: name },
+  );
+}
+
 /**
  * Makes sure that the cache holds the factors: every tensor is read once, every different matrix factorised once, on all
  * cores. Throws `CheckpointError` for NaN and infinite values, `StoppedError`.
@@ -68,8 +75,10 @@ export async function prepareFactors(
       tasks.reduce((sum, { cost }) => sum + cost, 0);
     runner.expect(total(prints) + wanted.reduce((sum, one) => sum + planWanted(one).cost, 0));
     const fingerprints = new Map<string, string>();
-    await runner.run(prints, (task, { fingerprint = "" }) => {
-      if (task.kind === "fingerprint") fingerprints.set(keyOf(task.tensor), fingerprint);
+    await runner.run(prints, (task, { fingerprint = "", nonFinite }) => {
+      if (task.kind !== "fingerprint") return;
+      if (nonFinite !== undefined) throw describeNonFinite(task.tensor, nonFinite);
+      fingerprints.set(keyOf(task.tensor), fingerprint);
     });
     const fingerprintOf = (place: TensorPlace): string => fingerprints.get(keyOf(place)) ?? "";
     const requests = new Map(

@@ -25,11 +25,12 @@ import {
 import { openBackend } from "./backend.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
 import { carryOutJob } from "./carry-out-job.ts";
-import { computeSpectra, type NamedCheckpoint, type SpectraRequest } from "./compute-spectra.ts";
+import { computeSpectra, type SpectraRequest } from "./compute-spectra.ts";
 import type { Effects } from "./effects.ts";
 import { isPresent } from "./is-present.ts";
 import type { JobPlace } from "./job-place.ts";
 import { planSpectraJob, readKnownFingerprints } from "./spectra-job.ts";
+import type { NamedCheckpoint } from "./spectra-pairs.ts";
 
 /** Ranks of the subspaces of two checkpoints that are compared unless others are asked for. */
 export const defaultRanks: readonly number[] = [8, 32, 128];

@@ -17,12 +17,10 @@ import {
   compareMatched,
   countBytes,
   type KnownFingerprints,
-  type MatchedPair,
-  matchPairs,
-  requirePairs,
   type SpectraRequest,
 } from "./compute-spectra.ts";
 import type { Effects } from "./effects.ts";
+import { type MatchedPair, matchPairs, requirePairs } from "./spectra-pairs.ts";
 import { createSpectraPool, type SpectraWorkers } from "./spectra-runner.ts";
 import { stampCheckpoint } from "./stamp-inputs.ts";
 
@@ -38,6 +36,7 @@ const inputSchema = z.object({
 const resultSchema = z.object({
   backend: backendSchema,
   fingerprints: z.record(z.string(), z.string()),
+  nonFinite: z.record(z.string(), z.number()),
 });
 
 /** Costs that a core carries out in a second: measured with OpenBLAS on 3584 × 18944 matrices, and without. */
@@ -120,8 +119,12 @@ export function openSpectraPieces(given: unknown, effects: Effects): PieceHandle
       const matched = (await matchPairs(request)).filter(({ coverage }) => coverage.matched.length > 0);
       // Threads take about a second to start: they serve all pieces of a pack.
       workers ??= createSpectraPool(input.cacheFolder, share);
-      const { backend, fingerprints } = await compareMatched(matched, { ...request, effects, workers });
-      return { backend, fingerprints: Object.fromEntries(fingerprints) };
+      const known = await compareMatched(matched, { ...request, effects, workers });
+      return {
+        backend: known.backend,
+        fingerprints: Object.fromEntries(known.fingerprints),
+        nonFinite: Object.fromEntries(known.nonFinite),
+      };
     },
     close: async () => await workers?.close(),
   };
@@ -138,5 +141,9 @@ export async function readKnownFingerprints(job: JobFolder): Promise<KnownFinger
     throw new UsageError(
       `Cannot put job ${job.id} together: some of its nodes have LAPACK and some have not, and their results differ in the last digits; name a library for all by UNTWIST_LAPACK, or "none", and delete ${job.path}`,
     );
-  return { backend, fingerprints: new Map(results.flatMap((one) => Object.entries(one.fingerprints))) };
+  return {
+    backend,
+    fingerprints: new Map(results.flatMap((one) => Object.entries(one.fingerprints))),
+    nonFinite: new Map(results.flatMap((one) => Object.entries(one.nonFinite))),
+  };
 }

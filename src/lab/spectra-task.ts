@@ -1,6 +1,13 @@
 /** The tasks of spectra: tensors read, factorised and compared. What a worker does, with everything it keeps open. */
 import { resolve } from "node:path";
-import { type Checkpoint, CheckpointError, isFloatDtype, openCheckpoint } from "../checkpoint/index.ts";
+import {
+  type Checkpoint,
+  CheckpointError,
+  isFloatDtype,
+  numBytesOf,
+  openCheckpoint,
+  type ReadableBytes,
+} from "../checkpoint/index.ts";
 import type { TaskHandler } from "../execution/index.ts";
 import {
   addProducts,
@@ -17,6 +24,7 @@ import {
   type Comparison,
   compareMatrices,
   compareVectors,
+  countElements,
   countVectors,
   createStoredSource,
   type FactorCache,
@@ -31,14 +39,23 @@ import {
 } from "../spectra/index.ts";
 import { openBackend } from "./backend.ts";
 
-/** A tensor of a checkpoint folder. */
+/** A tensor of a checkpoint folder, or a part of one. */
 export interface TensorPlace {
   readonly folder: string;
   readonly name: string;
+  /** Absent where it is all of the tensor in its own shape. */
+  readonly part?: TensorRange;
 }
 
-/** Tells tensors apart by folder, however it is written, and name. */
-export const keyOf = ({ folder, name }: TensorPlace): string => `${resolve(folder)}\n${name}`;
+/** Elements that follow each other in a tensor, and the shape that they are read in. */
+export interface TensorRange {
+  readonly start: number;
+  readonly shape: readonly number[];
+}
+
+/** Tells tensors apart by folder, however it is written, name and part. */
+export const keyOf = ({ folder, name, part }: TensorPlace): string =>
+  `${resolve(folder)}\n${name}${part === undefined ? "" : `\n${part.start} ${part.shape.join("x")}`}`;
 
 /** A tensor whose content is known by its fingerprint. */
 export interface KnownTensor extends TensorPlace {
@@ -63,13 +80,15 @@ export interface ComparisonTask extends Change<KnownTensor> {
 export interface SpectraAnswer {
   /** Of a tensor that was read for it. */
   readonly fingerprint?: string;
+  /** Of a tensor that was read for its fingerprint: the first of its values that is NaN, infinite or beyond 32-bit floats. */
+  readonly nonFinite?: number;
   /** Of two tensors. */
   readonly comparison?: Comparison;
   /** Cache entries that turned out to be damaged and were made again. */
   readonly damaged: readonly string[];
 }
 
-/** A handler of tasks. Throws `CheckpointError` where a tensor cannot be read or holds NaN or infinite values. */
+/** A handler of tasks. Throws `CheckpointError` where a tensor cannot be read. */
 export function createSpectraHandler(cacheFolder: string): TaskHandler<SpectraTask, SpectraAnswer> {
   const checkpoints = new Map<string, Promise<Checkpoint>>();
   let algebra: Promise<LinearAlgebra> | undefined;
@@ -78,8 +97,8 @@ export function createSpectraHandler(cacheFolder: string): TaskHandler<SpectraTa
     checkpoints.set(folder, opened);
     return opened;
   };
-  const read = async ({ folder, name }: TensorPlace): Promise<StoredTensor> =>
-    await readStored(await open(folder), name);
+  const read = async (place: TensorPlace): Promise<StoredTensor> =>
+    await readStored(await open(place.folder), place);
   return async (task, { numThreads }) => {
     const damaged: string[] = [];
     algebra ??= openBackend();
@@ -108,7 +127,7 @@ interface Tools {
 async function perform(task: SpectraTask, tools: Tools): Promise<Omit<SpectraAnswer, "damaged">> {
   switch (task.kind) {
     case "fingerprint":
-      return { fingerprint: await identify(task.tensor, tools) };
+      return await identify(task.tensor, tools);
     case "factorise":
       await obtainFactors(task.tensor, task.request, tools);
       return {};
@@ -117,10 +136,20 @@ async function perform(task: SpectraTask, tools: Tools): Promise<Omit<SpectraAns
   }
 }
 
-async function readStored(checkpoint: Checkpoint, name: string): Promise<StoredTensor> {
-  const stored = checkpoint.openBytes(name);
-  const { dtype, shape } = checkpoint.tensors.get(name) ?? { dtype: "U8" as const, shape: [] };
-  const bytes = isReadWhole(shape, stored.length) ? await checkpoint.readBytes(name) : stored;
+/** The bytes of a part of a tensor whose elements take `width` bytes. */
+function takeRange(bytes: ReadableBytes, { start, shape }: TensorRange, width: number): ReadableBytes {
+  const [first, length] = [start * width, countElements(shape) * width];
+  return { length, subarray: (from, to) => bytes.subarray(first + from, first + to) };
+}
+
+async function readStored(checkpoint: Checkpoint, { name, part }: TensorPlace): Promise<StoredTensor> {
+  const whole = checkpoint.openBytes(name);
+  const { dtype, ...tensor } = checkpoint.tensors.get(name) ?? { dtype: "U8" as const, shape: [] };
+  const shape = part?.shape ?? tensor.shape;
+  const stored = part === undefined ? whole : takeRange(whole, part, numBytesOf(dtype, 1));
+  const readWhole = async (): Promise<Uint8Array> =>
+    part === undefined ? await checkpoint.readBytes(name) : stored.subarray(0, stored.length);
+  const bytes = isReadWhole(shape, stored.length) ? await readWhole() : stored;
   if (isFloatDtype(dtype)) return { dtype, shape, bytes };
   throw new CheckpointError(`${dtype} numbers are no floats; leave the tensor out`, {
     path: checkpoint.folder,
@@ -128,20 +157,30 @@ async function readStored(checkpoint: Checkpoint, name: string): Promise<StoredT
   });
 }
 
-async function identify(place: TensorPlace, { read }: Tools): Promise<string> {
+async function identify(
+  place: TensorPlace,
+  { read }: Tools,
+): Promise<Pick<SpectraAnswer, "fingerprint" | "nonFinite">> {
   const tensor = await read(place);
-  const position = findNonFinite(tensor);
-  if (position === undefined) return fingerprint(tensor);
-  throw new CheckpointError(
-    `its value ${position} is NaN, infinite or beyond 32-bit floats; repair the checkpoint, or choose other tensors with --matrices`,
-    { path: place.folder, tensor: place.name },
-  );
+  if (countElements(tensor.shape) === 0)
+    throw new CheckpointError("it has no elements; leave it out with --matrices", {
+      path: place.folder,
+      tensor: place.name,
+    });
+  const nonFinite = findNonFinite(tensor);
+  return { fingerprint: fingerprint(tensor), ...(nonFinite !== undefined && { nonFinite }) };
 }
 
 /** after − before as a product of thin matrices, where adapters that are added exactly to one base made the difference. */
-function findProduct(before: Checkpoint, after: Checkpoint, name: string): ThinProduct | undefined {
+function findProduct(
+  before: Checkpoint,
+  after: Checkpoint,
+  { before: first, after: second }: Change<TensorPlace>,
+): ThinProduct | undefined {
+  const { name } = second;
+  const isOther = first.name !== name || first.part !== undefined || second.part !== undefined;
   const isReplaced = [before, after].some(({ adapter }) => adapter?.replaced.has(name));
-  if (isReplaced || baseOf(before) !== baseOf(after)) return undefined;
+  if (isOther || isReplaced || baseOf(before) !== baseOf(after)) return undefined;
   const [removed, added] = [before, after].map((one) => readUpdate(one, name));
   if (removed === undefined || added === undefined) return added ?? (removed && negate(removed));
   return addProducts(added, negate(removed));
@@ -203,7 +242,7 @@ async function compare({ before, after, settings }: ComparisonTask, tools: Tools
   const readPair = async (): Promise<TensorPair> => {
     const first = await read(before);
     if (isUnchanged) return { before: first, after: first, isUnchanged };
-    const product = findProduct(await open(before.folder), await open(after.folder), after.name);
+    const product = findProduct(await open(before.folder), await open(after.folder), { before, after });
     return { before: first, after: await read(after), isUnchanged, ...(product && { product }) };
   };
   if (before.shape.length !== 2) {

@@ -133,6 +133,8 @@ const pairSchema = z.object({
   before: z.string(),
   after: z.string(),
   numMatrices: z.number().int(),
+  /** Absent in runs of earlier versions, as is all that is optional below. */
+  numChanged: z.number().int().optional(),
   spectralShift: spreadSchema.optional(),
   spectralShiftChance: spreadSchema.optional(),
   relativeUpdate: spreadSchema.optional(),
@@ -150,7 +152,16 @@ const pairSchema = z.object({
     numMatched: z.number().int(),
     numLeftOut: z.number().int(),
     unmatched: z.array(z.object({ name: z.string(), reason: z.string() })).readonly(),
+    notes: z.array(z.string()).readonly().optional(),
+    numMatrices: z.number().int().optional(),
+    parameterFraction: z.number().optional(),
+    isComplete: z.boolean().optional(),
+    incomplete: z.string().optional(),
   }),
+  config: z
+    .array(z.object({ about: z.string(), text: z.string() }))
+    .readonly()
+    .optional(),
   reading: z.string(),
 });
 

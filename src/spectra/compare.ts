@@ -89,8 +89,19 @@ export function compareVectors({ before, after, isUnchanged }: TensorPair): Vect
     update: sizeUpdate(elements),
     sparsity: shareOf(elements.counts),
     elements,
-    flags: isUnchanged || elements.updateSquares === 0 ? ["unchanged"] : [],
+    flags: findSame(elements, { before, after, isUnchanged }) ?? [],
   };
+}
+
+/** The flag of a tensor that did not change but for its format; `undefined` for one that did. */
+function findSame(
+  { updateSquares, isRounded }: ElementComparison,
+  { before, after, isUnchanged }: TensorPair,
+): readonly Flag[] | undefined {
+  if (isUnchanged) return ["unchanged"];
+  // Equal numbers may be stored in different formats; doubles are read as 32-bit floats.
+  if (updateSquares === 0) return [before.dtype === "F64" || after.dtype === "F64" ? "rounded" : "unchanged"];
+  return isRounded ? ["rounded"] : undefined;
 }
 
 /** The rank to speak of first: the largest that leaves all angles of both sides free, or else the smallest. */
@@ -117,7 +128,9 @@ export function compareMatrices(
   const { before, after, isUnchanged } = tensors;
   const { rows, columns } = factors.before;
   const ranks = clipRanks(context.settings.ranks, factors.before);
-  const elements = compareElements(before, after);
+  const counted = compareElements(before, after);
+  // What an adapter adds, however little, is no rounding.
+  const elements = tensors.product === undefined ? counted : { ...counted, isRounded: false };
   const update = examineUpdate(tensors, factors.before, context);
   const pair: FactorPair = { ...factors, spectral: update.values[0] ?? 0, isUnchanged };
   const overlaps = pairVectors(pair, context.algebra);
@@ -155,7 +168,7 @@ export function compareMatrices(
     nulls,
     randomness: mapChange(factors, detectRandomness),
   };
-  return { ...comparison, flags: raiseFlags(comparison, isUnchanged) };
+  return { ...comparison, flags: raiseFlags(comparison, tensors) };
 }
 
 /** Both factorisations with the same number of vectors. */
@@ -296,11 +309,11 @@ function raiseFlags(
     elements,
     randomness,
   }: Pick<MatrixComparison, "subspaces" | "update" | "elements" | "randomness">,
-  isUnchanged: boolean,
+  tensors: TensorPair,
 ): readonly Flag[] {
   const { frobenius } = update;
-  // Equal numbers may be stored in different formats.
-  if (isUnchanged || frobenius === 0) return ["unchanged"];
+  const same = findSame(elements, tensors);
+  if (same !== undefined) return same;
   const raised: Readonly<Partial<Record<Flag, boolean | undefined>>> = {
     "random-before": randomness.before?.looksRandom,
     "random-after": randomness.after?.looksRandom,

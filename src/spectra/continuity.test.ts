@@ -18,7 +18,20 @@ function pairAt(before: string, after: string, distances: Readonly<Record<string
     update: { ...unchanged.update, frobenius },
     flags: ["undetermined"] as const,
   }));
-  return collectPair({ before, after, coverage: { matched: [], unmatched: [], numLeftOut: 0 } }, matrices);
+  return collectPair(
+    {
+      before,
+      after,
+      coverage: {
+        matched: [],
+        unmatched: [],
+        numLeftOut: 0,
+        total: { numMatrices: 0, numElements: 0, numElementsLeftOut: 0, numEmpty: 0 },
+        notes: [],
+      },
+    },
+    matrices,
+  );
 }
 
 const flagsOf = (pairs: readonly PairSpectra[]): readonly Readonly<Record<string, readonly Flag[]>>[] =>

@@ -1,4 +1,5 @@
 /** One pass over the elements of a tensor before and after: norms, what rounding to bf16 would do, what changed. */
+import { type FloatDtype, roundFloats } from "../checkpoint/index.ts";
 import type { ElementComparison } from "./matrix-spectra.ts";
 import { createSparsityCounter } from "./sparsity.ts";
 import { readChunks, type StoredTensor } from "./stored-tensor.ts";
@@ -6,12 +7,15 @@ import { readChunks, type StoredTensor } from "./stored-tensor.ts";
 /** Compares tensors of the same shape, element by element. */
 export function compareElements(before: StoredTensor, after: StoredTensor): ElementComparison {
   const counter = createSparsityCounter();
+  const rounding = { forwards: before.dtype !== after.dtype, backwards: before.dtype !== after.dtype };
   const sums = { before: 0, after: 0, update: 0, rounding: 0 };
   const afterChunks = readChunks(after);
   for (const first of readChunks(before)) {
     const { value: second } = afterChunks.next();
     if (second === undefined) break;
     counter.add(first, second);
+    rounding.forwards &&= isRounding(first, second, after.dtype);
+    rounding.backwards &&= isRounding(second, first, before.dtype);
     const squares = sumSquares(first, second);
     sums.before += squares.first;
     sums.after += squares.second;
@@ -23,7 +27,14 @@ export function compareElements(before: StoredTensor, after: StoredTensor): Elem
     updateSquares: sums.update,
     roundingSquares: sums.rounding,
     counts: counter.read(),
+    isRounded: rounding.forwards || rounding.backwards,
   };
+}
+
+/** Whether all of `others` are `values` rounded to the format. */
+function isRounding(values: Float32Array, others: Float32Array, dtype: FloatDtype): boolean {
+  const rounded = roundFloats(values, dtype);
+  return others.every((value, index) => value === rounded[index]);
 }
 
 function sumSquares(

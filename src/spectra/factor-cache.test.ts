@@ -56,6 +56,28 @@ describe("openFactorCache()", () => {
     expect(damaged).toEqual([]);
   });
 
+  it("does not take an entry that was copied to another name for that name's", async () => {
+    const cache = open();
+    await cache.writeFactors(name, { numVectors: 3 }, makeFactors(3));
+    await cache.writeFactors(otherName, { numVectors: 3 }, makeFactors(3, 2));
+    const tensors = [1, 2].map((seed) => storeMatrix(drawNoise(3, 2, seed)));
+    const compared = compareVectors({ before: tensors[0]!, after: tensors[1]!, isUnchanged: false });
+    await cache.writeComparison(key, compared);
+    await cache.writeComparison({ ...key, before: otherName }, { ...compared, flags: ["replaced"] });
+    for (const kind of ["factors", "comparisons"]) {
+      const [first, second] = (await listEntries()).filter((path) => path.includes(`/${kind}/`));
+      await writeFile(second!, await readFile(first!));
+    }
+    const found = [
+      await cache.readFactors(name, { numVectors: 3 }),
+      await cache.readFactors(otherName, { numVectors: 3 }),
+      await cache.readComparison(key),
+      await cache.readComparison({ ...key, before: otherName }),
+    ];
+    expect(found.filter((entry) => entry !== undefined)).toHaveLength(2);
+    expect(damaged).toHaveLength(2);
+  });
+
   it("gives factors back bit by bit", async () => {
     const factors = makeFactors(3);
     const odd = { ...factors, values: factors.values.map((value, index) => (index === 3 ? 5e-324 : value)) };

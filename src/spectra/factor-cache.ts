@@ -1,10 +1,10 @@
 /**
  * Factors and comparisons that are computed once: named by a hash of the tensors' bytes and of the settings, shared by
- * every command. Entries carry a checksum; a damaged one counts as missing, so it is computed again. Deleting the
- * folder loses nothing but time.
+ * every command. Entries carry a checksum that their name is part of; a damaged one, or one that was copied to another name,
+ * counts as missing, so it is computed again. Deleting the folder loses nothing but time.
  */
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { UsageError } from "../base/index.ts";
 import {
   CheckpointError,
@@ -51,7 +51,7 @@ export interface FactorCache {
 }
 
 /** Changes whenever a measure or the layout of entries changes its meaning. */
-const version = 2;
+export const cacheVersion = 3;
 
 /** Whose results a cache holds, and who hears of damage. */
 export interface CacheOptions {
@@ -64,10 +64,12 @@ export interface CacheOptions {
 /** Opens the cache in a folder, which need not exist. */
 export function openFactorCache(folder: string, { backend, onDamage }: CacheOptions): FactorCache {
   const factorsFolder = (fingerprint: string): string =>
-    join(folder, `${backend}-${version}`, "factors", fingerprint.slice(0, 2), fingerprint);
+    join(folder, `${backend}-${cacheVersion}`, "factors", fingerprint.slice(0, 2), fingerprint);
+  const nameComparison = (key: ComparisonKey): string =>
+    hash(JSON.stringify([cacheVersion, backend, key.before, key.after, key.settings]));
   const comparisonPath = (key: ComparisonKey): string => {
-    const name = hash(JSON.stringify([version, key.before, key.after, key.settings]));
-    return join(folder, `${backend}-${version}`, "comparisons", name.slice(0, 2), `${name}.json`);
+    const name = nameComparison(key);
+    return join(folder, `${backend}-${cacheVersion}`, "comparisons", name.slice(0, 2), `${name}.json`);
   };
   const locate = async (fingerprint: string, request: CachedRequest): Promise<string | undefined> => {
     const place = factorsFolder(fingerprint);
@@ -80,19 +82,23 @@ export function openFactorCache(folder: string, { backend, onDamage }: CacheOpti
     readFactors: async (fingerprint, request) => {
       const path = await locate(fingerprint, request);
       if (path === undefined) return undefined;
-      const factors = await orDamaged(readFactors(path), () => onDamage(path));
+      const factors = await orDamaged(readFactors(path, fingerprint), () => onDamage(path));
       return factors && trimFactors(factors, request.numVectors);
     },
     writeFactors: (fingerprint, request, factors) =>
-      explainFailure(writeFactors(join(factorsFolder(fingerprint), nameEntry(request)), factors)),
+      explainFailure(
+        writeFactors(join(factorsFolder(fingerprint), nameEntry(request)), fingerprint, factors),
+      ),
     readComparison: async (key) => {
       const path = comparisonPath(key);
       if (!(await fileExists(path))) return undefined;
-      return await orDamaged(readComparison(path), () => onDamage(path));
+      return await orDamaged(readComparison(path, nameComparison(key)), () => onDamage(path));
     },
     writeComparison: async (key, comparison) => {
       const text = JSON.stringify(comparison);
-      await explainFailure(writeFileAtomic(comparisonPath(key), `${hash(text)}\n${text}\n`));
+      await explainFailure(
+        writeFileAtomic(comparisonPath(key), `${hash(`${nameComparison(key)}\n${text}`)}\n${text}\n`),
+      );
     },
   };
 }
@@ -130,7 +136,7 @@ function chooseEntry(
   return counts.length === 0 ? undefined : `${start}${Math.min(...counts)}.safetensors`;
 }
 
-async function writeFactors(path: string, factors: Factors): Promise<void> {
+async function writeFactors(path: string, fingerprint: string, factors: Factors): Promise<void> {
   const { rows, columns, left, right, values, method, valueError, rounding } = factors;
   const tensors = [
     { name: "left", shape: [rows, left.columns], data: left.values },
@@ -142,6 +148,7 @@ async function writeFactors(path: string, factors: Factors): Promise<void> {
     valueError: String(valueError),
     rounding: String(rounding),
     shape: describeShape(factors),
+    entry: nameContent(path, fingerprint),
   };
   await writeSafetensors(
     path,
@@ -156,7 +163,12 @@ async function writeFactors(path: string, factors: Factors): Promise<void> {
   );
 }
 
-async function readFactors(path: string): Promise<Factors> {
+/** What an entry is of: a tensor's fingerprint, a method and its seed. */
+function nameContent(path: string, fingerprint: string): string {
+  return `${fingerprint} ${basename(path)}`;
+}
+
+async function readFactors(path: string, fingerprint: string): Promise<Factors> {
   const file = await openSafetensors(path);
   try {
     const { metadata } = file.header;
@@ -168,7 +180,10 @@ async function readFactors(path: string): Promise<Factors> {
     const notes = Object.fromEntries(noteNames.map((name) => [name, metadata.get(name) ?? ""]));
     const method = factorMethods.find((name) => name === notes.method);
     const sum = checksum([left.values, right.values, values], notes);
-    const isSound = sum === metadata.get("checksum") && notes.shape === describeShape({ left, right });
+    const isSound =
+      sum === metadata.get("checksum") &&
+      notes.shape === describeShape({ left, right }) &&
+      notes.entry === nameContent(path, fingerprint);
     if (method === undefined || !isSound)
       throw new CheckpointError("its checksum is wrong; delete it", { path });
     const precision = { method, valueError: Number(notes.valueError), rounding: Number(notes.rounding) };
@@ -190,7 +205,7 @@ function describeShape({ left, right }: Pick<Factors, "left" | "right">): string
 }
 
 /** What is noted beside the arrays of an entry. */
-const noteNames = ["method", "valueError", "rounding", "shape"] as const;
+const noteNames = ["method", "valueError", "rounding", "shape", "entry"] as const;
 
 /** Over the numbers and the notes: everything that a reader relies on. */
 function checksum(arrays: readonly Float64Array[], notes: Readonly<Record<string, string>>): string {
@@ -204,11 +219,11 @@ function hash(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
 
-async function readComparison(path: string): Promise<Comparison> {
+async function readComparison(path: string, name: string): Promise<Comparison> {
   const text = await readText(path);
   const end = text.indexOf("\n");
   const json = text.slice(end + 1, -1);
-  if (hash(json) !== text.slice(0, end))
+  if (hash(`${name}\n${json}`) !== text.slice(0, end))
     throw new CheckpointError("its checksum is wrong; delete it", { path });
   // The checksum says that it is what writeComparison wrote.
   return JSON.parse(json) as Comparison;

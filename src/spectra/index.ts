@@ -1,4 +1,6 @@
 /** spectra: what a fine-tune did to every weight matrix: measures, null models, guards, and the cache of factors. */
+
+export type { NamedTensors } from "./align-tensors.ts";
 export {
   compareMatrices,
   compareVectors,
@@ -11,10 +13,17 @@ export {
   type CachedRequest,
   type Comparison,
   type ComparisonKey,
+  cacheVersion,
   type FactorCache,
   openFactorCache,
 } from "./factor-cache.ts";
-export { type Coverage, type MatchedTensor, matchTensors, type UnmatchedTensor } from "./match-tensors.ts";
+export {
+  type Coverage,
+  type MatchedTensor,
+  matchTensors,
+  type TensorSource,
+  type UnmatchedTensor,
+} from "./match-tensors.ts";
 export {
   type Change,
   type Flag,

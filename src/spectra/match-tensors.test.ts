@@ -1,16 +1,21 @@
 import { describe, expect, it } from "vitest";
 import type { CheckpointTensor, Dtype } from "../checkpoint/index.ts";
+import type { NamedTensors } from "./align-tensors.ts";
 import { type Coverage, matchTensors } from "./match-tensors.ts";
 
 type Tensors = Readonly<Record<string, readonly [shape: readonly number[], dtype?: Dtype]>>;
 
-const toMap = (tensors: Tensors): ReadonlyMap<string, CheckpointTensor> =>
-  new Map(
-    Object.entries(tensors).map(([name, [shape, dtype = "F32"]]) => [
+const toMap = (tensors: Tensors): NamedTensors => ({
+  tensors: new Map(
+    Object.entries(tensors).map(([name, [shape, dtype = "F32"]]): [string, CheckpointTensor] => [
       name,
       { shape, dtype, file: "model.safetensors" },
     ]),
-  );
+  ),
+  isTied: false,
+  model: "llama",
+  sums: new Set(),
+});
 
 const match = (before: Tensors, after: Tensors): Coverage =>
   matchTensors({ before: toMap(before), after: toMap(after) }, () => true);
@@ -33,7 +38,15 @@ describe("matchTensors()", () => {
       { [name]: [[4, 6], "F32"] },
     );
     expect(matched).toEqual([
-      { name, layer: 3, kind: "q_proj", shape: [4, 6], dtype: { before: "BF16", after: "F32" } },
+      {
+        name,
+        layer: 3,
+        kind: "q_proj",
+        shape: [4, 6],
+        dtype: { before: "BF16", after: "F32" },
+        source: { before: { name, start: 0 }, after: { name, start: 0 } },
+        isPart: false,
+      },
     ]);
     expect([unmatched, numLeftOut]).toEqual([[], 0]);
   });
@@ -87,6 +100,6 @@ describe("matchTensors()", () => {
   });
 
   it("finds nothing in empty checkpoints", () => {
-    expect(match({}, {})).toEqual({ matched: [], unmatched: [], numLeftOut: 0 });
+    expect(match({}, {})).toMatchObject({ matched: [], unmatched: [], numLeftOut: 0, notes: [] });
   });
 });

@@ -31,6 +31,8 @@ export interface ElementComparison {
   /** Expected ‖rounding‖_F² of storing the tensor before in bf16: Σ ulp² / 12. */
   readonly roundingSquares: number;
   readonly counts: SparsityCounts;
+  /** Of different formats: whether one side is the other rounded to its format, element by element. */
+  readonly isRounded: boolean;
 }
 
 /** Subspace measures at one rank on one side, beside chance; the angles themselves are in `principalAngles`. */
@@ -56,24 +58,30 @@ export interface Nulls {
 /** What guards raise. */
 export const flags = [
   "unchanged",
+  "rounded",
   "random-before",
   "random-after",
   "replaced",
   "below-rounding",
   "undetermined",
   "distance-shrank",
+  "tie-lost",
+  "not-finite",
 ] as const;
 export type Flag = (typeof flags)[number];
 
 /** What each flag says, in words. */
 export const flagMeanings: { readonly [Name in Flag]: string } = {
   unchanged: "the same numbers",
+  rounded: "the same numbers once both are in the coarser of their formats",
   "random-before": "the spectrum before is that of random noise: were the weights loaded?",
   "random-after": "the spectrum after is that of random noise: were the weights loaded?",
   replaced: "the update is larger than the weights were: not the same model?",
   "below-rounding": "the update is smaller than what storing in bf16 would cause",
   undetermined: "at some rank no gap between the values fixes the subspace: its angles mean nothing there",
   "distance-shrank": "nearer to its reference than an earlier checkpoint of the same training",
+  "tie-lost": "a loader that ties drops lm_head: the model that answers is not the one that was trained",
+  "not-finite": "NaN, infinite or beyond 32-bit floats: not compared",
 };
 
 /** The comparison of one matrix, without its name: what two tensors with these bytes always give. */

@@ -26,9 +26,16 @@ const find = (name: string): MatrixSpectra => pair.matrices.find((matrix) => mat
 const empty: PairSpectra = {
   before: "a",
   after: "b",
-  coverage: { matched: [], unmatched: [{ name: "x", reason: "without elements" }], numLeftOut: 3 },
+  coverage: {
+    matched: [],
+    unmatched: [{ name: "x", reason: "without elements" }],
+    numLeftOut: 3,
+    total: { numMatrices: 0, numElements: 0, numElementsLeftOut: 0, numEmpty: 1 },
+    notes: [],
+  },
   matrices: [],
   vectors: [],
+  config: [],
 };
 
 describe("collectPair()", () => {
@@ -131,11 +138,18 @@ describe("totalSparsity()", () => {
 describe("describePair()", () => {
   const headline = describePair(pair);
 
-  it("gives least, median and largest over the matrices", () => {
-    const shifts = pair.matrices.map(({ spectralShift }) => spectralShift!).sort((a, b) => a - b);
-    expect(headline.spectralShift).toEqual({ least: 0, median: shifts[2], largest: shifts[4] });
-    const angles = pair.matrices.map((matrix) => describeRotation(matrix)!.angle).sort((a, b) => a - b);
-    expect(headline.rotation).toEqual({ least: 0, median: angles[2], largest: angles[4] });
+  it("gives least, median and largest over the matrices that changed, the same ones for all numbers", () => {
+    const changed = pair.matrices.filter(({ flags }) => !flags.includes("unchanged"));
+    expect([changed.length, headline.numChanged, headline.numMatrices]).toEqual([4, 4, 5]);
+    const spreadOf = (read: (matrix: MatrixSpectra) => number): object => {
+      const [least, second, third, largest] = changed.map(read).sort((a, b) => a - b);
+      return { least, median: second! + (third! - second!) / 2, largest };
+    };
+    expect(headline.spectralShift).toEqual(spreadOf(({ spectralShift }) => spectralShift!));
+    expect(headline.spectralShiftChance).toEqual(spreadOf(({ nulls }) => nulls.spectralShift!));
+    expect(headline.rotation).toEqual(spreadOf((matrix) => describeRotation(matrix)!.angle));
+    expect(headline.chance).toEqual(spreadOf((matrix) => describeRotation(matrix)!.chance!));
+    expect(headline.beyondChance).toEqual(spreadOf((matrix) => describeRotation(matrix)!.beyondChance!));
     const even = describePair(drawPair(tensors.slice(0, 2)));
     const { least, median, largest } = even.rotation!;
     expect(median).toBeCloseTo((least + largest) / 2, 12);
@@ -154,10 +168,15 @@ describe("describePair()", () => {
   it("counts flags, ranks, coverage and what is unchanged", () => {
     expect(headline).toMatchObject({ before: "base", after: "tuned", numMatrices: 5, ranks: [4] });
     expect(headline.flags.unchanged).toBe(1);
-    expect(headline.coverage).toEqual({ numMatched: 7, numLeftOut: 0, unmatched: [] });
+    expect(headline.coverage).toEqual({
+      ...{ numMatched: 7, numLeftOut: 0, unmatched: [], notes: [] },
+      ...{ numMatrices: 5, parameterFraction: 1, isComplete: true },
+    });
     expect(headline.unchanged!.weighted).toBe(totalSparsity(pair)!.model.weighted.bitwise);
     expect(headline.unchanged!.unweighted).toBe(totalSparsity(pair)!.model.unweighted.bitwise);
-    expect(describePair(empty).coverage).toEqual({
+    expect(describePair(empty).coverage).toMatchObject({
+      isComplete: false,
+      incomplete: "compared 0 of 0 matrices, 0 % of the parameters (1 tensor could not be, 3 not asked for)",
       numMatched: 0,
       numLeftOut: 3,
       unmatched: [{ name: "x", reason: "without elements" }],
@@ -165,9 +184,11 @@ describe("describePair()", () => {
   });
 
   it("puts values, rotation and chance into words", () => {
-    expect(headline.reading).toMatch(/^singular values move by [\d.]+ % \(0 % to [\d.]+ %\), by chance /);
     expect(headline.reading).toMatch(
-      /; the leading 4 directions rotate by [\d.]+° \(0(\.0)?° to [\d.]+°\), by chance/,
+      /^4 of 5 matrices changed; in these, singular values move by [\d.]+ % \(0\.\d+ % to [\d.]+ %\), by chance /,
+    );
+    expect(headline.reading).toMatch(
+      /; the leading 4 directions rotate by [\d.]+° \(0\.\d+° to [\d.]+°\), by chance/,
     );
     expect(headline.reading).toMatch(/that is [\d.]+× \([\d.]+× to [\d.]+×\) chance/);
     expect(headline.reading).toMatch(/, single ones by up to [\d.]+°; /);
@@ -178,6 +199,8 @@ describe("describePair()", () => {
   it("says so when nothing changed, or nothing was compared", () => {
     const same = drawPair([{ name: "w", shape: [6, 5], size: 0 }]);
     expect(describePair(same).reading).toBe("no matrix changed");
+    const onlyNorm = drawPair([...tensors.slice(2, 3), { name: "model.norm.weight", shape: [6], size: 0.1 }]);
+    expect(describePair(onlyNorm).reading).toBe("no matrix changed; 1 other tensor did");
     expect(describePair(empty).reading).toBe("no matrix was compared");
     expect(describePair(empty)).not.toHaveProperty("rotation");
   });

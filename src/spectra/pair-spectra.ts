@@ -1,8 +1,9 @@
 /** Everything that two checkpoints say about each other, and what of it is worth saying first. */
+import type { ConfigDifference, FloatDtype } from "../checkpoint/index.ts";
 import { quantile } from "../statistics/index.ts";
 import { acceptedError, chooseHeadlineRank } from "./compare.ts";
 import type { Comparison } from "./factor-cache.ts";
-import type { Coverage } from "./match-tensors.ts";
+import type { Coverage, UnmatchedTensor } from "./match-tensors.ts";
 import {
   type BothSides,
   type Flag,
@@ -25,17 +26,22 @@ export interface PairSpectra {
   /** What rotated most comes first. */
   readonly matrices: readonly MatrixSpectra[];
   readonly vectors: readonly VectorSpectra[];
+  /** What their folders say differently. */
+  readonly config: readonly ConfigDifference[];
 }
 
 /** Sorts the compared tensors of a pair into matrices and others. */
 export function collectPair(
-  names: Pick<PairSpectra, "before" | "after" | "coverage">,
+  {
+    config = [],
+    ...names
+  }: Pick<PairSpectra, "before" | "after" | "coverage"> & Partial<Pick<PairSpectra, "config">>,
   compared: readonly (TensorLabel & Comparison)[],
 ): PairSpectra {
   const matrices = compared.filter((one): one is TensorLabel & MatrixComparison => "singularValues" in one);
   const vectors = compared.filter((one): one is TensorLabel & VectorComparison => !("singularValues" in one));
   const rotationOf = (matrix: MatrixSpectra): number => describeRotation(matrix)?.angle ?? 0;
-  return { ...names, matrices: [...matrices].sort((a, b) => rotationOf(b) - rotationOf(a)), vectors };
+  return { ...names, matrices: [...matrices].sort((a, b) => rotationOf(b) - rotationOf(a)), vectors, config };
 }
 
 /** How far the leading subspaces of one matrix rotated, both sides together. */
@@ -119,14 +125,16 @@ export interface Spread {
   readonly largest: number;
 }
 
-/** A pair of checkpoints in a few numbers, over its matrices; angles in radians. */
+/** A pair of checkpoints in a few numbers, over its matrices that changed; angles in radians. */
 export interface PairHeadline {
   readonly before: string;
   readonly after: string;
   readonly numMatrices: number;
+  /** Matrices whose numbers changed by more than the rounding to another format: what all spreads are over. */
+  readonly numChanged: number;
   /** ‖Δσ‖ / ‖σ‖. */
   readonly spectralShift?: Spread;
-  /** The same of a random update of equal size, where it was drawn. */
+  /** The same of a random update of equal size, where it was drawn for all of them. */
   readonly spectralShiftChance?: Spread;
   /** ‖Δ‖_F / ‖before‖_F. */
   readonly relativeUpdate?: Spread;
@@ -145,34 +153,53 @@ export interface PairHeadline {
   /** Share of all scalars that are the same to the last bit; each tensor counting alike in the other. */
   readonly unchanged?: { readonly weighted: number; readonly unweighted: number };
   readonly flags: Readonly<Partial<Record<Flag, number>>>;
-  readonly coverage: {
-    readonly numMatched: number;
-    readonly numLeftOut: number;
-    readonly unmatched: Coverage["unmatched"];
-  };
+  readonly coverage: PairCoverage;
+  /** What the folders of the two say differently. */
+  readonly config: readonly ConfigDifference[];
   /** In words. */
   readonly reading: string;
+}
+
+/** How much of two models was compared. */
+export interface PairCoverage {
+  readonly numMatched: number;
+  readonly numLeftOut: number;
+  readonly unmatched: Coverage["unmatched"];
+  readonly notes: Coverage["notes"];
+  /** Matrices that either checkpoint holds. */
+  readonly numMatrices: number;
+  /** Share of all parameters that was compared. */
+  readonly parameterFraction: number;
+  /** Whether all was compared that was asked for. */
+  readonly isComplete: boolean;
+  /** Where not all of the model was compared: how much, in a sentence without its full stop. */
+  readonly incomplete?: string;
+}
+
+/** Whether a matrix or other tensor changed by more than the rounding to another format. */
+function isChanged({ flags }: Pick<MatrixSpectra, "flags">): boolean {
+  return !flags.includes("unchanged") && !flags.includes("rounded");
 }
 
 /** The headline of a pair. */
 export function describePair(pair: PairSpectra): PairHeadline {
   const { matrices, coverage } = pair;
-  const rotated = matrices.flatMap((matrix) => {
-    const rotation = describeRotation(matrix);
-    return rotation === undefined ? [] : [{ name: matrix.name, ...rotation }];
-  });
+  const changed = matrices.filter(isChanged);
+  const rotated = listRotated(changed);
   const sparsity = totalSparsity(pair)?.model;
   const furthest = [...rotated].sort((a, b) => (b.beyondChance ?? 0) - (a.beyondChance ?? 0));
+  const shiftChances = changed.map(({ nulls }) => nulls.spectralShift);
   const numbers = {
-    spectralShift: spread(matrices.map(({ spectralShift }) => spectralShift)),
-    spectralShiftChance: spread(matrices.map(({ nulls }) => nulls.spectralShift)),
-    relativeUpdate: spread(matrices.map(({ update }) => update.relative)),
+    spectralShift: spread(changed.map(({ spectralShift }) => spectralShift)),
+    // One draw is too dear for large matrices: a median over the others would be of other matrices.
+    spectralShiftChance: shiftChances.includes(undefined) ? undefined : spread(shiftChances),
+    relativeUpdate: spread(changed.map(({ update }) => update.relative)),
     rotation: spread(rotated.map(({ angle }) => angle)),
     largestAngle: spread(rotated.map(({ largestAngle }) => largestAngle)),
     chance: spread(rotated.map(({ chance }) => chance)),
     beyondChance: spread(rotated.map(({ beyondChance }) => beyondChance)),
-    inside: spread(matrices.map(({ update: { energy } }) => energy && energy.stretch + energy.rotation)),
-    insideChance: spread(matrices.map(({ update: { energy } }) => energy?.insideChance)),
+    inside: spread(changed.map(({ update: { energy } }) => energy && energy.stretch + energy.rotation)),
+    insideChance: spread(changed.map(({ update: { energy } }) => energy?.insideChance)),
     unchanged: sparsity && {
       weighted: sparsity.weighted.bitwise,
       unweighted: sparsity.unweighted.bitwise,
@@ -182,17 +209,63 @@ export function describePair(pair: PairSpectra): PairHeadline {
     before: pair.before,
     after: pair.after,
     numMatrices: matrices.length,
+    numChanged: changed.length,
     ...dropUndefined(numbers),
     ranks: [...new Set(rotated.map(({ rank }) => rank))].sort((a, b) => a - b),
     mostRotated: furthest.slice(0, 3).map(({ name }) => name),
-    flags: countFlags(matrices),
-    coverage: {
-      numMatched: coverage.matched.length,
-      numLeftOut: coverage.numLeftOut,
-      unmatched: coverage.unmatched,
-    },
+    flags: countFlags([...matrices.flatMap((matrix) => matrix.flags), ...listFlags(coverage.unmatched)]),
+    coverage: describeCoverage(pair),
+    config: pair.config,
   };
-  return { ...headline, reading: readPair(headline) };
+  return { ...headline, reading: readPair(headline, pair) };
+}
+
+/** Rotations; where chance is known for any, of those for which it is. */
+function listRotated(changed: readonly MatrixSpectra[]): readonly (Rotation & { readonly name: string })[] {
+  const rotated = changed.flatMap((matrix) => {
+    const rotation = describeRotation(matrix);
+    return rotation === undefined ? [] : [{ name: matrix.name, ...rotation }];
+  });
+  const known = rotated.filter(({ beyondChance }) => beyondChance !== undefined);
+  return known.length === 0 ? rotated : known;
+}
+
+function listFlags(unmatched: readonly UnmatchedTensor[]): readonly Flag[] {
+  return unmatched.flatMap(({ flag }) => (flag === undefined ? [] : [flag]));
+}
+
+/** How much was compared. */
+function describeCoverage({ coverage, matrices, vectors }: PairSpectra): PairCoverage {
+  const { matched, numLeftOut, unmatched, notes, total } = coverage;
+  const numCompared = [...matrices, ...vectors].reduce(
+    (sum, { elements }) => sum + elements.counts.numElements,
+    0,
+  );
+  const parameterFraction = total.numElements === 0 ? 0 : numCompared / total.numElements;
+  const counts = {
+    numMatched: matched.length,
+    numLeftOut,
+    unmatched,
+    notes,
+    numMatrices: total.numMatrices,
+    parameterFraction,
+    isComplete: numCompared + total.numElementsLeftOut === total.numElements && total.numEmpty === 0,
+  };
+  if (counts.isComplete && numCompared === total.numElements) return counts;
+  const parts = [
+    ...(unmatched.length === 0
+      ? []
+      : [`${unmatched.length} ${unmatched.length === 1 ? "tensor" : "tensors"} could not be`]),
+    ...(numLeftOut === 0 ? [] : [`${numLeftOut} not asked for`]),
+  ];
+  const why = parts.length === 0 ? "" : ` (${parts.join(", ")})`;
+  const incomplete = `compared ${matrices.length} of ${total.numMatrices} matrices, ${formatPart(parameterFraction)} of the parameters${why}`;
+  return { ...counts, incomplete };
+}
+
+/** A share that is less than all, so never written as 100 %. */
+function formatPart(share: number): string {
+  return share < 0.99 ? formatPercent(share) : `${(Math.min(0.999, share) * 100).toFixed(1)} %`;
 }
 
 function spread(values: readonly (number | undefined)[]): Spread | undefined {
@@ -202,19 +275,44 @@ function spread(values: readonly (number | undefined)[]): Spread | undefined {
   return { least, median: quantile(known, 0.5), largest };
 }
 
-function countFlags(matrices: readonly MatrixSpectra[]): PairHeadline["flags"] {
-  const counts = flags.map(
-    (flag) => [flag, matrices.filter((matrix) => matrix.flags.includes(flag)).length] as const,
-  );
+function countFlags(raised: readonly Flag[]): PairHeadline["flags"] {
+  const counts = flags.map((flag) => [flag, raised.filter((one) => one === flag).length] as const);
   return Object.fromEntries(counts.filter(([, count]) => count > 0));
 }
 
 /** What a pair says in a sentence, each number beside what a random update of the same size would give. */
-function readPair(headline: Omit<PairHeadline, "reading">): string {
-  const { numMatrices, spectralShift, spectralShiftChance, rotation, chance, largestAngle } = headline;
-  const { inside, insideChance } = headline;
+function readPair(headline: Omit<PairHeadline, "reading">, pair: PairSpectra): string {
+  const { numMatrices, numChanged, coverage } = headline;
   if (numMatrices === 0) return "no matrix was compared";
-  if (headline.flags.unchanged === numMatrices) return "no matrix changed";
+  const where = coverage.incomplete === undefined ? "" : "of what was compared, ";
+  if (numChanged === 0) return `${where}${readSame(pair)}`;
+  const numbers = readChanged(headline);
+  if (numChanged === numMatrices) return `${where}${numbers}`;
+  return `${where}${numChanged} of ${numMatrices} matrices changed; in ${numChanged === 1 ? "it" : "these"}, ${numbers}`;
+}
+
+/** What there is to say where no matrix changed but for its format. */
+function readSame({ matrices, vectors }: PairSpectra): string {
+  const numOthers = vectors.filter(isChanged).length;
+  const others = numOthers === 0 ? "" : `; ${numOthers} other ${numOthers === 1 ? "tensor" : "tensors"} did`;
+  const rounded = [...matrices, ...vectors].filter(({ flags: raised }) => raised.includes("rounded"));
+  if (rounded.length === 0) return `no matrix changed${others}`;
+  const formats = [...new Set(rounded.map(({ dtype }) => coarserOf(dtype)))].join(" and ");
+  return `no matrix changed but for rounding: ${numOthers === 0 ? "the checkpoints" : "the matrices"} are equal once both are in ${formats}${others}`;
+}
+
+/** Formats, the finest first. */
+const byPrecision: readonly FloatDtype[] = ["F64", "F32", "F16", "BF16"];
+
+/** Doubles are read as 32-bit floats. */
+function coarserOf({ before, after }: MatrixSpectra["dtype"]): FloatDtype {
+  return byPrecision.slice(1).findLast((dtype) => dtype === before || dtype === after) ?? "F32";
+}
+
+/** The numbers of what changed. */
+function readChanged(headline: Omit<PairHeadline, "reading">): string {
+  const { spectralShift, spectralShiftChance, rotation, chance, largestAngle } = headline;
+  const { inside, insideChance } = headline;
   const parts: string[] = [];
   if (spectralShift !== undefined)
     parts.push(

@@ -9,7 +9,7 @@ import { type Tolerance, tolerances } from "./sparsity.ts";
 import { sides } from "./subspace.ts";
 
 /** Version of the tables and of the JSON. */
-export const spectraVersion = 1;
+export const spectraVersion = 2;
 
 /** The tables, by file name without extension. */
 export const tableNames = ["values", "subspaces", "updates", "sparsity"] as const;

@@ -97,17 +97,21 @@ export function parseLayerRanges(text: string): readonly LayerRange[] {
 /**
  * The choice of tensors behind `--matrices`: names separated by commas, in which `*` stands for any characters, dots
  * included (`q_proj,*.mlp.*`). A tensor is chosen when one of them is the whole of its kind or of its name; case counts.
+ * Names after a `!` leave out what they fit (`!lm_head`); where there are only such, all others are chosen.
  * Throws `UsageError` for an empty one.
  */
 export function parsePatterns(text: string): (name: string) => boolean {
   const patterns = text.split(",").map((part) => part.trim());
-  if (patterns.includes(""))
+  if (patterns.includes("") || patterns.includes("!"))
     throw new UsageError(
       `Cannot read --matrices "${text}": a name is empty; write names or patterns as in "q_proj,*_proj"`,
     );
+  const excluded = patterns.filter((pattern) => pattern.startsWith("!")).map((pattern) => pattern.slice(1));
+  const chosen = patterns.filter((pattern) => !pattern.startsWith("!"));
   return (name) => {
     const { kind } = describeTensorName(name);
-    return patterns.some((pattern) => matches(pattern, kind) || matches(pattern, name));
+    const fits = (pattern: string): boolean => matches(pattern, kind) || matches(pattern, name);
+    return (chosen.length === 0 || chosen.some(fits)) && !excluded.some(fits);
   };
 }
 

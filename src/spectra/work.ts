@@ -28,13 +28,14 @@ export function keepVectors(shape: readonly number[], wanted: number): number {
   return short <= keepAllShort ? short : Math.min(short, wanted);
 }
 
-/** Tensors up to this size are read whole, as are all wide ones, whose blocks of columns lie all over the file. */
-const mostWholeBytes = 2 ** 28;
+/** Tensors up to this size are read whole; wide ones, whose blocks of columns lie all over the file, as long as one array holds them as doubles. */
+const [mostWholeBytes, mostWideBytes] = [2 ** 28, 2 ** 31];
 
 /** Whether a tensor is read whole, or block by block from its file whenever it is needed. */
 export function isReadWhole(shape: readonly number[], numBytes: number): boolean {
   const [rows = 1, columns = 1] = shape;
-  return numBytes <= mostWholeBytes || (shape.length === 2 && columns > rows);
+  const isWide = shape.length === 2 && columns > rows;
+  return numBytes <= (isWide ? mostWideBytes : mostWholeBytes);
 }
 
 /** Memory that a tensor takes while it is worked on. */

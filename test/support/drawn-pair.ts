@@ -25,7 +25,8 @@ export function drawPair(
   const stored = new Map(
     tensors.map(({ name, shape }) => [name, { shape, dtype: "F32" as const, file: "model.safetensors" }]),
   );
-  const coverage = matchTensors({ before: stored, after: stored }, () => true);
+  const side = { tensors: stored, isTied: false, model: "llama", sums: new Set<string>() };
+  const coverage = matchTensors({ before: side, after: side }, () => true);
   const compared = coverage.matched.map(({ name, kind, layer }, seed) => {
     const { shape, size } = tensors.find((tensor) => tensor.name === name) ?? { shape: [1], size: 0 };
     const label = { name, kind, ...(layer !== undefined && { layer }) };

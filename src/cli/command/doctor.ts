@@ -45,7 +45,7 @@ async function examine(flags: { readonly json?: boolean }): Promise<void> {
     ["linear algebra", describeAlgebra(algebra)],
     ["threads", `${findings.threads.used} of ${findings.threads.available}`],
     ["memory", `${(totalmem() / 2 ** 30).toFixed(1)} GiB`],
-    ["cache", `${findings.cache} (factors of matrices; deleting it loses nothing but time)`],
+    ["cache", `${findings.cache} (untwist cache says what is in it)`],
     ["recipes", findings.recipes.join(", ")],
     [
       "PyTorch",

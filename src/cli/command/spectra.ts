@@ -15,6 +15,7 @@ import {
 import { isRunFolder, openRunFolder } from "../../run/index.ts";
 import {
   describePair,
+  type PairHeadline,
   parseLayers,
   parsePatterns,
   type TensorLabel,
@@ -33,6 +34,7 @@ interface SpectraFlags extends JobFlags {
   readonly layers?: string;
   readonly randomised?: string;
   readonly out?: string;
+  readonly strict?: boolean;
   readonly json?: boolean;
 }
 
@@ -57,13 +59,17 @@ export function createSpectraCommand(): Command {
       "--rank <list>",
       `ranks of the subspaces to compare, separated by commas (default: ${defaultRanks.join(",")}; of a run, its recipe's)`,
     )
-    .option("--matrices <patterns>", "only tensors of these kinds or names; * stands for any characters")
+    .option(
+      "--matrices <patterns>",
+      "only tensors of these kinds or names; * stands for any characters, a ! in front leaves them out",
+    )
     .option("--layers <ranges>", "only these layers, as in 0-3,7")
     .option("--randomised <seed>", "find the leading directions by seeded random projections")
     .option(
       "--out <folder>",
       "write Parquet tables and spectra.json into this folder (default: a run's own, for the recipe's choice)",
     )
+    .option("--strict", "exit with code 2 where not all that was asked for could be compared")
     .addHelpText("after", examples)
     .action((before: string, after: string | undefined, flags: SpectraFlags, given: Command) =>
       unlessHandedOver(flags, () => run(before, after, { flags, given })),
@@ -91,6 +97,19 @@ async function run(
   const output = createOutput(flags);
   const written = flags.out === undefined ? [] : ["", `Written to ${flags.out}`];
   output.print([...formatPairSpectra(pair, output), ...written], value);
+  if (flags.strict === true) requireComplete([headline]);
+}
+
+/** Throws `UsageError` where something that was asked for could not be compared. */
+function requireComplete(pairs: readonly Pick<PairHeadline, "before" | "after" | "coverage">[]): void {
+  const partial = pairs.find(({ coverage }) => !coverage.isComplete);
+  if (partial === undefined) return;
+  const { before, after, coverage } = partial;
+  const [first] = coverage.unmatched;
+  const example = first === undefined ? "" : `, as "${first.name}" is ${first.reason}`;
+  throw new UsageError(
+    `Not all of "${before}" and "${after}" could be compared${example}; leave tensors out by --matrices '!NAME', or leave --strict out`,
+  );
 }
 
 async function showRun(path: string, flags: SpectraFlags, given: Command): Promise<void> {
@@ -120,6 +139,7 @@ async function showRun(path: string, flags: SpectraFlags, given: Command): Promi
   const written =
     place === undefined ? "Nothing was written; --out keeps tables of such a choice" : `Written to ${place}`;
   output.print([...formatRunSpectra(record, output), "", written], record);
+  if (flags.strict === true) requireComplete(pairs.map(describePair));
 }
 
 /** Where the work is done, and what of this machine it may take. */

@@ -9,6 +9,7 @@ import {
   formatPercent,
   formatRanks,
   type MatrixSpectra,
+  type PairHeadline,
   type PairSpectra,
   type Spread,
   totalSparsity,
@@ -47,18 +48,33 @@ export function formatPairSpectra(pair: PairSpectra, options: ScreenOptions): re
   const headline = describePair(pair);
   const sentences = [
     headline.reading,
+    ...pair.coverage.notes,
     ...describeSparsity(pair),
-    ...describeCoverage(pair),
-    ...describeFlags(pair.matrices),
+    ...describeCoverage(pair, headline.coverage.incomplete === undefined),
+    ...describeFlags(pair),
+    ...describeConfig(headline.config),
   ];
+  const { incomplete } = headline.coverage;
   return [
+    ...(incomplete === undefined
+      ? []
+      : wrapSentence(capitalize(incomplete), options.width).map((line) => paint("bad", line))),
     `${paint("bold", pair.before)} → ${paint("bold", pair.after)}`,
     "",
     ...(pair.matrices.length === 0 ? [] : formatMatrices(pair.matrices, options)),
-    ...sentences.flatMap((sentence) =>
-      wrapSentence(`• ${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}`, options.width),
-    ),
+    ...sentences.flatMap((sentence) => wrapSentence(`• ${capitalize(sentence)}`, options.width)),
   ];
+}
+
+function capitalize(sentence: string): string {
+  return `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}`;
+}
+
+/** What the folders of two checkpoints say differently; that they agree is worth a sentence as well. */
+function describeConfig(config: PairHeadline["config"]): readonly string[] {
+  if (config.length === 0)
+    return ["configuration, tokenizer, chat template and generation: no difference was found"];
+  return config.map(({ text }) => text);
 }
 
 /** The table of matrices, and what its columns are. */
@@ -144,12 +160,12 @@ function describeSparsity(pair: PairSpectra): readonly string[] {
   ];
 }
 
-function describeCoverage({ coverage, matrices, vectors }: PairSpectra): readonly string[] {
+function describeCoverage({ coverage, matrices, vectors }: PairSpectra, isAll: boolean): readonly string[] {
   const { unmatched, numLeftOut } = coverage;
   const compared = `Compared ${count(matrices.length, "matrix", "matrices")} and ${count(vectors.length, "other tensor", "other tensors")}`;
   const leftOut = numLeftOut === 0 ? "" : `; ${numLeftOut} more were not asked for`;
   if (unmatched.length === 0)
-    return [numLeftOut === 0 ? `${compared}: all that both checkpoints hold` : `${compared}${leftOut}`];
+    return [isAll ? `${compared}: all that both checkpoints hold` : `${compared}${leftOut}`];
   const shown = unmatched.slice(0, 5).map(({ name, reason }) => `${shortenName(name)} (${reason})`);
   const more = unmatched.length > shown.length ? ` and ${unmatched.length - shown.length} more` : "";
   return [`${compared}${leftOut}; not compared: ${shown.join(", ")}${more}`];
@@ -159,10 +175,14 @@ function count(number: number, singular: string, plural: string): string {
   return `${number} ${number === 1 ? singular : plural}`;
 }
 
-function describeFlags(matrices: readonly MatrixSpectra[]): readonly string[] {
-  const raised = new Set(matrices.flatMap(({ flags }) => flags));
+function describeFlags({ matrices, coverage }: PairSpectra): readonly string[] {
+  const left = coverage.unmatched.flatMap(({ name, flag }) =>
+    flag === undefined ? [] : [{ name, flags: [flag] }],
+  );
+  const flagged: readonly Pick<MatrixSpectra, "name" | "flags">[] = [...matrices, ...left];
+  const raised = new Set(flagged.flatMap(({ flags }) => flags));
   return [...raised].map((flag) => {
-    const names = matrices.filter(({ flags }) => flags.includes(flag)).map(({ name }) => shortenName(name));
+    const names = flagged.filter(({ flags }) => flags.includes(flag)).map(({ name }) => shortenName(name));
     const shown =
       names.length > 3 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
     return `${flag}: ${flagMeanings[flag]} (${shown})`;
@@ -208,15 +228,42 @@ export function formatRunSpectra(
     width: options.width,
   });
   return [
+    ...describePartial(pairs, options),
     ...lines,
     ...describeDropped(numDropped, paint),
     "",
     ...wrapSentence(
-      `medians over the matrices, least and largest in brackets; rotation: root mean square angle of the leading ${ranks} singular directions; chance: a random update of the same size; same: scalars equal to the last bit; ${backend} backend`,
+      `medians over the matrices that changed, least and largest in brackets; rotation: root mean square angle of the leading ${ranks} singular directions; chance: a random update of the same size; same: scalars equal to the last bit; ${backend} backend`,
       options.width,
     ).map((line) => paint("dim", line)),
     ...[...flags].filter(isFlag).map((flag) => `• ${flag}: ${flagMeanings[flag]}`),
+    ...describeConfigs(pairs, options),
   ];
+}
+
+/** Pairs that were compared in part. */
+function describePartial(pairs: SpectraRecord["pairs"], { paint, width }: ScreenOptions): readonly string[] {
+  const lines = pairs.flatMap(({ before, after, coverage: { incomplete } }) =>
+    incomplete === undefined ? [] : [`${before} → ${after}: ${incomplete}`],
+  );
+  return shortenList(lines).flatMap((line) => wrapSentence(line, width).map((part) => paint("bad", part)));
+}
+
+/** What folders say differently, each sentence once, with the first pair that it is about. */
+function describeConfigs(pairs: SpectraRecord["pairs"], { width }: ScreenOptions): readonly string[] {
+  const told = new Map<string, string>();
+  for (const { before, after, config = [] } of pairs)
+    for (const { text } of config) if (!told.has(text)) told.set(text, `${before} → ${after}`);
+  return shortenList([...told].map(([text, pair]) => `• ${pair}: ${text}`)).flatMap((line) =>
+    wrapSentence(line, width),
+  );
+}
+
+function shortenList(lines: readonly string[]): readonly string[] {
+  const most = 8;
+  return lines.length <= most
+    ? lines
+    : [...lines.slice(0, most), `… and ${lines.length - most} more; all of them with --json`];
 }
 
 function isFlag(text: string): text is Flag {

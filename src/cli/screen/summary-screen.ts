@@ -197,7 +197,9 @@ function describeWeights({
   const pair =
     pairs.find(({ before, after }) => before === peak && after === end) ??
     pairs.find(({ after }) => after === end);
-  return pair === undefined ? [] : [`Weights, ${pair.before} to ${pair.after}: ${pair.reading}`];
+  if (pair === undefined) return [];
+  const said = [pair.coverage.incomplete, pair.reading].filter((part) => part !== undefined).join("; ");
+  return [`Weights, ${pair.before} to ${pair.after}: ${said}`];
 }
 
 function formatLossValue(loss: number | null): string {

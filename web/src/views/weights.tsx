@@ -155,6 +155,7 @@ function Play({
   );
 }
 
+/** What a pair says in words: how much of it was compared first, then its numbers, then what else is different. */
 function Reading({
   run,
   pair,
@@ -166,7 +167,29 @@ function Reading({
     ({ before, after }) => before === pair.before && after === pair.after,
   );
   if (found === undefined) return null;
-  return <p>{`${found.reading.charAt(0).toUpperCase()}${found.reading.slice(1)}.`}</p>;
+  const { coverage, config = [] } = found;
+  const notes = [...(coverage.notes ?? []), ...config.map(({ text }) => text)];
+  return (
+    <>
+      {coverage.incomplete === undefined ? null : (
+        <p>
+          <b>{toSentence(coverage.incomplete)}</b>
+        </p>
+      )}
+      <p>{toSentence(found.reading)}</p>
+      {notes.length === 0 ? null : (
+        <ul className="quiet">
+          {notes.map((note) => (
+            <li key={note}>{toSentence(note)}</li>
+          ))}
+        </ul>
+      )}
+    </>
+  );
+}
+
+function toSentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 interface HeatMapProps {

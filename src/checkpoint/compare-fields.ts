@@ -1,0 +1,41 @@
+/** Named values of two sides, compared one by one and written into sentences. */
+import { parsePythonJson, toObject } from "../base/index.ts";
+
+/** Fields by name, each written as text. */
+export type Fields = ReadonlyMap<string, string>;
+
+/** Both folders' values of one thing. */
+export interface Sides<Value> {
+  readonly before: Value;
+  readonly after: Value;
+}
+
+/** The fields of a JSON file; one that cannot be read as an object counts by its text. */
+export function parseFields(text: string | undefined): Readonly<Record<string, unknown>> {
+  if (text === undefined) return {};
+  try {
+    return toObject(parsePythonJson(text));
+  } catch {
+    return { unreadable: text };
+  }
+}
+
+/** Fields that only one of two sides gives say nothing where they are empty. */
+export const isEmpty = (text: string | undefined): boolean =>
+  text === undefined || ["null", "false", "0", '""', "[]", "{}"].includes(text);
+
+/** Fields that differ, each with both sides. */
+export function compareFields({ before, after }: Sides<Fields>, subject: string): readonly string[] {
+  const names = [...new Set([...before.keys(), ...after.keys()])];
+  return names.flatMap((name) => {
+    const [first, second] = [before.get(name), after.get(name)];
+    if (first === second || (isEmpty(first) && isEmpty(second))) return [];
+    return [`${subject}: ${name} ${shorten(first)} before, ${shorten(second)} after`];
+  });
+}
+
+/** Values that fit in a sentence. */
+function shorten(text: string | undefined): string {
+  if (text === undefined) return "not given";
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}

@@ -1,0 +1,95 @@
+/** What the cache holds, by kind, and how old factors and comparisons are given up. Answers and jobs are never touched. */
+import { readdir, stat, unlink } from "node:fs/promises";
+import { join, relative, sep } from "node:path";
+import { folderExists } from "../file/index.ts";
+import { cacheVersion } from "../spectra/index.ts";
+import { chooseCacheFolder } from "./cache-folder.ts";
+
+/** Kinds of what lies in the cache. */
+export const cacheKinds = [
+  "factors",
+  "comparisons",
+  "earlier versions",
+  "answers",
+  "jobs",
+  "other files",
+] as const;
+type CacheKind = (typeof cacheKinds)[number];
+
+/** Files and their bytes. */
+export interface CacheUse {
+  readonly numFiles: number;
+  readonly numBytes: number;
+}
+
+/** What the cache holds. */
+export interface CacheReport {
+  readonly folder: string;
+  readonly kinds: Readonly<Record<CacheKind, CacheUse>>;
+}
+
+interface CachedFile {
+  readonly path: string;
+  readonly kind: CacheKind;
+  readonly numBytes: number;
+  /** When it was last written or, as far as the file system keeps that, read. */
+  readonly usedMs: number;
+}
+
+/** Counts what the cache holds. */
+export async function measureCache(): Promise<CacheReport> {
+  const folder = chooseCacheFolder();
+  const files = await listCached(folder);
+  const count = (kind: CacheKind): CacheUse => addUp(files.filter((file) => file.kind === kind));
+  return {
+    folder,
+    kinds: {
+      factors: count("factors"),
+      comparisons: count("comparisons"),
+      "earlier versions": count("earlier versions"),
+      answers: count("answers"),
+      jobs: count("jobs"),
+      "other files": count("other files"),
+    },
+  };
+}
+
+/**
+ * Deletes factors and comparisons that were not used since `beforeMs`, and all of earlier versions: they can be computed again.
+ * Says how much that was.
+ */
+export async function pruneCache(beforeMs: number): Promise<CacheUse> {
+  const files = await listCached(chooseCacheFolder());
+  const old = files.filter(
+    ({ kind, usedMs }) =>
+      kind === "earlier versions" || ((kind === "factors" || kind === "comparisons") && usedMs < beforeMs),
+  );
+  for (const { path } of old) await unlink(path);
+  return addUp(old);
+}
+
+function addUp(files: readonly CachedFile[]): CacheUse {
+  return { numFiles: files.length, numBytes: files.reduce((sum, { numBytes }) => sum + numBytes, 0) };
+}
+
+async function listCached(folder: string): Promise<readonly CachedFile[]> {
+  if (!(await folderExists(folder))) return [];
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files: CachedFile[] = [];
+  for (const entry of entries) {
+    if (!entry.isFile()) continue;
+    const path = join(entry.parentPath, entry.name);
+    const { size, mtimeMs, atimeMs } = await stat(path);
+    const kind = kindOf(relative(folder, path).split(sep));
+    files.push({ path, kind, numBytes: size, usedMs: Math.max(mtimeMs, atimeMs) });
+  }
+  return files;
+}
+
+function kindOf([top = "", below = ""]: readonly string[]): CacheKind {
+  if (top === "answers" || top === "jobs") return top;
+  const [, version] = /^(?:lapack|portable)-(\d+)$/.exec(top) ?? [];
+  if (version === undefined) return "other files";
+  if (Number(version) !== cacheVersion) return "earlier versions";
+  return below === "factors" || below === "comparisons" ? below : "other files";
+}

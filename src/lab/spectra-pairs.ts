@@ -1,0 +1,82 @@
+/** Pairs of checkpoints whose tensors are matched: what can be compared, by headers and configurations alone. */
+import { UsageError } from "../base/index.ts";
+import { findLostTie, openCheckpoint, requireUnquantized, tiesEmbeddings } from "../checkpoint/index.ts";
+import { type Coverage, matchTensors, type NamedTensors, type TensorLabel } from "../spectra/index.ts";
+
+/** A checkpoint folder under the name that results call it by. */
+export interface NamedCheckpoint {
+  readonly name: string;
+  readonly folder: string;
+}
+
+/** Which pairs, and which of their tensors. */
+export interface PairRequest {
+  readonly pairs: readonly { readonly before: NamedCheckpoint; readonly after: NamedCheckpoint }[];
+  /** Which tensors are asked for. */
+  readonly isWanted: (label: TensorLabel) => boolean;
+}
+
+/** A pair whose tensors are matched. */
+export interface MatchedPair {
+  readonly before: NamedCheckpoint;
+  readonly after: NamedCheckpoint;
+  readonly coverage: Coverage;
+  /** The head's name after, where the weights do not keep a tie that their configuration promises. */
+  readonly lostHead?: string;
+}
+
+/** All pairs, matched. Throws `UsageError` for one that has nothing in common. */
+export async function requirePairs(request: PairRequest): Promise<readonly MatchedPair[]> {
+  const pairs = await matchPairs(request);
+  const missing = pairs.find(({ coverage }) => coverage.matched.length === 0);
+  if (missing !== undefined) throw new UsageError(describeMismatch(missing));
+  return pairs;
+}
+
+/** All pairs, with the tensors that both sides have and that are wanted: there may be none. */
+export async function matchPairs({ pairs, isWanted }: PairRequest): Promise<readonly MatchedPair[]> {
+  const listed = new Map<string, ListedCheckpoint>();
+  const list = async ({ folder }: NamedCheckpoint): Promise<ListedCheckpoint> => {
+    const found = listed.get(folder) ?? (await listTensors(folder));
+    listed.set(folder, found);
+    return found;
+  };
+  const matched: MatchedPair[] = [];
+  for (const { before, after } of pairs) {
+    const sides = { before: await list(before), after: await list(after) };
+    const { lostHead } = sides.after;
+    const coverage = matchTensors(sides, isWanted);
+    matched.push({ before, after, coverage, ...(lostHead !== undefined && { lostHead }) });
+  }
+  return matched;
+}
+
+interface ListedCheckpoint extends NamedTensors, Pick<MatchedPair, "lostHead"> {}
+
+/** What can be known of a checkpoint without reading its weights. Throws `CheckpointError` where those are quantized. */
+async function listTensors(folder: string): Promise<ListedCheckpoint> {
+  const checkpoint = await openCheckpoint(folder);
+  try {
+    await requireUnquantized(checkpoint);
+    const { tensors, config, adapter } = checkpoint;
+    const lostHead = findLostTie(checkpoint)?.head;
+    const type = config.model_type;
+    return {
+      tensors,
+      isTied: tiesEmbeddings(config),
+      model: typeof type === "string" ? type : "",
+      sums: new Set(adapter?.updates.keys()),
+      ...(lostHead !== undefined && { lostHead }),
+    };
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+function describeMismatch({ before, after, coverage: { unmatched } }: MatchedPair): string {
+  const subject = `Cannot compare "${before.folder}" with "${after.folder}"`;
+  const [first] = unmatched;
+  return first === undefined
+    ? `${subject}: no tensor is chosen; choose others with --matrices and --layers`
+    : `${subject}: no tensor has its match, "${first.name}" is ${first.reason}; give two checkpoints of one model`;
+}
