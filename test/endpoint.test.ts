@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../src/lab/index.ts";
-import { type Served, startModelServer } from "../src/server/index.ts";
 import { type FlakyProxy, faults, startFlakyProxy } from "./support/flaky-proxy.ts";
+import { type ModelServer, serveModel } from "./support/model-server.ts";
 import { expectRefusal, type Mistake } from "./support/refusal.ts";
 import {
   createTemporaryFolder,
@@ -19,12 +19,10 @@ import {
 } from "./support/untwist.ts";
 
 const folder = createTemporaryFolder();
-let server: Served;
+let server: ModelServer;
 let proxy: FlakyProxy;
 beforeAll(async () => {
-  const checkpoint = await locateModel("general-points-base");
-  const options = { name: "base", numThreads: 2, batchSize: 32, host: "127.0.0.1", port: 0, startedAt: 0 };
-  server = await startModelServer({ ...options, checkpoint });
+  server = await serveModel("general-points-base", "base");
   proxy = await startFlakyProxy(server.address, { share: 0.2, slowMs: 2500 });
 }, 60_000);
 afterAll(async () => {

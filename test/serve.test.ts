@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../src/lab/index.ts";
-import { type Served, startModelServer } from "../src/server/index.ts";
+import { type ModelServer, serveModel } from "./support/model-server.ts";
 import { expectRefusal } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import {
@@ -21,7 +21,7 @@ import {
 
 const folder = createTemporaryFolder();
 const at = (...path: readonly string[]): string => join(folder, ...path);
-const servers: Served[] = [];
+const servers: ModelServer[] = [];
 afterAll(async () => {
   for (const one of servers) await one.close();
   removeFolder(folder);
@@ -40,8 +40,7 @@ const asked = [
 const serving = `${process.execPath} ${join(root, "bin/untwist.js")} serve`;
 
 async function serve(checkpoint: string): Promise<string> {
-  const options = { name: "served", numThreads: 2, batchSize: 32, host: "127.0.0.1", port: 0, startedAt: 0 };
-  const server = await startModelServer({ ...options, checkpoint });
+  const server = await serveModel(checkpoint, "served");
   servers.push(server);
   return server.address;
 }
@@ -244,112 +243,5 @@ describe("adapters at one server", () => {
       [["eval", "whole", ...asked, "--lora-endpoint", address], "no adapters", "--serve"],
       folder,
     );
-  });
-});
-
-describe("untwist serve", () => {
-  let address: string;
-  beforeAll(async () => {
-    address = await serve(at("base"));
-  });
-  const post = async (
-    route: string,
-    body: object | string,
-  ): Promise<{ readonly status: number; readonly body: Json }> => {
-    const text = typeof body === "string" ? body : JSON.stringify(body);
-    const headers = { "content-type": "application/json" };
-    const response = await fetch(`${address}v1/${route}`, { method: "POST", body: text, headers });
-    return { status: response.status, body: parseJson(await response.text()) };
-  };
-  const prompt = "rule J = 10 , Q = 10 , K = 10 ; c: 5 J 3 A ; show";
-  const question = { model: "served", prompt, max_tokens: 12, temperature: 0 };
-
-  it("continues texts, several at once, as token ids too, and counts tokens", async () => {
-    const { body } = await post("completions", { ...question, prompt: [prompt, `${prompt} c:`] });
-    expect(body.choices).toHaveLength(2);
-    expect(body.usage).toMatchObject({ prompt_tokens: 41, completion_tokens: 24, total_tokens: 65 });
-    const { body: one } = await post("completions", question);
-    expect(one.choices[0]).toMatchObject({
-      text: body.choices[0].text,
-      finish_reason: "length",
-      logprobs: null,
-    });
-  });
-
-  it("gives log-probabilities of prompt and answer that agree with its own choices", async () => {
-    const { body } = await post("completions", { ...question, echo: true, logprobs: 1 });
-    const {
-      tokens,
-      token_logprobs: logProbs,
-      top_logprobs: best,
-      text_offset: offsets,
-    } = body.choices[0].logprobs;
-    expect([tokens.length, logProbs.length, best.length, offsets.length]).toEqual([32, 32, 32, 32]);
-    expect([logProbs[0], best[0]]).toEqual([null, null]);
-    for (const [index, logProb] of logProbs.slice(1).entries()) {
-      const [[token, highest]] = Object.entries<number>(best[index + 1]) as [[string, number]];
-      expect(logProb).toBeLessThanOrEqual(highest);
-      // Greedy: what it wrote is what it found likeliest.
-      if (index + 1 >= 20) expect([token, highest]).toEqual([tokens[index + 1], logProb]);
-    }
-    const { body: alone } = await post("completions", {
-      ...question,
-      prompt: body.choices[0].text,
-      max_tokens: 0,
-      echo: true,
-      logprobs: 1,
-    });
-    for (const [index, value] of alone.choices[0].logprobs.token_logprobs.entries())
-      if (index > 0) expect(value).toBeCloseTo(logProbs[index], 4);
-    expect(alone.choices[0].text).toBe(body.choices[0].text);
-  });
-
-  it("stops where it is told, streams what it would say at once, and repeats by seed", async () => {
-    const { body } = await post("completions", { ...question, max_tokens: 30, stop: [" s:"] });
-    expect(body.choices[0]).toMatchObject({ finish_reason: "stop" });
-    expect(body.choices[0].text).not.toContain("s:");
-    const response = await fetch(`${address}v1/chat/completions`, {
-      method: "POST",
-      body: JSON.stringify({ ...question, messages: [{ role: "user", content: prompt }], stream: true }),
-    });
-    const events = (await response.text()).split("\n\n").filter((event) => event !== "");
-    expect(events.at(-1)).toBe("data: [DONE]");
-    const said = events
-      .slice(0, -1)
-      .map((event) => parseJson(event.slice(6)).choices[0].delta.content ?? "")
-      .join("");
-    const { body: whole } = await post("completions", question);
-    expect(said).toBe(whole.choices[0].text);
-    const drawn = { ...question, temperature: 1.5, seed: 7, n: 2 };
-    const [first, second] = [await post("completions", drawn), await post("completions", drawn)];
-    expect(first.body.choices).toEqual(second.body.choices);
-    expect(first.body.choices[0].text).not.toBe(first.body.choices[1].text);
-  });
-
-  it("refuses what it cannot do in the shape that clients expect", async () => {
-    const cases: readonly (readonly [string, object | string, number, string])[] = [
-      ["completions", "{", 400, "JSON"],
-      ["completions", { ...question, model: "other" }, 404, '"other"'],
-      ["completions", { ...question, max_tokens: 1000 }, 400, "128 positions"],
-      ["completions", { ...question, prompt: "" }, 400, "empty"],
-      ["completions", { ...question, temperature: -1 }, 400, "temperature"],
-      ["completions", { ...question, prompt: [1, 99_999] }, 400, "99999"],
-      ["chat/completions", { model: "served", messages: [] }, 400, "messages"],
-      ["load_lora_adapter", { lora_name: "a", lora_path: at("nowhere") }, 400, "nowhere"],
-      ["load_lora_adapter", { lora_name: "served", lora_path: at("lora/checkpoint-1") }, 400, "already"],
-      ["unload_lora_adapter", { lora_name: "b" }, 404, '"b"'],
-      ["unload_lora_adapter", { lora_name: "served" }, 400, "no adapter"],
-      ["embeddings", {}, 404, "no such route"],
-    ];
-    for (const [route, body, status, words] of cases) {
-      const answer = await post(route, body);
-      expect([answer.status, answer.body.error.code], route).toEqual([status, status]);
-      expect(answer.body.error.message).toContain(words);
-    }
-  });
-
-  it("says where it serves, and ends on Ctrl-C; refuses what it cannot load", async () => {
-    await expectRefusal([["serve", "nonsense"], '"nonsense"'], folder);
-    await expectRefusal([["serve", "base", "--port", "x"], "--port", '"x"'], folder);
   });
 });

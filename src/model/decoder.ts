@@ -181,12 +181,7 @@ export function runDecodeStep(
   const G = H / K;
   const tokens = op.input("tokens", [B, 1], "int32");
   const positions = op.input("positions", [B, 1], "int32");
-  const slots = op.constant(
-    [1, 1, 1, C],
-    Float32Array.from({ length: C }, (_, slot) => slot + 1),
-  );
-  const isFilled = op.lessOrEqual(slots, op.input("lengths", [B, 1, 1, 1]));
-  const bias = op.multiply(op.subtract(1, isFilled), masked);
+  const bias = maskUnfilled(B, C);
   const fresh: LayerCache[] = [];
   const attend: Attend = (layer, [q, keys, values]) => {
     fresh.push({ keys, values });
@@ -203,6 +198,57 @@ export function runDecodeStep(
   };
   const hidden = runLayers({ config, weights, tokens, positions, numPositions: C + 1, attend });
   return { logits: applyHead(config, weights, hidden), fresh };
+}
+
+/** What a pass over a part of one sequence gives. */
+export interface ChunkPass {
+  /** Final normalised hidden states, [T, E]. */
+  readonly hidden_NE: Tensor;
+  /** Keys and values of the new tokens, [1, K, T, D] a layer. */
+  readonly fresh: readonly LayerCache[];
+}
+
+/**
+ * T more tokens of one sequence whose earlier ones lie in a cache of C slots: long prompts are read in parts, so that no part
+ * takes long or needs much memory. Inputs as those of `runDecodeStep` for one row, but for "tokens" and "positions" [1, T].
+ */
+export function runChunk(
+  config: ModelConfig,
+  weights: Weights,
+  { T, C }: { readonly T: number; readonly C: number },
+): ChunkPass {
+  const { numHeads: H, numKeyValueHeads: K, headSize: D } = config;
+  const G = H / K;
+  const tokens = op.input("tokens", [1, T], "int32");
+  const positions = op.input("positions", [1, T], "int32");
+  const bias = maskUnfilled(1, C);
+  const mask = causalMask(T, G);
+  const fresh: LayerCache[] = [];
+  const attend: Attend = (layer, [q, keys, values]) => {
+    fresh.push({ keys, values });
+    const q_BKND = op.reshape(q, [1, K, G * T, D]);
+    const past = op.add(op.matmul(q_BKND, op.input(`past.keys.${layer}`, [1, K, D, C])), bias);
+    const own = op.add(op.matmul(q_BKND, keys, { transposeRight: true }), mask);
+    const attention = op.softmax(op.concatenate([past, own], -1));
+    const fromPast = op.matmul(
+      op.slice(attention, { axis: 3, start: 0, end: C }),
+      op.input(`past.values.${layer}`, [1, K, C, D]),
+    );
+    const fromOwn = op.matmul(op.slice(attention, { axis: 3, start: C, end: C + T }), values);
+    return op.reshape(op.add(fromPast, fromOwn), [1, H, T, D]);
+  };
+  const hidden_NE = runLayers({ config, weights, tokens, positions, numPositions: C + T, attend });
+  return { hidden_NE, fresh };
+}
+
+/** What keeps attention from the slots that are not filled: 0 or `masked`, [B, 1, 1, C]; reads "lengths". */
+function maskUnfilled(B: number, C: number): Tensor {
+  const slots = op.constant(
+    [1, 1, 1, C],
+    Float32Array.from({ length: C }, (_, slot) => slot + 1),
+  );
+  const isFilled = op.lessOrEqual(slots, op.input("lengths", [B, 1, 1, 1]));
+  return op.multiply(op.subtract(1, isFilled), masked);
 }
 
 /** Logits [rows, V] of hidden states [rows, E]; a tied head is the embedding matrix. */

@@ -3,18 +3,13 @@
  * The cache lives here, in plain arrays that the decoding step only reads; rows that are done are dropped.
  */
 import type { Random } from "../base/index.ts";
-import {
-  type CompileOptions,
-  compile,
-  op,
-  type Program,
-  type Tensor,
-  type TensorData,
-} from "../tensor/index.ts";
+import { type CompileOptions, compile, type Program, type TensorData } from "../tensor/index.ts";
 import { roundUpLength } from "./batch.ts";
 import { listEndTokens, type ModelConfig } from "./config.ts";
-import { applyHead, type LayerCache, runDecodeStep, runSequences, sequencePositions } from "./decoder.ts";
-import { createLayout, createWeights, feedParameters } from "./parameters.ts";
+import { sequencePositions } from "./decoder.ts";
+import { decodeOutputs, prefillOutputs } from "./generation-programs.ts";
+import { createCache, writeSlot } from "./key-value-cache.ts";
+import { createLayout, feedParameters } from "./parameters.ts";
 import { createProgramCache, type ProgramCache } from "./program-cache.ts";
 import { chooseToken, type Sampling } from "./sampling.ts";
 
@@ -96,27 +91,6 @@ interface Engine {
   readonly prefill: ProgramCache<Program>;
   /** Programs by batch size and cache slots. */
   readonly decode: ProgramCache<Program>;
-}
-
-function cacheOutputs(cache: readonly LayerCache[]): Record<string, Tensor> {
-  return Object.fromEntries(
-    cache.flatMap(({ keys, values }, layer) => [
-      [`keys.${layer}`, keys],
-      [`values.${layer}`, values],
-    ]),
-  );
-}
-
-function prefillOutputs(config: ModelConfig, B: number, T: number): Record<string, Tensor> {
-  const weights = createWeights(createLayout(config));
-  const { hidden_NE, cache } = runSequences(config, weights, op.input("tokens", [B, T], "int32"));
-  const last_BE = op.gatherRows(hidden_NE, op.input("lastRows", [B], "int32"));
-  return { logits: applyHead(config, weights, last_BE), ...cacheOutputs(cache) };
-}
-
-function decodeOutputs(config: ModelConfig, B: number, C: number): Record<string, Tensor> {
-  const { logits, fresh } = runDecodeStep(config, createWeights(createLayout(config)), { B, C });
-  return { logits, ...cacheOutputs(fresh) };
 }
 
 /** A text being continued. */
@@ -260,72 +234,4 @@ function dropFinished(config: ModelConfig, batch: Batch): Batch {
     }),
   );
   return { ...batch, B, rows: running.map(([, row]) => row), cache };
-}
-
-interface SlotCopy {
-  readonly B: number;
-  /** Slots a head has in the source, and in the cache. */
-  readonly numSlots: number;
-  readonly C: number;
-}
-
-/** Whether a cache array holds keys, whose slots are columns; those of values are rows. */
-function holdsKeys(name: string): boolean {
-  return name.startsWith("past.keys");
-}
-
-/** A cache array with `C` slots a head whose first slots are those of `data` [B, K, numSlots, D]. */
-function createCache(
-  config: ModelConfig,
-  name: string,
-  data: Float32Array,
-  { B, numSlots, C }: SlotCopy,
-): Float32Array {
-  const { numKeyValueHeads: K, headSize: D } = config;
-  const cache = new Float32Array(B * K * C * D);
-  for (let head = 0; head < B * K; head++) {
-    const source = data.subarray(head * numSlots * D, (head + 1) * numSlots * D);
-    if (holdsKeys(name)) setTransposed(cache, source, { first: head * C * D, numColumns: D, stride: C });
-    else cache.set(source, head * C * D);
-  }
-  return cache;
-}
-
-/** Writes the rows of a matrix as columns, `stride` apart, from index `first` on. */
-function setTransposed(
-  target: Float32Array,
-  rows: Float32Array,
-  {
-    first,
-    numColumns,
-    stride,
-  }: { readonly first: number; readonly numColumns: number; readonly stride: number },
-): void {
-  for (let index = 0; index < rows.length; index++) {
-    const column = index % numColumns;
-    target[first + column * stride + (index - column) / numColumns] = rows[index] ?? 0;
-  }
-}
-
-interface SlotPlace {
-  readonly config: ModelConfig;
-  readonly name: string;
-  readonly C: number;
-  readonly row: number;
-  readonly slot: number;
-}
-
-/** Writes the fresh keys or values [B, K, 1, D] of a row into its cache slot. */
-function writeSlot(
-  cache: Float32Array,
-  fresh: Float32Array,
-  { config, name, C, row, slot }: SlotPlace,
-): void {
-  const { numKeyValueHeads: K, headSize: D } = config;
-  const stride = holdsKeys(name) ? { slot: 1, index: C } : { slot: D, index: 1 };
-  for (let head = row * K; head < (row + 1) * K; head++) {
-    const first = head * C * D + slot * stride.slot;
-    for (let index = 0; index < D; index++)
-      cache[first + index * stride.index] = fresh[head * D + index] ?? 0;
-  }
 }

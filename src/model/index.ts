@@ -27,5 +27,13 @@ export { createProgramCache, type ProgramCache } from "./program-cache.ts";
 export { greedy, type Sampling } from "./sampling.ts";
 export { type BatchSize, type Scores, scoreTargets } from "./score-targets.ts";
 export { createScorer, type Scorer } from "./scorer.ts";
-export { createTokenScorer, type ScoredToken } from "./token-scorer.ts";
-export { createWordTokenizer, specialTokens, type Tokenizer } from "./tokenizer.ts";
+export {
+  createTextEngine,
+  type NamedParameters,
+  type Text,
+  type TextEngine,
+  type TextGroup,
+  type TextRequest,
+} from "./text-engine.ts";
+export type { ScoredToken, TokenLogProb } from "./token-scores.ts";
+export { createWordTokenizer, parseTokenizer, specialTokens, type Tokenizer } from "./tokenizer.ts";

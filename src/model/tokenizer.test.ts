@@ -80,6 +80,16 @@ describe("parseTokenizer()", () => {
     );
   });
 
+  it("lists the words that it does not know, and takes the unknown token itself for known", () => {
+    const text = "play  other\nthing 10 <unk> <eos>";
+    expect(tokenizer.listUnknown(text)).toEqual(["other", "thing"]);
+    expect(tokenizer.listUnknown("play 10 <unk>")).toEqual([]);
+    const { model, ...rest } = JSON.parse(tokenizer.files["tokenizer.json"]!);
+    const complete = { ...rest, model: { ...model, unk_token: null } };
+    const knowing = parseTokenizer({ "tokenizer.json": JSON.stringify(complete) }, "here");
+    expect(knowing.listUnknown("play 10")).toEqual([]);
+  });
+
   it("does not need a tokenizer_config.json", () => {
     const again = parseTokenizer({ "tokenizer.json": tokenizer.files["tokenizer.json"]! }, "here");
     expect(again.encode("play 10")).toEqual([3, 4]);

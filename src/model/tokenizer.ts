@@ -1,6 +1,6 @@
 /** Text to token ids and back, by a Hugging Face `tokenizer.json`; and the word-level one of our small models. */
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
-import { UsageError } from "../base/index.ts";
+import { toObject, UsageError } from "../base/index.ts";
 
 /** A tokenizer and the files it is made of. */
 export interface Tokenizer {
@@ -8,6 +8,8 @@ export interface Tokenizer {
   encode(text: string): readonly number[];
   /** The text of token ids, without special tokens. */
   decode(tokens: readonly number[]): string;
+  /** The words of a text of which `encode` keeps no more than that they are unknown. */
+  listUnknown(text: string): readonly string[];
   /** One more than the largest token id: what a model's vocabulary must hold. */
   readonly numTokens: number;
   /** Contents of the files that describe it, by name (tokenizer.json, tokenizer_config.json). */
@@ -27,8 +29,13 @@ export const specialTokens = {
  */
 export function parseTokenizer(files: Readonly<Record<string, string>>, source: string): Tokenizer {
   const library = createLibraryTokenizer(files, source);
+  const encode = (text: string): readonly number[] => library.encode(text, { add_special_tokens: false }).ids;
+  const unknownToken = findUnknownToken(files["tokenizer.json"] ?? "{}");
+  const isUnknown = (text: string): boolean =>
+    unknownToken !== undefined && encode(text.replaceAll(unknownToken.text, " ")).includes(unknownToken.id);
   return {
-    encode: (text) => library.encode(text, { add_special_tokens: false }).ids,
+    encode,
+    listUnknown: (text) => (isUnknown(text) ? text.split(/\s+/).filter(isUnknown) : []),
     decode: (tokens) =>
       tokens.length === 0
         ? ""
@@ -36,6 +43,21 @@ export function parseTokenizer(files: Readonly<Record<string, string>>, source: 
     numTokens: 1 + Math.max(-1, ...library.get_vocab().values()),
     files,
   };
+}
+
+/** The token that stands for what a tokenizer does not know, where it has one. */
+function findUnknownToken(text: string): { readonly text: string; readonly id: number } | undefined {
+  const { model, added_tokens: added } = toObject(JSON.parse(text));
+  const { unk_token: unknown, unk_id: place, vocab } = toObject(model);
+  // A unigram model has a list of pieces, and the place of that one.
+  if (Array.isArray(vocab) && typeof place === "number") {
+    const [piece]: readonly unknown[] = [vocab[place]].flat();
+    return typeof piece === "string" ? { text: piece, id: place } : undefined;
+  }
+  if (typeof unknown !== "string") return undefined;
+  const listed = Array.isArray(added) ? added.map((entry: unknown) => toObject(entry)) : [];
+  const id = listed.find(({ content }) => content === unknown)?.id ?? toObject(vocab)[unknown];
+  return typeof id === "number" ? { text: unknown, id } : undefined;
 }
 
 function createLibraryTokenizer(files: Readonly<Record<string, string>>, source: string): LibraryTokenizer {

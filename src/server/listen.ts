@@ -1,7 +1,7 @@
 /** Serving on an address of this machine. */
 import type { AddressInfo } from "node:net";
 import { serve } from "@hono/node-server";
-import type { Context, Hono } from "hono";
+import type { Hono } from "hono";
 import { UsageError } from "../base/index.ts";
 
 /** Something that is being served. */
@@ -45,15 +45,4 @@ export async function listen(
       ),
     );
   });
-}
-
-/**
- * Whether a request calls this server by a name that it was told to serve. Another name that leads here is how a foreign page
- * would reach what this machine serves (DNS rebinding).
- */
-export function isKnownHost({ req }: Context, host: string): boolean {
-  const name = (req.header("host") ?? "").replace(/:\d+$/, "");
-  const isEverywhere = host === "0.0.0.0" || host === "::";
-  const isNumber = /^[\d.]+$|^\[[\da-f:.]+\]$/i.test(name);
-  return ["127.0.0.1", "localhost", "[::1]", host, `[${host}]`].includes(name) || (isEverywhere && isNumber);
 }

@@ -1,21 +1,36 @@
-/** A checkpoint, and adapters to it, that answer: requests that come together are answered together. */
-import { createHash } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
-import { createRandom, UsageError } from "../base/index.ts";
-import {
-  createGenerator,
-  createTokenScorer,
-  type Generation,
-  loadModel,
-  type Model,
-  type Sampling,
-  type ScoredToken,
-  type Tokenizer,
-} from "../model/index.ts";
+/** Models that answer, from a thread of their own: this side asks, waits, and lets go. */
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { UsageError } from "../base/index.ts";
+import { parseTokenizer, type ScoredToken, type Tokenizer } from "../model/index.ts";
+import type {
+  EncodedText,
+  Failure,
+  HostAnswer,
+  HostedModel,
+  HostMessage,
+  HostOptions,
+  TextChange,
+  TextOrder,
+} from "./model-messages.ts";
 
-/** A request names a model that is not served. */
-export class UnknownModelError extends UsageError {
-  override readonly name = "UnknownModelError";
+/** A request that cannot be carried out: its HTTP status, and what OpenAI's interface says beside the sentence. */
+export class RequestError extends UsageError {
+  override readonly name = "RequestError";
+  readonly status: 400 | 403 | 404 | 413 | 415 | 429 | 503;
+  /** The field that is wrong. */
+  readonly param: string | undefined;
+  readonly code: string | undefined;
+  constructor(
+    status: RequestError["status"],
+    message: string,
+    { param, code }: { readonly param?: string; readonly code?: string } = {},
+  ) {
+    super(message);
+    this.status = status;
+    this.param = param;
+    this.code = code;
+  }
 }
 
 /** A model by the name that requests call it. */
@@ -29,13 +44,20 @@ export interface ServedModel {
   readonly fingerprint: string;
 }
 
-/** A text to continue. */
-export interface ServiceRequest {
-  readonly model: string;
-  readonly prompt: readonly number[];
-  readonly sampling: Sampling;
-  readonly maxNewTokens: number;
-  readonly seed: number;
+/** How a text is followed while it is continued. */
+export interface Following {
+  /** Aborted where nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+  /** Called with tokens as they come; true where the text is to end. */
+  onTokens(tokens: readonly ScoredToken[]): boolean;
+}
+
+/** A text that was continued. */
+export interface Continuation {
+  /** The prompt's tokens, where they were to be scored. */
+  readonly scored: readonly ScoredToken[];
+  readonly added: readonly ScoredToken[];
+  readonly end: "stop" | "length";
 }
 
 /** Models that answer. Whoever opens it releases it. */
@@ -43,156 +65,262 @@ export interface ModelService {
   readonly tokenizer: Tokenizer;
   readonly maxPositions: number;
   readonly vocabularySize: number;
+  /** Whether the model has a token that ends answers. */
+  readonly endsAnswers: boolean;
+  /** Resolves with the reason where the model's thread ended by itself. */
+  readonly failure: Promise<Error>;
   list(): readonly ServedModel[];
-  generate(request: ServiceRequest): Promise<Generation>;
-  score(model: string, tokens: readonly number[]): Promise<readonly ScoredToken[]>;
-  /** Adds a LoRA adapter. Throws `UsageError` or `CheckpointError` where it cannot be. */
+  /** Throws `RequestError` for a name that is not served. */
+  find(name: string): ServedModel;
+  encode(text: string): Promise<EncodedText>;
+  /** Throws `RequestError` where so many more texts are more than may wait. */
+  requireRoom(numTexts: number): void;
+  /** Rejects with the signal's reason once it is aborted; the text is let go then. */
+  continue(order: TextOrder, following: Following): Promise<Continuation>;
+  /** Adds a LoRA adapter. Throws `RequestError` where it cannot be. */
   loadAdapter(name: string, path: string): Promise<void>;
-  /** Throws `UsageError` where there is no adapter of that name. */
+  /** Throws `RequestError` where there is no adapter of that name. */
   unloadAdapter(name: string): void;
   release(): Promise<void>;
 }
 
-/** How a service runs. */
-export interface ServiceOptions {
-  /** The folder of a checkpoint. */
-  readonly checkpoint: string;
-  readonly name: string;
-  readonly numThreads: number;
-  /** Texts continued together. */
-  readonly batchSize: number;
+/** Texts that may wait or run at once. */
+const mostPending = 1024;
+/** Adapters that may be loaded at once. */
+const mostAdapters = 64;
+
+/** What waits for an answer of the thread. */
+interface Pending {
+  onChange?(change: TextChange): void;
+  onAnswer?(answer: Extract<HostAnswer, { readonly kind: "encoded" | "loaded" }>): void;
+  onFailure(error: Error): void;
 }
 
-interface Loaded extends ServedModel {
-  readonly parameters: Float32Array;
+interface Thread {
+  readonly pending: Map<number, Pending>;
+  readonly failure: Promise<Error>;
+  readonly model: HostedModel;
+  /** Asks under a new number, which is given back. */
+  ask(message: (id: number) => HostMessage, pending: Pending): number;
+  tell(message: HostMessage): void;
+  close(): Promise<void>;
 }
 
-/** Loads a checkpoint. Throws as `loadModel`. */
-export async function createModelService(options: ServiceOptions): Promise<ModelService> {
-  const { checkpoint, name, numThreads, batchSize } = options;
-  const { config, tokenizer, parameters } = await loadModel(checkpoint);
-  const models = new Map<string, Loaded>([
-    [name, { name, root: checkpoint, fingerprint: hashParameters(parameters), parameters }],
-  ]);
-  const generator = createGenerator(config, { numThreads, batchSize });
-  const scorer = createTokenScorer(config, { numThreads });
-  const find = (wanted: string): Loaded => {
+/** Loads a checkpoint in a thread of its own. Throws as `loadModel`. */
+export async function createModelService(
+  options: HostOptions & { readonly log: (line: string) => void },
+): Promise<ModelService> {
+  const { log, ...host } = options;
+  const thread = await startThread(host);
+  const { config, tokenizerFiles, fingerprint } = thread.model;
+  const { name, checkpoint: root } = options;
+  const models = new Map<string, ServedModel>([[name, { name, root, fingerprint }]]);
+  const find = (wanted: string): ServedModel => {
     const found = models.get(wanted);
     if (found !== undefined) return found;
-    throw new UnknownModelError(
-      `There is no model "${wanted}" here; there are ${[...models.keys()].join(", ")}`,
-    );
+    const names = [...models.keys()].join(", ");
+    throw new RequestError(404, `There is no model "${wanted}" here; there are ${names}`, {
+      param: "model",
+      code: "model_not_found",
+    });
   };
-  const queue = createQueue(batchSize, async (batch) => {
-    const [{ request, loaded }] = batch;
-    const prompts = batch.map(({ request: { prompt, seed } }) => ({
-      prompt,
-      random: createRandom(seed, "served"),
-    }));
-    return await generator.generate(loaded.parameters, prompts, request);
-  });
-  let scoring: Promise<unknown> = Promise.resolve();
   return {
-    tokenizer,
+    tokenizer: parseTokenizer(tokenizerFiles, root),
     maxPositions: config.maxPositions,
     vocabularySize: config.vocabularySize,
-    list: () => [...models.values()].map(({ parameters: _, ...model }) => model),
-    generate: async (request) => {
-      // The weights of this moment: an adapter may be unloaded while the request waits.
-      return await queue.add(request, find(request.model));
+    endsAnswers: config.endToken !== undefined,
+    failure: thread.failure,
+    list: () => [...models.values()],
+    find,
+    encode: (text) => encode(thread, text),
+    requireRoom: (numTexts) => {
+      if (thread.pending.size + numTexts > mostPending)
+        throw new RequestError(
+          429,
+          `There are ${thread.pending.size} texts waiting or being answered, and ${numTexts} more are too many; try again later`,
+          { code: "queue_full" },
+        );
     },
-    score: async (wanted, tokens) => {
-      const model = find(wanted);
-      const scored = scoring.then(() => scorer.score(model.parameters, tokens));
-      scoring = scored.catch(() => undefined);
-      return await scored;
-    },
-    loadAdapter: async (adapter, path) => {
-      if (models.has(adapter)) throw new UsageError(`There is a model "${adapter}" already; unload it first`);
-      const loaded = await loadModel(path, { base: checkpoint });
-      requireSameModel(adapter, loaded, config);
-      const fingerprint = hashParameters(loaded.parameters);
-      models.set(adapter, {
-        name: adapter,
-        root: path,
-        parent: name,
-        fingerprint,
-        parameters: loaded.parameters,
-      });
-    },
-    unloadAdapter: (adapter) => {
-      if (find(adapter).parent === undefined) throw new UsageError(`"${adapter}" is no adapter`);
-      models.delete(adapter);
-    },
-    release: async () => {
-      await generator.release();
-      await scorer.release();
-    },
+    continue: (order, following) => continueText(thread, order, following),
+    ...serveAdapters(thread, { models, find, base: name, log }),
+    release: () => thread.close(),
   };
 }
 
-function requireSameModel(name: string, { config }: Model, served: Model["config"]): void {
-  if (JSON.stringify(config) !== JSON.stringify(served))
-    throw new UsageError(`Cannot load "${name}": it belongs to a model of other sizes`);
-}
-
-function hashParameters({ buffer, byteOffset, byteLength }: Float32Array): string {
-  return createHash("sha256")
-    .update(new Uint8Array(buffer, byteOffset, byteLength))
-    .digest("hex")
-    .slice(0, 16);
-}
-
-interface Waiting {
-  readonly request: ServiceRequest;
-  readonly loaded: Loaded;
-  readonly resolve: (generation: Generation) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-type Batch = readonly [Waiting, ...Waiting[]];
-
-/** Requests in the order in which they came, those that can be answered together as one batch. */
-function createQueue(
-  batchSize: number,
-  answer: (batch: Batch) => Promise<readonly Generation[]>,
-): { readonly add: (request: ServiceRequest, loaded: Loaded) => Promise<Generation> } {
-  let waiting: readonly Waiting[] = [];
-  let isRunning = false;
-  const runNext = async ([first]: Batch): Promise<void> => {
-    const key = describeKind(first.request);
-    const alike = waiting
-      .filter(({ request, loaded }) => loaded === first.loaded && describeKind(request) === key)
-      .slice(0, batchSize);
-    waiting = waiting.filter((one) => !alike.includes(one));
-    const [head = first, ...others] = alike;
-    try {
-      const generations = await answer([head, ...others]);
-      for (const [index, { resolve, reject }] of alike.entries()) {
-        const generation = generations[index];
-        if (generation === undefined) reject(new Error("Cannot answer: the batch came back too short"));
-        else resolve(generation);
-      }
-    } catch (error) {
-      for (const { reject } of alike) reject(error);
-    }
-  };
-  const run = async (): Promise<void> => {
-    isRunning = true;
-    // What arrives in the same turn of the event loop is answered together.
-    await setImmediate();
-    for (let [first] = waiting; first !== undefined; [first] = waiting) await runNext([first]);
-    isRunning = false;
-  };
+async function startThread(options: HostOptions): Promise<Thread> {
+  const worker = new Worker(new URL("./model-worker.js", import.meta.url), { workerData: options });
+  const pending = new Map<number, Pending>();
+  let isClosing = false;
+  const failure = new Promise<Error>((resolve) => {
+    const fail = (error: Error): void => {
+      for (const { onFailure } of pending.values()) onFailure(error);
+      pending.clear();
+      if (!isClosing) resolve(error);
+    };
+    worker.on("error", (error) => fail(error instanceof Error ? error : new Error(String(error))));
+    worker.on("exit", () => fail(new Error("The model's thread ended")));
+  });
+  const ready = await Promise.race([readFirst(worker), failure]);
+  if (ready instanceof Error) throw ready;
+  worker.on("message", (answer: HostAnswer) => handOut(pending, answer));
+  let lastId = 0;
   return {
-    add: (request, loaded) =>
-      new Promise((resolve, reject) => {
-        waiting = [...waiting, { request, loaded, resolve, reject }];
-        if (!isRunning) void run();
-      }),
+    pending,
+    failure,
+    model: ready,
+    ask: (message, waiting) => {
+      const id = ++lastId;
+      pending.set(id, waiting);
+      worker.postMessage(message(id));
+      return id;
+    },
+    tell: (message) => worker.postMessage(message),
+    close: async () => {
+      isClosing = true;
+      const exited = once(worker, "exit");
+      worker.postMessage({ kind: "close" } satisfies HostMessage);
+      await exited;
+    },
   };
 }
 
-function describeKind({ sampling, maxNewTokens }: ServiceRequest): string {
-  return JSON.stringify([sampling, maxNewTokens]);
+async function readFirst(worker: Worker): Promise<HostedModel> {
+  const answer = await new Promise<HostAnswer>((resolve) => {
+    worker.once("message", resolve);
+  });
+  if (answer.kind === "ready") return answer.model;
+  const message = "message" in answer ? answer.message : "The model's thread said something else first";
+  throw answer.kind === "unable" ? restore(answer) : new Error(message);
+}
+
+function handOut(pending: Map<number, Pending>, answer: HostAnswer): void {
+  switch (answer.kind) {
+    case "changes":
+      for (const change of answer.changes) {
+        const waiting = pending.get(change.id);
+        if (change.end !== undefined) pending.delete(change.id);
+        waiting?.onChange?.(change);
+      }
+      return;
+    case "encoded":
+    case "loaded":
+    case "failed": {
+      const waiting = pending.get(answer.id);
+      pending.delete(answer.id);
+      if (answer.kind !== "failed") waiting?.onAnswer?.(answer);
+      else waiting?.onFailure(restore(answer));
+    }
+  }
+}
+
+function restore({ message, isExpected, isPublic }: Failure): Error {
+  if (isPublic) return new RequestError(400, message);
+  return isExpected ? new UsageError(message) : new Error(message);
+}
+
+function encode(thread: Thread, text: string): Promise<EncodedText> {
+  return new Promise((resolve, reject) => {
+    thread.ask((id) => ({ kind: "encode", id, text }), {
+      onAnswer: (answer) => {
+        if (answer.kind === "encoded") resolve(answer.encoded);
+      },
+      onFailure: reject,
+    });
+  });
+}
+
+function continueText(
+  thread: Thread,
+  order: TextOrder,
+  { signal, onTokens }: Following,
+): Promise<Continuation> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const scored: ScoredToken[] = [];
+    const added: ScoredToken[] = [];
+    const letGo = (): void => {
+      thread.pending.delete(id);
+      thread.tell({ kind: "drop", id });
+    };
+    const onAbort = (): void => {
+      letGo();
+      reject(signal.reason);
+    };
+    const finish = (end: Continuation["end"]): void => {
+      signal.removeEventListener("abort", onAbort);
+      resolve({ scored, added, end });
+    };
+    const id = thread.ask((own) => ({ kind: "begin", id: own, order }), {
+      onChange: (change) => {
+        scored.push(...change.scored);
+        added.push(...change.added);
+        const isStopped = change.added.length > 0 && onTokens(change.added);
+        if (isStopped && change.end === undefined) letGo();
+        if (isStopped) finish("stop");
+        else if (change.end !== undefined) finish(change.end);
+      },
+      onFailure: (error) => {
+        signal.removeEventListener("abort", onAbort);
+        reject(error);
+      },
+    });
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+interface AdapterPlace {
+  readonly models: Map<string, ServedModel>;
+  readonly find: ModelService["find"];
+  readonly base: string;
+  readonly log: (line: string) => void;
+}
+
+function serveAdapters(
+  thread: Thread,
+  { models, find, base, log }: AdapterPlace,
+): Pick<ModelService, "loadAdapter" | "unloadAdapter"> {
+  const loading = new Set<string>();
+  const load = (name: string, path: string): Promise<string> =>
+    new Promise((resolve, reject) => {
+      thread.ask((id) => ({ kind: "load", id, name, path }), {
+        onAnswer: (answer) => {
+          if (answer.kind === "loaded") resolve(answer.fingerprint);
+        },
+        onFailure: reject,
+      });
+    });
+  return {
+    loadAdapter: async (name, path) => {
+      const refuse = (reason: string, status: 400 | 503 = 400): never => {
+        throw new RequestError(status, `Cannot load "${name}": ${reason}`, { param: "lora_name" });
+      };
+      if (models.has(name)) refuse("there is a model of that name already; unload it first");
+      if (loading.has(name)) refuse("an adapter of that name is being loaded; wait for it");
+      if (models.size - 1 + loading.size >= mostAdapters)
+        refuse(`there are ${mostAdapters} adapters, which is as many as there may be; unload others first`);
+      loading.add(name);
+      try {
+        const fingerprint = await load(name, path);
+        models.set(name, { name, root: path, parent: base, fingerprint });
+      } catch (error) {
+        if (error instanceof RequestError) refuse(error.message);
+        // Whoever asks over the network need not learn what lies in this machine's folders.
+        log(
+          `Cannot load "${name}" from "${path}": ${error instanceof Error ? error.message : String(error)}`,
+        );
+        refuse(`"${path}" is no adapter to ${base} that this server can use; its own output says why`);
+      } finally {
+        loading.delete(name);
+      }
+    },
+    unloadAdapter: (name) => {
+      if (find(name).parent === undefined)
+        throw new RequestError(400, `Cannot unload "${name}": it is no adapter`, { param: "lora_name" });
+      models.delete(name);
+      thread.tell({ kind: "unload", name });
+    },
+  };
 }

@@ -21,8 +21,9 @@ import {
   readWeights,
   type ViewTools,
 } from "../view/index.ts";
-import { isKnownHost, listen, type Served } from "./listen.ts";
+import { listen, type Served } from "./listen.ts";
 import { createMemo, type Memo } from "./memo.ts";
+import { findIntruder } from "./site.ts";
 
 /** What to serve. */
 export interface StudioOptions {
@@ -98,11 +99,11 @@ function createApp({ folder, host, tools, onProblem }: StudioOptions): Hono {
   return app;
 }
 
-/** Only GET, only by the name that was served, only queries of a sane length. */
+/** Only GET, only by the name that was served and from no page of another site, only queries of a sane length. */
 function checkRequest(context: Context, host: string): void {
   const { req } = context;
-  if (!isKnownHost(context, host))
-    throw new RequestError(403, `This server answers to ${host} only, not to "${req.header("host") ?? ""}"`);
+  const intruder = findIntruder(context, host);
+  if (intruder !== undefined) throw new RequestError(403, intruder);
   if (req.method !== "GET" && req.method !== "HEAD")
     throw new RequestError(400, "This server only shows; it takes GET requests");
   if (req.url.length > mostQuery) throw new RequestError(414, "The address is too long");

@@ -18,7 +18,7 @@ Examples:
   curl -s 127.0.0.1:8000/v1/models
 
 Routes: /v1/models, /v1/completions (with logprobs and echo), /v1/chat/completions, both also streamed,
-/v1/load_lora_adapter, /v1/unload_lora_adapter, /health`;
+/v1/load_lora_adapter, /v1/unload_lora_adapter, /health. What a request wants and the server does not do is refused.`;
 
 /** The command. */
 export function createServeCommand(): Command {
@@ -42,12 +42,15 @@ async function serve(checkpoint: string, { host, port, name }: ServeFlags): Prom
     checkpoint: folder,
     name: served,
     numThreads: chooseNumThreads(),
-    batchSize: 32,
+    mostTexts: 32,
     host,
     port: parsePort(port),
-    startedAt: Math.floor(Date.now() / 1000),
+    log: (line) => process.stderr.write(`${line}\n`),
   });
   process.stdout.write(`Serving ${served} at ${server.address}v1   (stop with Ctrl-C)\n`);
-  await untilStopped();
+  if (!server.endsAnswers)
+    process.stderr.write(`${served} names no end token: its answers run to max_tokens or to a stop string\n`);
+  const failure = await Promise.race([server.failure, untilStopped()]);
+  if (failure !== undefined) throw failure;
   await server.close();
 }

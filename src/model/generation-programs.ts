@@ -1,0 +1,43 @@
+/** What the programs of generation give: logits, and the keys and values that go into the cache. */
+import { op, type Tensor } from "../tensor/index.ts";
+import type { ModelConfig } from "./config.ts";
+import { applyHead, type LayerCache, runChunk, runDecodeStep, runSequences } from "./decoder.ts";
+import { createLayout, createWeights } from "./parameters.ts";
+
+function cacheOutputs(cache: readonly LayerCache[]): Record<string, Tensor> {
+  return Object.fromEntries(
+    cache.flatMap(({ keys, values }, layer) => [
+      [`keys.${layer}`, keys],
+      [`values.${layer}`, values],
+    ]),
+  );
+}
+
+/** Of whole prompts [B, T]: the logits after "lastRows" [B], and keys and values. */
+export function prefillOutputs(config: ModelConfig, B: number, T: number): Record<string, Tensor> {
+  const weights = createWeights(createLayout(config));
+  const { hidden_NE, cache } = runSequences(config, weights, op.input("tokens", [B, T], "int32"));
+  const last_BE = op.gatherRows(hidden_NE, op.input("lastRows", [B], "int32"));
+  return { logits: applyHead(config, weights, last_BE), ...cacheOutputs(cache) };
+}
+
+/** Of one more token for each of B texts with C cache slots: its logits [B, V], keys and values. */
+export function decodeOutputs(config: ModelConfig, B: number, C: number): Record<string, Tensor> {
+  const { logits, fresh } = runDecodeStep(config, createWeights(createLayout(config)), { B, C });
+  return { logits, ...cacheOutputs(fresh) };
+}
+
+/** Tokens that a chunk's program reads, its cache slots, and whether it gives the logits of each token or of "lastRows" [1]. */
+export interface ChunkSize {
+  readonly T: number;
+  readonly C: number;
+  readonly givesAll: boolean;
+}
+
+/** Of T more tokens of one text: logits [T or 1, V], keys and values. */
+export function chunkOutputs(config: ModelConfig, { T, C, givesAll }: ChunkSize): Record<string, Tensor> {
+  const weights = createWeights(createLayout(config));
+  const { hidden_NE, fresh } = runChunk(config, weights, { T, C });
+  const wanted_NE = givesAll ? hidden_NE : op.gatherRows(hidden_NE, op.input("lastRows", [1], "int32"));
+  return { logits: applyHead(config, weights, wanted_NE), ...cacheOutputs(fresh) };
+}
