@@ -13,8 +13,9 @@ import {
   packSequences,
   type Sampling,
   type Scorer,
+  type TemplateUse,
 } from "../model/index.ts";
-import { collectEpisodes, type Episode } from "../rollout/index.ts";
+import { collectEpisodes, type Episode, writeTaskPrompt } from "../rollout/index.ts";
 
 /** One task, answered and graded. */
 export interface EvaluatedItem {
@@ -52,6 +53,8 @@ export interface EvaluationOptions {
   readonly seed: number;
   readonly numAttempts: number;
   readonly maxNewTokens: number;
+  /** Whether tasks in the chat rendering are put by the model's own template. Default: none. */
+  readonly template?: TemplateUse | undefined;
   /** Default: greedy. */
   readonly sampling?: Sampling;
   /** Tasks answered and scored together. */
@@ -160,13 +163,19 @@ function describeItem(
 async function scoreReferences(
   { config, tokenizer, parameters }: Model,
   scorer: Scorer,
-  { tasks, environment, rendering, batchSize }: EvaluationOptions & { readonly tasks: readonly unknown[] },
+  {
+    tasks,
+    environment,
+    rendering,
+    batchSize,
+    template,
+  }: EvaluationOptions & { readonly tasks: readonly unknown[] },
 ): Promise<readonly ReferenceScore[]> {
   const references: ReferenceScore[] = [];
   for (let start = 0; start < tasks.length; start += batchSize) {
     const sequences = tasks.slice(start, start + batchSize).map((task) => {
       const example = {
-        prompt: environment.prompt(task, rendering),
+        prompt: writeTaskPrompt(task, [], { environment, rendering, tokenizer, template }),
         answer: environment.referenceAnswer(task, rendering),
       };
       return encodeExample(tokenizer, example, config.endToken);

@@ -11,6 +11,7 @@ export { openBackend } from "./backend.ts";
 export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./builtin.ts";
 export { chooseCacheFolder } from "./cache-folder.ts";
 export { HandedOverError } from "./carry-out-job.ts";
+export { chooseTasks } from "./choose-tasks.ts";
 export { type ModelOutline, outlineModel } from "./describe-model.ts";
 export {
   type EditForm,
