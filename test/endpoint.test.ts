@@ -208,7 +208,7 @@ describe("a server that", () => {
       ).join("\n");
     mkdirSync(join(folder, "judged"), { recursive: true });
     for (const split of ["id", "ood"]) writeFileSync(join(folder, `judged/${split}.jsonl`), items(3));
-    const environment = ["--environment", "items:judged", "--answers", "judged.jsonl"];
+    const environment = ["--environment", "items:judged"];
     const address = await serveAnswer(answerOf("somebody"));
     const verdicts: readonly (readonly [string, string])[] = [
       ['<think>{"right": false}?</think> So {"right": true}', "correct"],

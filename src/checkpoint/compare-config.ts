@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { toObject } from "../base/index.ts";
 import { fileExists, readBytes, readText } from "../file/index.ts";
-import { findBaseFolder, isAdapterFolder, readAdapterConfig } from "./adapter.ts";
+import { findBaseFolder, isAdapterFolder, readAdapterConfig } from "./adapter/adapter-config.ts";
 import { openCheckpoint } from "./checkpoint.ts";
 import { compareFields, type Fields, isEmpty, parseFields, type Sides } from "./compare-fields.ts";
 import { compareTokenizers, type TokenizerFiles } from "./compare-tokenizer.ts";

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
-import { fileExists, type Lock, openJsonLines, readJsonLines, takeLock } from "../file/index.ts";
+import { fileExists, type Lock, openJsonLines, readJsonLines, readText, takeLock } from "../file/index.ts";
 import type { AskingOptions, Message } from "./endpoint.ts";
 import { type EndpointAnswer, findDifference, type ModelIdentity } from "./payload.ts";
 
@@ -25,8 +25,10 @@ const headSchema = z.object({
     root: z.string().optional(),
     parent: z.string().optional(),
     fingerprint: z.string().optional(),
+    stamp: z.string().optional(),
     url: z.string().optional(),
-    probe: z.number().optional(),
+    /** One number in files of older versions. */
+    probe: z.union([z.array(z.number()), z.number().transform((value) => [value])]).optional(),
   }),
   asking: z.object({
     api: z.string(),
@@ -67,6 +69,7 @@ async function openLocked(path: string, head: Head, lock: Lock): Promise<AnswerS
   const isNew = !(await fileExists(path));
   const [first, ...lines] = isNew ? [] : await readLines(path);
   if (first !== undefined) requireSame(path, headSchema.safeParse(first).data, head);
+  else if (!isNew) await requireOurs(path);
   for (const line of lines) {
     const { key, ...answer } = parseLine(path, line);
     known.set(key, answer);
@@ -89,6 +92,18 @@ async function openLocked(path: string, head: Head, lock: Lock): Promise<AnswerS
       }
     },
   };
+}
+
+/** How the first line begins that we write. */
+const headStart = '{"identity":{"model":';
+
+/** Throws `UsageError` where a file without a whole line holds something that is not a torn first line of ours: it would be cut off. */
+async function requireOurs(path: string): Promise<void> {
+  const text = await readText(path);
+  if (text.trim() === "" || text.startsWith(headStart) || headStart.startsWith(text)) return;
+  throw new UsageError(
+    `Cannot keep answers in "${path}": it holds something else, which is left as it is; name a new file`,
+  );
 }
 
 function pickAsking({ api, temperature, maxNewTokens, fields }: AskingOptions): AskingOptions {

@@ -2,18 +2,22 @@
  * A model behind a server that speaks OpenAI's HTTP interface: asked with retries and back-off, so that a busy, flaky or
  * restarting server costs time and never an answer.
  */
+import { setMaxListeners } from "node:events";
 import { setTimeout as wait } from "node:timers/promises";
 import { UsageError } from "../base/index.ts";
+import { normalizeUrl } from "./address.ts";
+import { maskKey, stripControls } from "./clean-text.ts";
 import {
   type EndpointAnswer,
   type Exchange,
+  isPermanentRefusal,
   type ModelIdentity,
   parseAnswer,
   parseLogProb,
   parseModels,
   readErrorMessage,
 } from "./payload.ts";
-import { type HttpAnswer, sendRequest } from "./send.ts";
+import { AnswerTooLargeError, type HttpAnswer, sendRequest } from "./send.ts";
 
 /** The two ways of asking. */
 export const interfaces = ["chat", "completions"] as const;
@@ -59,10 +63,10 @@ export interface Endpoint {
   /** Throws `UsageError` where the server refuses, or fails too often in a row; the signal's reason when it is aborted. */
   ask(messages: readonly Message[], seed: number): Promise<EndpointAnswer>;
   /**
-   * log π of the likeliest token after a fixed text, by which two sets of weights behind one server can be told apart;
-   * `undefined` where the server gives no log-probabilities.
+   * log π of the likeliest token after each of some fixed texts, by which two sets of weights behind one server can be told
+   * apart; `undefined` where the server gives no log-probabilities.
    */
-  probe(): Promise<number | undefined>;
+  probe(): Promise<readonly number[] | undefined>;
   /** Requests that failed and were sent again so far. */
   readonly numRetries: () => number;
 }
@@ -101,6 +105,8 @@ interface Connection {
 
 function createConnection(subject: string, options: ConnectionOptions): Connection {
   let numRetries = 0;
+  // Every request under way listens, and there are as many as one asks at once.
+  setMaxListeners(0, options.signal);
   return {
     numRetries: () => numRetries,
     exchange: async (call, maxTries) => {
@@ -109,7 +115,9 @@ function createConnection(subject: string, options: ConnectionOptions): Connecti
         if ("value" in outcome) return outcome.value;
         failures += 1;
         if (!outcome.isTransient || failures >= maxTries)
-          throw new UsageError(`Cannot ask ${subject}: ${outcome.problem}`);
+          throw new UsageError(
+            `Cannot ask ${subject}: ${maskKey(stripControls(outcome.problem), options.apiKey)}`,
+          );
         numRetries += 1;
         await wait(outcome.waitMs ?? backOff(failures), undefined, { signal: options.signal });
       }
@@ -122,10 +130,19 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
   const { model, maxTries } = options;
   const root = normalizeUrl(options.url);
   const { exchange, numRetries } = createConnection(`${model} at ${root}`, options);
-  const probe = async (): Promise<number | undefined> => {
-    const body = { model, prompt: probeText, max_tokens: 1, temperature: 0, logprobs: 1 };
+  const hasty = createConnection(`${model} at ${root}`, {
+    ...options,
+    timeoutMs: Math.min(options.timeoutMs, mostProbeMs),
+  });
+  const probe = async (): Promise<readonly number[] | undefined> => {
+    const values: number[] = [];
     try {
-      return await exchange({ url: `${root}/completions`, body, parse: parseLogProb }, maxTries);
+      for (const prompt of probeTexts) {
+        const body = { model, prompt, max_tokens: 1, temperature: 0, logprobs: 1 };
+        const call = { url: `${root}/completions`, body, parse: parseLogProb };
+        values.push(await hasty.exchange(call, Math.min(2, maxTries)));
+      }
+      return values;
     } catch (error) {
       if (error instanceof UsageError) return undefined;
       throw error;
@@ -137,17 +154,17 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
       const complete = async (identity: ModelIdentity): Promise<ModelIdentity> => {
         if (identity.fingerprint !== undefined) return identity;
         const isPlace = identity.root !== undefined && identity.root !== identity.model;
-        const logProb = await probe();
+        const found = await probe();
         return {
           ...identity,
           ...(!isPlace && { url: root }),
-          ...(logProb !== undefined && { probe: logProb }),
+          ...(found !== undefined && { probe: found }),
         };
       };
       const models = await exchange({ url: `${root}/models`, parse: parseModels }, Math.min(3, maxTries));
       const found = models.find((one) => one.model === model);
       if (found !== undefined) return await complete(found);
-      const known = models.map((one) => `"${one.model}"`).join(", ");
+      const known = stripControls(models.map((one) => `"${one.model}"`).join(", "));
       throw new UsageError(
         `Cannot ask "${model}" at ${root}: there is no such model; it serves ${known === "" ? "none" : known}`,
       );
@@ -158,25 +175,21 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
   };
 }
 
-/** What a model is asked to be recognised: a text that may go on in many ways, so that small differences show. */
-const probeText = "The 7 most 3";
+/**
+ * What a model is asked to be recognised: texts that may go on in many ways, so that small differences show. They are part of
+ * what identities in files mean: the order of those that are there stays.
+ */
+const probeTexts = [
+  "The 7 most 3",
+  "I think that",
+  "12 + 7 - 3 =",
+  "Yesterday, a small",
+  "def f(x):\n    return",
+  "However, nobody",
+] as const;
 
-/** The address below which the routes lie. Throws `UsageError` for none. */
-function normalizeUrl(text: string): string {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch (cause) {
-    throw new UsageError(
-      `Cannot read the address "${text}": write it with its scheme and port, as in http://127.0.0.1:8000/v1`,
-      { cause },
-    );
-  }
-  if (!["http:", "https:"].includes(url.protocol))
-    throw new UsageError(`Cannot read the address "${text}": it must begin with http:// or https://`);
-  const path = url.pathname.replace(/\/+$/, "").replace(/\/(?:chat\/completions|completions|models)$/, "");
-  return `${url.origin}${/\/v\d+$/.test(path) ? path : `${path}/v1`}`;
-}
+/** Longest that one question of a probe may take: a server that has trouble with it is asked without. */
+const mostProbeMs = 30_000;
 
 /** A request, and how its answer is read. */
 interface Call<Value> {
@@ -193,12 +206,13 @@ function describeQuestion(
   { api, model, temperature, maxNewTokens, fields }: EndpointOptions,
 ): Call<EndpointAnswer> {
   // A field that is given as null is left out: some servers refuse one that they do not know.
-  const all = { temperature, max_tokens: maxNewTokens, seed, ...fields };
+  const all: Readonly<Record<string, unknown>> = { temperature, max_tokens: maxNewTokens, seed, ...fields };
+  const limit = Number(all.max_tokens ?? all.max_completion_tokens ?? Number.POSITIVE_INFINITY);
+  const parse = (text: string): Exchange<EndpointAnswer> => parseAnswer(text, limit);
   const common = { model, ...Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null)) };
-  if (api === "chat")
-    return { url: `${root}/chat/completions`, body: { ...common, messages }, parse: parseAnswer };
+  if (api === "chat") return { url: `${root}/chat/completions`, body: { ...common, messages }, parse };
   const prompt = messages.map(({ content }) => content).join("\n\n");
-  return { url: `${root}/completions`, body: { ...common, prompt }, parse: parseAnswer };
+  return { url: `${root}/completions`, body: { ...common, prompt }, parse };
 }
 
 type Outcome<Value> =
@@ -222,27 +236,38 @@ async function tryOnce<Value>(
       ...(body !== undefined && { body: JSON.stringify(body) }),
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     });
-    return answer.status >= 200 && answer.status < 300 ? parse(answer.text) : describeRefusal(answer);
+    return answer.status >= 200 && answer.status < 300 ? parse(answer.text) : describeRefusal(answer, apiKey);
   } catch (error) {
     if (signal.aborted) throw signal.reason;
+    if (error instanceof AnswerTooLargeError) return { problem: error.message, isTransient: false };
     return { problem: describeFailure(error, timeoutMs), isTransient: true };
   }
 }
 
-function describeRefusal({ status, headers, text }: HttpAnswer): Outcome<never> {
-  const said = readErrorMessage(text);
+function describeRefusal({ status, headers, text }: HttpAnswer, key: string | undefined): Outcome<never> {
+  const said = readErrorMessage(maskKey(text, key));
   const problem = `it answers with status ${status}${said === "" ? "" : `: ${said}`}`;
-  const isTransient = transientStatuses.has(status);
-  const seconds = Number(headers["retry-after"] ?? Number.NaN);
-  if (isTransient)
-    return { problem, isTransient, ...(seconds >= 0 && { waitMs: Math.min(60_000, 1000 * seconds) }) };
+  const isTransient = transientStatuses.has(status) && !isPermanentRefusal(text);
+  const waitMs = readWaitMs(headers["retry-after"], Date.now());
+  if (isTransient) return { problem, isTransient, ...(waitMs !== undefined && { waitMs }) };
   const remedy =
     status === 401 || status === 403
-      ? "; give its key in the environment variable UNTWIST_API_KEY"
+      ? "; give its key in the environment variable UNTWIST_API_KEY (a judge's in UNTWIST_JUDGE_API_KEY), or name another by --api-key-env or --judge-api-key-env"
       : status === 404
         ? "; check the address and the model's name"
         : "";
   return { problem: `${problem}${remedy}`, isTransient };
+}
+
+/** Longest that a server may make us wait. */
+const mostWaitMs = 60_000;
+
+/** What `Retry-After` says, in seconds or as a date; `undefined` where that is nothing, or over by now. */
+function readWaitMs(text: string | undefined, nowMs: number): number | undefined {
+  if (text === undefined) return undefined;
+  const seconds = Number(text);
+  const waitMs = Number.isNaN(seconds) ? Date.parse(text) - nowMs : 1000 * seconds;
+  return waitMs > 0 ? Math.min(mostWaitMs, waitMs) : undefined;
 }
 
 function describeFailure(error: unknown, timeoutMs: number): string {

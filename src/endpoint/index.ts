@@ -1,5 +1,7 @@
 /** endpoint: models behind servers that speak OpenAI's interface: asked, identified, and their answers kept. */
+export { findApiKey } from "./address.ts";
 export { type AnswerStore, openAnswerStore } from "./answer-store.ts";
+export { maskKey, stripControls } from "./clean-text.ts";
 export {
   type AdapterHost,
   type AskingOptions,
@@ -11,4 +13,4 @@ export {
   interfaces,
   type Message,
 } from "./endpoint.ts";
-export { type EndpointAnswer, findDifference, type ModelIdentity } from "./payload.ts";
+export { type EndpointAnswer, findDifference, identifiesWeights, type ModelIdentity } from "./payload.ts";

@@ -1,5 +1,6 @@
 /** What servers answer, read at the edge: models, chat completions, completions, errors. */
 import { z } from "zod";
+import { stripControls } from "./clean-text.ts";
 
 /** What a server says of a model: answers of two identities are never mixed. */
 export interface ModelIdentity {
@@ -10,10 +11,17 @@ export interface ModelIdentity {
   readonly parent?: string | undefined;
   /** A hash of the weights, where the server gives one. */
   readonly fingerprint?: string | undefined;
+  /** Sizes and times of the weights' files, where they are known to lie here. */
+  readonly stamp?: string | undefined;
   /** The server's address, where nothing else tells two servers apart. */
   readonly url?: string | undefined;
-  /** log π of the likeliest token after a fixed text, where there is no fingerprint. */
-  readonly probe?: number | undefined;
+  /** log π of the likeliest token after each of some fixed texts, where there is no fingerprint. */
+  readonly probe?: readonly number[] | undefined;
+}
+
+/** Whether anything in an identity depends on the weights: a name, a path and an address may have others tomorrow. */
+export function identifiesWeights({ fingerprint, stamp, probe }: ModelIdentity): boolean {
+  return fingerprint !== undefined || stamp !== undefined || probe !== undefined;
 }
 
 /** An answer with what it cost. */
@@ -25,15 +33,23 @@ export interface EndpointAnswer {
   readonly numNewTokens: number;
 }
 
-/** How much the probe of the same weights may differ from one answer to the next: servers sum in changing orders. */
-const probeTolerance = 0.02;
+/** How much probes of the same weights may differ, one and all of them: servers sum in changing orders. */
+const probeTolerance = { one: 0.03, mean: 0.01 };
 
 /** The first field in which two identities differ; `undefined` where they are the same. */
 export function findDifference(before: ModelIdentity, now: ModelIdentity): keyof ModelIdentity | undefined {
-  const keys = ["model", "root", "parent", "fingerprint", "url"] as const;
+  const keys = ["model", "root", "parent", "fingerprint", "stamp", "url"] as const;
   const found = keys.find((key) => before[key] !== now[key]);
   if (found !== undefined || before.probe === undefined || now.probe === undefined) return found;
-  return Math.abs(before.probe - now.probe) > probeTolerance ? "probe" : undefined;
+  return isSameProbe(before.probe, now.probe) ? undefined : "probe";
+}
+
+/** Whether probes are of the same weights; an older version took fewer. */
+function isSameProbe(before: readonly number[], now: readonly number[]): boolean {
+  const numShared = Math.min(before.length, now.length);
+  const changes = now.slice(0, numShared).map((value, index) => Math.abs(value - (before[index] ?? 0)));
+  const mean = changes.reduce((sum, change) => sum + change, 0) / Math.max(1, numShared);
+  return mean <= probeTolerance.mean && changes.every((change) => change <= probeTolerance.one);
 }
 
 /** A value, or why the answer has none. */
@@ -70,37 +86,69 @@ export function parseModels(text: string): Exchange<readonly ModelIdentity[]> {
   };
 }
 
+/** A text, or the parts of one beside those of other kinds, such as thinking. */
+const contentSchema = z.union([
+  z.string(),
+  z.array(z.looseObject({ type: z.string().optional(), text: z.string().optional() })),
+]);
+
 const answerSchema = z.looseObject({
   choices: z
     .array(
       z.looseObject({
         /** Of completions. */
-        text: z.string().optional(),
-        /** Of chat completions; null where a model only thought. */
-        message: z.looseObject({ content: z.string().nullish() }).optional(),
+        text: z.string().nullish(),
+        /** Of chat completions; its content is null where a model only thought, refused or called a tool. */
+        message: z.looseObject({ content: contentSchema.nullish() }).nullish(),
         finish_reason: z.string().nullish(),
       }),
     )
     .min(1),
   usage: z
     .looseObject({ prompt_tokens: z.number().nullish(), completion_tokens: z.number().nullish() })
-    .nullish(),
+    .nullish()
+    .catch(undefined),
 });
 
-/** The answer in a completion of either kind. One that does not look like any may come right at another try. */
-export function parseAnswer(text: string): Exchange<EndpointAnswer> {
-  const parsed = answerSchema.safeParse(JSON.parse(text));
+/**
+ * The answer in a completion of either kind, asked for with at most so many tokens. One that does not look like any may come
+ * right at another try.
+ */
+export function parseAnswer(text: string, maxNewTokens: number): Exchange<EndpointAnswer> {
+  const value: unknown = JSON.parse(text);
+  const parsed = answerSchema.safeParse(value);
   const choice = parsed.data?.choices[0];
-  if (choice === undefined || (choice.text === undefined && choice.message === undefined))
-    return { problem: "its answer is no completion", isTransient: true };
+  if (choice === undefined || (choice.text == null && choice.message == null)) {
+    const said = readErrorMessage(text);
+    const isError = errorSchema.safeParse(value).data?.error != null;
+    return isError
+      ? {
+          problem: `it answers with an error${said === "" ? "" : `: ${said}`}`,
+          isTransient: !isPermanentRefusal(text),
+        }
+      : { problem: "its answer is no completion", isTransient: true };
+  }
+  const numNewTokens = countTokens(parsed.data?.usage?.completion_tokens);
+  // Some servers do not say why an answer ended; one that is as long as allowed was most likely cut.
+  const unsaid = numNewTokens >= maxNewTokens ? "length" : "";
   return {
     value: {
-      text: choice.text ?? choice.message?.content ?? "",
-      finish: choice.finish_reason ?? "",
-      numPromptTokens: parsed.data?.usage?.prompt_tokens ?? 0,
-      numNewTokens: parsed.data?.usage?.completion_tokens ?? 0,
+      text: choice.text ?? joinText(choice.message?.content),
+      finish: choice.finish_reason ?? unsaid,
+      numPromptTokens: countTokens(parsed.data?.usage?.prompt_tokens),
+      numNewTokens,
     },
   };
+}
+
+function joinText(content: z.infer<typeof contentSchema> | null | undefined): string {
+  if (typeof content === "string") return content;
+  return (content ?? []).map(({ type, text }) => (type === "text" ? (text ?? "") : "")).join("");
+}
+
+/** A count as servers give it: nothing below none is one. */
+function countTokens(value: number | null | undefined): number {
+  return typeof value === "number" && value > 0 ? Math.round(value) : 0;
 }
 
 const logProbSchema = z.looseObject({
@@ -122,16 +170,25 @@ export function parseLogProb(text: string): Exchange<number> {
 /** Longest part of an error that is passed on. */
 const mostErrorCharacters = 200;
 
-/** What a refusal says, in one line; empty where it says nothing readable. */
+/** What a refusal says, in one line without control characters; empty where it says nothing readable. */
 export function readErrorMessage(text: string): string {
-  const message = findMessage(text).replaceAll(/\s+/g, " ").trim();
+  const message = stripControls(findMessage(text)).replaceAll(/\s+/g, " ").trim();
   return message.length > mostErrorCharacters ? `${message.slice(0, mostErrorCharacters)}…` : message;
 }
 
 const errorSchema = z.looseObject({
-  error: z.union([z.string(), z.looseObject({ message: z.string() })]).optional(),
-  message: z.string().optional(),
-  detail: z.string().optional(),
+  error: z
+    .union([
+      z.string(),
+      z.looseObject({
+        message: z.string().nullish(),
+        code: z.union([z.string(), z.number()]).nullish(),
+        type: z.string().nullish(),
+      }),
+    ])
+    .nullish(),
+  message: z.string().nullish(),
+  detail: z.string().nullish(),
 });
 
 function findMessage(text: string): string {
@@ -143,3 +200,17 @@ function findMessage(text: string): string {
     return text.trimStart().startsWith("<") ? "" : text;
   }
 }
+
+/** Whether a refusal will be the same tomorrow, whatever its status: nobody pays for more. */
+export function isPermanentRefusal(text: string): boolean {
+  try {
+    const { error } = errorSchema.parse(JSON.parse(text));
+    const said = typeof error === "object" && error !== null ? [error.code, error.type] : [error];
+    return said.some((word) => typeof word === "string" && permanentRefusals.test(word));
+  } catch {
+    return false;
+  }
+}
+
+const permanentRefusals =
+  /^(?:insufficient_(?:quota|balance|credits?|funds)|billing_\w+|account_deactivated|access_terminated|invalid_api_key)$/;

@@ -17,9 +17,20 @@ export interface HttpQuestion {
   readonly signal: AbortSignal;
 }
 
+/** Bytes of the largest answer that is read: far beyond any completion. */
+const mostAnswerBytes = 64 * 2 ** 20;
+
+/** Thrown when an answer is larger than any that could be one. */
+export class AnswerTooLargeError extends Error {
+  override readonly name = "AnswerTooLargeError";
+}
+
 const agents = { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) };
 
-/** Sends a request. Rejects with the system's error, with the signal's reason, or where the answer is cut off. */
+/**
+ * Sends a request. Rejects with the system's error, with the signal's reason, where the answer is cut off, or with
+ * `AnswerTooLargeError`.
+ */
 export function sendRequest({ url, body, headers, signal }: HttpQuestion): Promise<HttpAnswer> {
   const isSecure = url.startsWith("https:");
   const method = body === undefined ? "GET" : "POST";
@@ -27,21 +38,31 @@ export function sendRequest({ url, body, headers, signal }: HttpQuestion): Promi
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => reject(signal.aborted ? signal.reason : error);
     const asked = (isSecure ? requestHttps : requestHttp)(url, options, (answer) => {
-      const parts: Buffer[] = [];
-      answer.on("data", (part: Buffer) => parts.push(part));
-      answer.on("error", fail);
-      answer.on("aborted", () => fail(new Error("the answer is cut off")));
-      answer.on("end", () => {
-        if (answer.complete)
-          resolve({
-            status: answer.statusCode ?? 0,
-            headers: answer.headers,
-            text: Buffer.concat(parts).toString("utf8"),
-          });
-        else fail(new Error("the answer is cut off"));
+      readWhole(answer).then(resolve, (error: unknown) => {
+        answer.destroy();
+        fail(error);
       });
     });
     asked.on("error", fail);
     asked.end(body);
+  });
+}
+
+function readWhole(answer: IncomingMessage): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const parts: Buffer[] = [];
+    let numBytes = 0;
+    answer.on("data", (part: Buffer) => {
+      numBytes += part.length;
+      if (numBytes <= mostAnswerBytes) parts.push(part);
+      else reject(new AnswerTooLargeError(`its answer is larger than ${mostAnswerBytes / 2 ** 20} MiB`));
+    });
+    answer.on("error", reject);
+    answer.on("aborted", () => reject(new Error("the answer is cut off")));
+    answer.on("end", () => {
+      if (!answer.complete) return reject(new Error("the answer is cut off"));
+      const text = Buffer.concat(parts).toString("utf8");
+      resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text });
+    });
   });
 }

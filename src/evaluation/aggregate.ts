@@ -1,6 +1,8 @@
 /** Counts over evaluated items; never a percentage without its count. */
 import type { Split } from "../environment/index.ts";
+import { incompleteOutcomes } from "../rollout/index.ts";
 import type { Tally } from "../statistics/index.ts";
+import { notJudged } from "./ask-tasks.ts";
 import type { EvaluatedItem } from "./evaluate.ts";
 
 /** What a checkpoint got right on one split. */
@@ -34,4 +36,39 @@ export function aggregate(items: readonly EvaluatedItem[], split: Split): SplitR
     loss: references.length === 0 && chosen.length > 0 ? null : nats / Math.max(1, numTokens),
     outcomes,
   };
+}
+
+/** What is wrong with answers of an outcome, and what helps. */
+const remedies: Readonly<Record<string, string>> = {
+  "cut off": "raise --max-new-tokens",
+  "run on":
+    "the model did not end its turn: look for its end token in generation_config.json and its chat template",
+  "broken off": "the server ended them: look at its log",
+  "no answer": "look at them with --items",
+  "not judged": "the judge's own answer did not come to its end",
+};
+
+/** Counts of the answers that did not come to their end, or could not be judged, by outcome; empty where there are none. */
+export function countIncomplete(
+  outcomes: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  const names = [...incompleteOutcomes, notJudged];
+  return Object.fromEntries(
+    names.map((name) => [name, outcomes[name] ?? 0] as const).filter(([, count]) => count > 0),
+  );
+}
+
+/** What `countIncomplete` found, in a sentence with what helps; `undefined` where there is nothing to say. */
+export function describeIncomplete(
+  counts: Readonly<Record<string, number>>,
+  { numAnswers, maxNewTokens }: { readonly numAnswers: number; readonly maxNewTokens: number },
+): string | undefined {
+  const found = Object.entries(counts);
+  if (found.length === 0) return undefined;
+  const total = found.reduce((sum, [, count]) => sum + count, 0);
+  const parts = found.map(([name, count]) => {
+    const limit = name === "cut off" || name === "run on" ? ` at ${maxNewTokens} tokens` : "";
+    return `${count} ${name}${limit} (${remedies[name] ?? ""})`;
+  });
+  return `${total} of ${numAnswers} answers are not complete and count as wrong: ${parts.join(", ")}`;
 }

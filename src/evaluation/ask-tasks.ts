@@ -7,10 +7,11 @@ import {
   type Verdict,
   writeConversation,
 } from "../environment/index.ts";
+import { gradeCompletion, type Reply, readReply } from "../rollout/index.ts";
 import { createTasks, type EvaluatedItem, type EvaluationOptions, hashTask } from "./evaluate.ts";
 
-/** Gives the text of an answer; `seed` is the same whenever the same attempt at the same task is asked. */
-export type Respond = (conversation: readonly ConversationTurn[], seed: number) => Promise<string>;
+/** Gives an answer; `seed` is the same whenever the same attempt at the same task is asked. */
+export type Respond = (conversation: readonly ConversationTurn[], seed: number) => Promise<Reply>;
 
 /** Which tasks are asked, and how. */
 export interface AskOptions
@@ -64,6 +65,9 @@ export async function askTasks(respond: Respond, options: AskOptions): Promise<r
   return items;
 }
 
+/** The outcome of an answer whose judge did not come to the end of its own. */
+export const notJudged = "not judged";
+
 interface TaskPlace {
   readonly split: Split;
   readonly index: number;
@@ -80,9 +84,9 @@ async function askTask(
   for (let attempt = 0; attempt < numAttempts; attempt++) {
     const conversation = writeConversation(environment, task, { rendering, attempts });
     const drawn = createRandom(seed, "answer", split, index, attempt).integer(0, 2 ** 31 - 1);
-    const answer = stripThinking(await respond(conversation, drawn));
-    const verdict = await gradeAnswer({ task, answer, seed: drawn }, options);
-    attempts.push({ answer, verdict });
+    const reply = await respond(conversation, drawn);
+    const verdict = await gradeReply({ task, reply, seed: drawn }, options);
+    attempts.push({ answer: readReply(reply).answer, verdict });
     if (verdict.parts.solved) break;
   }
   const last = attempts.at(-1);
@@ -102,27 +106,20 @@ async function askTask(
 }
 
 /** The environment's verdict, or the judge's. Throws `UsageError` where it takes a judge and there is none. */
-async function gradeAnswer(
-  { task, answer, seed }: { readonly task: unknown; readonly answer: string; readonly seed: number },
+async function gradeReply(
+  { task, reply, seed }: { readonly task: unknown; readonly reply: Reply; readonly seed: number },
   { environment, rendering, judge }: AskOptions,
 ): Promise<Verdict> {
+  const completion = readReply(reply);
   const { judging } = environment;
-  if (judging === undefined || !judging.isNeeded(task)) return environment.grade(task, answer, { rendering });
+  if (completion.problem !== undefined || judging === undefined || !judging.isNeeded(task))
+    return gradeCompletion({ environment, task, rendering }, completion);
   if (judge === undefined)
     throw new UsageError(
       `Cannot grade ${environment.name}: some of its answers take a judge; name one by --judge-endpoint and --judge-model`,
     );
-  return judging.grade(
-    stripThinking(await judge([{ role: "user", content: judging.prompt(task, answer) }], seed)),
-  );
-}
-
-/**
- * An answer without the thinking before it: what follows the last `</think>`. One that was cut off while it thought is
- * empty: it never came to an answer.
- */
-export function stripThinking(text: string): string {
-  const end = text.lastIndexOf("</think>");
-  if (end >= 0) return text.slice(end + "</think>".length).trim();
-  return text.trimStart().startsWith("<think>") ? "" : text;
+  const prompt = judging.prompt(task, completion.answer);
+  const said = readReply(await judge([{ role: "user", content: prompt }], seed));
+  if (said.problem === undefined) return judging.grade(said.answer);
+  return { ...judging.grade(""), outcome: notJudged };
 }

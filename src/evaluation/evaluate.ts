@@ -13,8 +13,9 @@ import {
   packSequences,
   type Sampling,
   type Scorer,
+  type TemplateUse,
 } from "../model/index.ts";
-import { collectEpisodes, type Episode } from "../rollout/index.ts";
+import { collectEpisodes, type Episode, writeTaskPrompt } from "../rollout/index.ts";
 
 /** One task, answered and graded. */
 export interface EvaluatedItem {
@@ -52,6 +53,8 @@ export interface EvaluationOptions {
   readonly seed: number;
   readonly numAttempts: number;
   readonly maxNewTokens: number;
+  /** Whether tasks in the chat rendering are put by the model's own template. Default: none. */
+  readonly template?: TemplateUse | undefined;
   /** Default: greedy. */
   readonly sampling?: Sampling;
   /** Tasks answered and scored together. */
@@ -161,14 +164,20 @@ function describeItem(
 async function scoreReferences(
   { config, tokenizer, parameters }: Model,
   scorer: Scorer,
-  { tasks, environment, rendering, batchSize }: EvaluationOptions & { readonly tasks: readonly unknown[] },
+  {
+    tasks,
+    environment,
+    rendering,
+    batchSize,
+    template,
+  }: EvaluationOptions & { readonly tasks: readonly unknown[] },
 ): Promise<readonly (ReferenceScore | undefined)[]> {
   const references: (ReferenceScore | undefined)[] = tasks.map(() => undefined);
   const scored = tasks.flatMap((task, place) => {
     const answer = findScoredAnswer(environment, task, rendering);
     if (answer === undefined) return [];
-    const example = { prompt: environment.prompt(task, rendering), answer };
-    return [{ place, sequence: encodeExample(tokenizer, example, config.endToken) }];
+    const prompt = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });
+    return [{ place, sequence: encodeExample(tokenizer, { prompt, answer }, config.endToken) }];
   });
   for (let start = 0; start < scored.length; start += batchSize) {
     const part = scored.slice(start, start + batchSize);

@@ -1,9 +1,11 @@
 /** One running server at which adapters come and go: checkpoints and repairs as LoRAs, each verified before it is asked. */
 import { createHash } from "node:crypto";
 import { basename, join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../base/index.ts";
 import { openSafetensors } from "../checkpoint/index.ts";
 import { createAdapterHost, createEndpoint, type ModelIdentity } from "../endpoint/index.ts";
+import { findModelKey } from "./api-keys.ts";
 import type { EndpointChoice } from "./ask-endpoint.ts";
 import type { Effects } from "./effects.ts";
 import { describeServed, findServed } from "./served-models.ts";
@@ -36,11 +38,12 @@ export async function connectAdapters(
   baseFolder: string,
   effects: Effects,
 ): Promise<AdapterServer> {
-  const host = createAdapterHost({ ...asking, url, signal: effects.signal });
-  const farewell = createAdapterHost({ ...asking, url, maxTries: 2, signal: new AbortController().signal });
+  const connection = { ...asking, url, apiKey: findModelKey(url, asking.apiKeyEnv) };
+  const host = createAdapterHost({ ...connection, signal: effects.signal });
+  const farewell = createAdapterHost({ ...connection, maxTries: 2, signal: new AbortController().signal });
   const base = await findBase(await host.list(), { url, model, baseFolder });
-  const probe = (name: string): Promise<number | undefined> =>
-    createEndpoint({ ...asking, maxNewTokens: 1, url, model: name, signal: effects.signal }).probe();
+  const probe = (name: string): Promise<readonly number[] | undefined> =>
+    createEndpoint({ ...connection, maxNewTokens: 1, model: name, signal: effects.signal }).probe();
   const ofBase = await probe(base);
   if (ofBase === undefined)
     effects.report({
@@ -64,7 +67,7 @@ export async function connectAdapters(
         if (
           ofBase !== undefined &&
           !(await isZero(path)) &&
-          (ofAdapter === undefined || ofAdapter === ofBase)
+          (ofAdapter === undefined || isDeepStrictEqual(ofAdapter, ofBase))
         )
           throw new UsageError(
             `Cannot use the adapter "${path}": with it the server answers just as without it; is its rank above the server's limit?`,

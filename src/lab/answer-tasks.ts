@@ -1,6 +1,7 @@
 /** A model of a run answers the tasks that all its checkpoints are measured on. */
 import { splits } from "../environment/index.ts";
 import { type EvaluatedItem, evaluate } from "../evaluation/index.ts";
+import { isFollowed } from "../run/index.ts";
 import { StoppedError } from "./effects.ts";
 import type { Workshop } from "./workshop.ts";
 
@@ -13,11 +14,14 @@ export async function answerTasks(
   parameters: Float32Array,
   command: string,
 ): Promise<readonly EvaluatedItem[]> {
-  const { tasks, effects, environment, config, tokenizer } = workshop;
+  const { tasks, effects, environment, config, tokenizer, folder } = workshop;
+  // Our own training learns from plain prompts, and is asked by the same.
+  const template = isFollowed(folder.recipe) ? folder.recipe.asking?.template : undefined;
   return evaluate({ config, tokenizer, parameters }, workshop, {
     ...tasks.evaluation,
     environment,
     rendering: tasks.rendering,
+    template,
     splits,
     onBatch: () => {
       if (effects.signal.aborted) throw new StoppedError(command);

@@ -1,10 +1,12 @@
 /** A server's model asked as a checkpoint of a run: the run's tasks, and answers kept in the run as they come. */
+import { realpath } from "node:fs/promises";
 import { splits } from "../environment/index.ts";
 import type { EvaluatedItem } from "../evaluation/index.ts";
-import type { RunFolder } from "../run/index.ts";
-import { askEndpoint, type EndpointChoice } from "./ask-endpoint.ts";
+import { isFollowed, type RunFolder } from "../run/index.ts";
+import { askEndpoint, type EndpointChoice, type KnownWeights } from "./ask-endpoint.ts";
 import type { Effects } from "./effects.ts";
 import { requireTasks } from "./require-recipe.ts";
+import { stampCheckpoint } from "./stamp-inputs.ts";
 
 /** Asks all of the run's tasks. Throws as `askEndpoint`. */
 export async function askCheckpoint(
@@ -12,9 +14,12 @@ export async function askCheckpoint(
   checkpoint: string,
   {
     choice,
+    path,
     command,
     effects,
   }: {
+    /** The checkpoint's folder, which the server has its weights from. */
+    readonly path: string;
     readonly choice: Omit<EndpointChoice, "maxNewTokens">;
     readonly command: string;
     readonly effects: Effects;
@@ -23,10 +28,18 @@ export async function askCheckpoint(
   const { environment, rendering, evaluation } = requireTasks(folder);
   const tasks = { environment, rendering, splits, ...evaluation };
   const answers = folder.locate(`answers/${checkpoint}.jsonl`);
+  const judge = isFollowed(folder.recipe) ? folder.recipe.asking?.judge : undefined;
   const { items } = await askEndpoint({ ...choice, maxNewTokens: evaluation.maxNewTokens }, tasks, {
     answers,
+    weights: await describeWeights(path),
+    judge,
     command,
     effects,
   });
   return items;
+}
+
+/** A checkpoint as what a server has: its place, and what tells whether it was written again. */
+async function describeWeights(path: string): Promise<KnownWeights> {
+  return { path: await realpath(path), stamp: await stampCheckpoint(path) };
 }

@@ -2,32 +2,44 @@
 import { createHash } from "node:crypto";
 import { rename } from "node:fs/promises";
 import { join } from "node:path";
-import { UsageError } from "../base/index.ts";
+import { quoteForShell, UsageError } from "../base/index.ts";
 import {
   type AskingOptions,
   createEndpoint,
   type Endpoint,
+  type EndpointOptions,
   findDifference,
+  identifiesWeights,
   type ModelIdentity,
   openAnswerStore,
 } from "../endpoint/index.ts";
 import { openEnvironment, type Rendering, type Split } from "../environment/index.ts";
 import { aggregate, askTasks, type EvaluatedItem, type Respond } from "../evaluation/index.ts";
+import { findModelKey } from "./api-keys.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
 import { checkCount } from "./check-model.ts";
 import { type Effects, StoppedError } from "./effects.ts";
+import {
+  describeJudgeEndpoint,
+  identifyJudge,
+  type JudgeChoice,
+  type JudgeRecord,
+  requireSameJudge,
+} from "./judge.ts";
+import { stampCheckpoint } from "./stamp-inputs.ts";
 
 /** Where a model is, and how it is asked. */
 export interface EndpointChoice extends AskingOptions {
   readonly url: string;
   readonly model: string;
-  readonly apiKey?: string | undefined;
+  /** The environment variable that holds the server's key, where one was named. */
+  readonly apiKeyEnv?: string | undefined;
   readonly timeoutMs: number;
   readonly maxTries: number;
   /** Questions asked at once. */
   readonly concurrency: number;
   /** Another model, which grades what only a model can grade. */
-  readonly judge?: { readonly url: string; readonly model: string } | undefined;
+  readonly judge?: JudgeChoice | undefined;
 }
 
 /** What is asked. */
@@ -56,14 +68,26 @@ export interface Usage {
 /** Answers of a model behind a server. */
 export interface EndpointEvaluation {
   readonly identity: ModelIdentity;
+  /** Who graded what only a model can grade. */
+  readonly judge?: ModelIdentity | undefined;
   readonly items: readonly EvaluatedItem[];
   readonly usage: Usage;
+}
+
+/** Weights that a server is known to have: a place here, and what tells whether they were written again. */
+export interface KnownWeights {
+  readonly path: string;
+  readonly stamp: string;
 }
 
 /** Surroundings of an evaluation. */
 export interface AskingPlace {
   /** The file that keeps the answers; absent means one in the cache, named after model and settings. */
   readonly answers?: string | undefined;
+  /** What the server was started for or given to load: that, and not its name or address, is what answers belong to. */
+  readonly weights?: KnownWeights | undefined;
+  /** The judge that graded before: no other may grade now. */
+  readonly judge?: JudgeRecord | undefined;
   /** The command that goes on after a stop. */
   readonly command: string;
   readonly effects: Effects;
@@ -76,23 +100,37 @@ export interface AskingPlace {
 export async function askEndpoint(
   choice: EndpointChoice,
   tasks: EndpointTasks,
-  { answers, command, effects }: AskingPlace,
+  place: AskingPlace,
 ): Promise<EndpointEvaluation> {
-  const place = { command, effects };
-  const asked = await openAsked(choice, { ...place, answers });
-  const judge = choice.judge === undefined ? undefined : await openJudge(choice, place);
+  const environment = await openEnvironment(tasks.environment);
+  checkCount(environment, tasks);
+  const graded = await orStopped(identifyJudge(environment, choice, place.effects), place);
+  if (place.judge !== undefined) requireSameJudge(tasks.environment, place.judge, graded);
+  const asked = await openAsked({ ...choice, apiKey: findModelKey(choice.url, choice.apiKeyEnv) }, place);
   try {
-    const environment = await openEnvironment(tasks.environment);
-    checkCount(environment, tasks);
-    const numAttempts = tasks.numAttempts ?? environment.numAttempts[tasks.rendering];
-    const onItem = createReporter(tasks.splits.length * tasks.numTasks, choice.model, effects);
-    const options = { ...tasks, ...choice, environment, numAttempts, onItem };
-    const items = await orStopped(askTasks(asked.respond, { ...options, judge: judge?.respond }), place);
-    await orStopped(requireSameModel(asked), place);
-    return { identity: asked.identity, items, usage: asked.readUsage() };
+    const judge =
+      graded === undefined
+        ? undefined
+        : await openJudge(choice, { file: asked.file, identity: graded }, place);
+    try {
+      const numAttempts = tasks.numAttempts ?? environment.numAttempts[tasks.rendering];
+      const onItem = createReporter(tasks.splits.length * tasks.numTasks, choice.model, place.effects);
+      const options = { ...tasks, ...choice, environment, numAttempts, onItem, judge: judge?.respond };
+      const goingOn = { ...place, command: asked.command };
+      const items = await orStopped(askTasks(asked.respond, options), goingOn);
+      for (const one of [asked, judge])
+        if (one !== undefined) await orStopped(requireSameModel(one), goingOn);
+      return {
+        identity: asked.identity,
+        ...(judge !== undefined && { judge: judge.identity }),
+        items,
+        usage: asked.readUsage(),
+      };
+    } finally {
+      await judge?.close();
+    }
   } finally {
     await asked.close();
-    await judge?.close();
   }
 }
 
@@ -101,50 +139,97 @@ interface AskedModel {
   readonly endpoint: Endpoint;
   readonly identity: ModelIdentity;
   readonly file: string;
+  /** The command that goes on with that file. */
+  readonly command: string;
   readonly respond: Respond;
   readonly readUsage: () => Usage;
   readonly close: () => Promise<void>;
 }
 
-async function openAsked(
-  choice: EndpointChoice,
-  { answers, command, effects }: AskingPlace,
-): Promise<AskedModel> {
+async function openAsked(choice: Omit<EndpointOptions, "signal">, place: AskingPlace): Promise<AskedModel> {
+  const { command, effects } = place;
   const endpoint = createEndpoint({ ...choice, signal: effects.signal });
-  const identity = await orStopped(endpoint.identify(), { command, effects });
-  const file = answers ?? nameAnswers(identity, choice);
-  const store = await openAnswerStore(file, identity, choice);
+  const identity = await orStopped(endpoint.identify(), place);
+  const owner = await describeOwner(identity, place.weights);
+  const { file, isFresh } = chooseFile(owner, choice, place.answers);
+  const store = await openAnswerStore(file, owner, choice);
   const usage = { numAsked: 0, numKnown: 0, numPromptTokens: 0, numNewTokens: 0 };
   return {
     endpoint,
     identity,
     file,
+    command: isFresh ? `${command} --answers ${quoteForShell(file)}` : command,
     respond: async (messages, seed) => {
       const question = { messages, seed };
       const known = store.find(question);
       const answer = known ?? (await endpoint.ask(messages, seed));
       if (known === undefined) await store.keep(question, answer);
+      if (isFresh && usage.numAsked === 0) tellFresh(file, choice, effects);
       usage[known === undefined ? "numAsked" : "numKnown"] += 1;
       usage.numPromptTokens += answer.numPromptTokens;
       usage.numNewTokens += answer.numNewTokens;
-      return answer.text;
+      return answer;
     },
     readUsage: () => ({ ...usage, numRetries: endpoint.numRetries() }),
     close: () => store.close(),
   };
 }
 
-/** Longest verdict of a judge, in tokens: it may think first. */
-const judgeTokens = 2048;
+/** Whose answers they are, the same in every process: known weights whatever the server calls them and wherever it listens. */
+async function describeOwner(
+  identity: ModelIdentity,
+  weights: KnownWeights | undefined,
+): Promise<ModelIdentity> {
+  const { fingerprint, root, url } = identity;
+  if (weights !== undefined)
+    return { model: weights.path, stamp: weights.stamp, ...(fingerprint !== undefined && { fingerprint }) };
+  if (identifiesWeights(identity) || root === undefined || url !== undefined) return identity;
+  // A path and no more: where that lies here, its files say whether they were written again.
+  const stamp = await stampCheckpoint(root).catch(() => "");
+  return stamp === "" ? identity : { ...identity, stamp };
+}
 
-/** The judge of a choice, asked for its likeliest words in a chat; its answers are kept in the cache. */
+/** The file that keeps the answers: as it was said, else one in the cache, a fresh one where nothing tells whose they are. */
+function chooseFile(
+  owner: ModelIdentity,
+  choice: AskingOptions,
+  answers: string | undefined,
+): { readonly file: string; readonly isFresh: boolean } {
+  if (answers !== undefined) return { file: answers, isFresh: false };
+  const file = nameAnswers(owner, choice);
+  if (identifiesWeights(owner)) return { file, isFresh: false };
+  return { file: file.replace(/\.jsonl$/, `-${nameProcess()}.jsonl`), isFresh: true };
+}
+
+function tellFresh(
+  file: string,
+  { url, model }: Pick<EndpointOptions, "url" | "model">,
+  { report }: Pick<Effects, "report">,
+): void {
+  report({
+    kind: "notice",
+    text: `Nothing that the server at ${url} says tells the weights of ${model} from others: answers from before are not used again; those given now are kept for --answers ${quoteForShell(file)}`,
+  });
+}
+
+/** A name that no other process has had. */
+function nameProcess(): string {
+  return `${Date.now().toString(36)}-${process.pid}`;
+}
+
+/** The judge of a choice; its answers are kept beside those that it grades, so that evaluations do not wait for each other. */
 async function openJudge(
   choice: EndpointChoice,
-  place: Pick<AskingPlace, "command" | "effects">,
+  { file, identity }: { readonly file: string; readonly identity: ModelIdentity },
+  place: AskingPlace,
 ): Promise<AskedModel> {
-  const { url, model } = choice.judge ?? choice;
-  const asking = { api: "chat", temperature: 0, maxNewTokens: judgeTokens, fields: {} } as const;
-  return await openAsked({ ...choice, ...asking, url, model }, place);
+  const { judge } = choice;
+  if (judge === undefined) throw new RangeError("Cannot open a judge: none was named");
+  const name = file.replace(/\.jsonl$/, "");
+  const isKept = place.answers !== undefined || identifiesWeights(identity);
+  const answers = `${name}${isKept ? "" : `-${nameProcess()}`}.judge.jsonl`;
+  const { weights: _, ...others } = place;
+  return await openAsked(describeJudgeEndpoint(judge, choice), { ...others, answers });
 }
 
 /** The value; a failure because of a stop becomes `StoppedError`. */
@@ -176,7 +261,7 @@ async function requireSameModel({ endpoint, identity: before, file }: AskedModel
 
 function nameAnswers(
   identity: ModelIdentity,
-  { api, temperature, maxNewTokens, fields }: EndpointChoice,
+  { api, temperature, maxNewTokens, fields }: AskingOptions,
 ): string {
   // The probe is a measurement: it may differ in its last digits.
   const { probe: _, ...named } = identity;

@@ -8,7 +8,8 @@ import {
   type Split,
   splits,
 } from "../environment/index.ts";
-import { createLayout, type Model, type ModelConfig } from "../model/index.ts";
+import { createLayout, type Model, type ModelConfig, type TemplateUse } from "../model/index.ts";
+import { writeTaskPrompt } from "../rollout/index.ts";
 import type { Recipe } from "../run/index.ts";
 import { listPoints } from "./sweep-points.ts";
 
@@ -37,6 +38,8 @@ export interface Demand {
   readonly environment: Environment;
   readonly rendering: Rendering;
   readonly maxNewTokens: number;
+  /** Default: none. */
+  readonly template?: TemplateUse;
 }
 
 /**
@@ -70,17 +73,18 @@ function describeTensors(config: ModelConfig): ReadonlyMap<string, CheckpointTen
  */
 export function checkDemand(
   { config, tokenizer }: Model,
-  { environment, rendering, maxNewTokens }: Demand,
+  { environment, rendering, maxNewTokens, template }: Demand,
 ): void {
   for (const split of splits)
     for (let index = 0; index < 20; index++) {
       const task = environment.createTask({ split, seed: 0, index, rendering });
       const prompt = environment.prompt(task, rendering);
-      const tokens = tokenizer.encode(prompt);
-      if (withoutSpace(tokenizer.decode(tokens)) !== withoutSpace(prompt))
+      if (withoutSpace(tokenizer.decode(tokenizer.encode(prompt))) !== withoutSpace(prompt))
         throw new UsageError(
           `Cannot give ${environment.name} tasks in the rendering "${rendering}" to this model: its tokenizer lacks words of the prompt; choose another rendering or model`,
         );
+      const whole = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });
+      const tokens = tokenizer.encode(whole);
       if (tokens.length + maxNewTokens > config.maxPositions)
         throw new UsageError(
           `Cannot answer prompts of ${tokens.length} tokens with up to ${maxNewTokens} more: the model has ${config.maxPositions} positions; lower maxNewTokens`,

@@ -1,61 +1,53 @@
 /** Evaluating a checkpoint folder outside of any run. */
-import { type Environment, openEnvironment, type Rendering, type Split } from "../environment/index.ts";
+import { type Environment, openEnvironment, type Split } from "../environment/index.ts";
 import { aggregate, type EvaluatedItem, evaluate, type SplitResult } from "../evaluation/index.ts";
-import { createGenerator, createScorer, loadModel } from "../model/index.ts";
+import { createGenerator, createScorer, loadModel, type TemplateUse } from "../model/index.ts";
+import type { AskedTasks } from "../run/index.ts";
 import { locateModel } from "./builtin.ts";
-import { checkCount, checkDemand, requireNoJudge } from "./check-model.ts";
+import { requireNoJudge } from "./check-model.ts";
+import { chooseTasks, chooseTemplate, type TaskChoice } from "./choose-tasks.ts";
 import { chooseNumThreads } from "./threads.ts";
 
 /** What to evaluate on. */
-export interface ModelEvaluationOptions {
+export interface ModelEvaluationOptions extends TaskChoice {
   readonly environment: string;
-  readonly rendering: Rendering;
   readonly splits: readonly Split[];
-  /** Tasks a split. */
-  readonly count: number;
-  readonly seed: number;
-  /** Answers that a task allows; absent means as many as the environment says. */
-  readonly numAttempts?: number | undefined;
-  /** Longest answer, in tokens. */
-  readonly maxNewTokens: number;
+  /** How tasks in the chat rendering are put. Default: by the model's own template, where it has one. */
+  readonly template?: TemplateUse | undefined;
 }
 
 /** Counts by split, and the items behind them. */
 export interface ModelEvaluation {
   readonly environment: Environment["name"];
+  /** What was asked, in full. */
+  readonly tasks: AskedTasks;
+  /** How tasks were put. */
+  readonly template: TemplateUse;
   readonly results: Readonly<Partial<Record<Split, SplitResult>>>;
   readonly items: readonly EvaluatedItem[];
 }
-
-const batchSize = 128;
 
 /** Loads a checkpoint folder (or a shipped model by name) and evaluates it. Throws as `loadModel` and `locateModel`. */
 export async function evaluateModel(
   nameOrPath: string,
   options: ModelEvaluationOptions,
 ): Promise<ModelEvaluation> {
+  const { splits } = options;
   const environment = await openEnvironment(options.environment);
   requireNoJudge(environment);
-  checkCount(environment, { splits: options.splits, numTasks: options.count });
   const model = await loadModel(await locateModel(nameOrPath));
-  checkDemand(model, { ...options, environment });
+  const tasks = await chooseTasks(options, { splits, model, template: options.template });
+  const { rendering, evaluation } = tasks;
+  const template = chooseTemplate(model, { rendering, template: options.template });
+  const { batchSize } = evaluation;
   const numThreads = chooseNumThreads();
   const generator = createGenerator(model.config, { numThreads, batchSize });
   const scorer = createScorer(model.config, { numThreads });
   try {
-    const items = await evaluate(
-      model,
-      { generator, scorer },
-      {
-        ...options,
-        environment,
-        numTasks: options.count,
-        numAttempts: options.numAttempts ?? environment.numAttempts[options.rendering],
-        batchSize,
-      },
-    );
-    const results = Object.fromEntries(options.splits.map((split) => [split, aggregate(items, split)]));
-    return { environment: environment.name, results, items };
+    const asked = { ...evaluation, environment, rendering, template, splits };
+    const items = await evaluate(model, { generator, scorer }, asked);
+    const results = Object.fromEntries(splits.map((split) => [split, aggregate(items, split)]));
+    return { environment: environment.name, tasks, template, results, items };
   } finally {
     await generator.release();
     await scorer.release();

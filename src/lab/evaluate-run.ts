@@ -1,26 +1,14 @@
 /** The checkpoints of a run evaluated, those that are not yet: what `untwist eval RUN` does. */
 import { resolve } from "node:path";
-import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../base/index.ts";
 import { isAdapterFolder, readAdapterConfig } from "../checkpoint/index.ts";
-import { openEnvironment, type Rendering, splits } from "../environment/index.ts";
 import { loadModel, type Model } from "../model/index.ts";
-import {
-  type AskedTasks,
-  evaluationSchema,
-  type FollowRecipe,
-  findTasks,
-  isFollowed,
-  type LineageEntry,
-  openRunFolder,
-  type RunFolder,
-  type Summary,
-} from "../run/index.ts";
+import { isFollowed, type LineageEntry, openRunFolder, type RunFolder, type Summary } from "../run/index.ts";
 import { type AdapterWay, connectAdapters } from "./adapter-server.ts";
 import { askCheckpoint } from "./ask-checkpoint.ts";
 import type { EndpointChoice } from "./ask-endpoint.ts";
 import { carryOutJob, HandedOverError } from "./carry-out-job.ts";
-import { checkCount, checkDemand } from "./check-model.ts";
+import type { TaskChoice } from "./choose-tasks.ts";
 import type { Effects } from "./effects.ts";
 import { planEvaluationJob, readPieceEvaluation, type StandaloneWay } from "./evaluation-job.ts";
 import { renewSummary } from "./follow-run.ts";
@@ -28,21 +16,11 @@ import { isPresent } from "./is-present.ts";
 import type { JobPlace } from "./job-place.ts";
 import { evaluateCheckpoint, keepEvaluation } from "./keep-checkpoint.ts";
 import { withLock } from "./run-lock.ts";
-import { checkTemplate, type ServeWay, withServer } from "./serve-checkpoint.ts";
+import { checkTemplate, withServer } from "./serve-checkpoint.ts";
+import { type EvaluationWay, settleTasks } from "./settle-tasks.ts";
 import { createWorkshop, restoreFirstModel } from "./workshop.ts";
 
-/** What checkpoints are to be asked, as far as it was said. */
-export interface TaskChoice {
-  readonly environment?: string | undefined;
-  readonly rendering?: Rendering | undefined;
-  readonly numTasks?: number | undefined;
-  readonly seed?: number | undefined;
-  readonly numAttempts?: number | undefined;
-  readonly maxNewTokens?: number | undefined;
-}
-
-/** Who gives the answers: the embedded engine, a server started for each checkpoint, or one that takes adapters. */
-export type EvaluationWay = { readonly way: "embedded" } | ServeWay | AdapterWay;
+export type { EvaluationWay, TaskChoice };
 
 /** A run, and its summary once it is evaluated. */
 export interface EvaluatedRun {
@@ -85,7 +63,7 @@ export async function evaluateRun(
     const isDry = place.job?.mode === "describe";
     if (isDry && missing.length === 0)
       throw new HandedOverError("All checkpoints are evaluated: nothing would be submitted", []);
-    const folder = await settleTasks(opened, { choice, way: place.way, isDry }, model);
+    const folder = await settleTasks(opened, { ...place, choice, isDry, model, numMissing: missing.length });
     place.effects.report({ kind: "planned", stages: [], numEvaluations: missing.length });
     if (missing.length > 0) await evaluateMissing(folder, missing, { ...place, model });
     if (isFollowed(folder.recipe)) await renewSummary(folder);
@@ -206,7 +184,7 @@ async function findCommonBase(
 /** Asks a server's model as a checkpoint of a run, and keeps the evaluation. */
 async function evaluateServed(
   folder: RunFolder,
-  { id }: LineageEntry,
+  { id, path }: LineageEntry,
   {
     choice,
     command,
@@ -215,7 +193,7 @@ async function evaluateServed(
   }: EvaluationPlace & { readonly choice: Omit<EndpointChoice, "maxNewTokens"> },
 ): Promise<void> {
   const startMs = effects.now();
-  const items = await askCheckpoint(folder, id, { choice, command, effects });
+  const items = await askCheckpoint(folder, id, { path: folder.locate(path), choice, command, effects });
   await keepEvaluation(folder, { checkpoint: id, items, ms: effects.now() - startMs }, effects);
   await onEvaluated?.();
 }
@@ -243,117 +221,4 @@ function requireSameSizes(id: string, { config }: Model, first: Model): void {
     throw new UsageError(
       `Cannot evaluate ${id} beside the other checkpoints: its config.json describes another model; follow checkpoints of one model`,
     );
-}
-
-/**
- * The run, asked what is wanted. What a followed run is asked is settled once, so that all its checkpoints can be compared.
- * Throws `UsageError` where that was settled otherwise, or no environment was ever named.
- */
-async function settleTasks(
-  folder: RunFolder,
-  {
-    choice,
-    way,
-    isDry,
-  }: { readonly choice: TaskChoice; readonly way: EvaluationWay; readonly isDry: boolean },
-  model: Model | undefined,
-): Promise<RunFolder> {
-  const settled = findTasks(folder.recipe);
-  // What was settled for an evaluation that failed binds nobody.
-  if (settled !== undefined && (!isFollowed(folder.recipe) || (await hasEvaluations(folder)))) {
-    requireSameTasks(folder.path, settled, choice);
-    if (isFollowed(folder.recipe)) requireSameAsking(folder.path, folder.recipe.asking, describeAsking(way));
-    return folder;
-  }
-  const { recipe } = folder;
-  if (!isFollowed(recipe)) throw new RangeError("Cannot settle the tasks of a run that trains itself");
-  const environment = choice.environment ?? settled?.environment;
-  if (environment === undefined)
-    throw new UsageError(
-      `Cannot evaluate "${folder.path}": nobody said yet what its checkpoints are asked; name it, as in --environment general-points`,
-    );
-  const tasks = await chooseTasks({ ...choice, environment }, model);
-  const asked = { ...recipe, ...tasks, asking: describeAsking(way) };
-  // Told again what it says already, the recipe stays as it is.
-  if (isDeepStrictEqual(asked, recipe)) return folder;
-  if (isDry) return { ...folder, recipe: asked };
-  await folder.writeRecipe(asked);
-  return await openRunFolder(folder.path);
-}
-
-async function hasEvaluations(folder: RunFolder): Promise<boolean> {
-  for (const { id } of await folder.readLineage()) if (await folder.hasEvaluation(id)) return true;
-  return false;
-}
-
-type Asking = NonNullable<FollowRecipe["asking"]>;
-
-/** What answers depend on beside the tasks. */
-function describeAsking(way: EvaluationWay): Asking {
-  if (way.way === "embedded") return { engine: "embedded" };
-  const { api, temperature, fields } = way.asking;
-  return { engine: "server", api, temperature, fields };
-}
-
-/** Throws `UsageError` where the checkpoints so far were asked in another way: their answers could not be compared. */
-function requireSameAsking(path: string, settled: Asking | undefined, now: Asking): void {
-  const before: Asking = settled ?? { engine: "embedded" };
-  for (const key of ["engine", "api", "temperature", "fields"] as const)
-    if (JSON.stringify(before[key]) !== JSON.stringify(now[key]))
-      throw new UsageError(
-        key === "engine"
-          ? `Cannot evaluate "${path}" ${now.engine === "server" ? "through a server" : "on the embedded engine"}: its other checkpoints were asked ${before.engine === "server" ? "through a server (give --serve or --lora-endpoint)" : "on the embedded engine"}`
-          : `Cannot evaluate "${path}" with ${key} ${JSON.stringify(now[key])}: its checkpoints are asked with ${JSON.stringify(before[key])}; leave it out, or follow the checkpoints into another run`,
-      );
-}
-
-async function chooseTasks(
-  choice: TaskChoice & { readonly environment: string },
-  model: Model | undefined,
-): Promise<AskedTasks> {
-  const environment = await openEnvironment(choice.environment);
-  const { seed, numAttempts, maxNewTokens = 64 } = choice;
-  const { numTasks = Math.min(200, ...Object.values(environment.numTasks ?? {})) } = choice;
-  if (numTasks < 2)
-    throw new UsageError(
-      `Cannot ask ${numTasks} task of a kind: half of them find the peak and half measure what was forgotten, so that 2 are the least; raise --count, or add questions to ${choice.environment}`,
-    );
-  checkCount(environment, { splits, numTasks });
-  const ask = (rendering: Rendering): AskedTasks => {
-    if (model !== undefined) checkDemand(model, { environment, rendering, maxNewTokens });
-    return {
-      environment: choice.environment,
-      rendering,
-      evaluation: evaluationSchema.parse({
-        numTasks,
-        maxNewTokens,
-        numAttempts: numAttempts ?? environment.numAttempts[rendering],
-        ...(seed !== undefined && { seed }),
-      }),
-    };
-  };
-  if (choice.rendering !== undefined) return ask(choice.rendering);
-  const [only, ...others] = environment.renderings;
-  if (only !== undefined && others.length === 0) return ask(only);
-  // Servers have models that chat; our small ones know the words of the compact rendering only.
-  if (model === undefined) return ask("chat");
-  try {
-    return ask("compact");
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    return ask("chat");
-  }
-}
-
-function requireSameTasks(
-  path: string,
-  { environment, rendering, evaluation }: AskedTasks,
-  choice: TaskChoice,
-): void {
-  const settled: TaskChoice = { environment, rendering, ...evaluation };
-  for (const key of Object.keys(choice) as (keyof TaskChoice)[])
-    if (choice[key] !== undefined && choice[key] !== settled[key])
-      throw new UsageError(
-        `Cannot evaluate "${path}" with ${key} ${choice[key]}: its checkpoints are asked with ${settled[key]}, and only the same tasks can be compared; leave it out, or follow the checkpoints into another run`,
-      );
 }

@@ -8,6 +8,7 @@ import { loadModel, type Model } from "../model/index.ts";
 import {
   type AskedTasks,
   type ItemRecord,
+  isFollowed,
   itemSchema,
   type LineageEntry,
   openRunFolder,
@@ -18,6 +19,7 @@ import { askCheckpoint } from "./ask-checkpoint.ts";
 import type { Effects } from "./effects.ts";
 import { requireTasks } from "./require-recipe.ts";
 import { type ServeWay, withServer } from "./serve-checkpoint.ts";
+import type { EmbeddedWay } from "./settle-tasks.ts";
 import { measureCheckpoint, stampCheckpoint, stampQuestions } from "./stamp-inputs.ts";
 import { createWorkshop } from "./workshop.ts";
 
@@ -25,7 +27,7 @@ import { createWorkshop } from "./workshop.ts";
 export const evaluationJobKind = "evaluation";
 
 /** Ways to answers that need nothing but the checkpoint. */
-export type StandaloneWay = { readonly way: "embedded" } | ServeWay;
+export type StandaloneWay = EmbeddedWay | ServeWay;
 
 const askingSchema = z.object({
   api: z.enum(interfaces),
@@ -34,7 +36,8 @@ const askingSchema = z.object({
   concurrency: z.number(),
   timeoutMs: z.number(),
   maxTries: z.number(),
-  judge: z.object({ url: z.string(), model: z.string() }).optional(),
+  apiKeyEnv: z.string().optional(),
+  judge: z.object({ url: z.string(), model: z.string(), apiKeyEnv: z.string().optional() }).optional(),
 });
 const waySchema = z.discriminatedUnion("way", [
   z.object({ way: z.literal("embedded") }),
@@ -72,8 +75,9 @@ export async function planEvaluationJob(
   const asked = {
     run: resolve(folder.path),
     tasks,
+    asking: isFollowed(folder.recipe) ? folder.recipe.asking : undefined,
     questions: await stampQuestions(tasks.environment),
-    way: hideKey(way),
+    way: way.way === "embedded" ? { way: way.way } : way,
   };
   const countBytes = async (path: string): Promise<number> =>
     way.way === "serve" ? serverBytes + (await measureCheckpoint(path)) : 16 * numParameters;
@@ -96,13 +100,6 @@ export function estimateAnswering({ evaluation }: AskedTasks, numParameters: num
   const { numTasks, numAttempts, maxNewTokens } = evaluation;
   const numTokens = splits.length * numTasks * numAttempts * maxNewTokens;
   return 2 + (2 * numParameters * numTokens) / multiplicationsPerSecond;
-}
-
-/** Keys are read where they are needed, never written. */
-function hideKey(way: StandaloneWay): unknown {
-  if (way.way === "embedded") return way;
-  const { apiKey: _, ...asking } = way.asking;
-  return { ...way, asking };
 }
 
 /** Carries out pieces: checkpoints answer the tasks of their run, where servers' answers are kept as they come. */
@@ -130,10 +127,8 @@ async function answerServed(
   { checkpoint, path, way }: { readonly checkpoint: string; readonly path: string; readonly way: ServeWay },
   effects: Effects,
 ): Promise<readonly ItemRecord[]> {
-  const { UNTWIST_API_KEY: own, OPENAI_API_KEY: usual } = process.env;
-  const asking = { ...way.asking, apiKey: own ?? usual };
-  return await withServer({ ...way, asking }, path, { effects, command }, (server) =>
-    askCheckpoint(folder, checkpoint, { choice: { ...asking, ...server }, command, effects }),
+  return await withServer(way, path, { effects, command }, (server) =>
+    askCheckpoint(folder, checkpoint, { path, choice: { ...way.asking, ...server }, command, effects }),
   );
 }
 

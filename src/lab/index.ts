@@ -13,6 +13,7 @@ export { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "./bu
 export { chooseCacheFolder } from "./cache-folder.ts";
 export { type CacheUse, cacheKinds, measureCache, pruneCache } from "./cache-use.ts";
 export { HandedOverError } from "./carry-out-job.ts";
+export { chooseTasks } from "./choose-tasks.ts";
 export { type ModelOutline, outlineModel } from "./describe-model.ts";
 export {
   type EditForm,

@@ -1,9 +1,9 @@
 /** Keeping a checkpoint: save, evaluate, enter into the lineage. Each part is skipped where it is already done. */
 
 import { UsageError } from "../base/index.ts";
-import { aggregate, type EvaluatedItem } from "../evaluation/index.ts";
+import { aggregate, countIncomplete, describeIncomplete, type EvaluatedItem } from "../evaluation/index.ts";
 import { folderExists } from "../file/index.ts";
-import type { LineageEntry, RunFolder } from "../run/index.ts";
+import { findTasks, isFollowed, type LineageEntry, type RunFolder } from "../run/index.ts";
 import { answerTasks } from "./answer-tasks.ts";
 import { type Effects, resumeCommand } from "./effects.ts";
 import { checkpointPath, type Workshop } from "./workshop.ts";
@@ -81,6 +81,20 @@ export async function keepEvaluation(
   await requirePaired(folder, { checkpoint, items });
   await folder.writeEvaluation(checkpoint, items);
   await folder.addTiming("evaluation", ms);
-  const [id, ood] = [aggregate(items, "id").solved, aggregate(items, "ood").solved];
-  report({ kind: "evaluated", checkpoint, ms, id, ood });
+  const [id, ood] = [aggregate(items, "id"), aggregate(items, "ood")];
+  report({ kind: "evaluated", checkpoint, ms, id: id.solved, ood: ood.solved });
+  // In our own training the limit of tokens belongs to the recipe, and a cut-off answer is an illegal one.
+  const { maxNewTokens } = findTasks(folder.recipe)?.evaluation ?? {};
+  if (!isFollowed(folder.recipe) || maxNewTokens === undefined) return;
+  const counts = countIncomplete(addCounts(id.outcomes, ood.outcomes));
+  const text = describeIncomplete(counts, { numAnswers: items.length, maxNewTokens });
+  if (text !== undefined) report({ kind: "notice", text: `${checkpoint}: ${text}` });
+}
+
+function addCounts(
+  first: Readonly<Record<string, number>>,
+  second: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  const names = new Set([...Object.keys(first), ...Object.keys(second)]);
+  return Object.fromEntries([...names].map((name) => [name, (first[name] ?? 0) + (second[name] ?? 0)]));
 }

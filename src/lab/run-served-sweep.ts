@@ -5,7 +5,13 @@ import { type CheckpointTensor, openCheckpoint } from "../checkpoint/index.ts";
 import { splits } from "../environment/index.ts";
 import type { EvaluatedItem } from "../evaluation/index.ts";
 import { folderExists } from "../file/index.ts";
-import type { RunFolder, SweepPlan, SweepRecord, TrajectoryRecord } from "../run/index.ts";
+import {
+  isFollowed,
+  type RunFolder,
+  type SweepPlan,
+  type SweepRecord,
+  type TrajectoryRecord,
+} from "../run/index.ts";
 import { checkAdaptable, resolveOperations } from "../surgery/index.ts";
 import { type AdapterServer, type AdapterWay, connectAdapters } from "./adapter-server.ts";
 import { askEndpoint } from "./ask-endpoint.ts";
@@ -13,6 +19,8 @@ import { editCheckpoint } from "./edit-checkpoint.ts";
 import type { Effects } from "./effects.ts";
 import { requireTasks } from "./require-recipe.ts";
 import { describePoints, type Ends, findEnds, listMissing, pointKey } from "./run-sweep.ts";
+import { requireSameAsking } from "./settle-tasks.ts";
+import { stampCheckpoint } from "./stamp-inputs.ts";
 import { listPoints, type SweepPoint } from "./sweep-points.ts";
 
 /** Where such a sweep is carried out. */
@@ -49,6 +57,7 @@ export async function runServedSweep(plan: SweepPlan, place: ServedSweepPlace): 
     });
   const missing = await listMissing(points, plan, { folder, ends });
   if (missing.length > 0) {
+    await requireSameAsking(folder, { way, model: undefined, effects, numMissing: missing.length });
     const server = await connectAdapters(way, target.base, effects);
     for (const [index, point] of missing.entries()) {
       const answers = await askRepair(point, { plan, ends, server, place });
@@ -107,14 +116,18 @@ async function askRepair(
 ): Promise<{ readonly moved: number; readonly items: readonly EvaluatedItem[] }> {
   const { folder, command, effects, way } = place;
   const key = pointKey(point, ends);
+  const [target, source] = [folder.locate(ends.target.path), folder.locate(ends.source.path)];
+  // Adapters are made anew each time: what they are made of says whose answers they give.
+  const stamp = `${await stampCheckpoint(target)} ${await stampCheckpoint(source)}`;
+  const weights = { path: `${plan.name}/${key}`, stamp };
   const { environment, rendering, evaluation } = requireTasks(folder);
   const ask = async (model: string): Promise<readonly EvaluatedItem[]> => {
     const choice = { ...way.asking, url: way.url, model, maxNewTokens: evaluation.maxNewTokens };
     const tasks = { environment, rendering, splits, ...evaluation };
     const answers = folder.locate(`answers/${plan.name}-${key}.jsonl`);
-    return (await askEndpoint(choice, tasks, { answers, command, effects })).items;
+    const judge = isFollowed(folder.recipe) ? folder.recipe.asking?.judge : undefined;
+    return (await askEndpoint(choice, tasks, { answers, weights, judge, command, effects })).items;
   };
-  const [target, source] = [folder.locate(ends.target.path), folder.locate(ends.source.path)];
   // Nothing is added: the target itself answers.
   if (point.role === "identity")
     return {

@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { UsageError } from "../base/index.ts";
-import { createAdapterHost, type ModelIdentity } from "../endpoint/index.ts";
+import { createAdapterHost, type ModelIdentity, maskKey, stripControls } from "../endpoint/index.ts";
+import { findModelKey } from "./api-keys.ts";
 import type { EndpointChoice } from "./ask-endpoint.ts";
 import { type Effects, StoppedError } from "./effects.ts";
 import { describeServed, findServed } from "./served-models.ts";
@@ -50,23 +51,19 @@ export async function withServer<Result>(
 ): Promise<Result> {
   const port = await findFreePort();
   const url = `http://127.0.0.1:${port}/v1`;
+  const apiKey = findModelKey(url, asking.apiKeyEnv);
   // By a variable: no name of a folder can be anything but a name to the shell.
   const line = template
     .replaceAll("{path}", () => '"$UNTWIST_PATH"')
     .replaceAll("{port}", () => String(port));
-  // A group of its own, so that all of it can be stopped.
-  const child = spawn("sh", ["-c", line], {
-    detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, UNTWIST_PATH: path },
-  });
+  const child = startGroup(line, path);
   const killAtExit = (): void => {
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
   };
   process.once("exit", killAtExit);
-  const log = keepLastLines(child);
+  const log = keepLastLines(child, apiKey);
   try {
-    const host = createAdapterHost({ ...asking, url, maxTries: 1, signal: effects.signal });
+    const host = createAdapterHost({ ...asking, apiKey, url, maxTries: 1, signal: effects.signal });
     const until = effects.now() + startMs;
     for (;;) {
       if (effects.signal.aborted) throw new StoppedError(command);
@@ -88,6 +85,24 @@ export async function withServer<Result>(
   }
 }
 
+/**
+ * Ends the server with us, however we end: the pipe at 3 is closed by the system even where we are killed, and whoever reads it
+ * then stops the whole group.
+ */
+const watchdog =
+  '(cat <&3; trap "" TERM; kill -TERM -$$; sleep 10; kill -KILL -$$) >/dev/null 2>&1 & exec 3<&-';
+
+/** Starts a shell command as a group of its own, so that all of it can be stopped. */
+function startGroup(line: string, path: string): ChildProcess {
+  const child = spawn("sh", ["-c", `${watchdog}\n${line}`], {
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    env: { ...process.env, UNTWIST_PATH: path },
+  });
+  child.stdio[3]?.on("error", () => undefined);
+  return child;
+}
+
 /** The checkpoint's name at the server. Throws `UsageError` where it serves another model. */
 async function requireServed(models: readonly ModelIdentity[], path: string): Promise<string> {
   const model = await findServed(models, path);
@@ -97,14 +112,15 @@ async function requireServed(models: readonly ModelIdentity[], path: string): Pr
   );
 }
 
-/** The end of what a process prints, in one line. */
-function keepLastLines({ stdout, stderr }: ChildProcess): () => string {
+/** The end of what a process prints, in one line and without the key. */
+function keepLastLines({ stdout, stderr }: ChildProcess, key: string | undefined): () => string {
   let text = "";
   for (const stream of [stdout, stderr])
     stream?.setEncoding("utf8").on("data", (part: string) => {
-      text = (text + part).slice(-500);
+      text = (text + part).slice(-2000);
     });
-  return () => text.trim().split("\n").slice(-3).join(" / ") || "none";
+  return () =>
+    maskKey(stripControls(text), key).trim().split("\n").slice(-3).join(" / ").slice(-500) || "none";
 }
 
 async function stopGroup(child: ChildProcess): Promise<void> {

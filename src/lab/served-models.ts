@@ -1,6 +1,6 @@
 /** Models that a server lists, told apart by the folders that they were loaded from. */
 import { realpath } from "node:fs/promises";
-import type { ModelIdentity } from "../endpoint/index.ts";
+import { type ModelIdentity, stripControls } from "../endpoint/index.ts";
 
 /** The name at the server of the model that was loaded from a folder; `undefined` where none was. */
 export async function findServed(
@@ -16,5 +16,5 @@ export async function findServed(
 /** What a server serves, for a sentence. */
 export function describeServed(models: readonly ModelIdentity[]): string {
   const found = models.map(({ model, root }) => `"${model}"${root === undefined ? "" : ` from "${root}"`}`);
-  return found.length === 0 ? "nothing" : found.join(", ");
+  return found.length === 0 ? "nothing" : stripControls(found.join(", "));
 }

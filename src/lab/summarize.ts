@@ -1,7 +1,7 @@
 /** From evaluations to the summary of a run: counts a checkpoint, and the trajectory's statistics. */
 
 import { UsageError } from "../base/index.ts";
-import { aggregate } from "../evaluation/index.ts";
+import { aggregate, countIncomplete } from "../evaluation/index.ts";
 import type { ItemRecord, LineageEntry, RunFolder, Summary, TrajectoryRecord } from "../run/index.ts";
 import { isFollowed, schemaVersion } from "../run/index.ts";
 import { type CheckpointOutcome, computeTrajectory, describeTrajectory } from "../trajectory/index.ts";
@@ -25,7 +25,11 @@ export async function summarize(folder: RunFolder): Promise<Summary> {
     schema: schemaVersion,
     recipe: record.recipe,
     seed: record.seed,
-    checkpoints: evaluated.map(describeCheckpoint),
+    checkpoints: evaluated.map((one) => ({
+      ...describeCheckpoint(one),
+      ...(isFollowed(folder.recipe) && describeIncompleteness(one)),
+    })),
+    ...(isFollowed(folder.recipe) && folder.recipe.asking !== undefined && { asking: folder.recipe.asking }),
     trajectory: describeStatistics(evaluated, record.seed),
     timings: await folder.readTimings(),
     versions: record.versions,
@@ -53,6 +57,17 @@ function describeCheckpoint({ entry, items }: EvaluatedCheckpoint): Summary["che
     values: { id: id.values, ood: ood.values },
     loss: { id: id.loss, ood: ood.loss },
   };
+}
+
+/** Answers that did not come to their end, by split and outcome; nothing where there are none. */
+function describeIncompleteness({
+  items,
+}: Pick<EvaluatedCheckpoint, "items">): Pick<Summary["checkpoints"][number], "incomplete"> {
+  const [id, ood] = [
+    countIncomplete(aggregate(items, "id").outcomes),
+    countIncomplete(aggregate(items, "ood").outcomes),
+  ];
+  return Object.keys({ ...id, ...ood }).length === 0 ? {} : { incomplete: { id, ood } };
 }
 
 /** Which items a checkpoint solved. */

@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { computePieceKey, type JobFolder, type JobPlan, type PieceHandler } from "../job/index.ts";
 import {
+  isFollowed,
   itemSchema,
   type LineageEntry,
   openRunFolder,
@@ -53,6 +54,7 @@ export async function planSweepJob(
   const asked = {
     run: resolve(folder.path),
     tasks,
+    asking: isFollowed(folder.recipe) ? folder.recipe.asking : undefined,
     target: resolve(target),
     source: resolve(source),
     stamps: [await stampCheckpoint(target), await stampCheckpoint(source)],

@@ -1,4 +1,5 @@
 /** How a watch stands: each training's decline so far, what the alert says, and which checkpoints may be deleted. */
+import { aggregate, countIncomplete } from "../evaluation/index.ts";
 import type { LineageEntry, RunFolder } from "../run/index.ts";
 import { formatShare, toShare, wilsonInterval } from "../statistics/index.ts";
 import {
@@ -39,9 +40,13 @@ export interface WatchRule {
 export async function describeState(folder: RunFolder, rule: WatchRule): Promise<WatchState> {
   const lineage = await folder.readLineage();
   const outcomes = new Map<string, CheckpointOutcome>();
+  const incomplete = new Map<string, Readonly<Record<string, number>>>();
   for (const entry of lineage)
-    if (await folder.hasEvaluation(entry.id))
-      outcomes.set(entry.id, toOutcome({ entry, items: await folder.readEvaluation(entry.id) }));
+    if (await folder.hasEvaluation(entry.id)) {
+      const items = await folder.readEvaluation(entry.id);
+      outcomes.set(entry.id, toOutcome({ entry, items }));
+      incomplete.set(entry.id, countIncomplete(aggregate(items, "ood").outcomes));
+    }
   const trainings = listChains(lineage).map(({ name, chain }): WatchedTraining => {
     const evaluated = chain.flatMap(({ id }) => outcomes.get(id) ?? []);
     const watch = watchDecline(evaluated, rule);
@@ -51,7 +56,9 @@ export async function describeState(folder: RunFolder, rule: WatchRule): Promise
       name,
       watch,
       ...(alert !== undefined && {
-        alert: describeAlert(name, alert, { rule, path: folder.locate(kept?.path ?? "") }),
+        alert:
+          describeAlert(name, alert, { rule, path: folder.locate(kept?.path ?? "") }) +
+          describeCut(alert.point.checkpoint, incomplete.get(alert.point.checkpoint)),
       }),
     };
   });
@@ -86,6 +93,14 @@ function describeAlert(
 ): string {
   const since = peak.stage === "base" ? "the base model" : `step ${peak.step}`;
   return `OOD accuracy of ${name} has been falling since ${since}: ${describePoint(peak)} there, ${describePoint(point)} at step ${point.step} on the same held-out tasks (p = ${pValue.toPrecision(2)}; chance of any false alert ${formatShare(rule.falseAlarmRate)}); keep ${peak.checkpoint}: ${path}`;
+}
+
+/** What of a fall may be answers that did not come to their end. */
+function describeCut(checkpoint: string, counts: Readonly<Record<string, number>> = {}): string {
+  const parts = Object.entries(counts).map(([name, count]) => `${count} ${name}`);
+  return parts.length === 0
+    ? ""
+    : ` (OOD answers of ${checkpoint} that are not complete: ${parts.join(", ")})`;
 }
 
 /** `62 of 100 (62.0 % [52.2, 70.9])`. */

@@ -9,26 +9,53 @@ export interface ChatTurn {
   readonly content: string;
 }
 
+/** How conversations are put to a model: by its own template, or as plain text. */
+export const templateUses = ["model", "none"] as const;
+/** One of `templateUses`. */
+export type TemplateUse = (typeof templateUses)[number];
+
+/** Whether a model has a template for conversations. */
+export function hasChatTemplate({ files }: Pick<Tokenizer, "files">): boolean {
+  return findSource(files) !== undefined;
+}
+
 /**
  * The prompt of a conversation: by `chat_template.jinja` or the template in `tokenizer_config.json`, ready for the model's
  * turn. A model without a template takes the contents as they are, one after the other, a line between them. Throws
  * `UsageError` where the template cannot be carried out.
  */
 export function writeChatPrompt({ files }: Pick<Tokenizer, "files">, turns: readonly ChatTurn[]): string {
-  const config = parseObject(files["tokenizer_config.json"] ?? "{}");
-  const source = files["chat_template.jinja"] ?? findTemplate(config.chat_template);
+  const source = findSource(files);
   if (source === undefined) return turns.map(({ content }) => content).join("\n");
   try {
     return new Template(source).render({
+      ...readTokens(parseObject(files["tokenizer_config.json"] ?? "{}")),
       messages: turns.map((turn) => ({ ...turn })),
+      tools: null,
+      documents: null,
       add_generation_prompt: true,
-      bos_token: readToken(config.bos_token),
-      eos_token: readToken(config.eos_token),
     });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new UsageError(`Cannot write the conversation by the model's chat template: ${reason}`, { cause });
   }
+}
+
+function findSource(files: Tokenizer["files"]): string | undefined {
+  return (
+    files["chat_template.jinja"] ??
+    findTemplate(parseObject(files["tokenizer_config.json"] ?? "{}").chat_template)
+  );
+}
+
+/** The special tokens that templates know by name; the first and the last are empty where there are none. */
+function readTokens(config: Readonly<Record<string, unknown>>): Readonly<Record<string, string>> {
+  const names = ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"];
+  return Object.fromEntries(
+    names
+      .map((name) => [name, readToken(config[name])] as const)
+      .filter(([name, token]) => token !== "" || name === "bos_token" || name === "eos_token"),
+  );
 }
 
 /** The template of a configuration: a text, or the default of several by name. */

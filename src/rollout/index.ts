@@ -1,2 +1,15 @@
 /** rollout: a model answers tasks of an environment and is graded; what training and evaluation have in common. */
-export { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "./rollout.ts";
+export {
+  gradeCompletion,
+  type IncompleteOutcome,
+  incompleteOutcomes,
+  type Reply,
+  readReply,
+} from "./completion.ts";
+export {
+  collectEpisodes,
+  type Episode,
+  type RolloutOptions,
+  type Turn,
+  writeTaskPrompt,
+} from "./rollout.ts";

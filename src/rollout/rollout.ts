@@ -1,13 +1,29 @@
 /** Rollouts: a policy answers tasks, up to the allowed attempts, and is graded. */
 import { createRandom } from "../base/index.ts";
-import type { Attempt, Environment, Rendering, Verdict } from "../environment/index.ts";
-import type { Generation, Generator, Sampling, Sequence, Tokenizer } from "../model/index.ts";
+import {
+  type Attempt,
+  type Environment,
+  type Rendering,
+  type Verdict,
+  writeConversation,
+} from "../environment/index.ts";
+import {
+  type Generation,
+  type Generator,
+  type Sampling,
+  type Sequence,
+  type TemplateUse,
+  type Tokenizer,
+  writeChatPrompt,
+} from "../model/index.ts";
+import { gradeCompletion, opensThinking, readReply } from "./completion.ts";
 
 /** One attempt: the prompt as the policy saw it, its answer, the log-probabilities it had, and the grade. */
 export interface Turn {
   readonly sequence: Sequence;
   /** log π of each answer token when it was sampled. */
   readonly logProbs: readonly number[];
+  /** The answer, without the thinking before it. */
   readonly text: string;
   readonly verdict: Verdict;
 }
@@ -15,11 +31,17 @@ export interface Turn {
 /** The attempts at one task, the last one solved or the last allowed. */
 export type Episode = readonly Turn[];
 
-/** Who answers, and how answers are graded. */
-export interface RolloutOptions {
+/** How tasks are put to a model. */
+export interface PromptOptions {
   readonly environment: Environment;
   readonly rendering: Rendering;
   readonly tokenizer: Tokenizer;
+  /** Whether tasks in the chat rendering are put by the model's own template. Default: none. */
+  readonly template?: TemplateUse | undefined;
+}
+
+/** Who answers, and how answers are graded. */
+export interface RolloutOptions extends PromptOptions {
   readonly generator: Generator;
   readonly sampling: Sampling;
   readonly maxNewTokens: number;
@@ -42,7 +64,15 @@ export async function collectEpisodes(
   for (let attempt = 0; attempt < options.numAttempts; attempt++) {
     const open = [...tasks.entries()]
       .filter(([index]) => !episodes[index]?.at(-1)?.verdict.parts.solved)
-      .map(([index, task]) => ({ index, task, prompt: tokenizePrompt(task, episodes[index] ?? [], options) }))
+      .map(([index, task]) => {
+        const text = writeTaskPrompt(task, listAttempts(episodes[index] ?? []), options);
+        return {
+          index,
+          task,
+          prompt: options.tokenizer.encode(text),
+          isThinking: options.template === "model" && opensThinking(text),
+        };
+      })
       .filter(({ prompt }) => attempt === 0 || fits(prompt, options));
     if (open.length === 0) break;
     const requests = open.map(({ index, prompt }) => ({
@@ -50,9 +80,9 @@ export async function collectEpisodes(
       random: createRandom(options.seed, ...options.path, index, attempt),
     }));
     const generations = await options.generator.generate(parameters, requests, options);
-    for (const [row, { index, task, prompt }] of open.entries()) {
+    for (const [row, asked] of open.entries()) {
       const generation = generations[row];
-      if (generation !== undefined) episodes[index]?.push(gradeTurn(task, prompt, { generation, options }));
+      if (generation !== undefined) episodes[asked.index]?.push(gradeTurn(asked, generation, options));
     }
   }
   return episodes;
@@ -62,26 +92,41 @@ function fits(prompt: readonly number[], { generator, maxNewTokens }: RolloutOpt
   return prompt.length + maxNewTokens <= generator.maxPositions;
 }
 
-function tokenizePrompt(task: unknown, turns: readonly Turn[], options: RolloutOptions): readonly number[] {
-  const { environment, rendering, tokenizer } = options;
-  const attempts = turns.map(({ text, verdict }): Attempt => ({ answer: text, verdict }));
-  const isFirst = attempts.length === 0;
-  return tokenizer.encode(
-    isFirst ? environment.prompt(task, rendering) : environment.retryPrompt(task, { rendering, attempts }),
-  );
+function listAttempts(turns: readonly Turn[]): readonly Attempt[] {
+  return turns.map(({ text, verdict }) => ({ answer: text, verdict }));
+}
+
+/** The text that a model continues with its next attempt at a task, after `attempts`. */
+export function writeTaskPrompt(
+  task: unknown,
+  attempts: readonly Attempt[],
+  { environment, rendering, tokenizer, template }: PromptOptions,
+): string {
+  if (template === "model" && rendering === "chat")
+    return writeChatPrompt(tokenizer, writeConversation(environment, task, { rendering, attempts }));
+  return attempts.length === 0
+    ? environment.prompt(task, rendering)
+    : environment.retryPrompt(task, { rendering, attempts });
+}
+
+interface AskedTask {
+  readonly task: unknown;
+  readonly prompt: readonly number[];
+  /** Whether the prompt opened the thinking that the answer begins with. */
+  readonly isThinking: boolean;
 }
 
 function gradeTurn(
-  task: unknown,
-  prompt: readonly number[],
-  { generation, options }: { readonly generation: Generation; readonly options: RolloutOptions },
+  { task, prompt, isThinking }: AskedTask,
+  { tokens, logProbs, isFinished }: Generation,
+  { environment, rendering, tokenizer }: RolloutOptions,
 ): Turn {
-  const { environment, rendering, tokenizer } = options;
-  const text = tokenizer.decode(generation.tokens);
+  const reply = { text: tokenizer.decode(tokens), finish: isFinished ? "stop" : "length" };
+  const completion = readReply(reply, isThinking);
   return {
-    sequence: { tokens: [...prompt, ...generation.tokens], numPromptTokens: prompt.length },
-    logProbs: generation.logProbs,
-    text,
-    verdict: environment.grade(task, text, { rendering }),
+    sequence: { tokens: [...prompt, ...tokens], numPromptTokens: prompt.length },
+    logProbs,
+    text: completion.answer,
+    verdict: gradeCompletion({ environment, task, rendering }, completion),
   };
 }

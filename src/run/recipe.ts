@@ -177,9 +177,24 @@ const followRecipeSchema = z.strictObject({
   asking: z
     .strictObject({
       engine: z.enum(["embedded", "server"]),
+      /** Of the embedded engine: whether tasks were put by the model's own chat template. */
+      template: z.enum(["model", "none"]).optional(),
       api: z.string().optional(),
       temperature: z.number().nonnegative().optional(),
       fields: z.record(z.string(), z.unknown()).optional(),
+      /** Who graded what only a model can grade, and a hash of what it was asked. */
+      judge: z
+        .strictObject({
+          model: z.string(),
+          root: z.string().optional(),
+          parent: z.string().optional(),
+          fingerprint: z.string().optional(),
+          stamp: z.string().optional(),
+          url: z.string().optional(),
+          probe: z.array(z.number()).readonly().optional(),
+          prompt: z.string(),
+        })
+        .optional(),
     })
     .optional(),
   spectra: z.union([z.literal(false), spectraSchema]).prefault({}),

@@ -125,6 +125,10 @@ const checkpointResultSchema = lineageEntrySchema.extend({
   values: z.object({ id: countSchema, ood: countSchema }),
   /** Null where answers came from an endpoint, which scores no reference answers. */
   loss: z.object({ id: z.number().nullable(), ood: z.number().nullable() }),
+  /** Answers that did not come to their end, or could not be judged, by outcome; absent where there are none. */
+  incomplete: z
+    .object({ id: z.record(z.string(), z.number().int()), ood: z.record(z.string(), z.number().int()) })
+    .optional(),
 });
 
 const spreadSchema = z.object({ least: z.number(), median: z.number(), largest: z.number() });
@@ -235,6 +239,8 @@ const summarySchema = z.object({
   recipe: z.string(),
   seed: z.number(),
   checkpoints: z.array(checkpointResultSchema),
+  /** Of a followed run: who answered and how, as its recipe says. */
+  asking: z.record(z.string(), z.unknown()).optional(),
   /** Null where there is no SFT stage to speak of. */
   trajectory: trajectorySchema.nullable(),
   /** What the weights say; absent where there are none, or none that this version can read. */

@@ -1,7 +1,7 @@
 /** Answers as pages show them: every task, and what each checkpoint made of it. */
 import { z } from "zod";
 import { openEnvironment, splits } from "../environment/index.ts";
-import { createTasks, hashTask } from "../evaluation/index.ts";
+import { countIncomplete, createTasks, hashTask } from "../evaluation/index.ts";
 import {
   findTasks,
   type ItemRecord,
@@ -13,8 +13,9 @@ import {
 import { type AnswersView, verdictLetters } from "./contract.ts";
 
 /** Which part of an answer went wrong first. */
-function letterOf({ parts }: ItemRecord): string {
+function letterOf({ parts, outcome }: ItemRecord): string {
   if (parts.solved) return verdictLetters.solved;
+  if (outcome in countIncomplete({ [outcome]: 1 })) return verdictLetters.incomplete;
   if (!parts.format) return verdictLetters.wrongFormat;
   return parts.values ? verdictLetters.wrongResult : verdictLetters.wrongValues;
 }

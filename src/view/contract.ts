@@ -117,7 +117,14 @@ export interface OverlapView {
 }
 
 /** The kinds of verdict in a grid of answers, as one letter each. */
-export const verdictLetters = { solved: "s", wrongResult: "w", wrongValues: "v", wrongFormat: "f" } as const;
+export const verdictLetters = {
+  solved: "s",
+  wrongResult: "w",
+  wrongValues: "v",
+  wrongFormat: "f",
+  /** It did not come to its end, or could not be judged. */
+  incomplete: "c",
+} as const;
 
 /** Every task and what each checkpoint made of it. */
 export interface AnswersView {

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { type Interface, interfaces } from "../../endpoint/index.ts";
 import type { EndpointChoice, EvaluationWay, Usage } from "../../lab/index.ts";
+import { type TemplateUse, templateUses } from "../../model/index.ts";
 import { parseChoice, parseCount, parseNumber, parseSeconds } from "./parse-flags.ts";
 
 /** The flags as they are given. */
@@ -15,6 +16,8 @@ export interface AskingFlags {
   readonly timeout: string;
   readonly tries: string;
   readonly price?: string;
+  readonly apiKeyEnv?: string;
+  readonly judgeApiKeyEnv?: string;
   readonly judgeEndpoint?: string;
   readonly judgeModel?: string;
 }
@@ -34,11 +37,20 @@ export function addAskingFlags(command: Command): Command {
       "the server of a model that grades answers of items whose grader is a judge",
     )
     .option("--judge-model <name>", "the judge's name there")
+    .option(
+      "--api-key-env <name>",
+      "the environment variable with the server's key (default: UNTWIST_API_KEY; for api.openai.com also OPENAI_API_KEY)",
+    )
+    .option(
+      "--judge-api-key-env <name>",
+      "the same for the judge's server (default: UNTWIST_JUDGE_API_KEY; for api.openai.com also OPENAI_API_KEY)",
+    )
     .option("--price <in,out>", "price of a million tokens read and written, to say what it cost");
 }
 
 /** Flags that say who answers for the checkpoints of a run. */
 export interface WayFlags extends AskingFlags {
+  readonly template?: string;
   readonly serve?: string;
   readonly serveTimeout: string;
   readonly loraEndpoint?: string;
@@ -53,7 +65,11 @@ export function addWayFlags(command: Command): Command {
         "of a run: start this server for each checkpoint; {path} and {port} are filled in",
       )
       .option("--serve-timeout <seconds>", "longest that a server may take to start", "1800")
-      .option("--lora-endpoint <url>", "of a run: load its adapters, one after the other, at this server"),
+      .option("--lora-endpoint <url>", "of a run: load its adapters, one after the other, at this server")
+      .option(
+        "--template <use>",
+        "on the embedded engine, how chats are put: by the model's own template, or none for plain text (default: model, where it has one)",
+      ),
   );
 }
 
@@ -63,6 +79,7 @@ export function chooseWay(flags: WayFlags): EvaluationWay {
   if (serve !== undefined && url !== undefined)
     throw new UsageError("Cannot evaluate with both --serve and --lora-endpoint: choose one");
   const asking = parseAsking(flags);
+  const template = parseTemplate(flags, serve ?? url);
   if (serve !== undefined)
     return {
       way: "serve",
@@ -70,12 +87,24 @@ export function chooseWay(flags: WayFlags): EvaluationWay {
       startMs: 1000 * parseSeconds("--serve-timeout", serveTimeout),
       asking,
     };
-  return url === undefined ? { way: "embedded" } : { way: "adapters", url, model, asking };
+  return url === undefined ? { way: "embedded", template } : { way: "adapters", url, model, asking };
 }
 
-/** What the flags say of a server; the key comes from UNTWIST_API_KEY or OPENAI_API_KEY. Throws `UsageError`. */
+/** How chats are put on the embedded engine. Throws `UsageError` where a server answers. */
+export function parseTemplate(
+  { template }: Pick<WayFlags, "template">,
+  server?: string,
+): TemplateUse | undefined {
+  if (template === undefined) return undefined;
+  if (server !== undefined)
+    throw new UsageError(
+      "Cannot choose the --template of a server: it puts chats by its model's own; plain text is asked by --api completions",
+    );
+  return parseChoice<TemplateUse>("--template", template, templateUses);
+}
+
+/** What the flags say of a server. Throws `UsageError`. */
 export function parseAsking(flags: AskingFlags): Omit<EndpointChoice, "url" | "model" | "maxNewTokens"> {
-  const { UNTWIST_API_KEY: own, OPENAI_API_KEY: usual } = process.env;
   const temperature = parseNumber("--temperature", flags.temperature);
   if (temperature < 0)
     throw new UsageError(`Cannot read --temperature "${flags.temperature}": give a number from 0`);
@@ -86,14 +115,18 @@ export function parseAsking(flags: AskingFlags): Omit<EndpointChoice, "url" | "m
     concurrency: parseCount("--concurrency", flags.concurrency, 1),
     timeoutMs: 1000 * parseSeconds("--timeout", flags.timeout),
     maxTries: parseCount("--tries", flags.tries, 1),
-    apiKey: own ?? usual,
+    apiKeyEnv: flags.apiKeyEnv,
     judge: parseJudge(flags),
   };
 }
 
-function parseJudge({ judgeEndpoint: url, judgeModel: model }: AskingFlags): EndpointChoice["judge"] {
-  if (url === undefined && model === undefined) return undefined;
-  if (url !== undefined && model !== undefined) return { url, model };
+function parseJudge({
+  judgeEndpoint: url,
+  judgeModel: model,
+  judgeApiKeyEnv: apiKeyEnv,
+}: AskingFlags): EndpointChoice["judge"] {
+  if (url === undefined && model === undefined && apiKeyEnv === undefined) return undefined;
+  if (url !== undefined && model !== undefined) return { url, model, apiKeyEnv };
   throw new UsageError("Cannot ask a judge: give both --judge-endpoint and --judge-model");
 }
 

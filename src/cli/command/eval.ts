@@ -1,10 +1,10 @@
 /** `untwist eval`: a checkpoint, a model behind a server, or all checkpoints of a run on an environment's tasks. */
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
-import { openEnvironment, type Split, splits } from "../../environment/index.ts";
-import type { SplitResult } from "../../evaluation/index.ts";
-import { askEndpoint, countSplits, evaluateModel, evaluateRun } from "../../lab/index.ts";
-import { isRunFolder } from "../../run/index.ts";
+import { type Split, splits } from "../../environment/index.ts";
+import { countIncomplete, describeIncomplete, type SplitResult } from "../../evaluation/index.ts";
+import { askEndpoint, chooseTasks, countSplits, evaluateModel, evaluateRun } from "../../lab/index.ts";
+import { type AskedTasks, isRunFolder } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatCount } from "../screen/format.ts";
 import { formatSummary } from "../screen/summary-screen.ts";
@@ -15,6 +15,7 @@ import {
   computeCost,
   formatUsage,
   parseAsking,
+  parseTemplate,
   type WayFlags,
 } from "./asking-flags.ts";
 import { describeCommand, listGiven } from "./describe-command.ts";
@@ -39,7 +40,7 @@ Examples:
   untwist eval runs/lora --environment general-points --lora-endpoint http://127.0.0.1:8000
   untwist eval runs/mine --on slurm --set gpus=1 --serve 'vllm serve {path} --port {port}'    on a cluster: docs/cluster.md
   untwist eval --endpoint http://127.0.0.1:8000/v1 --model my-model --environment general-points --max-new-tokens 512
-A key for the server is read from UNTWIST_API_KEY or OPENAI_API_KEY. Answers are kept: the same command goes on after a stop.`;
+A key for the server is read from UNTWIST_API_KEY, a judge's from UNTWIST_JUDGE_API_KEY. Answers are kept: the same command goes on after a stop.`;
 
 /** The command. */
 export function createEvalCommand(): Command {
@@ -92,63 +93,92 @@ function parseSplits(text: string): readonly Split[] {
 
 async function evaluateFolder(checkpoint: string, flags: EvalFlags): Promise<void> {
   const chosen = parseSplits(flags.splits);
-  const {
-    rendering = "compact",
-    numTasks = 200,
-    seed = 1,
-    numAttempts,
-    maxNewTokens = 64,
-  } = parseTasks(flags);
   const evaluation = await evaluateModel(checkpoint, {
+    ...parseTasks(flags),
     environment: requireEnvironment(flags),
-    rendering,
     splits: chosen,
-    count: numTasks,
-    seed,
-    numAttempts,
-    maxNewTokens,
+    template: parseTemplate(flags),
   });
-  const { items, ...result } = evaluation;
-  const lines = formatSplits(chosen, evaluation.results);
+  const { items, tasks, ...result } = evaluation;
+  const lines = [
+    ...formatSplits(chosen, evaluation.results),
+    ...describeAsked(tasks, flags),
+    ...describeTemplate(tasks, evaluation.template),
+    ...warn(evaluation.results, tasks),
+  ];
   createOutput(flags).print(lines, { checkpoint, ...result, ...(flags.items && { items }) });
 }
 
+/** Says so where fewer tasks were asked than usual because there are no more. */
+function describeAsked({ environment, evaluation }: AskedTasks, { count }: EvalFlags): readonly string[] {
+  const { numTasks } = evaluation;
+  return count === undefined && numTasks < 200
+    ? ["", `Asked ${numTasks} tasks a split: ${environment} has no more`]
+    : [];
+}
+
+/** How a model of the embedded engine was asked, where that is a question. */
+function describeTemplate({ rendering }: AskedTasks, template: "model" | "none"): readonly string[] {
+  if (rendering === "compact") return [];
+  return [
+    "",
+    template === "model"
+      ? "Asked by the model's own chat template"
+      : "Asked by plain text, without a chat template",
+  ];
+}
+
+/** A line about answers that are not complete, where there are any. */
+function warn(
+  results: Readonly<Partial<Record<Split, SplitResult>>>,
+  { evaluation }: AskedTasks,
+): readonly string[] {
+  const outcomes: Record<string, number> = {};
+  for (const result of Object.values(results))
+    for (const [name, count] of Object.entries(result.outcomes))
+      outcomes[name] = (outcomes[name] ?? 0) + count;
+  const numAnswers = Object.values(outcomes).reduce((sum, count) => sum + count, 0);
+  const { maxNewTokens } = evaluation;
+  const text = describeIncomplete(countIncomplete(outcomes), { numAnswers, maxNewTokens });
+  return text === undefined ? [] : ["", text];
+}
+
 async function evaluateServed(url: string, flags: EvalFlags, command: string): Promise<void> {
-  const { model, price } = flags;
+  const { model, price, answers } = flags;
   if (model === undefined)
     throw new UsageError(
       `Cannot ask the server at ${url}: name its model by --model; its /v1/models lists them`,
     );
+  parseTemplate(flags, url);
   const chosen = parseSplits(flags.splits);
-  const environment = requireEnvironment(flags);
-  const own = (await openEnvironment(environment)).numTasks;
-  const {
-    rendering = "chat",
-    numTasks = Math.min(200, ...chosen.map((split) => own?.[split] ?? 200)),
-    seed = 1,
-    numAttempts,
-    maxNewTokens = 64,
-  } = parseTasks(flags);
-  const choice = { ...parseAsking(flags), url, model, maxNewTokens };
+  const tasks = await chooseTasks(
+    { ...parseTasks(flags), environment: requireEnvironment(flags) },
+    { splits: chosen },
+  );
+  const { environment, rendering, evaluation } = tasks;
+  const choice = { ...parseAsking(flags), url, model, maxNewTokens: evaluation.maxNewTokens };
   if (price !== undefined)
     computeCost({ numPromptTokens: 0, numNewTokens: 0, numAsked: 0, numKnown: 0, numRetries: 0 }, price);
-  const { answers } = flags;
   const asked = await withEffects((effects) =>
     askEndpoint(
       choice,
-      { environment, rendering, splits: chosen, numTasks, seed, numAttempts },
-      {
-        command,
-        effects,
-        ...(answers !== undefined && { answers }),
-      },
+      { environment, rendering, splits: chosen, ...evaluation },
+      { command, effects, ...(answers !== undefined && { answers }) },
     ),
   );
   const results = countSplits(asked, chosen);
-  const { identity, usage, items } = asked;
+  const { identity, judge, usage, items } = asked;
   const cost = price === undefined ? {} : { cost: computeCost(usage, price) };
-  createOutput(flags).print([...formatSplits(chosen, results), "", formatUsage(usage, price)], {
+  const lines = [
+    ...formatSplits(chosen, results),
+    ...describeAsked(tasks, flags),
+    ...warn(results, tasks),
+    "",
+    formatUsage(usage, price),
+  ];
+  createOutput(flags).print(lines, {
     identity,
+    ...(judge !== undefined && { judge }),
     environment,
     results,
     usage: { ...usage, ...cost },

@@ -17,14 +17,17 @@ export interface TaskFlags {
 /** Adds all of them but `--environment`, which each command describes in its own words. */
 export function addTaskFlags(command: Command): Command {
   return command
-    .option("--count <number>", "tasks a split (default: 200)")
+    .option("--count <number>", "tasks a split (default: 200, or all there are)")
     .option("--seed <number>", "which tasks (default: 1)")
     .option(
       "--rendering <name>",
       "how tasks are written: compact or chat (default: chat through a server, else compact where it is known)",
     )
     .option("--attempts <number>", "answers that a task allows (default: as the environment says)")
-    .option("--max-new-tokens <number>", "longest answer, in tokens (default: 64)");
+    .option(
+      "--max-new-tokens <number>",
+      "longest answer, in tokens (default: 64 in the compact rendering, 512 in chats)",
+    );
 }
 
 /** What the flags choose; absent is what was not said. Throws `UsageError`. */

@@ -21,7 +21,37 @@ export interface ScreenOptions {
 /** Lines that show a summary: every checkpoint, then the outcome, which is what one wants to see last. */
 export function formatSummary(summary: Summary, options: ScreenOptions): readonly string[] {
   if (summary.checkpoints.length === 0) return describeUnasked(options);
-  return [...formatCheckpoints(summary.checkpoints, options), "", ...formatOutcome(summary, options)];
+  return [
+    ...formatCheckpoints(summary.checkpoints, options),
+    ...formatIncomplete(summary.checkpoints, options.paint),
+    ...formatAsking(summary.asking),
+    "",
+    ...formatOutcome(summary, options),
+  ];
+}
+
+/** Which checkpoints gave answers that are not complete: these count as wrong, and look like forgetting. */
+function formatIncomplete(checkpoints: readonly CheckpointResult[], paint: Paint): readonly string[] {
+  return checkpoints.flatMap(({ id, accuracy, incomplete }, index) => {
+    if (incomplete === undefined) return [];
+    const splits = (["id", "ood"] as const).flatMap((split) => {
+      const parts = Object.entries(incomplete[split]).map(([name, count]) => `${count} ${name}`);
+      return parts.length === 0
+        ? []
+        : [`${split.toUpperCase()} ${parts.join(", ")} of ${accuracy[split].total}`];
+    });
+    const text = `Not complete, and so counted as wrong: ${id} ${splits.join("; ")}`;
+    const isFirst = checkpoints.findIndex((one) => one.incomplete !== undefined) === index;
+    return [...(isFirst ? [""] : []), paint("bad", text)];
+  });
+}
+
+/** Who answered for the checkpoints of a followed run, and how. */
+function formatAsking(asking: Summary["asking"]): readonly string[] {
+  if (asking === undefined) return [];
+  if (asking.engine === "server") return ["", `Asked through a server (${String(asking.api ?? "chat")})`];
+  const how = asking.template === "model" ? "by the model's own chat template" : "by plain text";
+  return ["", `Asked on the embedded engine, ${how}`];
 }
 
 /** The curves, the tables of forgetting and recovery, and what they say in sentences. */

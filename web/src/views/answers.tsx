@@ -10,8 +10,15 @@ const meanings: Readonly<Record<string, string>> = {
   w: "result wrong",
   v: "values wrong",
   f: "format wrong",
+  c: "not complete",
 };
-const colorNames: Readonly<Record<string, string>> = { s: "--good", w: "--ood", v: "--bad", f: "--quiet" };
+const colorNames: Readonly<Record<string, string>> = {
+  s: "--good",
+  w: "--ood",
+  v: "--bad",
+  f: "--quiet",
+  c: "--id",
+};
 
 /** The page. */
 export function AnswersPage({ run, route }: PageProps): ReactNode {
@@ -60,7 +67,7 @@ function Answers({ answers, run, route }: PageProps & { readonly answers: Answer
           </select>
         </label>
         <span className="quiet" role="status">
-          {rows.length} tasks
+          {rows.length} tasks{describeIncomplete(answers, rows)}
         </span>
       </div>
       <ul className="legend">
@@ -83,6 +90,17 @@ function Answers({ answers, run, route }: PageProps & { readonly answers: Answer
       )}
     </>
   );
+}
+
+/** How many answers of the tasks shown are not complete, and of which checkpoint most. */
+function describeIncomplete({ verdicts }: AnswersView, rows: readonly number[]): string {
+  const counts = Object.entries(verdicts).map(
+    ([checkpoint, letters]) => [checkpoint, rows.filter((index) => letters[index] === "c").length] as const,
+  );
+  const total = counts.reduce((sum, [, count]) => sum + count, 0);
+  const [most] = counts.sort(([, one], [, other]) => other - one);
+  if (total === 0 || most === undefined) return "";
+  return `; ${total} answers are not complete and count as wrong, most of ${most[0]}: ${most[1]} of ${rows.length}`;
 }
 
 interface GridProps {

@@ -1,0 +1,138 @@
+/** What models are asked, where it was not said in full: the same defaults for one model, one server and all checkpoints of a run. */
+import { resolve } from "node:path";
+import { UsageError } from "../base/index.ts";
+import { type Environment, openEnvironment, type Rendering, type Split } from "../environment/index.ts";
+import { createTasks } from "../evaluation/index.ts";
+import { hasChatTemplate, type Model, type TemplateUse } from "../model/index.ts";
+import { writeTaskPrompt } from "../rollout/index.ts";
+import type { AskedTasks } from "../run/index.ts";
+import { checkCount, checkDemand } from "./check-model.ts";
+
+/** What checkpoints are to be asked, as far as it was said. */
+export interface TaskChoice {
+  readonly environment?: string | undefined;
+  readonly rendering?: Rendering | undefined;
+  readonly numTasks?: number | undefined;
+  readonly seed?: number | undefined;
+  readonly numAttempts?: number | undefined;
+  readonly maxNewTokens?: number | undefined;
+}
+
+/** Tasks a split where nobody says how many. */
+const usualNumTasks = 200;
+
+/** Tasks that the embedded engine answers and scores together. */
+const batchSize = 128;
+
+/** Longest answer in tokens where nobody says: words of a small vocabulary, or the sentences of a model that chats. */
+const usualMaxNewTokens: Readonly<Record<Rendering, number>> = { compact: 64, chat: 512 };
+
+/** Who is asked. */
+export interface Asked {
+  readonly splits: readonly Split[];
+  /** Where the embedded engine answers. */
+  readonly model?: Model | undefined;
+  /** How the embedded engine is to be asked, where that was said. */
+  readonly template?: TemplateUse | undefined;
+}
+
+/** The name of an environment wherever one is: a user's own questions by their absolute folder. */
+export function resolveEnvironment(name: string): string {
+  const [, folder] = /^items:(.+)$/.exec(name) ?? [];
+  return folder === undefined ? name : `items:${resolve(folder)}`;
+}
+
+/** How tasks are put to a model of the embedded engine: by its own template where it has one and they are chats. */
+export function chooseTemplate(
+  { tokenizer }: Pick<Model, "tokenizer">,
+  {
+    rendering,
+    template = "model",
+  }: { readonly rendering: Rendering; readonly template?: TemplateUse | undefined },
+): TemplateUse {
+  return rendering === "chat" && hasChatTemplate(tokenizer) ? template : "none";
+}
+
+/** What is asked, in full. Throws `UsageError` for more tasks than there are, or more than the model can take. */
+export async function chooseTasks(
+  choice: TaskChoice & { readonly environment: string },
+  asked: Asked,
+): Promise<AskedTasks> {
+  const environment = await openEnvironment(choice.environment);
+  const {
+    numTasks = Math.min(usualNumTasks, ...asked.splits.map((split) => countTasks(environment, split))),
+  } = choice;
+  checkCount(environment, { splits: asked.splits, numTasks });
+  const ask = (rendering: Rendering): AskedTasks => {
+    const {
+      seed = 1,
+      numAttempts = environment.numAttempts[rendering],
+      maxNewTokens = usualMaxNewTokens[rendering],
+    } = choice;
+    const evaluation = { numTasks, seed, numAttempts, maxNewTokens, batchSize };
+    const tasks = { environment: choice.environment, rendering, evaluation };
+    const { model } = asked;
+    if (model === undefined) return tasks;
+    const fitting = fitAnswers(tasks, { ...asked, model, environment, wanted: choice.maxNewTokens });
+    const template = chooseTemplate(model, { rendering, template: asked.template });
+    checkDemand(model, { environment, rendering, template, maxNewTokens: fitting.evaluation.maxNewTokens });
+    return fitting;
+  };
+  if (choice.rendering !== undefined) return ask(choice.rendering);
+  const [only, ...others] = environment.renderings;
+  if (only !== undefined && others.length === 0) return ask(only);
+  // Servers have models that chat; our small ones know the words of the compact rendering only.
+  if (asked.model === undefined) return ask("chat");
+  try {
+    return ask("compact");
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return ask("chat");
+  }
+}
+
+/** How many tasks of a split there are to ask, at most. */
+function countTasks({ numTasks }: Environment, split: Split): number {
+  return numTasks?.[split] ?? Number.POSITIVE_INFINITY;
+}
+
+/**
+ * Tasks whose longest answer fits behind the longest prompt: the usual one is shortened to what the model has room for. Throws
+ * `UsageError` where one was wanted that does not fit.
+ */
+function fitAnswers(
+  tasks: AskedTasks,
+  {
+    model,
+    environment,
+    splits,
+    template,
+    wanted,
+  }: Asked & {
+    readonly model: Model;
+    readonly environment: Environment;
+    readonly wanted: number | undefined;
+  },
+): AskedTasks {
+  const { rendering, evaluation } = tasks;
+  const { tokenizer, config } = model;
+  const options = {
+    environment,
+    rendering,
+    tokenizer,
+    template: chooseTemplate(model, { rendering, template }),
+  };
+  const lengths = splits.flatMap((split) =>
+    createTasks(
+      { environment, rendering, seed: evaluation.seed },
+      { split, first: 0, numTasks: evaluation.numTasks },
+    ).map((task) => tokenizer.encode(writeTaskPrompt(task, [], options)).length),
+  );
+  const longest = Math.max(...lengths);
+  const room = config.maxPositions - longest;
+  if (room < (wanted ?? 1))
+    throw new UsageError(
+      `Cannot answer prompts of ${longest} tokens with up to ${wanted ?? 1} more: the model has ${config.maxPositions} positions; lower --max-new-tokens`,
+    );
+  return { ...tasks, evaluation: { ...evaluation, maxNewTokens: Math.min(evaluation.maxNewTokens, room) } };
+}

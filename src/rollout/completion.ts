@@ -1,0 +1,112 @@
+/** Whether an answer came to its end: one that did not is never graded right, whatever it says up to there. */
+import type { Environment, Rendering, Verdict } from "../environment/index.ts";
+
+/** A text that a model gave, and how it ended. */
+export interface Reply {
+  readonly text: string;
+  /** Why it ended, as servers say it: `stop`, `length`, …; empty where nothing is said. */
+  readonly finish: string;
+}
+
+/** Outcomes of answers that did not come to their end. */
+export const incompleteOutcomes = ["cut off", "run on", "broken off", "no answer"] as const;
+/** One of `incompleteOutcomes`. */
+export type IncompleteOutcome = (typeof incompleteOutcomes)[number];
+
+/** What kept an answer from being one, as a clause that can follow "because". */
+const reasons: Readonly<Record<IncompleteOutcome, string>> = {
+  "cut off": "it reached the limit of tokens before its end",
+  "run on": "it did not end, but went on with turns of its own until the limit of tokens",
+  "broken off": "the server broke it off before its end",
+  "no answer": "there is no answer",
+};
+
+/** A reply read: what follows the thinking, and what kept it from being an answer, where something did. */
+export interface Completion {
+  readonly answer: string;
+  readonly problem?: IncompleteOutcome;
+}
+
+/** Words for an end that the model itself chose. A tool call with words beside it is an answer, too. */
+const ends = new Set([
+  "",
+  "stop",
+  "stop_sequence",
+  "eos",
+  "eos_token",
+  "end_turn",
+  "complete",
+  "tool_calls",
+  "function_call",
+]);
+
+/** Words for the limit of tokens. */
+const limits =
+  /^(?:length|max_(?:new_|output_)?tokens|max_length|model_length|model_context_window_exceeded)$/;
+
+/** Reads a reply. `isThinking` says that the prompt itself opened the thinking, so that the reply has only its end. */
+export function readReply({ text, finish }: Reply, isThinking = false): Completion {
+  const { answer, isOpen } = stripThinking(text, isThinking);
+  const end = finish.toLowerCase();
+  if (limits.test(end)) return { answer, problem: hasTurns(answer) ? "run on" : "cut off" };
+  if (!ends.has(end)) return { answer, problem: "broken off" };
+  if (isOpen) return { answer, problem: "cut off" };
+  return answer.trim() === "" ? { answer, problem: "no answer" } : { answer };
+}
+
+/**
+ * The verdict of a task's answer: one that did not come to its end has no right part, and is worth no more than none at all.
+ */
+export function gradeCompletion(
+  { environment, task, rendering }: Place,
+  { answer, problem }: Completion,
+): Verdict {
+  const verdict = environment.grade(task, answer, { rendering });
+  if (problem === undefined) return verdict;
+  const nothing = environment.grade(task, "", { rendering });
+  return {
+    outcome: problem,
+    reward: Math.min(verdict.reward, nothing.reward),
+    parts: { format: false, values: false, solved: false },
+    feedback: reasons[problem],
+  };
+}
+
+interface Place {
+  readonly environment: Environment;
+  readonly task: unknown;
+  readonly rendering: Rendering;
+}
+
+/** Tags around thinking, as the families of models write them. */
+const names = "think|thinking|thought|thoughts|reasoning|reason|seed:think";
+const opening = new RegExp(`<(?:${names})>|\\[THINK\\]|◁think▷`, "gi");
+const closing = new RegExp(`</(?:${names})>|\\[/THINK\\]|◁/think▷`, "gi");
+
+/**
+ * A text without the thinking before the answer: what follows the last closing tag. Thinking that never ends holds no answer.
+ */
+function stripThinking(
+  text: string,
+  isThinking: boolean,
+): { readonly answer: string; readonly isOpen: boolean } {
+  const close = [...text.matchAll(closing)].at(-1);
+  const rest = close === undefined ? text : text.slice(close.index + close[0].length).trim();
+  const isOpen = rest.search(opening) >= 0 || (isThinking && close === undefined);
+  return { answer: isOpen ? "" : rest, isOpen };
+}
+
+/** Where another turn begins: the tokens of templates, and what is left of them where those are not shown. */
+const turns =
+  /<\|?(?:im_start|im_end|eot_id|eom_id|start_header_id|end_of_turn|start_of_turn|endoftext|end_of_text)\|?>|\[INST\]|\n\s*(?:user|human|assistant|question|q|### (?:instruction|question|input))\s*(?::|\n)|\b(?:assistant|user)\n\n/i;
+
+/** Whether a text holds the beginning of another turn: the end token of its own was missing. */
+function hasTurns(text: string): boolean {
+  return turns.test(text);
+}
+
+/** Whether a prompt ends within thinking that it opened itself, as some chat templates do. */
+export function opensThinking(prompt: string): boolean {
+  const last = (tag: RegExp): number => [...prompt.matchAll(tag)].at(-1)?.index ?? -1;
+  return last(opening) > last(closing);
+}
