@@ -1,7 +1,7 @@
 /** From evaluations to the summary of a run: counts a checkpoint, and the trajectory's statistics. */
 
 import { UsageError } from "../base/index.ts";
-import { aggregate } from "../evaluation/index.ts";
+import { aggregate, solvedFraction } from "../evaluation/index.ts";
 import type { ItemRecord, LineageEntry, RunFolder, Summary, TrajectoryRecord } from "../run/index.ts";
 import { isFollowed, schemaVersion } from "../run/index.ts";
 import { type CheckpointOutcome, computeTrajectory, describeTrajectory } from "../trajectory/index.ts";
@@ -55,10 +55,10 @@ function describeCheckpoint({ entry, items }: EvaluatedCheckpoint): Summary["che
   };
 }
 
-/** Which items a checkpoint solved. */
+/** Which items a checkpoint solved; fractions of those that were answered several times. */
 export function toOutcome({ entry, items }: EvaluatedCheckpoint): CheckpointOutcome {
-  const solved = (split: ItemRecord["split"]): boolean[] =>
-    items.filter((item) => item.split === split).map(({ parts }) => parts.solved);
+  const solved = (split: ItemRecord["split"]): number[] =>
+    items.filter((item) => item.split === split).map(solvedFraction);
   return { ...entry, solved: { id: solved("id"), ood: solved("ood") } };
 }
 

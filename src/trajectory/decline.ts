@@ -87,8 +87,8 @@ function countDiscordant(
   second: CheckpointOutcome,
 ): { readonly onlyFirst: number; readonly onlySecond: number } {
   const [own, other] = [heldOutHalf(first), heldOutHalf(second)];
-  const onlyFirst = own.filter((isSolved, item) => isSolved && !(other[item] ?? false)).length;
-  const onlySecond = other.filter((isSolved, item) => isSolved && !(own[item] ?? false)).length;
+  const onlyFirst = own.filter((solved, item) => Number(solved) > Number(other[item] ?? 0)).length;
+  const onlySecond = other.filter((solved, item) => Number(solved) > Number(own[item] ?? 0)).length;
   return { onlyFirst, onlySecond };
 }
 

@@ -15,8 +15,9 @@ import { type AnswersView, verdictLetters } from "./contract.ts";
 /** Which part of an answer went wrong first. */
 function letterOf({ parts }: ItemRecord): string {
   if (parts.solved) return verdictLetters.solved;
-  if (!parts.format) return verdictLetters.wrongFormat;
-  return parts.values ? verdictLetters.wrongResult : verdictLetters.wrongValues;
+  // Where another tool graded, nobody knows of format and values.
+  if (parts.format === false) return verdictLetters.wrongFormat;
+  return parts.values === false ? verdictLetters.wrongValues : verdictLetters.wrongResult;
 }
 
 /** The answers of all checkpoints that are evaluated so far. */
