@@ -122,12 +122,13 @@ export interface ExportedItem {
   readonly promptHash: string;
   readonly target: string;
   readonly answer: string;
-  readonly isSolved: boolean;
+  /** 1 or 0; between them where several answers were graded. */
+  readonly solvedFraction: number;
 }
 
 /** The lines of `samples_<task>_<date>.jsonl`. */
 export function describeSamples(items: readonly ExportedItem[]): readonly object[] {
-  return items.map(({ index, prompt, promptHash, target, answer, isSolved }) => ({
+  return items.map(({ index, prompt, promptHash, target, answer, solvedFraction }) => ({
     doc_id: index,
     doc: { question: prompt, answer: target },
     target,
@@ -137,24 +138,32 @@ export function describeSamples(items: readonly ExportedItem[]): readonly object
     filter: "none",
     metrics: ["acc"],
     prompt_hash: promptHash,
-    acc: isSolved ? 1 : 0,
+    acc: solvedFraction,
   }));
 }
 
-/** `results_<date>.json` of several tasks by name. */
+/** `results_<date>.json` of several tasks by name, with all that `lm_eval.utils.make_table` reads. */
 export function describeResults(
   tasks: Readonly<Record<string, readonly ExportedItem[]>>,
   { model, date }: { readonly model: string; readonly date: string },
 ): object {
   const entries = Object.entries(tasks);
   const describe = (items: readonly ExportedItem[], name: string): object => {
-    const share = items.filter(({ isSolved }) => isSolved).length / Math.max(1, items.length);
-    // The standard error of a mean of zeros and ones, with n − 1 as the harness has it.
-    const error = Math.sqrt((share * (1 - share)) / Math.max(1, items.length - 1));
+    const count = Math.max(1, items.length);
+    const share = items.reduce((sum, { solvedFraction }) => sum + solvedFraction, 0) / count;
+    const squares = items.reduce((sum, { solvedFraction }) => sum + (solvedFraction - share) ** 2, 0);
+    // The standard error of a mean, with n − 1 as the harness has it.
+    const error = Math.sqrt(squares / Math.max(1, items.length - 1) / count);
     return { alias: name, sample_len: items.length, "acc,none": share, "acc_stderr,none": error };
   };
   return {
     results: Object.fromEntries(entries.map(([name, items]) => [name, describe(items, name)])),
+    group_subtasks: Object.fromEntries(entries.map(([name]) => [name, []])),
+    configs: Object.fromEntries(
+      entries.map(([name]) => [name, { task: name, num_fewshot: 0, output_type: "generate_until" }]),
+    ),
+    versions: Object.fromEntries(entries.map(([name]) => [name, 1])),
+    "n-shot": Object.fromEntries(entries.map(([name]) => [name, 0])),
     "n-samples": Object.fromEntries(
       entries.map(([name, { length }]) => [name, { original: length, effective: length }]),
     ),
