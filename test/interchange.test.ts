@@ -171,7 +171,8 @@ describe("untwist import", () => {
         prompt: "ood 1?",
         reference: name === "lighteval" ? "1" : "1",
       });
-      expect(verdicts["sft-30"]).toBe(`${"s".repeat(12)}ss${"w".repeat(10).replaceAll("w", "v")}`);
+      expect(verdicts["sft-30"]).toBe(`${"s".repeat(12)}ss${"w".repeat(10)}`);
+      expect(summary.checkpoints[0].values.ood).toEqual({ correct: 0, total: 0 });
     });
 
   it("leaves out checkpoints without results, and says which", async () => {

@@ -8,7 +8,10 @@ import type { EvaluatedItem } from "./evaluate.ts";
 /** What a checkpoint got right on one split. */
 export interface SplitResult {
   readonly solved: Tally;
-  /** Answers of the right shape, and answers whose values were read right: what is forgotten shows here. */
+  /**
+   * Answers of the right shape, and answers whose values were read right: what is forgotten shows here. Of none where another tool
+   * graded.
+   */
   readonly format: Tally;
   readonly values: Tally;
   /** Mean cross-entropy of the reference answers' tokens, in nats; null where none was scored. */
@@ -17,22 +20,31 @@ export interface SplitResult {
   readonly outcomes: Readonly<Record<string, number>>;
 }
 
+/** 1 or 0; of a task that was answered several times the fraction of its answers that are right. */
+export function solvedFraction({ parts, samples }: Pick<EvaluatedItem, "parts" | "samples">): number {
+  return samples === undefined ? Number(parts.solved) : samples.solved / samples.total;
+}
+
 /** Counts over the items of one split. */
 export function aggregate(items: readonly EvaluatedItem[], split: Split): SplitResult {
   const chosen = items.filter((item) => item.split === split);
-  const count = (isHit: (item: EvaluatedItem) => boolean): Tally => ({
-    correct: chosen.filter(isHit).length,
-    total: chosen.length,
-  });
+  const count = (part: "format" | "values"): Tally => {
+    const known = chosen.flatMap(({ parts }) => parts[part] ?? []);
+    return { correct: known.filter(Boolean).length, total: known.length };
+  };
   const outcomes: Record<string, number> = {};
   for (const { outcome } of chosen) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
   const references = chosen.flatMap(({ reference }) => reference ?? []);
   const nats = references.reduce((sum, { negativeLogLikelihood }) => sum + negativeLogLikelihood, 0);
   const numTokens = references.reduce((sum, reference) => sum + reference.numTokens, 0);
   return {
-    solved: count(({ parts }) => parts.solved),
-    format: count(({ parts }) => parts.format),
-    values: count(({ parts }) => parts.values),
+    // Thirds add up to whole numbers, whatever their order.
+    solved: {
+      correct: Math.round(chosen.reduce((sum, item) => sum + solvedFraction(item), 0) * 1e9) / 1e9,
+      total: chosen.length,
+    },
+    format: count("format"),
+    values: count("values"),
     loss: references.length === 0 && chosen.length > 0 ? null : nats / Math.max(1, numTokens),
     outcomes,
   };

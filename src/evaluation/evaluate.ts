@@ -28,7 +28,12 @@ export interface EvaluatedItem {
   readonly numAttempts: number;
   readonly outcome: string;
   readonly reward: number;
-  readonly parts: VerdictParts;
+  /** Format and values are absent where another tool graded: its logs do not have them. */
+  readonly parts: Pick<VerdictParts, "solved"> & {
+    readonly [Part in "format" | "values"]?: VerdictParts[Part] | undefined;
+  };
+  /** Of a task that was answered several times, each answer on its own: how many there are, and how many are right. */
+  readonly samples?: { readonly solved: number; readonly total: number } | undefined;
   /**
    * Negative log-likelihood in nats of the reference answer, end token included, and its number of tokens; absent where the
    * model lies behind an endpoint.

@@ -10,8 +10,29 @@ export interface ImportedItem {
   readonly key: string;
   readonly prompt: string;
   readonly target: string;
+  /** The answer; where there are several, the first. */
   readonly answer: string;
-  readonly isSolved: boolean;
+  /** How many answers were graded, each on its own, and how many of them are right. */
+  readonly samples: { readonly solved: number; readonly total: number };
+}
+
+/** What a file of another tool holds. */
+export interface ImportedResults {
+  readonly items: readonly ImportedItem[];
+  /** What says what is right. */
+  readonly metric: string;
+  /** Of lm-evaluation-harness: what the answers went through. */
+  readonly filter?: string | undefined;
+}
+
+/** What a file of results is of, as far as its name or its head says so. */
+export interface ResultsHead {
+  readonly task?: string | undefined;
+  /** When they were made: sorts by its characters. */
+  readonly date?: string | undefined;
+  readonly model?: string | undefined;
+  /** Why the results are not whole; absent where they are. */
+  readonly problem?: string | undefined;
 }
 
 /** What to take from a file that holds more than one thing. */
@@ -34,6 +55,18 @@ export function readSolved(value: unknown, place: string): boolean {
   );
 }
 
+/**
+ * How many of `total` answers a metric's mean over them says are right: 0.75 of 4 is 3. Throws `UsageError` as `readSolved` where
+ * it is no such mean.
+ */
+export function readSamples(value: unknown, total: number, place: string): ImportedItem["samples"] {
+  if (total > 1 && typeof value === "number") {
+    const solved = Math.round(value * total);
+    if (Math.abs(value * total - solved) < 1e-6 && solved >= 0 && solved <= total) return { solved, total };
+  }
+  return { solved: Number(readSolved(value, place)), total: 1 };
+}
+
 /** The metric to read. Throws `UsageError` naming those that there are. */
 export function chooseMetric(names: readonly string[], { metric }: ImportChoice, path: string): string {
   const found = metric === undefined ? names[0] : names.find((name) => name === metric);
@@ -45,34 +78,36 @@ export function chooseMetric(names: readonly string[], { metric }: ImportChoice,
   );
 }
 
-/**
- * The items of a split as an evaluation holds them, in the order of their keys. Throws `UsageError` where a key is there twice.
- */
-export function toEvaluated(
-  items: readonly ImportedItem[],
-  split: Split,
-  path: string,
-): readonly EvaluatedItem[] {
+/** The items in the order of their keys. Throws `UsageError` where a key is there twice. */
+export function sortItems(items: readonly ImportedItem[], path: string): readonly ImportedItem[] {
   const sorted = [...items].sort((a, b) => compareKeys(a.key, b.key));
   const twice = sorted.find(({ key }, index) => key === sorted[index + 1]?.key);
   if (twice !== undefined)
     throw new UsageError(
-      `Cannot read "${path}": question ${twice.key} is in it twice; give results of one attempt a question (of lm-eval, choose one --filter)`,
+      `Cannot read "${path}": question ${twice.key} is in it twice; give results of one run of the task (of lm-eval, choose one --filter)`,
     );
-  return sorted.map(({ key, prompt, answer, isSolved }, index) => ({
+  return sorted;
+}
+
+/** Sorted items of a split as an evaluation holds them. */
+export function toEvaluated(items: readonly ImportedItem[], split: Split): readonly EvaluatedItem[] {
+  return items.map(({ key, prompt, answer, samples }, index) => ({
     split,
     index,
     promptHash: createHash("sha256").update(`${key}\n${prompt}`).digest("hex").slice(0, 16),
     answer,
     numAttempts: 1,
-    outcome: isSolved ? "correct" : "incorrect",
-    reward: isSolved ? 1 : 0,
-    parts: { format: true, values: isSolved, solved: isSolved },
+    outcome:
+      samples.solved === samples.total ? "correct" : samples.solved === 0 ? "incorrect" : "partly correct",
+    reward: samples.solved / samples.total,
+    // What the answer's format and values were, no log says.
+    parts: { solved: samples.solved === samples.total },
+    ...(samples.total > 1 && { samples }),
   }));
 }
 
 /** Whole numbers by size, then other texts by their characters. */
-export function compareKeys(a: string, b: string): number {
+function compareKeys(a: string, b: string): number {
   const [first, second] = [a, b].map((key) =>
     /^\d{1,15}$/.test(key) ? Number(key) : Number.POSITIVE_INFINITY,
   );
@@ -86,4 +121,9 @@ export function toText(value: unknown): string {
   if (Array.isArray(value)) return toText(value[0]);
   if (typeof value === "bigint") return String(value);
   return value === undefined || value === null ? "" : (JSON.stringify(value) ?? "");
+}
+
+/** Position of the largest number; the first of several. */
+export function findLargest(values: readonly number[]): number {
+  return values.reduce((best, value, index) => (value > (values[best] ?? Number.NaN) ? index : best), 0);
 }

@@ -1,51 +1,111 @@
 /** Details of lighteval: Parquet files with a row for each question. */
-import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { toObject, UsageError } from "../base/index.ts";
-import { chooseMetric, type ImportChoice, type ImportedItem, readSolved, toText } from "./imported-item.ts";
+import { runIsolated } from "../execution/index.ts";
+import {
+  chooseMetric,
+  findLargest,
+  type ImportChoice,
+  type ImportedItem,
+  type ImportedResults,
+  type ResultsHead,
+  readSamples,
+  toText,
+} from "./imported-item.ts";
 
-/** Reads `details_<task>_<date>.parquet`. Throws `UsageError` where it is malformed or of another tool. */
-export async function readLightevalDetails(
-  path: string,
-  choice: ImportChoice,
-): Promise<readonly ImportedItem[]> {
-  const rows = await readRows(path);
+type Structure = Readonly<Record<string, unknown>>;
+
+/** What the name of a file of details says: `details_<task>_<date>.parquet`. */
+export function readLightevalHead(name: string): ResultsHead {
+  const [, task, date] = /^details_(.+)_(\d{4}-\d\d-\d\d(?:T[\d.:-]+)?)\.parquet$/.exec(name) ?? [];
+  return { task, date };
+}
+
+/**
+ * Reads `details_<task>_<date>.parquet`. A metric that is the mean over several answers becomes their count. Throws `UsageError`
+ * where the file is malformed or of another tool.
+ */
+export async function readLightevalDetails(path: string, choice: ImportChoice): Promise<ImportedResults> {
+  const rows = (await readRows(path)).map(readRow);
   const [first] = rows;
-  if (first === undefined || first.__metric__ === undefined)
+  if (first === undefined || Object.keys(first.metric).length === 0)
     throw new UsageError(
       `Cannot read "${path}": it holds no details of lighteval; give details_<task>_<date>.parquet`,
     );
-  const metric = chooseMetric(Object.keys(toStructure(first.__metric__)), choice, path);
-  return rows.map((row, index) => {
-    const [doc, response, metrics] = [row.__doc__, row.__model_response__, row.__metric__].map(toStructure);
-    return {
-      key: toText(doc?.id ?? index),
-      prompt: toText(doc?.query),
-      target: toText(doc?.choices),
-      answer: toText(response?.text),
-      isSolved: readSolved(toNumber(metrics?.[metric]), `row ${index + 1} of "${path}"`),
-    };
-  });
+  const metric = chooseMetric(Object.keys(first.metric), choice, path);
+  return { metric, items: rows.map((row, index) => readItem(row, index, { metric, path })) };
 }
 
-async function readRows(path: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
+interface Row {
+  readonly doc: Structure;
+  readonly response: Structure;
+  readonly metric: Structure;
+}
+
+/** Versions before 0.10 put underlines around the names of the columns. */
+function readRow(row: Structure): Row {
+  const {
+    doc = row.__doc__,
+    model_response: response = row.__model_response__,
+    metric = row.__metric__,
+  } = row;
+  return { doc: toStructure(doc), response: toStructure(response), metric: toStructure(metric) };
+}
+
+function readItem(
+  { doc, response, metric: metrics }: Row,
+  index: number,
+  { metric, path }: { readonly metric: string; readonly path: string },
+): ImportedItem {
+  const choices = toTexts(doc.choices);
+  const gold = [doc.gold_index].flat().map(Number);
+  const texts = toTexts(response.text);
+  const logProbs = Array.isArray(response.logprobs) ? response.logprobs.map(Number) : [];
+  // Where nothing was written, the options were scored.
+  const isScored =
+    texts.every((text) => text === "") && choices.length > 1 && logProbs.length >= choices.length;
+  const { [metric]: value } = metrics;
+  return {
+    key: toText(doc.id ?? index),
+    prompt: toText(doc.query),
+    target: (choices[gold[0] ?? 0] ?? choices[0] ?? "").trim(),
+    answer: isScored
+      ? (choices[findLargest(logProbs.slice(0, choices.length))] ?? "").trim()
+      : (texts[0] ?? ""),
+    samples: readSamples(
+      typeof value === "bigint" ? Number(value) : value,
+      isScored ? 1 : texts.length,
+      `row ${index + 1} of "${path}"`,
+    ),
+  };
+}
+
+/** Time that a file may take; whole ones take a thousandth of it. */
+const limitMs = 120_000;
+
+async function readRows(path: string): Promise<readonly Structure[]> {
+  const url = new URL("./parquet-worker.js", import.meta.url);
   try {
-    return await parquetReadObjects({ file: await asyncBufferFromFile(path) });
+    return await runIsolated({ url, task: path, limitMs, limitMiB: 2048 });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new UsageError(`Cannot read "${path}": it is no whole Parquet file (${reason})`, { cause });
   }
 }
 
+function toTexts(value: unknown): readonly string[] {
+  return Array.isArray(value)
+    ? value.map(toText)
+    : value === undefined || value === null
+      ? []
+      : [toText(value)];
+}
+
 /** A structure, also one that was written as JSON. */
-function toStructure(value: unknown): Readonly<Record<string, unknown>> {
+function toStructure(value: unknown): Structure {
   if (typeof value !== "string") return toObject(value);
   try {
     return toObject(JSON.parse(value));
   } catch {
     return {};
   }
-}
-
-function toNumber(value: unknown): unknown {
-  return typeof value === "bigint" ? Number(value) : value;
 }

@@ -1,13 +1,25 @@
 /** lm-evaluation-harness: its `samples_*.jsonl` read, and results written in its shape. */
-import { toObject, UsageError } from "../base/index.ts";
+import { parsePythonJson, toObject, UsageError } from "../base/index.ts";
 import { readText } from "../file/index.ts";
-import { chooseMetric, type ImportChoice, type ImportedItem, readSolved, toText } from "./imported-item.ts";
+import {
+  chooseMetric,
+  findLargest,
+  type ImportChoice,
+  type ImportedItem,
+  type ImportedResults,
+  type ResultsHead,
+  readSamples,
+  toText,
+} from "./imported-item.ts";
+
+/** What the name of a file of samples says: `samples_<task>_<date>.jsonl`. */
+export function readLmEvalHead(name: string): ResultsHead {
+  const [, task, date] = /^samples_(.+)_(\d{4}-\d\d-\d\d(?:T[\d.:-]+)?)\.jsonl$/.exec(name) ?? [];
+  return { task, date };
+}
 
 /** Reads `samples_<task>_<date>.jsonl`. Throws `UsageError` naming the line that is malformed. */
-export async function readLmEvalSamples(
-  path: string,
-  choice: ImportChoice,
-): Promise<readonly ImportedItem[]> {
+export async function readLmEvalSamples(path: string, choice: ImportChoice): Promise<ImportedResults> {
   const lines = (await readText(path)).split("\n");
   const samples = lines.flatMap((line, index) =>
     line.trim() === ""
@@ -16,16 +28,15 @@ export async function readLmEvalSamples(
   );
   const filters = [...new Set(samples.map(({ sample }) => toText(sample.filter ?? "none")))];
   const filter = chooseFilter(filters, choice, path);
-  const [first] = samples;
+  const kept = samples.filter(({ sample }) => toText(sample.filter ?? "none") === filter);
+  const [first] = kept;
   const metric = chooseMetric(first === undefined ? [] : listMetrics(first.sample), choice, path);
-  return samples
-    .filter(({ sample }) => toText(sample.filter ?? "none") === filter)
-    .map(({ place, sample }) => readSample(sample, metric, place));
+  return { metric, filter, items: kept.map(({ place, sample }) => readSample(sample, metric, place)) };
 }
 
 function parseLine(line: string, index: number, path: string): Readonly<Record<string, unknown>> {
   try {
-    const sample = toObject(JSON.parse(line));
+    const sample = toObject(parsePythonJson(line));
     if (sample.doc_id !== undefined) return sample;
   } catch {
     // Told below.
@@ -58,14 +69,50 @@ function listMetrics(sample: Readonly<Record<string, unknown>>): readonly string
 
 function readSample(sample: Readonly<Record<string, unknown>>, metric: string, place: string): ImportedItem {
   const { doc_id: id, doc, target, filtered_resps: filtered, resps } = sample;
-  const asked = toObject(toObject(sample.arguments).gen_args_0).arg_0;
+  const requests = Object.values(toObject(sample.arguments)).map(toObject);
+  const asked = requests[0]?.arg_0;
+  const choices = listChoices(requests, filtered);
+  const answers = Array.isArray(filtered) && Array.isArray(filtered[0]) ? filtered[0].length : 1;
+  const { [metric]: value } = sample;
   return {
     key: toText(id),
     prompt: asked === undefined ? toText(doc) : toText(asked),
-    target: toText(target),
-    answer: toText(filtered ?? resps),
-    isSolved: readSolved(sample[metric], place),
+    target: choices === undefined ? toText(target) : (choices.options[Number(target)] ?? toText(target)),
+    answer: choices === undefined ? toText(filtered ?? resps) : chooseOption(choices, metric),
+    samples: readSamples(value, choices === undefined ? answers : 1, place),
   };
+}
+
+/** Of a question with choices: the options, and how likely the model finds each. */
+interface Choices {
+  readonly options: readonly string[];
+  readonly logLikelihoods: readonly number[];
+}
+
+/**
+ * The choices of a question whose answers are log-likelihoods: one request for each, whose second argument is the option.
+ * `undefined` for any other question.
+ */
+function listChoices(
+  requests: readonly Readonly<Record<string, unknown>>[],
+  filtered: unknown,
+): Choices | undefined {
+  if (!Array.isArray(filtered) || filtered.length < 2 || requests.length < filtered.length) return undefined;
+  const options = requests.slice(0, filtered.length).map(({ arg_1: option }) => option);
+  const logLikelihoods = filtered.map((pair: unknown) => Number(Array.isArray(pair) ? pair[0] : Number.NaN));
+  if (!options.every((option) => typeof option === "string") || logLikelihoods.some(Number.isNaN))
+    return undefined;
+  return { options: options.map((option) => option.trim()), logLikelihoods };
+}
+
+/** The option that the metric counts: the likeliest, for acc_norm by its characters and for acc_bytes by its bytes. */
+function chooseOption({ options, logLikelihoods }: Choices, metric: string): string {
+  const weigh = (value: number, index: number): number => {
+    const option = options[index] ?? "";
+    if (metric === "acc_norm") return value / Math.max(1, option.length);
+    return metric === "acc_bytes" ? value / Math.max(1, new TextEncoder().encode(option).length) : value;
+  };
+  return options[findLargest(logLikelihoods.map(weigh))] ?? "";
 }
 
 /** An answered task, with its question. */
@@ -75,12 +122,13 @@ export interface ExportedItem {
   readonly promptHash: string;
   readonly target: string;
   readonly answer: string;
-  readonly isSolved: boolean;
+  /** 1 or 0; between them where several answers were graded. */
+  readonly solvedFraction: number;
 }
 
 /** The lines of `samples_<task>_<date>.jsonl`. */
 export function describeSamples(items: readonly ExportedItem[]): readonly object[] {
-  return items.map(({ index, prompt, promptHash, target, answer, isSolved }) => ({
+  return items.map(({ index, prompt, promptHash, target, answer, solvedFraction }) => ({
     doc_id: index,
     doc: { question: prompt, answer: target },
     target,
@@ -90,24 +138,32 @@ export function describeSamples(items: readonly ExportedItem[]): readonly object
     filter: "none",
     metrics: ["acc"],
     prompt_hash: promptHash,
-    acc: isSolved ? 1 : 0,
+    acc: solvedFraction,
   }));
 }
 
-/** `results_<date>.json` of several tasks by name. */
+/** `results_<date>.json` of several tasks by name, with all that `lm_eval.utils.make_table` reads. */
 export function describeResults(
   tasks: Readonly<Record<string, readonly ExportedItem[]>>,
   { model, date }: { readonly model: string; readonly date: string },
 ): object {
   const entries = Object.entries(tasks);
   const describe = (items: readonly ExportedItem[], name: string): object => {
-    const share = items.filter(({ isSolved }) => isSolved).length / Math.max(1, items.length);
-    // The standard error of a mean of zeros and ones, with n − 1 as the harness has it.
-    const error = Math.sqrt((share * (1 - share)) / Math.max(1, items.length - 1));
+    const count = Math.max(1, items.length);
+    const share = items.reduce((sum, { solvedFraction }) => sum + solvedFraction, 0) / count;
+    const squares = items.reduce((sum, { solvedFraction }) => sum + (solvedFraction - share) ** 2, 0);
+    // The standard error of a mean, with n − 1 as the harness has it.
+    const error = Math.sqrt(squares / Math.max(1, items.length - 1) / count);
     return { alias: name, sample_len: items.length, "acc,none": share, "acc_stderr,none": error };
   };
   return {
     results: Object.fromEntries(entries.map(([name, items]) => [name, describe(items, name)])),
+    group_subtasks: Object.fromEntries(entries.map(([name]) => [name, []])),
+    configs: Object.fromEntries(
+      entries.map(([name]) => [name, { task: name, num_fewshot: 0, output_type: "generate_until" }]),
+    ),
+    versions: Object.fromEntries(entries.map(([name]) => [name, 1])),
+    "n-shot": Object.fromEntries(entries.map(([name]) => [name, 0])),
     "n-samples": Object.fromEntries(
       entries.map(([name, { length }]) => [name, { original: length, effective: length }]),
     ),

@@ -1,6 +1,8 @@
-/** A run's evaluations for other tools: curves for TensorBoard, or results in the shape of lm-evaluation-harness. */
+/** A run's evaluations for other tools: curves for TensorBoard or as a table, or results in the shape of lm-evaluation-harness. */
 import { basename, join } from "node:path";
-import { quoteForShell, UsageError } from "../base/index.ts";
+import { quoteForShell, toObject, UsageError } from "../base/index.ts";
+import { splits } from "../environment/index.ts";
+import { solvedFraction } from "../evaluation/index.ts";
 import { writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import { encodeEvents, type ScalarEvent } from "../follow/index.ts";
 import { describeResults, describeSamples, type ExportedItem } from "../interchange/index.ts";
@@ -9,7 +11,7 @@ import { toShare } from "../statistics/index.ts";
 import { summarize } from "./summarize.ts";
 
 /** The forms of an export. */
-export const exportForms = ["tfevents", "lm-eval"] as const;
+export const exportForms = ["tfevents", "csv", "jsonl", "lm-eval"] as const;
 /** One of `exportForms`. */
 export type ExportForm = (typeof exportForms)[number];
 
@@ -44,9 +46,9 @@ export async function exportResults(
     );
   const task = basename((findTasks(folder.recipe)?.environment ?? "tasks").replace(/^items:/, ""));
   await writeFolderAtomic(out, async (temporary) => {
-    if (form === "tfevents") await writeCurves(folder, temporary, { summary, date, task });
-    else
+    if (form === "lm-eval")
       await writeSamples(folder, temporary, { summary, date, task, questions: await readQuestions(folder) });
+    else await curveWriters[form](await collectCurves(folder, summary, task), temporary, date);
   });
 }
 
@@ -56,37 +58,104 @@ interface ExportPlace {
   readonly task: string;
 }
 
-/** A folder a stage, so that TensorBoard shows each as a run of its own. */
-async function writeCurves(
-  folder: RunFolder,
-  out: string,
-  { summary, date, task }: ExportPlace,
-): Promise<void> {
-  const startSeconds = Math.floor(date.getTime() / 1000);
-  const stages = new Map<string, ScalarEvent[]>();
-  const add = (stage: string, event: Omit<ScalarEvent, "wallTime">): void => {
-    const events = stages.get(stage) ?? [];
-    events.push({ ...event, wallTime: startSeconds + event.step });
-    stages.set(stage, events);
+/** A number at a step, of what its name says. */
+type CurvePoint = Omit<ScalarEvent, "wallTime">;
+type Curves = ReadonlyMap<string, readonly CurvePoint[]>;
+
+/** What was evaluated and logged, by stage; a branch of RL begins with the checkpoint that it started from, at step 0. */
+async function collectCurves(folder: RunFolder, summary: Summary, task: string): Promise<Curves> {
+  const curves = new Map<string, CurvePoint[]>();
+  const add = (stage: string, points: readonly CurvePoint[]): void => {
+    curves.set(stage, [...(curves.get(stage) ?? []), ...points]);
   };
-  for (const { stage, branch, step, accuracy, loss } of summary.checkpoints) {
+  const byId = new Map(summary.checkpoints.map((checkpoint) => [checkpoint.id, checkpoint]));
+  for (const checkpoint of summary.checkpoints) {
+    const { stage, branch, step, parent } = checkpoint;
     const name = branch ?? (stage === "base" ? "sft" : stage);
-    for (const split of ["id", "ood"] as const) {
-      add(name, { name: `eval/${split}/${task}/acc`, step, value: toShare(accuracy[split]) });
-      const value = loss[split];
-      if (value !== null) add(name, { name: `eval/${split}/${task}/loss`, step, value });
-    }
+    const start = stage === "rl" && !curves.has(name) ? byId.get(parent ?? "") : undefined;
+    if (start !== undefined) add(name, describeEvaluation(start, 0, task));
+    add(name, describeEvaluation(checkpoint, step, task));
   }
-  for (const name of [...stages.keys()])
-    for (const { step, trainer: _, ...line } of await folder.readMetrics(name).catch(() => []))
-      for (const [metric, value] of Object.entries(line))
-        if (typeof step === "number" && typeof value === "number")
-          add(name, { name: `train/${metric}`, step, value });
-  for (const [name, events] of stages)
-    await writeFileAtomic(
-      join(out, name, `events.out.tfevents.${startSeconds}.untwist`),
-      encodeEvents(events.sort((a, b) => a.step - b.step)),
+  for (const name of curves.keys())
+    add(name, (await folder.readMetrics(name).catch(() => [])).flatMap(describeMetrics));
+  return new Map([...curves].map(([name, points]) => [name, points.sort((a, b) => a.step - b.step)]));
+}
+
+function describeEvaluation(
+  { accuracy, format, values, loss }: Summary["checkpoints"][number],
+  step: number,
+  task: string,
+): readonly CurvePoint[] {
+  return splits.flatMap((split) => {
+    const shares = { acc: accuracy[split], format: format[split], values: values[split] };
+    const known = Object.entries(shares).filter(([, { total }]) => total > 0);
+    const measured = known.map(([name, tally]) => [name, toShare(tally)] as const);
+    const { [split]: nats } = loss;
+    return [...measured, ...(nats === null ? [] : [["loss", nats] as const])].map(([name, value]) => ({
+      name: `eval/${split}/${task}/${name}`,
+      step,
+      value,
+    }));
+  });
+}
+
+/** The numbers of a line of metrics, and those of the objects in it, as reward/mean. */
+function describeMetrics({
+  step,
+  trainer: _,
+  ...line
+}: Readonly<Record<string, unknown>>): readonly CurvePoint[] {
+  if (typeof step !== "number") return [];
+  return Object.entries(line).flatMap(([metric, value]) => {
+    const named =
+      typeof value === "number"
+        ? [[metric, value] as const]
+        : Object.entries(toObject(value)).map(([part, inner]) => [`${metric}/${part}`, inner] as const);
+    return named.flatMap(([name, number]) =>
+      typeof number === "number" ? [{ name: `train/${name}`, step, value: number }] : [],
     );
+  });
+}
+
+const curveWriters: {
+  readonly [Form in Exclude<ExportForm, "lm-eval">]: (
+    curves: Curves,
+    out: string,
+    date: Date,
+  ) => Promise<void>;
+} = {
+  // A folder a stage, so that TensorBoard shows each as a run of its own.
+  tfevents: async (curves, out, date) => {
+    const seconds = Math.floor(date.getTime() / 1000);
+    // When a step was taken, nobody recorded: all have the time of the export, and steps order them.
+    for (const [name, points] of curves)
+      await writeFileAtomic(
+        join(out, name, `events.out.tfevents.${seconds}.untwist`),
+        encodeEvents(points.map((point) => ({ ...point, wallTime: seconds }))),
+      );
+  },
+  csv: async (curves, out) => {
+    const lines = listRows(curves).map(({ stage, step, name, value }) =>
+      [stage, step, quoteCell(name), value].join(","),
+    );
+    await writeFileAtomic(join(out, "curves.csv"), `${["stage,step,name,value", ...lines].join("\n")}\n`);
+  },
+  jsonl: async (curves, out) =>
+    writeFileAtomic(
+      join(out, "curves.jsonl"),
+      listRows(curves)
+        .map((row) => `${JSON.stringify(row)}\n`)
+        .join(""),
+    ),
+};
+
+function listRows(curves: Curves): readonly (CurvePoint & { readonly stage: string })[] {
+  return [...curves].flatMap(([stage, points]) => points.map((point) => ({ stage, ...point })));
+}
+
+/** A cell of CSV (RFC 4180). */
+function quoteCell(text: string): string {
+  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** A folder a checkpoint, with results and samples of both splits as tasks of their own. */
@@ -105,12 +174,20 @@ async function writeSamples(
   for (const { id } of summary.checkpoints) {
     const items = await folder.readEvaluation(id);
     const tasks: Record<string, readonly ExportedItem[]> = {};
-    for (const split of ["id", "ood"] as const)
+    for (const split of splits)
       tasks[`${task}-${split}`] = items
         .filter((item) => item.split === split)
-        .map(({ index, promptHash, answer, parts }) => {
+        .map((item) => {
+          const { index, promptHash, answer } = item;
           const { prompt = "", reference = "" } = asked.get(`${split} ${index}`) ?? {};
-          return { index, prompt, promptHash, target: reference, answer, isSolved: parts.solved };
+          return {
+            index,
+            prompt,
+            promptHash,
+            target: reference,
+            answer,
+            solvedFraction: solvedFraction(item),
+          };
         });
     for (const [name, exported] of Object.entries(tasks)) {
       const lines = describeSamples(exported).map((line) => `${JSON.stringify(line)}\n`);

@@ -29,7 +29,7 @@ export { type EvaluatedRun, type EvaluationWay, evaluateRun, type TaskChoice } f
 export { exportForms, exportResults } from "./export-results.ts";
 export { describeLineageFile, type FollowedTraining, resolveLineage } from "./follow-plan.ts";
 export { type FollowReport, followTrainings } from "./follow-run.ts";
-export { importResults } from "./import-results.ts";
+export { type ImportSource, importResults } from "./import-results.ts";
 export type { JobPlace } from "./job-place.ts";
 export { cancelJob, type JobStatus, listJobStatus, readJobOrigin, retryJob } from "./list-jobs.ts";
 export { readOverlaps } from "./overlaps.ts";

@@ -316,7 +316,7 @@ export async function describePoints(
 }
 
 function countEnd({ solved }: CheckpointOutcome): SweepRecord["ends"]["target"] {
-  const count = (items: readonly boolean[]): { correct: number; total: number } => ({
+  const count = (items: readonly (boolean | number)[]): { correct: number; total: number } => ({
     correct: items.filter(Boolean).length,
     total: items.length,
   });

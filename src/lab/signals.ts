@@ -1,7 +1,7 @@
 /** The signals of a finished run, collected from what lies in its folder. */
 import { quoteForShell, UsageError } from "../base/index.ts";
 import { type CheckpointResult, openRunFolder, type RunFolder, type Summary } from "../run/index.ts";
-import { toShare } from "../statistics/index.ts";
+import { type Tally, toShare } from "../statistics/index.ts";
 import { rankSignals, type Signal, type SignalRanking } from "../trajectory/index.ts";
 import { summarize, toOutcome } from "./summarize.ts";
 
@@ -38,15 +38,20 @@ function listEvaluated(checkpoints: readonly CheckpointResult[]): readonly Signa
     {
       name: "ID format errors",
       rule: "lowest",
-      values: checkpoints.map(({ format }) => 1 - toShare(format.id)),
+      values: checkpoints.map(({ format }) => errorShare(format.id)),
     },
     // Needs OOD questions, but no answers to them.
     {
       name: "OOD format errors",
       rule: "lowest",
-      values: checkpoints.map(({ format }) => 1 - toShare(format.ood)),
+      values: checkpoints.map(({ format }) => errorShare(format.ood)),
     },
   ];
+}
+
+/** Absent where nobody looked at formats: another tool graded. */
+function errorShare(format: Tally): number | undefined {
+  return format.total === 0 ? undefined : 1 - toShare(format);
 }
 
 /** Metrics of training, by their names in a run and here. */

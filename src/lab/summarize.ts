@@ -1,7 +1,7 @@
 /** From evaluations to the summary of a run: counts a checkpoint, and the trajectory's statistics. */
 
 import { UsageError } from "../base/index.ts";
-import { aggregate, countIncomplete } from "../evaluation/index.ts";
+import { aggregate, countIncomplete, solvedFraction } from "../evaluation/index.ts";
 import type { ItemRecord, LineageEntry, RunFolder, Summary, TrajectoryRecord } from "../run/index.ts";
 import { isFollowed, schemaVersion } from "../run/index.ts";
 import { type CheckpointOutcome, computeTrajectory, describeTrajectory } from "../trajectory/index.ts";
@@ -70,10 +70,10 @@ function describeIncompleteness({
   return Object.keys({ ...id, ...ood }).length === 0 ? {} : { incomplete: { id, ood } };
 }
 
-/** Which items a checkpoint solved. */
+/** Which items a checkpoint solved; fractions of those that were answered several times. */
 export function toOutcome({ entry, items }: EvaluatedCheckpoint): CheckpointOutcome {
-  const solved = (split: ItemRecord["split"]): boolean[] =>
-    items.filter((item) => item.split === split).map(({ parts }) => parts.solved);
+  const solved = (split: ItemRecord["split"]): number[] =>
+    items.filter((item) => item.split === split).map(solvedFraction);
   return { ...entry, solved: { id: solved("id"), ood: solved("ood") } };
 }
 

@@ -47,7 +47,8 @@ const lineageSchema = z.object({
   checkpoints: z.array(lineageEntrySchema),
 });
 
-const countSchema = z.object({ correct: z.number().int(), total: z.number().int() });
+/** `correct` holds fractions where questions were answered several times. */
+const countSchema = z.object({ correct: z.number(), total: z.number().int() });
 
 /** One evaluated task, as stored. */
 export const itemSchema = z.object({
@@ -58,7 +59,10 @@ export const itemSchema = z.object({
   numAttempts: z.number().int(),
   outcome: z.string(),
   reward: z.number(),
-  parts: z.object({ format: z.boolean(), values: z.boolean(), solved: z.boolean() }),
+  /** Format and values are absent where another tool graded: its logs do not have them. */
+  parts: z.object({ format: z.boolean().optional(), values: z.boolean().optional(), solved: z.boolean() }),
+  /** Of a task that was answered several times, each answer on its own: how many, and how many are right. */
+  samples: z.object({ solved: z.number().int(), total: z.number().int() }).optional(),
   reference: z.object({ negativeLogLikelihood: z.number(), numTokens: z.number() }).optional(),
 });
 

@@ -29,6 +29,12 @@ describe("wilsonInterval()", () => {
     );
   });
 
+  it("lies between its neighbours for a fraction", () => {
+    const [below, between, above] = [4, 4.25, 5].map((correct) => wilsonInterval({ correct, total: 9 }));
+    expect(between!.low).toBeGreaterThan(below!.low);
+    expect(between!.high).toBeLessThan(above!.high);
+  });
+
   it("knows nothing after no trial", () => {
     expect(wilsonInterval({ correct: 0, total: 0 })).toEqual({ low: 0, high: 1 });
   });
@@ -51,7 +57,8 @@ describe("wilsonInterval()", () => {
   it("refuses what is not a tally or a confidence", () => {
     expect(() => wilsonInterval({ correct: 3, total: 2 })).toThrow(RangeError);
     expect(() => wilsonInterval({ correct: -1, total: 2 })).toThrow(RangeError);
-    expect(() => wilsonInterval({ correct: 0.5, total: 2 })).toThrow(RangeError);
+    expect(() => wilsonInterval({ correct: 1, total: 2.5 })).toThrow(RangeError);
+    expect(() => wilsonInterval({ correct: Number.NaN, total: 2 })).toThrow(RangeError);
     expect(() => wilsonInterval({ correct: 1, total: 2 }, { confidence: 1 })).toThrow(/confidence of 1/);
   });
 });

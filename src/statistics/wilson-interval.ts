@@ -7,7 +7,7 @@ export interface Interval {
   readonly high: number;
 }
 
-/** How many of `total` items came out right. */
+/** How many of `total` items came out right; one that was answered several times counts by the fraction that is right. */
 export interface Tally {
   readonly correct: number;
   readonly total: number;
@@ -22,16 +22,17 @@ export function toShare({ correct, total }: Tally): number {
  * The interval that covers the true rate behind `correct` of `total` with probability about `confidence`
  * (default 0.95), inside [0, 1]:
  * (k + z²/2 ± z √(k (n − k) / n + z²/4)) / (n + z²) with k correct of n and z the normal quantile.
- * No items at all give [0, 1]. Throws `RangeError` unless 0 ≤ correct ≤ total are integers, 0 < confidence < 1.
+ * No items at all give [0, 1]. Of items answered several times `correct` may hold fractions: the interval is then at least as wide as
+ * it need be. Throws `RangeError` unless 0 ≤ correct ≤ total, total is an integer, 0 < confidence < 1.
  * Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
  */
 export function wilsonInterval(
   { correct, total }: Tally,
   { confidence = 0.95 }: { readonly confidence?: number } = {},
 ): Interval {
-  if (!(Number.isInteger(correct) && Number.isInteger(total) && correct >= 0 && correct <= total)) {
+  if (!(Number.isInteger(total) && correct >= 0 && correct <= total)) {
     throw new RangeError(
-      `Cannot bound a rate of ${correct} in ${total}: both must be counts, the first no larger`,
+      `Cannot bound a rate of ${correct} in ${total}: the second must be a count, the first no larger`,
     );
   }
   checkConfidence(confidence);

@@ -1,5 +1,8 @@
 /** What a trajectory is computed from, and the checks that make it comparable. */
 
+/** Whether an item is solved; of one that was answered several times, the fraction of its answers that are right. */
+export type Solved = boolean | number;
+
 /**
  * Which items one checkpoint solved. All checkpoints of a trajectory list the same items in the same order; the
  * order must not be tied to parity, because the two halves of the OOD items serve different purposes.
@@ -13,7 +16,7 @@ export interface CheckpointOutcome {
   readonly parent?: string | undefined;
   /** Name of the RL branch; RL checkpoints without one belong to the branch "rl". */
   readonly branch?: string | undefined;
-  readonly solved: { readonly id: readonly boolean[]; readonly ood: readonly boolean[] };
+  readonly solved: { readonly id: readonly Solved[]; readonly ood: readonly Solved[] };
 }
 
 /**
@@ -68,12 +71,12 @@ function checkComparable(checkpoint: CheckpointOutcome, first: CheckpointOutcome
 }
 
 /** The OOD items a peak is chosen on: those at even positions. */
-export function selectionHalf(checkpoint: CheckpointOutcome): readonly boolean[] {
+export function selectionHalf(checkpoint: CheckpointOutcome): readonly Solved[] {
   return checkpoint.solved.ood.filter((_, index) => index % 2 === 0);
 }
 
 /** The OOD items that had no say in choosing the peak, so that estimates on them are unbiased: the odd positions. */
-export function heldOutHalf(checkpoint: CheckpointOutcome): readonly boolean[] {
+export function heldOutHalf(checkpoint: CheckpointOutcome): readonly Solved[] {
   return checkpoint.solved.ood.filter((_, index) => index % 2 === 1);
 }
 
@@ -85,7 +88,9 @@ export function findPeak(checkpoints: readonly CheckpointOutcome[]): CheckpointO
   return others.reduce((best, one) => (score(one) > score(best) ? one : best), first);
 }
 
-/** How many items are solved. */
-export function countSolved(solved: readonly boolean[]): number {
-  return solved.reduce((count, isSolved) => count + (isSolved ? 1 : 0), 0);
+/** How many items are solved; fractions of items add up. */
+export function countSolved(solved: readonly Solved[]): number {
+  const sum = solved.reduce<number>((count, isSolved) => count + Number(isSolved), 0);
+  // Thirds add up to whole numbers, whatever their order.
+  return Math.round(sum * 1e9) / 1e9;
 }

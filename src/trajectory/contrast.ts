@@ -1,5 +1,6 @@
 /** The difference in accuracy of two checkpoints on the same items. */
 import { type BootstrapOptions, mcnemarExact, pairedBootstrap } from "../statistics/index.ts";
+import type { Solved } from "./checkpoint-outcome.ts";
 
 /** A paired difference in accuracy, first − second, in [−1, 1]. */
 export interface Contrast {
@@ -10,30 +11,30 @@ export interface Contrast {
   /** Two-sided exact McNemar p-value of "no difference". */
   readonly pValue: number;
   readonly numItems: number;
-  /** Items that only the first checkpoint solved. */
+  /** Items that only the first checkpoint solved, or that it answered right more often. */
   readonly onlyFirst: number;
-  /** Items that only the second checkpoint solved. */
+  /** Items that only the second checkpoint solved, or that it answered right more often. */
   readonly onlySecond: number;
 }
 
 /** The same items, solved or not, by the two checkpoints to compare. */
 export interface SolvedPair {
-  readonly first: readonly boolean[];
-  readonly second: readonly boolean[];
+  readonly first: readonly Solved[];
+  readonly second: readonly Solved[];
 }
 
 /** Differences with a p-value from here on are called not significant. */
 export const significanceLevel = 0.05;
 
 /**
- * The contrast (onlyFirst − onlySecond) / n of a pair of equally long tables: interval by paired bootstrap over
- * items (Efron 1979), p-value by the exact McNemar test (1947). The two can disagree at the margin.
+ * The mean difference of a pair of equally long tables: interval by paired bootstrap over items (Efron 1979), p-value by the exact
+ * McNemar test (1947), which for items answered several times is the sign test of their means. The two can disagree at the margin.
  */
 export function computeContrast({ first, second }: SolvedPair, options: BootstrapOptions): Contrast {
   const differences = first.map((isSolved, item) => Number(isSolved) - Number(second[item] ?? false));
   const onlyFirst = differences.filter((difference) => difference > 0).length;
   const onlySecond = differences.filter((difference) => difference < 0).length;
-  const estimate = (onlyFirst - onlySecond) / differences.length;
+  const estimate = differences.reduce((sum, difference) => sum + difference, 0) / differences.length;
   const interval = pairedBootstrap(
     differences.map((difference) => [difference]),
     ([mean]) => mean,

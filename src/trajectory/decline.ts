@@ -3,7 +3,7 @@
  * alert, over any number of checkpoints, is stated in advance.
  */
 import { mcnemarExact, type Tally, toShare } from "../statistics/index.ts";
-import { type CheckpointOutcome, countSolved, findPeak, heldOutHalf } from "./checkpoint-outcome.ts";
+import { type CheckpointOutcome, findPeak, heldOutHalf } from "./checkpoint-outcome.ts";
 import { createPoint, type Point } from "./point.ts";
 
 /** What is known once a checkpoint is evaluated. */
@@ -64,7 +64,7 @@ export function watchDecline(
     const { onlyFirst: onlyPeak, onlySecond: onlyNewest } = countDiscordant(peak, newest);
     const pValue = oneSided(onlyPeak, onlyNewest);
     const threshold = falseAlarmRate * spendAlarmRate(index + 1);
-    const numSolved = countSolved(heldOutHalf(peak));
+    const numSolved = heldOutHalf(peak).filter((solved) => Number(solved) > 0).length;
     return {
       point: createPoint(newest),
       peak: createPoint(peak),
@@ -91,8 +91,8 @@ function countDiscordant(
   second: CheckpointOutcome,
 ): { readonly onlyFirst: number; readonly onlySecond: number } {
   const [own, other] = [heldOutHalf(first), heldOutHalf(second)];
-  const onlyFirst = own.filter((isSolved, item) => isSolved && !(other[item] ?? false)).length;
-  const onlySecond = other.filter((isSolved, item) => isSolved && !(own[item] ?? false)).length;
+  const onlyFirst = own.filter((solved, item) => Number(solved) > Number(other[item] ?? 0)).length;
+  const onlySecond = other.filter((solved, item) => Number(solved) > Number(own[item] ?? 0)).length;
   return { onlyFirst, onlySecond };
 }
 

@@ -1,6 +1,6 @@
 /** One checkpoint's place in a trajectory: its accuracies as counts. */
 import type { Tally } from "../statistics/index.ts";
-import { type CheckpointOutcome, countSolved, heldOutHalf } from "./checkpoint-outcome.ts";
+import { type CheckpointOutcome, countSolved, heldOutHalf, type Solved } from "./checkpoint-outcome.ts";
 
 /** The accuracies of a checkpoint. */
 export interface Point {
@@ -27,6 +27,6 @@ export function createPoint(checkpoint: CheckpointOutcome): Point {
   };
 }
 
-function tally(solved: readonly boolean[]): Tally {
+function tally(solved: readonly Solved[]): Tally {
   return { correct: countSolved(solved), total: solved.length };
 }

@@ -172,8 +172,8 @@ describe("measureSweep()", () => {
         expect(best?.name).toBe(most === -1 ? undefined : `repair-${counts.indexOf(most)}`);
         expect(best?.selected).toEqual(most === -1 ? undefined : { correct: most, total: numItems });
         const random = createRandom(seed, "odd");
-        const redraw = (list: readonly boolean[]): boolean[] =>
-          list.map((isSolved, item) => (item % 2 === 0 ? isSolved : random.uniform() < 0.5));
+        const redraw = (list: readonly (boolean | number)[]): boolean[] =>
+          list.map((isSolved, item) => (item % 2 === 0 ? Boolean(isSolved) : random.uniform() < 0.5));
         const change = ({ id, ood }: Solved): Solved => ({ id: redraw(id), ood: redraw(ood) });
         const again = measureRandom({
           source: change(sweep.source),

@@ -1,6 +1,6 @@
 /** What repairs of a checkpoint did to its accuracy, beside the checkpoint itself and the one they were taken from. */
 import { type BootstrapOptions, holm, type Tally } from "../statistics/index.ts";
-import { type CheckpointOutcome, countSolved, heldOutHalf } from "./checkpoint-outcome.ts";
+import { type CheckpointOutcome, countSolved, heldOutHalf, type Solved } from "./checkpoint-outcome.ts";
 import { type Contrast, computeContrast } from "./contrast.ts";
 import { computeShare, type Ratio } from "./recovery.ts";
 
@@ -62,7 +62,7 @@ export function measureSweep(
   { source, target }: SweepEnds,
   options: BootstrapOptions,
 ): SweepMeasure {
-  const contrast = (first: readonly boolean[], second: readonly boolean[]): Contrast =>
+  const contrast = (first: readonly Solved[], second: readonly Solved[]): Contrast =>
     computeContrast({ first, second }, options);
   const measures = repairs.map((repair) => {
     const outcome = { ...target, id: repair.name, solved: repair.solved };
@@ -106,8 +106,7 @@ function findBest(
     first,
   );
   const outcome = { ...target, id: best.name, solved: best.solved };
-  const odds = (solved: readonly boolean[]): readonly boolean[] =>
-    solved.filter((_, index) => index % 2 === 1);
+  const odds = (solved: readonly Solved[]): readonly Solved[] => solved.filter((_, index) => index % 2 === 1);
   return {
     name: best.name,
     selected: score(best),
@@ -117,9 +116,8 @@ function findBest(
   };
 }
 
-const evens = (solved: readonly boolean[]): readonly boolean[] =>
-  solved.filter((_, index) => index % 2 === 0);
+const evens = (solved: readonly Solved[]): readonly Solved[] => solved.filter((_, index) => index % 2 === 0);
 
-function tally(solved: readonly boolean[]): Tally {
+function tally(solved: readonly Solved[]): Tally {
   return { correct: countSolved(solved), total: solved.length };
 }

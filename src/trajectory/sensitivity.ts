@@ -28,11 +28,12 @@ export const fewestDiscordant: number = Array.from({ length: 64 }, (_, count) =>
  * that is not above it (one-sided binomial p ≥ 0.05) has nothing to lose.
  */
 export function measureSensitivity({ first, second }: SolvedPair, chance: number): Sensitivity {
-  const [numItems, numSolved] = [first.length, countSolved(first)];
-  const because = findFloor({ numItems, numSolved, chance });
+  // Of an item answered several times, any right answer can be lost.
+  const [numItems, numSolved] = [first.length, first.filter((solved) => Number(solved) > 0).length];
+  const because = findFloor({ numItems, numSolved, numRight: Math.round(countSolved(first)), chance });
   if (because !== undefined) return { unjudgedBecause: because };
-  const onlyFirst = first.filter((isSolved, item) => isSolved && second[item] !== true).length;
-  const onlySecond = second.filter((isSolved, item) => isSolved && first[item] !== true).length;
+  const onlyFirst = first.filter((solved, item) => Number(solved) > Number(second[item] ?? 0)).length;
+  const onlySecond = second.filter((solved, item) => Number(solved) > Number(first[item] ?? 0)).length;
   const churn = (2 * Math.min(onlyFirst, onlySecond)) / numItems;
   const search = { numItems, numSolved, churn, level: significanceLevel, power: statedPower };
   const loss = findDetectableLoss(search);
@@ -48,16 +49,18 @@ export function measureSensitivity({ first, second }: SolvedPair, chance: number
 function findFloor({
   numItems,
   numSolved,
+  numRight,
   chance,
 }: {
   readonly numItems: number;
   readonly numSolved: number;
+  readonly numRight: number;
   readonly chance: number;
 }): string | undefined {
-  const of = `${numSolved} of the ${numItems} measuring items`;
+  const of = `${numRight} of the ${numItems} measuring items`;
   if (numItems < fewestDiscordant)
     return `${numItems} measuring items are too few for any loss to show, it takes ${fewestDiscordant}; ask more of them`;
-  if (chance > 0 && binomialUpperTail(numSolved, { n: numItems, probability: chance }) >= significanceLevel)
+  if (chance > 0 && binomialUpperTail(numRight, { n: numItems, probability: chance }) >= significanceLevel)
     return `the best checkpoint solves ${of}, which guessing may as well (${formatShare(chance)}); ask what the base model can answer, or more`;
   if (numSolved < fewestDiscordant)
     return `the best checkpoint solves ${of}, and a loss shows from ${fewestDiscordant} on; ask what the base model can answer, or more`;

@@ -9,13 +9,14 @@ import { parseChoice } from "./parse-flags.ts";
 const examples = `
 Examples:
   untwist export runs/mine --as tfevents --out tensorboard/mine     a folder for TensorBoard
+  untwist export runs/mine --as csv --out curves                    curves.csv: stage, step, name, value (jsonl: the same, a line each)
   untwist export runs/mine --as lm-eval --out results/mine          results_*.json and samples_*.jsonl for each checkpoint`;
 
 /** The command. */
 export function createExportCommand(): Command {
   return new Command("export")
     .description(
-      "write a run's evaluations for other tools: curves for TensorBoard, results as lm-evaluation-harness has them",
+      "write a run's evaluations for other tools: curves for TensorBoard or as a table, results as lm-evaluation-harness has them",
     )
     .argument("<run>", "the folder of a run")
     .requiredOption("--as <form>", `one of ${exportForms.join(", ")}`)

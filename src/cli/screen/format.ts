@@ -5,7 +5,9 @@ import { formatPoints, formatShare, type Tally, wilsonInterval } from "../../sta
 export function formatCount({ correct, total }: Tally): string {
   const { low, high } = wilsonInterval({ correct, total });
   const share = formatShare(total === 0 ? 0 : correct / total);
-  return `${`${correct}/${total}`.padStart(7)} ${share.padStart(7)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+  // Of questions that were answered several times, fractions count.
+  const solved = Number.isInteger(correct) ? String(correct) : correct.toFixed(2);
+  return `${`${solved}/${total}`.padStart(7)} ${share.padStart(7)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
 }
 
 /** `+12.0 points [3.0, 22.0]` of a difference of two shares. */

@@ -164,7 +164,7 @@ function formatCheckpoints(
     id,
     paint("id", formatCount(accuracy.id)),
     paint("ood", formatCount(accuracy.ood)),
-    formatShare(toShare(values.ood)).padStart(16),
+    (values.ood.total === 0 ? "–" : formatShare(toShare(values.ood))).padStart(16),
     formatLossValue(loss.id).padStart(7),
     formatLossValue(loss.ood).padStart(8),
   ]);

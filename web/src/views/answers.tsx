@@ -71,11 +71,16 @@ function Answers({ answers, run, route }: PageProps & { readonly answers: Answer
         </span>
       </div>
       <ul className="legend">
-        {Object.entries(meanings).map(([letter, meaning]) => (
-          <li key={letter}>
-            <i style={{ background: `var(${colorNames[letter]})` }} /> {meaning}
-          </li>
-        ))}
+        {Object.entries(meanings).flatMap(([letter, meaning]) =>
+          // Where another tool graded, there are no verdicts on values and format.
+          !Object.values(answers.verdicts).some((letters) => letters.includes(letter)) ? (
+            []
+          ) : (
+            <li key={letter}>
+              <i style={{ background: `var(${colorNames[letter]})` }} /> {meaning}
+            </li>
+          ),
+        )}
       </ul>
       <VerdictGrid
         answers={answers}

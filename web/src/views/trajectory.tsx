@@ -177,7 +177,8 @@ function Window({ summary }: { readonly summary: Summary }): ReactNode {
 
 function CheckpointTable({ summary, run }: { readonly summary: Summary; readonly run: string }): ReactNode {
   const { checkpoints, trajectory } = summary;
-  const count = ({ correct, total }: { correct: number; total: number }): string => `${correct}/${total}`;
+  const count = ({ correct, total }: { correct: number; total: number }): string =>
+    total === 0 ? "–" : `${Number(correct.toFixed(2))}/${total}`;
   const noteOf = (id: string): string =>
     [
       ...(id === trajectory?.peak.checkpoint ? ["peak"] : []),

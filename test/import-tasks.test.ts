@@ -1,0 +1,263 @@
+/** Results of other tools that hold more than one answer a question, or more than one task; damaged ones; curves given away. */
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeParquet } from "../src/file/index.ts";
+import { expectRefusal } from "./support/refusal.ts";
+import { readReport } from "./support/surgery.ts";
+import { writeTrainerFolder } from "./support/trainer-folder.ts";
+import { createTemporaryFolder, type Json, parseJson, removeFolder, runUntwist } from "./support/untwist.ts";
+import { packZip } from "./support/zip-file.ts";
+
+const folder = createTemporaryFolder();
+const at = (...path: readonly string[]): string => join(folder, ...path);
+afterAll(() => removeFolder(folder));
+
+const steps = [10, 20, 30];
+const indexes = Array.from({ length: 16 }, (_, index) => index);
+/** How many of the questions a checkpoint gets right: ID all, OOD best at step 10. */
+const numRight: Readonly<Record<number, number>> = { 10: 14, 20: 12, 30: 4 };
+
+function write(path: string, content: string | Buffer): void {
+  mkdirSync(dirname(at(path)), { recursive: true });
+  writeFileSync(at(path), content);
+}
+
+interface LogChoice {
+  readonly numEpochs: number;
+  readonly isRight: (index: number, epoch: number) => boolean;
+  readonly head?: Json;
+}
+
+function describeLog({ numEpochs, isRight, head = {} }: LogChoice): string {
+  const samples = indexes.flatMap((index) =>
+    Array.from({ length: numEpochs }, (_, epoch) => ({
+      id: `q${index}`,
+      epoch: epoch + 1,
+      input: `${index}?`,
+      target: String(index),
+      output: { completion: "long" },
+      scores: { match: { value: isRight(index, epoch) ? "C" : "I", answer: "short" } },
+    })),
+  );
+  return JSON.stringify({
+    status: "success",
+    eval: { task: "sums", created: "2026-01-01T10:00:00", model: "m" },
+    ...head,
+    samples,
+  });
+}
+
+const describeSample = (index: number, right: boolean, others: Json = {}): string =>
+  `${JSON.stringify({
+    doc_id: index,
+    target: String(index),
+    arguments: { gen_args_0: { arg_0: `${index}?`, arg_1: {} } },
+    resps: [["it is"]],
+    filtered_resps: [right ? String(index) : "no"],
+    filter: "none",
+    metrics: ["acc"],
+    acc: right ? 1 : 0,
+    ...others,
+  })}\n`;
+const describeSamples = (num: number): string =>
+  indexes.map((index) => describeSample(index, index < num)).join("");
+
+const follow = (run: string): Promise<Json> => readReport(["follow", "out", "--out", run], folder);
+const importBoth = (run: string, path: string, ...flags: readonly string[]): readonly string[] => [
+  ...["import", run, "--id", path, "--ood", path],
+  ...flags,
+];
+
+beforeAll(async () => {
+  await writeTrainerFolder(at("out"), "the Hugging Face Trainer", steps);
+  for (const step of steps) {
+    for (const numEpochs of [1, 4])
+      write(
+        `e${numEpochs}/${step}.json`,
+        describeLog({ numEpochs, isRight: (index) => index < (numRight[step] ?? 0) }),
+      );
+    write(
+      `uneven/${step}.json`,
+      describeLog({ numEpochs: step === 20 ? 2 : 4, isRight: (index) => index < 8 }),
+    );
+    write(
+      `thirds/${step}.json`,
+      describeLog({
+        numEpochs: 3,
+        isRight: (index, epoch) => index < (numRight[step] ?? 0) && epoch !== index % 3,
+      }),
+    );
+    for (const [task, num] of [
+      ["grp_a", numRight[step] ?? 0],
+      ["grp_b", 16 - (numRight[step] ?? 0)],
+    ] as const)
+      write(`lm/${step}/samples_${task}_2026-01-02T00-00-00.1.jsonl`, describeSamples(num));
+    // An older run of one task, which must not count.
+    write(`lm/${step}/samples_grp_b_2026-01-01T00-00-00.1.jsonl`, describeSamples(16));
+    write(`unnamed/${step}/a.jsonl`, describeSamples(3));
+    write(`unnamed/${step}/b.jsonl`, describeSamples(3));
+  }
+  for (const run of ["one", "four", "mixed", "group", "none"]) await follow(run);
+}, 120_000);
+
+describe("epochs of a question", () => {
+  it("are one item: the same test and interval as one epoch, where all are alike", async () => {
+    const one = await readReport(importBoth("one", "e1/{step}.json"), folder);
+    const four = await readReport(importBoth("four", "e4/{step}.json"), folder);
+    expect(one.trajectory.forgetting.numItems).toBe(8);
+    expect(four.trajectory).toEqual(one.trajectory);
+    expect(four.sources[0]).toMatchObject({ task: "sums", metric: "match", numQuestions: 16, numSamples: 4 });
+    const items = readFileSync(at("four/evaluations/sft-10.jsonl"), "utf8").trim().split("\n").map(parseJson);
+    expect(items).toHaveLength(32);
+    expect(new Set(items.map(({ promptHash }: Json) => promptHash)).size).toBe(16);
+    expect(items[0]).toMatchObject({ samples: { solved: 4, total: 4 }, parts: { solved: true } });
+    expect(items[0].parts).not.toHaveProperty("format");
+    const { stdout } = await runUntwist(importBoth("four", "e4/{step}.json"), folder);
+    expect(stdout).toContain("16 questions, 4 epochs");
+    expect(parseJson(readFileSync(at("four/imported.json"), "utf8")).sources).toEqual(four.sources);
+  });
+
+  it("count by their mean, as Inspect has it", async () => {
+    const { checkpoints } = await readReport(importBoth("mixed", "thirds/{step}.json"), folder);
+    const counted = checkpoints.map(({ accuracy }: Json) => accuracy.ood);
+    for (const [index, step] of steps.entries()) {
+      expect(counted[index].total).toBe(16);
+      expect(counted[index].correct).toBeCloseTo(((numRight[step] ?? 0) * 2) / 3, 8);
+    }
+    const { stdout } = await runUntwist(["show", "mixed"], folder);
+    expect(stdout).toContain("9.33/16");
+  });
+
+  it("are refused where checkpoints have not as many, or a question lacks some", async () => {
+    await expectRefusal([importBoth("none", "uneven/{step}.json"), "sft-20", "2 and 4 times"], folder);
+    const log = parseJson(describeLog({ numEpochs: 4, isRight: () => true }));
+    write("short/10.json", JSON.stringify({ ...log, samples: log.samples.slice(0, -1) }));
+    await expectRefusal([importBoth("none", "short/{step}.json"), "question q15 has 3 epochs"], folder);
+  });
+});
+
+describe("files of several tasks", () => {
+  it("are all taken, of each task the newest", async () => {
+    const { checkpoints, sources } = await readReport(
+      importBoth("group", "lm/{step}/samples_grp_*.jsonl"),
+      folder,
+    );
+    for (const { accuracy } of checkpoints) expect(accuracy.ood).toEqual({ correct: 16, total: 32 });
+    expect(sources).toHaveLength(12);
+    expect(sources.map(({ task }: Json) => task).slice(0, 2)).toEqual(["grp_a", "grp_b"]);
+    expect(sources[1].path).toContain("2026-01-02");
+  });
+
+  it("are refused where nothing tells them apart", async () => {
+    await expectRefusal(
+      [importBoth("none", "unnamed/{step}/*.jsonl"), "a.jsonl", "b.jsonl", "which task"],
+      folder,
+    );
+    for (const [model, name] of [
+      ["m", "a"],
+      ["other", "b"],
+    ])
+      write(
+        `models/10/${name}.json`,
+        describeLog({
+          numEpochs: 1,
+          isRight: () => true,
+          head: { eval: { task: "sums", created: `2026-01-0${name === "a" ? 1 : 2}`, model } },
+        }),
+      );
+    await expectRefusal([importBoth("none", "models/{step}/*.json"), "several models"], folder);
+  });
+
+  it("are refused where an evaluation was not finished", async () => {
+    write(
+      "cut/10.json",
+      describeLog({
+        numEpochs: 1,
+        isRight: () => true,
+        head: { status: "cancelled", eval: { task: "sums", created: "2026" } },
+      }),
+    );
+    await expectRefusal([importBoth("none", "cut/{step}.json"), '"cancelled"', "finished"], folder);
+  });
+});
+
+describe("questions with choices", () => {
+  it("show the option that was chosen, not its likelihood", async () => {
+    await follow("choices");
+    for (const step of steps)
+      write(
+        `mc/${step}.jsonl`,
+        indexes
+          .map((index) =>
+            describeSample(index, true, {
+              target: 1,
+              arguments: Object.fromEntries(
+                [" no", " yes, by all means"].map((option, place) => [
+                  `gen_args_${place}`,
+                  { arg_0: `${index}?`, arg_1: option },
+                ]),
+              ),
+              filtered_resps: [
+                ["-3.2", "False"],
+                ["-9.1", "False"],
+              ],
+              metrics: ["acc", "acc_norm"],
+              acc_norm: 1,
+            }),
+          )
+          .join(""),
+      );
+    const answersBy = async (metric: string): Promise<readonly string[]> => {
+      await readReport(importBoth("choices", "mc/{step}.jsonl", "--metric", metric), folder);
+      return [
+        parseJson(readFileSync(at("choices/evaluations/sft-10.jsonl"), "utf8").split("\n")[0]!).answer,
+        parseJson(readFileSync(at("choices/imported.json"), "utf8")).tasks[0].reference,
+      ];
+    };
+    expect(await answersBy("acc")).toEqual(["no", "yes, by all means"]);
+    expect(await answersBy("acc_norm")).toEqual(["yes, by all means", "yes, by all means"]);
+  });
+});
+
+describe("damaged files", () => {
+  it("are refused in a sentence, wherever the damage is", async () => {
+    await writeParquet(at("whole.parquet"), [
+      { name: "doc", kind: "text", values: indexes.map((index) => JSON.stringify({ id: index })) },
+      { name: "metric", kind: "text", values: indexes.map(() => '{"em":1}') },
+    ]);
+    const whole = readFileSync(at("whole.parquet"));
+    // The first page's header, the middle of the data, the footer's lists, and its length.
+    for (const [name, place] of [0.02, 0.5, 0.8, 0.97].entries()) {
+      const bytes = Buffer.from(whole);
+      bytes.fill(0xff, Math.floor(place * bytes.length), Math.floor(place * bytes.length) + 12);
+      write(`torn-${name}/10.parquet`, bytes);
+      const { code, stderr } = await runUntwist(importBoth("none", `torn-${name}/{step}.parquet`), folder);
+      expect(code, stderr).toBe(2);
+      expect(stderr).toMatch(/^Cannot read ".*10.parquet": .*\n$/);
+    }
+    const archive = packZip({ "header.json": "{}", "samples/a.json": "{}" }, 0);
+    // The place of an entry that its directory names: beyond the end.
+    const entry = archive.indexOf(Buffer.from([0x50, 0x4b, 0x01, 0x02]));
+    archive.writeUInt32LE(0x7ffffff0, entry + 42);
+    write("torn/10.eval", archive);
+    await expectRefusal([importBoth("none", "torn/{step}.eval"), "Cannot read", "10.eval"], folder);
+  });
+});
+
+describe("curves and questions of a run", () => {
+  it("are given away with all that was measured, RL from where it started", async () => {
+    cpSync(at("one"), at("given"), { recursive: true });
+    for (const form of ["csv", "jsonl"])
+      expect((await runUntwist(["export", "given", "--as", form, "--out", form], folder)).code).toBe(0);
+    const rows = readFileSync(at("jsonl/curves.jsonl"), "utf8").trim().split("\n").map(parseJson);
+    expect(readFileSync(at("csv/curves.csv"), "utf8").split("\n")[0]).toBe("stage,step,name,value");
+    expect(readFileSync(at("csv/curves.csv"), "utf8").trim().split("\n")).toHaveLength(rows.length + 1);
+    const ood = rows.filter(({ name }: Json) => name === "eval/ood/imported/acc");
+    expect(ood.map(({ step, value }: Json) => [step, value * 16])).toEqual(
+      steps.map((step) => [step, numRight[step]]),
+    );
+    // What nobody measured is no curve.
+    expect(rows.some(({ name }: Json) => name.endsWith("/format"))).toBe(false);
+  });
+});
