@@ -233,6 +233,8 @@ describeInBrowser("runs in a browser", (openPage) => {
         const rows = page.locator("[data-checkpoint]");
         await page.getByText(/running/).waitFor();
         expect(await rows.count()).toBe(4);
+        live.cut(1);
+        await page.getByText("No SFT checkpoint is evaluated so far").waitFor();
         live.cut(7);
         await expect.poll(() => rows.count(), { timeout: 8000 }).toBe(7);
         expect(await page.getByText(/running, 7 checkpoints/).count()).toBe(1);

@@ -166,7 +166,10 @@ async function inspectSteps(home: StepHome, words: FolderWords): Promise<readonl
       ? { state: "unusable", isFinal: false, reason: "it is a link that leads nowhere" }
       : isBeyond(latest, { name, step })
         ? { state: "partial", reason: `the trainer has finished step ${latest?.step} so far` }
-        : await unlessGone(folder, async () => (await inspectStep(place)) ?? (await describeEmpty(place)));
+        : await unlessUnreadable(
+            folder,
+            async () => (await inspectStep(place)) ?? (await describeEmpty(place)),
+          );
     if (state === undefined) continue;
     const known = state.state === "whole" ? (state.step ?? step) : step;
     const isMixed = countsEpochs && countsSteps && state.state === "whole" && state.step === undefined;
@@ -180,6 +183,19 @@ async function inspectSteps(home: StepHome, words: FolderWords): Promise<readonl
     });
   }
   return looked;
+}
+
+/** A step folder that may not be read (yet) does not hide the others. */
+async function unlessUnreadable(
+  folder: string,
+  look: () => Promise<StepState>,
+): Promise<StepState | undefined> {
+  try {
+    return await unlessGone(folder, look);
+  } catch (error) {
+    if (error instanceof UsageError) return { state: "partial", reason: error.message };
+    throw error;
+  }
 }
 
 const mixed =

@@ -2,7 +2,7 @@
 import { basename, resolve } from "node:path";
 import { UsageError } from "../base/index.ts";
 import { CheckpointError, findBaseFolder, openCheckpoint, readAdapterConfig } from "../checkpoint/index.ts";
-import { folderExists } from "../file/index.ts";
+import { folderExists, resolveLinks } from "../file/index.ts";
 import {
   type FoundCheckpoint,
   type FoundTraining,
@@ -52,7 +52,7 @@ export async function examineTrainings(
   const found = new Map<string, FoundTraining>();
   for (const folder of new Set(folders))
     for (const training of await findKnown(folder, { said, known })) found.set(training.folder, training);
-  const all = [...found.values()];
+  const all = await Promise.all([...found.values()].map((one) => alignBase(one, [...found.values()])));
   // Of a training whose weights nobody can use, there may be a second form beside it.
   const planned = planFollowed(all.filter(hasAny), said, steps);
   const base = await findBase(request.base ?? request.lineage?.base ?? known?.follow.base, planned);
@@ -64,6 +64,17 @@ export async function examineTrainings(
   ];
   requireUsable(trainings, leftOut);
   return { recipe: describeRecipe({ request, known, trainings, ...base }), trainings, leftOut, ...base };
+}
+
+/** Where a training names a checkpoint of another as its base by another path, as behind a link, the path it is followed by. */
+async function alignBase(training: FoundTraining, others: readonly FoundTraining[]): Promise<FoundTraining> {
+  const { base } = training;
+  if (base === undefined || !(await folderExists(base))) return training;
+  const place = await resolveLinks(base);
+  for (const { folder } of others.flatMap(({ checkpoints }) => checkpoints))
+    if ((await folderExists(folder)) && (await resolveLinks(folder)) === place)
+      return { ...training, base: folder };
+  return training;
 }
 
 function hasAny({ checkpoints, partial }: FoundTraining): boolean {

@@ -19,6 +19,7 @@ const examples = `
 Examples:
   untwist follow out/sft --out runs/mine                        checkpoints of one SFT, by any trainer
   untwist follow out/sft out/grpo --base models/base --out runs/mine
+  untwist follow TUNED --base models/base --out runs/pair        one model or adapter, as it lies
   untwist follow --out runs/mine                                look again: new checkpoints are added
   untwist follow --lineage lineage.yaml --out runs/mine         say what cannot be guessed
 
@@ -26,7 +27,11 @@ A lineage file says which training is what; folders are relative to it:
   base: models/base
   trainings:
     - { folder: out/sft, stage: sft }
-    - { folder: out/grpo, stage: rl, branch: grpo, from: 140 }   # the SFT step that RL started from`;
+    - { folder: out/grpo, stage: rl, branch: grpo, from: 140 }   # the SFT step that RL started from
+    - { folder: out/own, stage: rl, steps: "round_{step}", weights: policy/hf }
+SFT that was resumed into a new folder, which counts its steps anew after 100:
+    - { folder: out/first, stage: sft }
+    - { folder: out/second, stage: sft, after: 100 }`;
 
 /** The command. */
 export function createFollowCommand(): Command {
@@ -34,7 +39,7 @@ export function createFollowCommand(): Command {
     .description(
       "take over the checkpoints of another trainer as a run: found, ordered, referred to where they lie, with the trainer's own curves",
     )
-    .argument("[folders...]", "output folders of trainers, or folders above them")
+    .argument("[folders...]", "output folders of trainers or folders above them, or a model or adapter")
     .requiredOption("--out <run>", "the folder of the run; one that follows already is brought up to date")
     .option("--base <folder>", "the model that was trained, where the checkpoints do not say")
     .option("--lineage <file>", "a YAML file that says which training is what")

@@ -1,0 +1,141 @@
+/** Real trainings by TRL, small ones on the CPU, followed and watched. Needs a Python that has trl and peft. */
+import { spawn } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { locateModel } from "../../src/lab/index.ts";
+import { readReport } from "../support/surgery.ts";
+import {
+  createTemporaryFolder,
+  type Json,
+  parseJson,
+  removeFolder,
+  root,
+  startUntwist,
+} from "../support/untwist.ts";
+
+const python = process.env.UNTWIST_PEERS_PYTHON;
+const reason = python === undefined ? " (skipped: UNTWIST_PEERS_PYTHON names no Python with trl)" : "";
+const folder = createTemporaryFolder();
+const at = (...path: readonly string[]): string => join(folder, ...path);
+afterAll(() => removeFolder(folder));
+
+/** Trains as each name says, in one process: it takes longer to start than to train. */
+async function train(names: readonly string[]): Promise<void> {
+  const script = join(root, "test/peers/trainings.py");
+  const child = spawn(python ?? "", [script, await locateModel("general-points-base"), folder, ...names], {
+    env: { ...process.env, OMP_NUM_THREADS: "1" },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let said = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
+  const code = await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
+  expect(code, said.slice(-2000)).toBe(0);
+}
+
+/** What is there after a training of that name. */
+const expected: Readonly<
+  Record<
+    string,
+    {
+      readonly stage: "sft" | "rl";
+      readonly steps: readonly number[];
+      /** Steps in the curves. */
+      readonly numLogged: number;
+      /** Names in the last line of the curves. */
+      readonly curves: readonly string[];
+      /** The step that the model beside the steps is. */
+      readonly final?: number;
+      /** Matrices that changed since the base; absent where it is up to chance. */
+      readonly numChanged?: number;
+    }
+  >
+> = {
+  "sft-full": { stage: "sft", steps: [2, 4, 6], numLogged: 6, curves: ["loss", "tokenAccuracy"], final: 6 },
+  "sft-lora": {
+    stage: "sft",
+    steps: [2, 4, 6],
+    numLogged: 6,
+    curves: ["loss", "gradientNorm"],
+    numChanged: 6,
+  },
+  "sft-lora-modules-to-save": {
+    stage: "sft",
+    steps: [2, 4, 6],
+    numLogged: 6,
+    curves: ["loss"],
+    numChanged: 7,
+  },
+  "sft-rotation": { stage: "sft", steps: [6, 8], numLogged: 8, curves: ["loss", "learningRate"] },
+  "sft-best": {
+    stage: "sft",
+    steps: [2, 4, 6],
+    numLogged: 6,
+    curves: ["loss", "evaluationLoss"],
+    final: 2,
+  },
+  dpo: { stage: "rl", steps: [2, 4, 6], numLogged: 6, curves: ["loss"] },
+  grpo: { stage: "rl", steps: [2, 4, 6], numLogged: 6, curves: ["loss", "reward", "entropy"] },
+};
+
+describe.skipIf(python === undefined)(`trainings by TRL${reason}`, () => {
+  beforeAll(async () => {
+    await train(Object.keys(expected));
+  }, 600_000);
+
+  for (const [name, { stage, steps, numLogged, curves, final, numChanged }] of Object.entries(expected))
+    it(`${name}: steps, stage, curves, and what changed in the weights`, async () => {
+      const base = await locateModel("general-points-base");
+      const { trainings, leftOut } = await readReport(
+        ["follow", name, "--base", base, "--out", `run-${name}`],
+        folder,
+      );
+      expect(trainings).toMatchObject([{ stage, steps, partial: [], unreadLogs: [] }]);
+      expect([leftOut, trainings[0].notes]).toEqual([
+        [],
+        final === undefined ? [] : [expect.stringContaining(`that of step ${final}`)],
+      ]);
+      const [file = ""] = readdirSync(at(`run-${name}/metrics`));
+      const lines = readFileSync(at(`run-${name}/metrics`, file), "utf8")
+        .trimEnd()
+        .split("\n")
+        .map(parseJson);
+      expect(lines.map(({ step }: Json) => step)).toEqual(
+        Array.from({ length: numLogged }, (_, index) => index + 1),
+      );
+      for (const curve of curves) expect(lines.at(-1)).toHaveProperty(curve);
+      const { pairs } = await readReport(["spectra", `run-${name}`], folder);
+      expect(pairs.filter(({ before }: Json) => before === "base")).toHaveLength(steps.length);
+      const changed = pairs.map(({ numMatrices, flags }: Json) => numMatrices - flags.unchanged);
+      if (numChanged !== undefined) expect(new Set(changed)).toEqual(new Set([numChanged]));
+    }, 120_000);
+
+  it("sft-ruin: a watch beside it raises an alert, calls the webhook, and ends by --stop-on-alert", async () => {
+    const messages: Json[] = [];
+    const hook = createServer((incoming, outgoing) => {
+      let text = "";
+      incoming.on("data", (part: Buffer) => (text += String(part)));
+      incoming.on("end", () => {
+        messages.push(parseJson(text));
+        outgoing.end();
+      });
+    });
+    await new Promise<void>((resolve) => hook.listen(0, "127.0.0.1", resolve));
+    const address = `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`;
+    const base = await locateModel("general-points-base");
+    const tasks = ["--environment", "general-points", "--rendering", "compact", "--count", "200"];
+    const flags = ["--max-new-tokens", "29", "--interval", "0.2", "--stop-on-alert", "--webhook", address];
+    const { outcome } = startUntwist(
+      ["watch", "sft-ruin", "--out", "watched", "--base", base, ...tasks, ...flags, "--json"],
+      folder,
+    );
+    await train(["sft-ruin"]);
+    const { code, stdout, stderr } = await outcome;
+    hook.close();
+    expect(code, stderr).toBe(3);
+    const [training] = parseJson(stdout).trainings;
+    expect(messages).toMatchObject([{ training: "sft", keep: "base", text: training.alert }]);
+  }, 600_000);
+});
