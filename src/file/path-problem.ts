@@ -51,7 +51,9 @@ const PASSING = "EACCES EPERM EROFS ENOSPC EDQUOT EIO ESTALE ENOTCONN EBUSY EMFI
 export function isDiskProblem(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
   const call = "syscall" in error ? String(error.syscall) : "spawn";
-  return (!/^(?:spawn|connect|listen|bind)/.test(call) && hasCode(error, PASSING)) || isDiskProblem(error.cause);
+  return (
+    (!/^(?:spawn|connect|listen|bind)/.test(call) && hasCode(error, PASSING)) || isDiskProblem(error.cause)
+  );
 }
 
 function codeOf(error: unknown): string | undefined {
