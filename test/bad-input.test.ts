@@ -126,6 +126,31 @@ describe("untwist run in a new folder refuses", () => {
     "a change without a key": [set("=3"), '"=3"'],
     "a change below a plain value": [set("name.first=3"), '"name.first"'],
     "a change to malformed YAML": [set("sft.checkpoints=[4"), '"sft.checkpoints"'],
+    "a change far beyond the end of a list": [
+      set("rl.99999999.numUpdates=3"),
+      '"rl.99999999.numUpdates"',
+      "2",
+    ],
+    "a change far into a list that is not there": [
+      set("sweeps.99999999.name=x"),
+      '"sweeps.99999999.name"',
+      "0",
+    ],
+    "a batch that no memory holds": [set("sft.batchSize=100000000"), '"sft.batchSize"', "16384"],
+    "an evaluation that no memory holds": [set("evaluation.numTasks=100000000"), '"evaluation.numTasks"'],
+    "a batch of answers that no memory holds": [set("evaluation.batchSize=1e8"), '"evaluation.batchSize"'],
+    "more answers an update than memory holds": [
+      set("rl.0.tasksPerUpdate=10000", "rl.0.groupSize=10000"),
+      '"rl.0.tasksPerUpdate"',
+      "100000000",
+    ],
+    "a model that no memory holds": [
+      set(
+        `base=${newBase.replace("hiddenSize: 16", "hiddenSize: 16000").replace("numLayers: 1", "numLayers: 9")}`,
+      ),
+      '"base.model"',
+      "weights",
+    ],
     "a seed that is a word": [[recipe, "--seed", "one"], "seed"],
     "a seed that is a fraction": [[recipe, "--seed", "1.5"], "seed"],
     "an unknown flag": [[recipe, "--nonsense"], "--nonsense"],

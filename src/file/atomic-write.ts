@@ -20,6 +20,7 @@ export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array> | Iter
  * written, the error of the chunks when they throw.
  */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
+  await requireReplaceable(path);
   const temporary = createTemporaryPath(path);
   try {
     await createFolder(dirname(path));
@@ -32,6 +33,13 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
     throw describePathProblem(`Cannot write "${path}"`, error);
   }
   await syncFolder(dirname(path));
+}
+
+/** Throws `UsageError` where a device or a pipe lies, as `/dev/null`: a file would take its place. */
+async function requireReplaceable(path: string): Promise<void> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats === undefined || stats.isFile() || stats.isDirectory()) return;
+  throw new UsageError(`Cannot write "${path}": it is a device or a pipe; give the path of a file`);
 }
 
 /** As `writeFileAtomic`, but a file that says the same already stays as it is: those who watch it see no change. */

@@ -1,5 +1,5 @@
 /** Recipes: what a run is asked to do, as validated data. How it is done is for the lab to know. */
-import { parseDocument } from "yaml";
+import { isMap, isSeq, parseDocument } from "yaml";
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
 import { describeIssue } from "./issue.ts";
@@ -9,6 +9,10 @@ import { readYaml, type YamlDocument } from "./yaml.ts";
 const count = z.number().int().positive();
 const fraction = z.number().min(0).max(1);
 const steps = z.array(count).min(1);
+/** What one step holds in memory at once. */
+const batch = count.max(2 ** 14);
+/** What is kept in memory for the whole of a stage or an evaluation. */
+const many = count.max(1_000_000);
 
 const optimizerSchema = z.strictObject({
   learningRate: z.number().positive(),
@@ -24,17 +28,17 @@ const optimizerSchema = z.strictObject({
 });
 
 const modelSchema = z.strictObject({
-  hiddenSize: count,
-  intermediateSize: count,
-  numLayers: count,
-  numHeads: count,
+  hiddenSize: count.max(2 ** 14),
+  intermediateSize: count.max(2 ** 16),
+  numLayers: count.max(1024),
+  numHeads: count.max(1024),
   numKeyValueHeads: count.optional(),
-  maxPositions: count.default(128),
+  maxPositions: many.default(128),
 });
 
 const phaseSchema = z.strictObject({
   numSteps: count,
-  batchSize: count,
+  batchSize: batch,
   /** Lessons of the environment, with their share of the examples. */
   lessons: z.record(z.string(), z.number().positive()),
   optimizer: optimizerSchema,
@@ -46,11 +50,11 @@ const newBaseSchema = z.strictObject({ model: modelSchema, phases: z.array(phase
 /** How checkpoints are evaluated. */
 export const evaluationSchema = z.strictObject({
   /** Tasks a split; even-numbered ones choose the peak, odd-numbered ones measure. */
-  numTasks: z.number().int().min(2),
+  numTasks: many.min(2),
   seed: z.number().int().nonnegative().default(1),
-  numAttempts: count.default(1),
-  maxNewTokens: count.default(32),
-  batchSize: count.default(128),
+  numAttempts: batch.default(1),
+  maxNewTokens: many.default(32),
+  batchSize: batch.default(128),
 });
 
 const spectraSchema = z.strictObject({
@@ -60,9 +64,9 @@ const spectraSchema = z.strictObject({
 
 const sftSchema = z.strictObject({
   numSteps: count,
-  batchSize: count,
+  batchSize: batch,
   /** Distinct training tasks that are repeated; absent means that every example is new. */
-  numTasks: count.optional(),
+  numTasks: many.optional(),
   optimizer: optimizerSchema,
   checkpoints: steps,
 });
@@ -77,14 +81,14 @@ const rlShape = {
   /** One branch a seed and starting checkpoint. */
   seeds: z.array(z.number().int().nonnegative()).min(1).default([0]),
   numUpdates: count,
-  tasksPerUpdate: count,
+  tasksPerUpdate: batch,
   /** SFT step of the checkpoint that KL is measured to (and pulls towards); absent means the branch's own start. */
   reference: count.optional(),
   temperature: z.number().positive().default(1),
   clipRange: z.number().positive().default(0.2),
   numEpochs: count.default(1),
-  minibatchSize: count,
-  maxNewTokens: count.default(32),
+  minibatchSize: batch,
+  maxNewTokens: many.default(32),
   optimizer: optimizerSchema,
   checkpoints: steps,
 };
@@ -92,14 +96,14 @@ const rlShape = {
 const grpoSchema = z.strictObject({
   method: z.literal("grpo"),
   ...rlShape,
-  groupSize: z.number().int().min(2),
+  groupSize: batch.min(2),
   klWeight: z.number().nonnegative().default(0),
 });
 
 const ppoSchema = z.strictObject({
   method: z.literal("ppo"),
   ...rlShape,
-  numAttempts: count.default(1),
+  numAttempts: batch.default(1),
   discount: fraction.default(0.9),
   traceDecay: fraction.default(0.95),
   valueWeight: z.number().nonnegative().default(0.5),
@@ -247,12 +251,23 @@ function findContradictions(recipe: Unchecked): readonly Contradiction[] {
   ];
 }
 
+/** Models beyond that are not trained here: weights and the optimizer's vectors are held in memory. */
+const mostWeights = 2 ** 30;
+/** Answers of one update, which are held in memory together. */
+const mostAnswers = 2 ** 17;
+
 function checkBase({ model, phases }: NewBaseRecipe): readonly Contradiction[] {
-  const { hiddenSize, numHeads, numKeyValueHeads = numHeads } = model;
+  const { hiddenSize, intermediateSize, numLayers, numHeads, numKeyValueHeads = numHeads } = model;
   const path = ["base", "model"];
+  const numWeights = numLayers * hiddenSize * (4 * hiddenSize + 3 * intermediateSize);
   const found = phases.flatMap(({ checkpoints = [], numSteps }, index) =>
     checkSteps(checkpoints, numSteps, ["base", "phases", index, "checkpoints"]),
   );
+  if (numWeights > mostWeights)
+    found.push({
+      path,
+      message: `is too big: about ${numWeights} weights, where at most ${mostWeights} are trained`,
+    });
   if (hiddenSize % (2 * numHeads) !== 0)
     found.push({
       path: [...path, "hiddenSize"],
@@ -279,7 +294,14 @@ function checkBranch(branch: RlRecipe, index: number, sftSteps: readonly number[
     path: ["rl", index, "from"],
     message: "needs an SFT stage to start from, and there is none",
   };
+  const numAnswers =
+    branch.tasksPerUpdate * (branch.method === "grpo" ? branch.groupSize : branch.numAttempts);
+  const tooMany = {
+    path: ["rl", index, "tasksPerUpdate"],
+    message: `is too big: ${numAnswers} answers an update, where at most ${mostAnswers} are held in memory`,
+  };
   return [
+    ...(numAnswers > mostAnswers ? [tooMany] : []),
     ...checkSteps(branch.checkpoints, branch.numUpdates, ["rl", index, "checkpoints"]),
     ...(branch.from === "every" ? (sftSteps.length === 0 ? [noSft] : []) : require("from", branch.from)),
     ...(branch.reference === undefined ? [] : require("reference", [branch.reference])),
@@ -419,6 +441,15 @@ function applyChange(document: YamlDocument, { path, value }: RecipeChange): voi
     throw new UsageError(
       `Cannot set "${path}": "${value}" is malformed YAML; quote it or check its brackets`,
     );
+  for (const [depth, key] of keys.entries()) {
+    const list = document.getIn(keys.slice(0, depth), true);
+    const length = isSeq(list) ? list.items.length : 0;
+    // A list grows by one entry at a time: not to 99999999 because of a slip.
+    if (typeof key === "number" && !isMap(list) && key > length)
+      throw new UsageError(
+        `Cannot set "${path}": there are ${length} entries where it names number ${key}; they count from 0`,
+      );
+  }
   try {
     document.setIn(keys, parsed.contents);
   } catch (cause) {

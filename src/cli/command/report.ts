@@ -2,7 +2,7 @@
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
-import { folderExists, writeFileAtomic } from "../../file/index.ts";
+import { fileExists, folderExists, openByteSource, pathExists, writeFileAtomic } from "../../file/index.ts";
 import { readOverlaps, summarize } from "../../lab/index.ts";
 import { openRunFolder } from "../../run/index.ts";
 import { collectReport, createReportPage, writeFigures } from "../../view/index.ts";
@@ -37,15 +37,37 @@ export function createReportCommand(): Command {
 /** Writes the report of a run. Throws `UsageError` for a run without checkpoints and for places that cannot be written. */
 export async function writeReport(
   path: string,
-  { out = join(path, "report.html"), figures }: ReportFlags = {},
+  { out: given, figures }: ReportFlags = {},
 ): Promise<{ readonly out: string; readonly numFigures: number }> {
+  const out = given ?? join(path, "report.html");
   if (out.trim() === "" || (await folderExists(out)))
     throw new UsageError(`Cannot write the report into "${out}": give --out the name of a file`);
   if (figures?.trim() === "")
     throw new UsageError("Cannot write figures into a folder without a name; give --figures a folder");
+  if (given !== undefined) await requireReport(given);
   const folder = await openRunFolder(path);
   const data = await collectReport(basename(path), folder, { summarize, readOverlaps });
   await writeFileAtomic(out, await createReportPage(data));
   const names = figures === undefined ? [] : await writeFigures(data, figures);
   return { out, numFigures: names.length };
+}
+
+/** Throws `UsageError` where anything else than an earlier report lies at the path: it would be lost. */
+async function requireReport(out: string): Promise<void> {
+  if (!(await pathExists(out))) return;
+  const start = (await fileExists(out)) ? await readStart(out) : "";
+  if (!/^<!doctype html>[\s\S]*<title>Untwist/i.test(start))
+    throw new UsageError(
+      `Cannot write the report into "${out}": what lies there is no report, and would be lost; give --out another name`,
+    );
+}
+
+/** As much of a file as holds the head of a page. */
+async function readStart(path: string): Promise<string> {
+  const source = await openByteSource(path);
+  try {
+    return new TextDecoder().decode(await source.read(0, Math.min(source.size, 4096)));
+  } finally {
+    await source.close();
+  }
 }
