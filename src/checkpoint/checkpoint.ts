@@ -8,6 +8,7 @@ import { fileExists, folderExists, readText, writeFileAtomic, writeFolderAtomic 
 import { isAdapterFolder, type MergedFormat, openAdapted } from "./adapter.ts";
 import { CheckpointError, expectReadable, quote } from "./checkpoint-error.ts";
 import { findWeights, type WeightFiles, type WeightFormat } from "./find-weights.ts";
+import { openGgufSource } from "./gguf/gguf-source.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
 import { openSafetensorsSource } from "./safetensors-source.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
@@ -99,12 +100,8 @@ const openers: { readonly [Format in WeightFormat]: (files: WeightFiles) => Prom
   verl: openVerlSource,
   torch: openTorchSource,
   dcp: openDcpSource,
-  gguf: refuseFormat,
+  gguf: openGgufSource,
 };
-
-async function refuseFormat({ folder }: WeightFiles): Promise<never> {
-  throw new CheckpointError("it holds a GGUF file; save the model as safetensors", { path: folder });
-}
 
 async function refuseEmpty(folder: string, holds: string): Promise<never> {
   const isModel = await fileExists(`${folder}/${CONFIG_NAME}`);
