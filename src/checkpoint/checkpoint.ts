@@ -10,6 +10,7 @@ import { openInlined } from "./adapter/inlined.ts";
 import { type MergedFormat, openAdapted } from "./adapter/open-adapted.ts";
 import { CheckpointError, expectReadable, quote } from "./checkpoint-error.ts";
 import { findWeights, type WeightFiles, type WeightFormat } from "./find-weights.ts";
+import { openGgufSource } from "./gguf/gguf-source.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
 import { openSafetensorsSource } from "./safetensors-source.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
@@ -106,12 +107,8 @@ const openers: { readonly [Format in WeightFormat]: (files: WeightFiles) => Prom
   verl: openVerlSource,
   torch: openTorchSource,
   dcp: openDcpSource,
-  gguf: refuseFormat,
+  gguf: openGgufSource,
 };
-
-async function refuseFormat({ folder }: WeightFiles): Promise<never> {
-  throw new CheckpointError("it holds a GGUF file; save the model as safetensors", { path: folder });
-}
 
 async function refuseEmpty(folder: string, holds: string): Promise<never> {
   const isModel = await fileExists(`${folder}/${CONFIG_NAME}`);

@@ -7,6 +7,7 @@ import { CheckpointError, expectReadable, quote } from "../checkpoint-error.ts";
 import { type Dtype, numBytesOf, type ReadableBytes } from "../dtype.ts";
 import type { WeightFiles } from "../find-weights.ts";
 import type { CheckpointTensor } from "../open-checkpoint.ts";
+import { openAll } from "../open-files.ts";
 import { isCount } from "../safetensors-header.ts";
 import { openSafetensorsSource } from "../safetensors-source.ts";
 import { isPlainName } from "../shard-index.ts";
@@ -16,7 +17,7 @@ import { isKind, type PickleValue, readPickle } from "./pickle.ts";
 import { chooseWeights, type Found } from "./state-dict.ts";
 import { findField, isTensorName, parseCounts, parseDtype, parseTensor } from "./stored-tensor.ts";
 import { readTorchFile } from "./torch-file.ts";
-import { explainTorch, openAll } from "./torch-source.ts";
+import { explainTorch } from "./torch-source.ts";
 
 const REMEDY =
   "save the checkpoint again, or turn it into one file with python -m torch.distributed.checkpoint.format_utils dcp_to_torch <folder> <out>.pt";

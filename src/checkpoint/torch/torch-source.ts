@@ -1,9 +1,10 @@
 /** Weights in files that `torch.save` wrote: `pytorch_model.bin`, its shards, and single files of any name. */
-import { type ByteSource, openByteSource } from "../../file/index.ts";
-import { CheckpointError, expectReadable, quote } from "../checkpoint-error.ts";
+import type { ByteSource } from "../../file/index.ts";
+import { CheckpointError, quote } from "../checkpoint-error.ts";
 import { numBytesOf, type ReadableBytes } from "../dtype.ts";
 import type { WeightFiles } from "../find-weights.ts";
 import type { CheckpointTensor } from "../open-checkpoint.ts";
+import { openAll } from "../open-files.ts";
 import { readShardIndex } from "../safetensors-source.ts";
 import { joinPieces, type TensorPiece } from "../tensor-piece.ts";
 import type { WeightSource } from "../weight-source.ts";
@@ -141,21 +142,4 @@ function checkWhole(
     `it is a part [${shape.join(", ")}] of a tensor [${shard.shape.join(", ")}], as one of several processes had it; give the folder with the files of all of them`,
     place,
   );
-}
-
-/** Opens several files, all or none. */
-export async function openAll(
-  paths: readonly string[],
-): Promise<{ readonly sources: readonly ByteSource[]; readonly close: () => Promise<void> }> {
-  const sources: ByteSource[] = [];
-  const close = async (): Promise<void> => {
-    await Promise.all(sources.map((source) => source.close()));
-  };
-  try {
-    for (const path of paths) sources.push(await expectReadable(path, openByteSource(path)));
-    return { sources, close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
 }

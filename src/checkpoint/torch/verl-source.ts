@@ -6,10 +6,11 @@ import { CheckpointError, quote } from "../checkpoint-error.ts";
 import { numBytesOf } from "../dtype.ts";
 import type { WeightFiles } from "../find-weights.ts";
 import type { CheckpointTensor } from "../open-checkpoint.ts";
+import { openAll } from "../open-files.ts";
 import { findGap, joinPieces, type TensorPiece } from "../tensor-piece.ts";
 import type { WeightSource } from "../weight-source.ts";
 import type { Shard, StoredTensor } from "./stored-tensor.ts";
-import { createPiece, openAll, readTorchWeights, type TorchWeights } from "./torch-source.ts";
+import { createPiece, readTorchWeights, type TorchWeights } from "./torch-source.ts";
 
 const REMEDY =
   "save the step again, or merge it with python -m verl.model_merger merge --backend fsdp --local_dir <actor> --target_dir <out>";
