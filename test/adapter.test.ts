@@ -1,9 +1,16 @@
 /** LoRA adapters in the place of checkpoints: compared, edited, and written again as adapters. */
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openCheckpoint } from "../src/checkpoint/index.ts";
 import { writeAdapterFolder } from "./support/adapter-folder.ts";
-import { buildModel, type TensorSpec, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
+import {
+  buildModel,
+  drawExact,
+  drawNormal,
+  type TensorSpec,
+  writeCheckpointFolder,
+} from "./support/checkpoint-folder.ts";
 import { distance, readReport, sizeOf } from "./support/surgery.ts";
 import { createTemporaryFolder, type Json, listFilesBelow, removeFolder } from "./support/untwist.ts";
 
@@ -115,5 +122,105 @@ describe("untwist restore", () => {
     const [again, expected] = [await readAll(at("again")), await readAll(at("expected"))];
     for (const [name, values] of expected)
       expect(distance(again.get(name)!, values), name).toBeLessThan(1e-6 * sizeOf(values));
+  });
+});
+
+describe("untwist restore into an adapter that holds whole tensors", () => {
+  const head = { name: "base_model.model.lm_head.weight", shape: [30, 24], values: drawNormal("head", 720) };
+  const flags = ["--top", "3", "--matrices", "q_proj"];
+  const restore = async (name: string): Promise<void> => {
+    await readReport(
+      ["restore", "--into", name, "--from", "source", ...flags, "--out", `${name}-edited`],
+      folder,
+    );
+  };
+  const formatsIn = async (name: string): Promise<Readonly<Record<string, string>>> => {
+    const checkpoint = await openCheckpoint(at(name));
+    await checkpoint.close();
+    return Object.fromEntries([...checkpoint.tensors].map(([tensor, { dtype }]) => [tensor, dtype]));
+  };
+
+  it.each([
+    ["F16", "BF16"],
+    ["BF16", "F16"],
+    ["BF16", "F32"],
+    ["F32", "BF16"],
+  ] as const)("keeps their format: base %s, tensor %s", async (base, dtype) => {
+    const name = `${base} ${dtype}`;
+    await writeCheckpointFolder(at(`base ${name}`), buildModel("one", base), { numShards: 2 });
+    const place = `../base ${name}`;
+    const adapter = await writeAdapterFolder(at(name), {
+      base: place,
+      modules,
+      tensors: [{ ...head, dtype }],
+    });
+    await restore(name);
+    const [edited, before] = [await readAll(at(`${name}-edited`)), await readAll(adapter)];
+    expect(edited.get("lm_head.weight")).toEqual(before.get("lm_head.weight"));
+    const formats = await formatsIn(`${name}-edited`);
+    const expected = buildModel("one").map((tensor) => [
+      tensor.name,
+      tensor.name === "lm_head.weight" ? dtype : base,
+    ]);
+    expect(formats).toEqual(Object.fromEntries(expected));
+    const others = buildModel("one").filter((tensor) => !/q_proj|up_proj|lm_head/.test(tensor.name));
+    for (const tensor of others)
+      expect(edited.get(tensor.name), tensor.name).toEqual(Float64Array.from(tensor.values));
+  });
+
+  it("writes tables of another size, and says the size and format", async () => {
+    const embeddings = { ...head, name: "base_model.model.model.embed_tokens.weight", shape: [31, 24] };
+    const values = drawExact("larger", 744);
+    await writeCheckpointFolder(at("sized"), buildModel("one", "BF16"));
+    const config = { model_type: "llama", vocab_size: 30, dtype: "bfloat16" };
+    writeFileSync(at("sized/config.json"), JSON.stringify(config));
+    await writeAdapterFolder(at("larger"), {
+      base: "../sized",
+      modules,
+      tensors: [
+        { ...head, shape: [31, 24], values },
+        { ...embeddings, values },
+      ],
+    });
+    writeFileSync(at("larger/tokenizer.json"), "of the adapter");
+    writeFileSync(at("sized/tokenizer.json"), "of the base");
+    await restore("larger");
+    const edited = await readAll(at("larger-edited"));
+    expect(edited.get("lm_head.weight")).toEqual(Float64Array.from(values));
+    expect(edited.get("model.embed_tokens.weight")).toEqual(Float64Array.from(values));
+    // Of the bytes of this model, more are in 16-bit floats than in the tables.
+    expect(JSON.parse(readFileSync(at("larger-edited/config.json"), "utf8"))).toEqual({
+      ...config,
+      vocab_size: 31,
+    });
+    expect(readFileSync(at("larger-edited/tokenizer.json"), "utf8")).toBe("of the adapter");
+  });
+
+  it("writes both tables where an adapter has parted them, and says that they are two", async () => {
+    const tied = buildModel("one").filter(({ name }) => name !== "lm_head.weight");
+    await writeCheckpointFolder(at("tied"), tied, { numShards: 2 });
+    writeFileSync(at("tied/config.json"), JSON.stringify({ model_type: "llama", tie_word_embeddings: true }));
+    await writeAdapterFolder(at("parted"), { base: "../tied", modules, tensors: [head] });
+    await restore("parted");
+    const edited = await readAll(at("parted-edited"));
+    expect(edited.get("lm_head.weight")).toEqual(Float64Array.from(head.values));
+    expect(edited.get("model.embed_tokens.weight")).toEqual(Float64Array.from(tied[0]!.values));
+    expect(JSON.parse(readFileSync(at("parted-edited/config.json"), "utf8"))).toEqual({
+      model_type: "llama",
+      tie_word_embeddings: false,
+    });
+  });
+
+  it("says that embeddings and head are two where the edit parts them, and leaves the rest of the configuration", async () => {
+    const config = '{"model_type":"llama","tie_word_embeddings":true}';
+    await writeCheckpointFolder(at("twice"), buildModel("one"));
+    writeFileSync(at("twice/config.json"), config);
+    await restore("twice");
+    expect(readFileSync(at("twice-edited/config.json"), "utf8")).toBe(config);
+    const rollback = { operation: "rollback", matrices: "embed_tokens", strength: 1 };
+    const plan = { target: "twice", source: "source", operations: [rollback] };
+    writeFileSync(at("plan.yaml"), JSON.stringify(plan));
+    await readReport(["apply", "plan.yaml", "--out", "twice-parted"], folder);
+    expect(JSON.parse(readFileSync(at("twice-parted/config.json"), "utf8")).tie_word_embeddings).toBe(false);
   });
 });

@@ -152,13 +152,24 @@ def shake(model):
 
 
 def tensors_of(model):
+    """The tensors of a model by their names in the files of its base: packed experts one by one, a tied head not at all."""
     state = {}
     kept = {}
     for name, value in model.state_dict().items():
         if value.data_ptr() in kept and name.startswith("lm_head"):
             continue
         kept[value.data_ptr()] = name
-        state[name] = value.detach().clone().float().contiguous()
+        value = value.detach().clone().float().contiguous()
+        experts, _, part = name.rpartition(".experts.")
+        if part == "gate_up_proj":
+            for number, one in enumerate(value):
+                for half, rows in zip(("gate_proj", "up_proj"), one.chunk(2)):
+                    state[f"{experts}.experts.{number}.{half}.weight"] = rows.contiguous()
+        elif part == "down_proj":
+            for number, one in enumerate(value):
+                state[f"{experts}.experts.{number}.{part}.weight"] = one.contiguous()
+        else:
+            state[name] = value
     return state
 
 

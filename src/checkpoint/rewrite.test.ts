@@ -1,0 +1,77 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { drawExact, writeCheckpointFolder } from "../../test/support/checkpoint-folder.ts";
+import { createTemporaryFolder, removeFolder } from "../../test/support/untwist.ts";
+import { openCheckpoint, rewriteCheckpoint } from "./index.ts";
+
+const folder = createTemporaryFolder();
+afterAll(() => removeFolder(folder));
+const at = (name: string): string => join(folder, name);
+
+const tensors = [
+  { name: "a.weight", shape: [3, 5], values: drawExact("a", 15), dtype: "BF16" },
+  { name: "b.weight", shape: [3], values: drawExact("b", 3), dtype: "F32" },
+  { name: "experts.down_proj", shape: [3, 16, 20], values: drawExact("stack", 960), dtype: "BF16" },
+  { name: "empty.weight", shape: [24, 0], values: [], dtype: "BF16" },
+] as const;
+
+const stored = (place: string): Promise<readonly (readonly [string, string, readonly number[], string])[]> =>
+  openCheckpoint(place).then(async (checkpoint) => {
+    const all = [];
+    for (const [name, { dtype, shape }] of checkpoint.tensors) {
+      const bytes = Buffer.from(await checkpoint.readBytes(name)).toString("hex");
+      all.push([name, dtype, shape, bytes] as const);
+    }
+    await checkpoint.close();
+    return all.sort(([a], [b]) => (a < b ? -1 : 1));
+  });
+
+describe("rewriteCheckpoint()", () => {
+  it("copies what does not change byte for byte, and leaves out what holds the weights in other forms", async () => {
+    await writeCheckpointFolder(at("own"), tensors, { numShards: 2 });
+    for (const name of ["pytorch_model.bin", "tokenizer.json"]) writeFileSync(at(`own/${name}`), name);
+    mkdirSync(at("copy"));
+    const checkpoint = await openCheckpoint(at("own"));
+    const leftOut = await rewriteCheckpoint(checkpoint, at("copy"), { tensors: new Map(), metadata: {} });
+    await checkpoint.close();
+    expect(leftOut).toEqual(["pytorch_model.bin"]);
+    const names = readdirSync(at("own")).filter((name) => name !== "pytorch_model.bin");
+    expect(readdirSync(at("copy"))).toEqual(names);
+    for (const name of names)
+      expect(readFileSync(at(`copy/${name}`)).equals(readFileSync(at(`own/${name}`))), name).toBe(true);
+  });
+
+  it("writes tensors that lie in other forms as one new file, with a configuration in Python's JSON", async () => {
+    await writeCheckpointFolder(at("other"), tensors, { numShards: 2 });
+    mkdirSync(at("new"));
+    const checkpoint = await openCheckpoint(at("other"));
+    const config = { model_type: "llama", time_step_limit: [0, Number.POSITIVE_INFINITY], dtype: "float64" };
+    const leftOut = await rewriteCheckpoint({ ...checkpoint, config, isConverted: true }, at("new"), {
+      tensors: new Map([["b.weight", () => [new Uint8Array(12)]]]),
+      metadata: { note: "x" },
+    });
+    await checkpoint.close();
+    expect(leftOut).toHaveLength(3);
+    expect(readdirSync(at("new"))).toEqual(["config.json", "model.safetensors"]);
+    expect(readFileSync(at("new/config.json"), "utf8").replaceAll(/\s/g, "")).toBe(
+      '{"model_type":"llama","time_step_limit":[0,Infinity],"dtype":"bfloat16"}',
+    );
+    writeFileSync(at("new/config.json"), "{}");
+    const expected = (await stored(at("other"))).map((one) =>
+      one[0] === "b.weight" ? [one[0], one[1], one[2], "0".repeat(24)] : one,
+    );
+    expect(await stored(at("new"))).toEqual(expected);
+  });
+
+  it("refuses bytes that are not as many as the tensor takes", async () => {
+    await writeCheckpointFolder(at("short"), tensors);
+    mkdirSync(at("never"));
+    const checkpoint = await openCheckpoint(at("short"));
+    const rewrite = { tensors: new Map([["b.weight", () => [new Uint8Array(11)]]]), metadata: {} };
+    await expect(rewriteCheckpoint(checkpoint, at("never"), rewrite)).rejects.toThrow(
+      "11 bytes in the place of 12",
+    );
+    await checkpoint.close();
+  });
+});
