@@ -192,17 +192,6 @@ describe("findTrainings() refuses", () => {
       [expect.stringContaining("DeepSpeed")],
     ]);
   });
-
-  it("a model that was saved within PEFT, base and LoRA apart", async () => {
-    const tensors = buildModel("x").map((tensor) => ({
-      ...tensor,
-      name: tensor.name.replace("q_proj.", "q_proj.base_layer."),
-    }));
-    await writeCheckpointFolder(join(folder, "global_step_10/actor/huggingface"), tensors);
-    await expect(find()).rejects.toThrow(/within PEFT .*merge it/);
-    put("adapter:global_step_10/actor/lora_adapter");
-    expect(placesOf(await findOne())).toEqual([[10, "global_step_10/actor/lora_adapter"]]);
-  });
 });
 
 describe("the trainer's states", () => {

@@ -138,16 +138,16 @@ describe("left out of a followed run is", () => {
     await writeAdapterTraining(at("mixed"), "org/base", [10, 20]);
     const file = at("mixed/checkpoint-20/adapter_config.json");
     const config = JSON.parse(readFileSync(file, "utf8")) as object;
-    writeFileSync(file, JSON.stringify({ ...config, use_dora: true }));
+    writeFileSync(file, JSON.stringify({ ...config, peft_type: "IA3" }));
     const report = await follow("run-mixed", { folders: [at("mixed")] });
     expect(idsOf(report)).toEqual(["base", "sft-10"]);
-    expect(report.leftOut).toMatchObject([{ step: 20, reason: expect.stringContaining("DoRA") }]);
+    expect(report.leftOut).toMatchObject([{ step: 20, reason: expect.stringContaining("IA3") }]);
     await writeAdapterFolder(at("mixed/checkpoint-10"), {
       base: "org/base",
       modules: { "model.layers.7.self_attn.q_proj": [24, 24, 4] },
       seed: "one",
     });
-    expect(await refusalOf(follow("run-none", { folders: [at("mixed")] }))).toMatch(/layers\.7|DoRA/);
+    expect(await refusalOf(follow("run-none", { folders: [at("mixed")] }))).toMatch(/layers\.7|IA3/);
   });
 
   it("what an earlier training left there, unless it was evaluated as one of these", async () => {
