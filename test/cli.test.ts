@@ -22,7 +22,7 @@ let ran: Outcome;
 beforeAll(async () => {
   writeFileSync(join(folder, "tiny.yaml"), tinyRecipe);
   ran = await runUntwist(["run", "tiny.yaml", "--out", "runs/tiny", "--seed", "5"], folder);
-}, 120_000);
+});
 afterAll(() => removeFolder(folder));
 
 /** Runs `untwist` where the run lies, and expects it to succeed quietly. */

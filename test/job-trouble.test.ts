@@ -66,9 +66,7 @@ describe("a disk that is full in the middle", () => {
   });
   afterAll(() => small.unmount());
 
-  it("is named by an executor on this machine, and costs no result", { timeout: 60_000 }, async ({
-    skip,
-  }) => {
+  it("is named by an executor on this machine, and costs no result", async ({ skip }) => {
     skip(small.problem !== "", `no small disk can be mounted: ${small.problem}`);
     const executor = createLocalExecutor({ cores: 1, bytes: 2 ** 31, command: workCommand });
     try {
@@ -93,19 +91,19 @@ describe.skipIf(slurmAbsence.isSkipped)(`Slurm${slurmAbsence.because}`, () => {
     const notices: string[] = [];
     slow = { job, notices, following: lookAfter(job, executor, { seconds: 60, notices }) };
     slow.following.catch(() => undefined);
-  }, 60_000);
+  });
   afterAll(async () => {
     leave();
     await cluster.stop();
   });
 
-  it("goes on after a process was put back into the queue", { timeout: 90_000 }, async () => {
-    const names = ["wait 1500 0", "wait 1501 1", "wait 1502 2"];
+  it("goes on after a process was put back into the queue", async () => {
+    const names = ["wait 3000 0", "wait 3001 1", "wait 3002 2"];
     const job = await createTestJob(home, names, { seconds: 5 });
     let hasRequeued = false;
     await lookAfter(job, executor, {
       onLook: (numDone) => {
-        if (numDone !== 1 || hasRequeued) return;
+        if (numDone === 0 || hasRequeued) return;
         hasRequeued = true;
         const queue = execFileSync("squeue", ["--noheader", "--format=%j %i"], { encoding: "utf8" });
         const [, element = ""] = new RegExp(`^untwist-${job.id}\\S+ (\\S+)$`, "m").exec(queue) ?? [];
@@ -121,7 +119,7 @@ describe.skipIf(slurmAbsence.isSkipped)(`Slurm${slurmAbsence.because}`, () => {
     expect(await job.readSubmissions()).toHaveLength(1);
   });
 
-  it("names a disk that is full, and loses no result", { timeout: 90_000 }, async ({ skip }) => {
+  it("names a disk that is full, and loses no result", async ({ skip }) => {
     const disk = join(home, "disk-slurm");
     const small = mountSmallDisk(disk, 400);
     skip(small.problem !== "", `no small disk can be mounted: ${small.problem}`);
@@ -132,7 +130,7 @@ describe.skipIf(slurmAbsence.isSkipped)(`Slurm${slurmAbsence.because}`, () => {
     }
   });
 
-  it("is asked for more time where it was too little", { timeout: 200_000 }, async () => {
+  it("is asked for more time where it was too little", async () => {
     await slow.following;
     expect(await readResults(slow.job)).toEqual([0]);
     expect(slow.notices).toEqual([expect.stringContaining("slow 0: ran out of time")]);

@@ -64,10 +64,13 @@ beforeAll(async () => {
   expect(parseJson(stdout).pairs).toHaveLength(7);
 });
 
+/** A line of the shell that waits until a file is there. */
+const waitFor = (name: string): string => `while [ ! -e ${at(name)} ]; do sleep 0.1; done`;
+
 describe("untwist spectra --on local", () => {
   const cache = { UNTWIST_CACHE: at("cache-local") };
 
-  it("gives what this process would, bit for bit, and remembers the job", { timeout: 120_000 }, async () => {
+  it("gives what this process would, bit for bit, and remembers the job", async () => {
     const args = ["spectra", "trail", "--on", "local", "--memory", "1.5GB", "--interval", "0.2", "--json"];
     expect(await run(args, cache)).toBe(local.stdout);
     expect(hashFiles(at("trail/spectra"))).toEqual(local.files);
@@ -88,9 +91,7 @@ describe("untwist spectra --on local", () => {
     expect(await run(["jobs"], cache)).toContain(`${job.id}  done`);
   });
 
-  it("goes on after it was killed, with the same result, and does nothing twice", {
-    timeout: 120_000,
-  }, async () => {
+  it("goes on after it was killed, with the same result, and does nothing twice", async () => {
     const killed = { UNTWIST_CACHE: at("cache-killed") };
     const args = ["spectra", "trail", "--on", "local", "--memory", "1.5GB", "--interval", "0.2", "--json"];
     const countBegun = (wanted: string): number => {
@@ -114,12 +115,10 @@ describe("untwist spectra --on local", () => {
     for (const [name, count] of done) expect(countBegun(name)).toBe(count);
   });
 
-  it("is listed as cancelled when another command cancels it, and goes on when asked to", {
-    timeout: 60_000,
-  }, async () => {
+  it("is listed as cancelled when another command cancels it, and goes on when asked to", async () => {
     const cancelled = { UNTWIST_CACHE: at("cache-followed") };
     // A line that waits keeps the job from being done before it is cancelled.
-    const slow = ["--on", "exec", "--set", "exec=sleep 3; {command}", "--interval", "0.2"];
+    const slow = ["--on", "exec", "--set", `exec=${waitFor("cancelled")}; {command}`, "--interval", "0.2"];
     const { outcome } = startUntwist(["spectra", "trail", ...slow], folder, cancelled);
     let jobs = await listJobs(cancelled);
     for (; jobs[0]?.state !== "running"; jobs = await listJobs(cancelled)) await wait(50);
@@ -127,6 +126,7 @@ describe("untwist spectra --on local", () => {
     await run(["cancel", id], cancelled);
     expect((await outcome).stderr).toMatch(/was cancelled; go on with: untwist retry/);
     expect(await listJobs(cancelled)).toMatchObject([{ id, state: "cancelled", numDone: 0 }]);
+    writeFileSync(at("cancelled"), "");
     expect(await run(["retry", id, "--json"], cancelled)).toBe(local.stdout);
   });
 
@@ -143,7 +143,7 @@ describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsenc
   beforeAll(async () => {
     cluster = await startCluster();
     slurm = { ...cluster.environment, UNTWIST_CACHE: at("cache-slurm") };
-  }, 60_000);
+  });
   afterAll(async () => await cluster.stop());
   const args = ["spectra", "trail", "--on", "slurm", "--interval", "0.3", "--json"];
 
@@ -158,15 +158,16 @@ describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsenc
     expect(await listJobs(slurm)).toEqual([]);
   });
 
-  it("hands over, and attaching gives the result of this process bit for bit", {
-    timeout: 120_000,
-  }, async () => {
-    const { jobs, text } = parseJson(await run([...args, "--detach", "--set", "before=sleep 2"], slurm));
+  it("hands over, and attaching gives the result of this process bit for bit", async () => {
+    const { jobs, text } = parseJson(
+      await run([...args, "--detach", "--set", `before=${waitFor("refused")}`], slurm),
+    );
     const [id = ""] = jobs;
     expect(text).toMatch(/^Job ([0-9a-f]{12}) goes on without this terminal.*untwist attach \1$/);
     // A command that is refused changes nothing of the job, nor of what attaching to it means.
     const refused = await runUntwist(["spectra", "trail", "--on", "local"], folder, slurm);
     expect(refused.stderr).toMatch(/is carried out by slurm; wait for it with: untwist attach/);
+    writeFileSync(at("refused"), "");
     expect(await run(["attach", id, "--json"], slurm)).toBe(local.stdout);
     expect(hashFiles(at("trail/spectra"))).toEqual(local.files);
     const [job] = await listJobs(slurm);
@@ -174,7 +175,7 @@ describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsenc
     expect(listPiecesBegun(at("cache-slurm"), id)).toHaveLength(job.numPieces);
   });
 
-  it("loses nothing when the process that waits is killed", { timeout: 120_000 }, async () => {
+  it("loses nothing when the process that waits is killed", async () => {
     const other = { ...slurm, UNTWIST_CACHE: at("cache-client") };
     const { child, outcome } = startUntwist(args, folder, other);
     for (;;) {
@@ -189,10 +190,10 @@ describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsenc
     expect(listPiecesBegun(at("cache-client"), id)).toHaveLength(numPieces);
   });
 
-  it("cancels, and does what is missing when asked to try again", { timeout: 120_000 }, async () => {
+  it("cancels, and does what is missing when asked to try again", async () => {
     const other = { ...slurm, UNTWIST_CACHE: at("cache-cancel") };
     // A line before the command keeps the job from being done before it is cancelled.
-    const text = await run([...args, "--detach", "--set", "before=sleep 3"], other);
+    const text = await run([...args, "--detach", "--set", `before=${waitFor("again")}`], other);
     const [id = ""] = parseJson(text).jobs;
     const cancelled = await run(["cancel", id, "--json"], other);
     expect(parseJson(cancelled)).toEqual({ job: id, isCancelled: true, byHand: [] });
@@ -200,12 +201,11 @@ describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsenc
     const attached = await runUntwist(["attach", id], folder, other);
     expect(attached).toMatchObject({ code: 2, stdout: "" });
     expect(attached.stderr).toMatch(/was cancelled; go on with: untwist retry/);
+    writeFileSync(at("again"), "");
     expect(await run(["retry", id, "--json"], other)).toBe(local.stdout);
   });
 
-  it("does not leave alone what can never start, nor a job that was refused", {
-    timeout: 60_000,
-  }, async () => {
+  it("does not leave alone what can never start, nor a job that was refused", async () => {
     const other = { ...slurm, UNTWIST_CACHE: at("cache-never") };
     const hopeless = await runUntwist([...args, "--detach", "--set", "time=5:00:00"], folder, other);
     expect(hopeless).toMatchObject({ code: 2, stdout: "" });
@@ -215,9 +215,9 @@ describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsenc
     expect(await listJobs(other)).toEqual([]);
   });
 
-  it("does not say that a job is cancelled while nobody can be told", { timeout: 60_000 }, async () => {
+  it("does not say that a job is cancelled while nobody can be told", async () => {
     const other = { ...slurm, UNTWIST_CACHE: at("cache-told") };
-    const handed = await run([...args, "--detach", "--set", "before=sleep 1"], other);
+    const handed = await run([...args, "--detach", "--set", `before=${waitFor("told")}`], other);
     const [id = ""] = parseJson(handed).jobs;
     const alone = { ...other, PATH: "/nowhere" };
     const { code, stderr } = await runUntwist(["cancel", id], folder, alone);
@@ -225,6 +225,7 @@ describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsenc
     expect(stderr).toMatch(
       /^Cannot run squeue: [^\n]*; the job goes on: cancel it again when that is put right\n$/,
     );
+    writeFileSync(at("told"), "");
     expect(await run(["attach", id, "--json"], other)).toBe(local.stdout);
   });
 
@@ -260,56 +261,42 @@ describe.for([
     for (const step of [1, 2]) cpSync(at("shipped"), at(`real/checkpoint-${step}`), { recursive: true });
     await followReal(`here-${name}`);
     await run(["eval", `here-${name}`, ...asked]);
-  }, 90_000);
+  });
   afterAll(async () => await cluster?.stop());
   const place = [...on, "--interval", "0.3"];
 
-  it.skipIf(isMissing)(
-    `gives the answers that this process would${because}`,
-    {
-      timeout: 120_000,
-    },
-    async () => {
-      await followReal(`there-${name}`);
-      const recipe = readFileSync(at(`there-${name}/recipe.yaml`), "utf8");
-      expect(await run(["eval", `there-${name}`, ...asked, ...place, "--dry-run"], environment)).toMatch(
-        /^3 pieces of evaluation in 1 pack,/,
-      );
-      expect(readFileSync(at(`there-${name}/recipe.yaml`), "utf8")).toBe(recipe);
-      await run(["eval", `there-${name}`, ...asked, ...place], environment);
-      const answers = (where: string): unknown => hashFiles(at(where, "evaluations"));
-      expect(answers(`there-${name}`)).toEqual(answers(`here-${name}`));
-      const [job, ...others] = await listJobs(environment);
-      expect([job.state, job.numDone, others]).toEqual(["done", 3, []]);
-      // Everything is evaluated: there is nothing left to hand over.
-      expect(await run(["eval", `there-${name}`, ...place], environment)).toContain("were evaluated before");
-    },
-  );
+  it.skipIf(isMissing)(`gives the answers that this process would${because}`, async () => {
+    await followReal(`there-${name}`);
+    const recipe = readFileSync(at(`there-${name}/recipe.yaml`), "utf8");
+    expect(await run(["eval", `there-${name}`, ...asked, ...place, "--dry-run"], environment)).toMatch(
+      /^3 pieces of evaluation in 1 pack,/,
+    );
+    expect(readFileSync(at(`there-${name}/recipe.yaml`), "utf8")).toBe(recipe);
+    await run(["eval", `there-${name}`, ...asked, ...place], environment);
+    const answers = (where: string): unknown => hashFiles(at(where, "evaluations"));
+    expect(answers(`there-${name}`)).toEqual(answers(`here-${name}`));
+    const [job, ...others] = await listJobs(environment);
+    expect([job.state, job.numDone, others]).toEqual(["done", 3, []]);
+    // Everything is evaluated: there is nothing left to hand over.
+    expect(await run(["eval", `there-${name}`, ...place], environment)).toContain("were evaluated before");
+  });
 
-  it.skipIf(isMissing)(
-    `starts a server for each checkpoint${because}`,
-    {
-      timeout: 120_000,
-    },
-    async () => {
-      await followReal(`served-${name}`);
-      const serve = `${process.execPath} ${join(root, "bin/untwist.js")} serve {path} --port {port}`;
-      const flags = ["--serve", serve, "--api", "completions", "--set", "memory=1GB"];
-      await run(["eval", `served-${name}`, ...asked, ...flags, ...place], environment);
-      const outcomes = (where: string, id: string): readonly unknown[] =>
-        readFileSync(at(where, "evaluations", `${id}.jsonl`), "utf8")
-          .trimEnd()
-          .split("\n")
-          .map((line) => parseJson(line).outcome);
-      for (const id of ["base", "sft-1", "sft-2"])
-        expect(outcomes(`served-${name}`, id)).toEqual(outcomes(`here-${name}`, id));
-    },
-  );
+  it.skipIf(isMissing)(`starts a server for each checkpoint${because}`, async () => {
+    await followReal(`served-${name}`);
+    const serve = `${process.execPath} ${join(root, "bin/untwist.js")} serve {path} --port {port}`;
+    const flags = ["--serve", serve, "--api", "completions", "--set", "memory=1GB"];
+    await run(["eval", `served-${name}`, ...asked, ...flags, ...place], environment);
+    const outcomes = (where: string, id: string): readonly unknown[] =>
+      readFileSync(at(where, "evaluations", `${id}.jsonl`), "utf8")
+        .trimEnd()
+        .split("\n")
+        .map((line) => parseJson(line).outcome);
+    for (const id of ["base", "sft-1", "sft-2"])
+      expect(outcomes(`served-${name}`, id)).toEqual(outcomes(`here-${name}`, id));
+  });
 });
 
-it("untwist eval --on local evaluates what is new, and takes the rest from an earlier job", {
-  timeout: 120_000,
-}, async () => {
+it("untwist eval --on local evaluates what is new, and takes the rest from an earlier job", async () => {
   const cache = { UNTWIST_CACHE: at("cache-grown") };
   const grow = async (step: number): Promise<void> => {
     const shipped = await locateModel("general-points-base");
@@ -341,9 +328,9 @@ describe("untwist sweep --on local", () => {
     );
     await run(["run", "tiny.yaml", "--out", "tiny", ...small], cache);
     cpSync(at("tiny"), at("tiny-there"), { recursive: true });
-  }, 90_000);
+  });
 
-  it("gives the repairs that this process would, bit for bit", { timeout: 120_000 }, async () => {
+  it("gives the repairs that this process would, bit for bit", async () => {
     const here = await run(["sweep", "tiny", "grid.yaml", "--json"]);
     const place = ["--on", "local", "--memory", "3GB", "--interval", "0.2"];
     expect(await run(["sweep", "tiny-there", "grid.yaml", ...place, "--dry-run"], cache)).toMatch(

@@ -55,7 +55,7 @@ describe("untwist spectra --on kubernetes", () => {
     for (const name of ["base", "after"]) await writeCheckpointFolder(at(name), buildModel(name, "BF16"));
   });
 
-  it("writes a manifest whose pods do the work", { timeout: 60_000 }, async () => {
+  it("writes a manifest whose pods do the work", async () => {
     const here = await run(["spectra", "base", "after", "--json"], { UNTWIST_CACHE: at("cache-here") });
     const [id = ""] = await writeDown(args);
     runPods(id);
@@ -63,7 +63,7 @@ describe("untwist spectra --on kubernetes", () => {
     expect(parseJson(await run(["jobs", "--json"]))).toMatchObject([{ id, state: "done" }]);
   });
 
-  it("says how to end what it cannot reach", { timeout: 60_000 }, async () => {
+  it("says how to end what it cannot reach", async () => {
     const other = { ...environment, UNTWIST_CACHE: at("cache-ended") };
     const [id = ""] = await writeDown(args, other);
     expect(parseJson(await run(["jobs", "--json"], other))).toMatchObject([{ id, state: "waiting" }]);
@@ -75,7 +75,7 @@ describe("untwist spectra --on kubernetes", () => {
 });
 
 describe("untwist sweep --on kubernetes", () => {
-  it("writes all sweeps of a recipe down before it waits for one", { timeout: 120_000 }, async () => {
+  it("writes all sweeps of a recipe down before it waits for one", async () => {
     const second =
       "  - { name: second, target: sft-12, source: base, grid: [{ what: [vectors], top: [0.5] }] }\n";
     writeFileSync(at("tiny.yaml"), tinyRecipe + second);

@@ -35,7 +35,7 @@ beforeAll(async () => {
   writeFileSync(join(folder, "tiny.yaml"), tinyRecipe);
   const { code, stderr } = await runUntwist(["run", "tiny.yaml", "--out", "run"], folder, place);
   expect(code, stderr).toBe(0);
-}, 120_000);
+});
 
 describe("the sweep of a recipe", () => {
   it("is in the summary, in its own folder, and in the timings", () => {
@@ -131,7 +131,6 @@ describe("untwist sweep", () => {
     child.kill("SIGINT");
     const { code, stderr } = await outcome;
     expect([code, stderr]).toEqual([130, expect.stringMatching(/continue with: untwist sweep stopped/)]);
-    expect(count()).toBeLessThan(6);
     const kept = identifyFiles(answers);
     expect((await runUntwist(["sweep", "stopped"], folder, place)).code).toBe(0);
     expect(identifyFiles(answers)).toMatchObject(kept);

@@ -26,7 +26,7 @@ type FixtureWorkers = Workers<FixtureTask, FixtureResult>;
 
 const fixture = new URL("../../test/support/worker-fixture.mjs", import.meta.url);
 const alone = { numThreads: 1 };
-const limitMs = 4000;
+const limitMs = 120_000;
 
 const opened: FixtureWorkers[] = [];
 afterEach(async () => {

@@ -42,7 +42,7 @@ const follow = async (job: JobFolder, profile = profileOf(), notices: string[] =
     executor: open(profile),
     rule: { leastSeconds: 30, cores: 1 },
     intervalMs: 20,
-    signal: AbortSignal.timeout(5000),
+    signal: AbortSignal.timeout(300_000),
     onProgress: () => undefined,
     onNotice: (text) => notices.push(text),
   });

@@ -51,7 +51,7 @@ export function describeInBrowser(title: string, body: (openPage: OpenPage) => v
     let browser: Browser;
     beforeAll(async () => {
       browser = await chromium.launch({ executablePath: executable, args });
-    }, 60_000);
+    });
     afterEach(async () => {
       await Promise.all(browser.contexts().map((context) => context.close()));
     });
@@ -65,7 +65,7 @@ const refuseToOpen: OpenPage = () => Promise.reject(new Error("There is no brows
 async function openPage(browser: Browser, options: BrowserContextOptions = {}): Promise<OpenedPage> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(300_000);
   const [complaints, requests]: [string[], string[]] = [[], []];
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) complaints.push(message.text());

@@ -21,7 +21,8 @@ export function mountSmallDisk(folder: string, kibibytes: number): SmallDisk {
   return {
     problem,
     unmount: () => {
-      if (problem === "") spawnSync("umount", [folder]);
+      // At once, though a process that is about to end may still stand in it.
+      if (problem === "") spawnSync("umount", ["--lazy", folder]);
     },
   };
 }

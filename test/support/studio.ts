@@ -42,7 +42,7 @@ export function createStudioFixture(): StudioFixture {
     const { code, stderr } = await runUntwist(["run", "tiny.yaml", "--out", "runs/run"], folder, cache);
     expect(code, stderr).toBe(0);
     Object.assign(process.env, cache);
-  }, 120_000);
+  });
   afterAll(async () => {
     if (ownCache === undefined) delete process.env.UNTWIST_CACHE;
     else process.env.UNTWIST_CACHE = ownCache;

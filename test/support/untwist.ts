@@ -16,8 +16,11 @@ export interface Outcome {
   /** The exit code; null where a signal ended it. */
   readonly code: number | null;
   readonly stdout: string;
+  /** Without the lines about how long it will take, which only a slow machine sees. */
   readonly stderr: string;
 }
+
+const patience = /^[a-z]+: \d+ %, about .* left\n/gm;
 
 /** A process that runs, and its outcome once it ended. */
 export interface Running {
@@ -50,7 +53,7 @@ export function startUntwist(
     });
   const outcome = new Promise<Outcome>((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", (code) => resolve({ code, ...text }));
+    child.on("close", (code) => resolve({ code, ...text, stderr: text.stderr.replaceAll(patience, "") }));
   });
   return { child, outcome };
 }

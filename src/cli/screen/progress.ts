@@ -39,6 +39,8 @@ export function createProgress(options: ProgressOptions): Progress {
 function createLines({ stream, paint }: ProgressOptions): Progress {
   let numTenths = 0;
   const reportWork = ({ work, doneFraction, remainingMs = 0 }: WorkProgress): void => {
+    // The next work begins where the last one ended.
+    if (10 * doneFraction < numTenths - 1) numTenths = 0;
     const isNew = Math.floor(10 * doneFraction) > numTenths;
     if (!isNew || remainingMs < worthReportingMs) return;
     numTenths = Math.floor(10 * doneFraction);
