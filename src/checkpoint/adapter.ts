@@ -291,7 +291,7 @@ function createAdapted(
   };
   return {
     folder,
-    format: base.format,
+    ...(base.isConverted === true ? { isConverted: true } : {}),
     config: base.config,
     tensors,
     adapter: { base: base.folder, updates, replaced: new Set(replaced.keys()) },

@@ -83,7 +83,7 @@ async function openAtDepth(
     const config = source.config ?? stated ?? {};
     return {
       folder: path,
-      format: found.format,
+      ...(isFile || found.format !== "safetensors" ? { isConverted: true } : {}),
       config,
       ...createReader(source, { folder: found.folder, config }),
       close: () => source.close(),

@@ -1,6 +1,5 @@
 /** What an open checkpoint folder is, whether its tensors lie in its files or are made when they are read. */
 import type { Dtype, ReadableBytes } from "./dtype.ts";
-import type { WeightFormat } from "./find-weights.ts";
 import type { TensorData } from "./safetensors-read.ts";
 
 /** What an adapter adds to one tensor: left · right, the scale in `left`. */
@@ -36,12 +35,15 @@ export interface AdapterOrigin {
 export interface Checkpoint {
   /** Where it is: a folder, or a single file of weights. */
   readonly folder: string;
-  /** How its weights are stored; of an adapter those of its base. */
-  readonly format: WeightFormat;
   /** `config.json` as it stands, or what the weights say of themselves; empty where neither is there. */
   readonly config: Readonly<Record<string, unknown>>;
   /** Every tensor of the checkpoint, by name. */
   readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /**
+   * Present where the tensors do not lie under their names in safetensors files of the folder: in other formats, or in a model that
+   * holds an adapter's factors beside its weights. Such a checkpoint is written again as one new file.
+   */
+  readonly isConverted?: true;
   /** Of a LoRA adapter: what it was made of. */
   readonly adapter?: AdapterOrigin;
   /** A tensor's values as 32-bit floats. Throws `CheckpointError` when there is none or it is no float. */

@@ -2,7 +2,7 @@
  * A checkpoint folder written again with some tensors changed: the same files, tensors, formats and places, everything
  * that is not changed copied byte for byte, a few megabytes at a time.
  */
-import { folderExists, listFiles, listFolders, openByteSource, writeFileAtomic } from "../file/index.ts";
+import { listFiles, listFolders, openByteSource, writeFileAtomic } from "../file/index.ts";
 import { CheckpointError } from "./checkpoint-error.ts";
 import type { ReadableBytes } from "./dtype.ts";
 import type { Checkpoint } from "./open-checkpoint.ts";
@@ -39,7 +39,7 @@ export async function rewriteCheckpoint(
   folder: string,
   rewrite: Rewrite,
 ): Promise<readonly string[]> {
-  if (checkpoint.format !== "safetensors" || !(await folderExists(checkpoint.folder)))
+  if (checkpoint.isConverted === true)
     throw new CheckpointError(
       "only a folder of safetensors files is written again; save the model as safetensors and give that",
       { path: checkpoint.folder },

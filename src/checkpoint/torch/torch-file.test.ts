@@ -35,7 +35,7 @@ describe("a file of torch.save", () => {
     const checkpoint = await open(packTorchFile(pickleOf(describeTensors(tensors)), storages));
     expect([...checkpoint.tensors.keys()]).toEqual(["a", "b"]);
     expect(Buffer.from(await checkpoint.readBytes("a")).toString()).toBe(storages[0]);
-    expect(checkpoint.format).toBe("torch");
+    expect(checkpoint.isConverted).toBe(true);
     await checkpoint.close();
   });
 
