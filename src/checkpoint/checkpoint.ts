@@ -83,11 +83,10 @@ async function openAtDepth(
   const source = await openers[found.format](found);
   try {
     const config = source.config ?? stated ?? {};
-    const isConverted = found.format !== "safetensors" || source.isParted === true;
+    const isConverted = isFile || found.format !== "safetensors" || source.isParted === true;
     return await openInlined(
       {
         folder: path,
-        format: found.format,
         config,
         ...createReader(source, { folder: found.folder, config }),
         ...(isConverted && { isConverted }),

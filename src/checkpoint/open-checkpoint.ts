@@ -1,6 +1,5 @@
 /** What an open checkpoint folder is, whether its tensors lie in its files or are made when they are read. */
 import type { Dtype, ReadableBytes } from "./dtype.ts";
-import type { WeightFormat } from "./find-weights.ts";
 import type { TensorData } from "./safetensors-read.ts";
 
 /** What an adapter adds to one tensor: left · right, the scale in `left`. */
@@ -38,8 +37,6 @@ export interface AdapterOrigin {
 export interface Checkpoint {
   /** Where it is: a folder, or a single file of weights. */
   readonly folder: string;
-  /** How its weights are stored; of an adapter those of its base. */
-  readonly format: WeightFormat;
   /** `config.json` as it stands, or what the weights say of themselves; empty where neither is there. */
   readonly config: Readonly<Record<string, unknown>>;
   /** Every tensor of the checkpoint, by name. */

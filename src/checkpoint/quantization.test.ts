@@ -21,7 +21,7 @@ function describeCheckpoint(tensors: Layout, config: Readonly<Record<string, unk
     throw new Error("No weight is read");
   };
   const read = { readTensor: refuse, readBytes: refuse, openBytes: refuse, close: async () => undefined };
-  return { folder, format: "safetensors", config, tensors: new Map(listed), ...read };
+  return { folder, config, tensors: new Map(listed), ...read };
 }
 
 const q = "model.layers.0.self_attn.q_proj";

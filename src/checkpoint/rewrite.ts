@@ -86,7 +86,7 @@ interface PlannedFile {
 
 async function planFiles(checkpoint: Checkpoint, original: string): Promise<readonly PlannedFile[]> {
   const names = new Set([...checkpoint.tensors.values()].map(({ file }) => file));
-  if (checkpoint.format === "gguf")
+  if ([...names].some((name) => name.endsWith(".gguf")))
     throw new CheckpointError(
       "a GGUF is read for comparisons only, since its numbers are rounded for llama.cpp; give the model that it was made from",
       { path: checkpoint.folder },

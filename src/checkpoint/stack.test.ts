@@ -94,8 +94,8 @@ describe("listParts()", () => {
       ["a.experts.0.down_proj.weight", [32, 20], 0, 320],
     ]);
     const nested = {
-      model_type: "qwen3_vl_moe",
-      text_config: { model_type: "qwen3_vl_moe_text", hidden_size: 32 },
+      model_type: "glm4v_moe",
+      text_config: { model_type: "glm4v_moe_text", hidden_size: 32 },
     };
     expect(nameParts("a.experts.down_proj", [1, 32, 20], nested)).toEqual([
       ["a.experts.0.down_proj.weight", [32, 20], 0, 320],

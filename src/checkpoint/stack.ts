@@ -23,7 +23,7 @@ const leastSide = 16;
 const mostExperts = 4096;
 
 /** Models that pack experts with inputs as rows: their matrices are those of no other layout. */
-const transposedModels = /^(?:gpt_oss|llama4|aria|openai_privacy_filter)/;
+const transposedModels = /^(?:gpt_oss|llama4|aria|qwen3_vl_moe|openai_privacy_filter)/;
 
 /** Whether a shape is that of a stack of matrices. */
 export function isStack(shape: readonly number[]): boolean {

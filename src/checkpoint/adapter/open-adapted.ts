@@ -103,8 +103,8 @@ function createAdapted(
   const { updates, replaced, ...model } = adaptModel(contents, plan, format);
   const { folder, base } = contents;
   const adapter = { base: base.folder, model: base.adapter?.model ?? base.folder, updates, replaced };
-  const { format: stored, isConverted } = base;
-  return { ...model, folder, format: stored, ...(isConverted && { isConverted }), adapter, close };
+  const { isConverted } = base;
+  return { ...model, folder, ...(isConverted && { isConverted }), adapter, close };
 }
 
 /** The tensors of a planned model. Throws `UnusableAdapterError` for tensors of another shape than the base's. */

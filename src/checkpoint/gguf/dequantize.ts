@@ -15,7 +15,8 @@ export interface BlockFormat {
   readonly decode: (bytes: Uint8Array, start: number, out: Float32Array) => void;
 }
 
-const { fround } = Math;
+/** Rounded to 32 bits. */
+const fround = (value: number): number => Math.fround(value);
 
 /** All halves as floats, made on first use. */
 let halves: Float32Array | undefined;
