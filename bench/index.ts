@@ -14,11 +14,12 @@ const benchmarks = [
   "follow-memory",
   "local-memory",
   "cluster",
+  "serve-load",
 ] as const;
 
 const [wanted, ...options] = process.argv.slice(2);
 const chosen = benchmarks.filter((name) =>
-  wanted === undefined ? !name.endsWith("-memory") && name !== "cluster" : name === wanted,
+  wanted === undefined ? !/-memory$|^cluster$|^serve-load$/.test(name) : name === wanted,
 );
 if (chosen.length === 0) {
   console.error(`Cannot find a benchmark "${wanted}": choose ${benchmarks.join(", ")}`);

@@ -342,6 +342,13 @@ describe("a hostile request", () => {
     await expectUnharmed();
   });
 
+  it("by a page of another site is refused, on every path", async () => {
+    for (const path of ["/", "/index.js", "/api/runs", "/api/run/run?run=run"])
+      for (const origin of ["https://else.where", "null"])
+        expect((await ask(guarded, path, { origin })).status, `${path} ${origin}`).toBe(403);
+    await expectUnharmed();
+  });
+
   it("that would change something is refused", async () => {
     for (const method of ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
       for (const path of ["/", "/api/runs", "/api/run/run?run=run"])

@@ -92,6 +92,8 @@ export interface Question {
   readonly method?: string;
   /** `null` for none at all. */
   readonly host?: string | null;
+  /** The site of the page that asks. */
+  readonly origin?: string;
   readonly agent?: Agent;
 }
 
@@ -102,8 +104,8 @@ export function ask(
   question: Question = {},
 ): Promise<Reply> {
   const { hostname, port, host: own } = new URL(address);
-  const { method = "GET", host = own, agent = new Agent() } = question;
-  const headers = host === null ? {} : { host };
+  const { method = "GET", host = own, origin, agent = new Agent() } = question;
+  const headers = { ...(host !== null && { host }), ...(origin !== undefined && { origin }) };
   const target = { hostname: hostname.replaceAll(/[[\]]/g, ""), port, path, method, agent };
   return new Promise((resolve, reject) => {
     const asked = request({ ...target, headers, setHost: false }, (response) => {

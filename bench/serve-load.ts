@@ -1,0 +1,220 @@
+/**
+ * Whether `untwist serve` stays fit for others while clients come and go: 32 clients that ask, half of them for streams, and hang
+ * up at random; meanwhile /health is asked again and again, and a client that stays counts how long its short answers take.
+ *
+ * npm run bench serve-load [seconds=120] [clients=32]
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { withTemporaryFolder } from "./child.ts";
+
+const readOption = (name: string): string | undefined =>
+  process.argv.find((argument) => argument.startsWith(`${name}=`))?.slice(name.length + 1);
+const numSeconds = Number(readOption("seconds") ?? 120);
+const numClients = Number(readOption("clients") ?? 32);
+const mostHealthMs = 100;
+/** An answer of 8 tokens beside 31 others; one that waited for an abandoned answer would take minutes. */
+const mostShortMs = 5000;
+const mostGrowth = 1.1;
+
+const prompt = "rule J = 10 , Q = 10 , K = 10 ; c: 5 J 3 A ; show";
+
+/** A model whose answers take thousands of steps: the shipped one, with more positions and without an end. */
+function createEndless(folder: string): void {
+  cpSync(resolve("models/general-points-base"), folder, { recursive: true });
+  const path = join(folder, "config.json");
+  const config: unknown = JSON.parse(readFileSync(path, "utf8"));
+  writeFileSync(
+    path,
+    JSON.stringify({ ...Object(config), max_position_embeddings: 8192, eos_token_id: null }),
+  );
+}
+
+interface Server {
+  readonly child: ChildProcess;
+  readonly address: string;
+}
+
+async function startServer(folder: string): Promise<Server> {
+  const args = [resolve("bin/untwist.js"), "serve", folder, "--name", "endless", "--port", "0"];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "ignore"] });
+  let text = "";
+  for await (const part of child.stdout) {
+    text += String(part);
+    const address = / at (http:\S+\/)v1/.exec(text)?.[1];
+    if (address !== undefined) return { child, address };
+  }
+  throw new Error(`Cannot serve: ${text}`);
+}
+
+/** Resident memory of a process, in MB. */
+function readMemory({ pid }: ChildProcess): number {
+  const [, kilobytes = "0"] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Number(kilobytes) / 1024;
+}
+
+/** What happened. */
+interface Tally {
+  /** Of the server, and of one that does nothing. */
+  healthMs: readonly (readonly number[])[];
+  readonly shortMs: number[];
+  readonly memory: number[];
+  numAsked: number;
+  numLeft: number;
+  numFailed: number;
+}
+
+async function ask(
+  { address }: Server,
+  body: object,
+  signal: AbortSignal | null = null,
+): Promise<{ readonly status: number }> {
+  const response = await fetch(`${address}v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ model: "endless", prompt, ...body }),
+    signal,
+  });
+  await response.arrayBuffer();
+  return response;
+}
+
+/** Asks for a long answer, and hangs up after a while, however far it is. */
+async function comeAndGo(server: Server, tally: Tally, isOver: () => boolean): Promise<void> {
+  while (!isOver()) {
+    tally.numAsked += 1;
+    const stays = Math.random() < 0.1;
+    const body = {
+      max_tokens: stays ? 20 : undefined,
+      stream: Math.random() < 0.5,
+      n: Math.random() < 0.2 ? 4 : 1,
+    };
+    // Held by its timer: the signals of AbortSignal.timeout can be collected before their time.
+    const leave = new AbortController();
+    const timer = stays ? undefined : setTimeout(() => leave.abort(), 50 + Math.random() * 3000);
+    try {
+      const { status } = await ask(server, stays ? body : { ...body, max_tokens: 8000 }, leave.signal);
+      if (status !== 200) tally.numFailed += 1;
+    } catch (error) {
+      if (leave.signal.aborted) tally.numLeft += 1;
+      else {
+        tally.numFailed += 1;
+        console.error(error);
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+async function measure(run: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await run();
+  return performance.now() - start;
+}
+
+/** Asks addresses in turn until it is told to end, and says how long each took: in a process of its own, which does nothing else. */
+const prober = `
+const addresses = process.argv.slice(1);
+const found = addresses.map(() => []);
+process.on("SIGTERM", () => { console.log(JSON.stringify(found)); process.exit(0); });
+for (;;) for (const [index, address] of addresses.entries()) {
+  const start = performance.now();
+  await (await fetch(address)).arrayBuffer();
+  found[index].push(performance.now() - start);
+  await new Promise((resolve) => setTimeout(resolve, 25));
+}`;
+
+/** A server that does nothing: what it takes is what this machine and its other work take. */
+const idler = `
+import { createServer } from "node:http";
+const server = createServer((_, response) => response.end());
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));`;
+
+function startScript(script: string, ...args: readonly string[]): ChildProcess {
+  return spawn(process.execPath, ["--input-type=module", "-e", script, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+}
+
+async function readLine({ stdout }: ChildProcess): Promise<string> {
+  let text = "";
+  for await (const part of stdout ?? []) {
+    text += String(part);
+    if (text.includes("\n")) return text;
+  }
+  throw new Error("Cannot read a line");
+}
+
+async function staySteady(server: Server, tally: Tally, isOver: () => boolean): Promise<void> {
+  while (!isOver()) {
+    tally.shortMs.push(await measure(() => ask(server, { max_tokens: 8 })));
+    tally.memory.push(readMemory(server.child));
+    await wait(500);
+  }
+}
+
+const quantile = (values: readonly number[], fraction: number): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(fraction * (values.length - 1))] ?? Number.NaN;
+
+function print(name: string, value: string, isHeld?: boolean): void {
+  const verdict = isHeld === undefined ? "" : isHeld ? "   held" : "   MISSED";
+  console.log(`  ${name.padEnd(44)} ${value}${verdict}`);
+}
+
+function report({ healthMs, shortMs, memory, numAsked, numLeft, numFailed }: Tally): void {
+  print("requests, hung up, failed", `${numAsked}, ${numLeft}, ${numFailed}`, numFailed === 0);
+  for (const [index, times] of healthMs.entries()) {
+    const name = index === 0 ? "health" : "a server that does nothing";
+    const slowest = Math.max(...times);
+    const middle = [0.5, 0.99].map((fraction) => quantile(times, fraction).toFixed(1)).join(", ");
+    print(`${name}: median, 99 %`, `${middle} ms`);
+    const text = `${slowest.toFixed(0)} ms, at most ${mostHealthMs}`;
+    print(`${name}: slowest of ${times.length}`, text, index === 0 ? slowest <= mostHealthMs : undefined);
+  }
+  const longest = Math.max(...shortMs);
+  print("8 tokens beside the others: median", `${quantile(shortMs, 0.5).toFixed(0)} ms`);
+  print(
+    `the same: slowest of ${shortMs.length}`,
+    `${longest.toFixed(0)} ms, at most ${mostShortMs}`,
+    longest <= mostShortMs,
+  );
+  // The first third warms up: programs are compiled, arrays find their sizes.
+  const third = Math.floor(memory.length / 3);
+  const [middle, last] = [memory.slice(third, 2 * third), memory.slice(2 * third)].map((part) =>
+    quantile(part, 0.5),
+  );
+  const growth = (last ?? 0) / (middle ?? 1);
+  print(
+    "memory: median of the second and last third",
+    `${middle?.toFixed(0)}, ${last?.toFixed(0)} MB, at most × ${mostGrowth}`,
+    growth <= mostGrowth,
+  );
+}
+
+await withTemporaryFolder(async (folder) => {
+  createEndless(folder);
+  const server = await startServer(folder);
+  const control = startScript(idler);
+  const port = Number(await readLine(control));
+  const probe = startScript(prober, `${server.address}health`, `http://127.0.0.1:${port}/`);
+  const tally: Tally = { healthMs: [], shortMs: [], memory: [], numAsked: 0, numLeft: 0, numFailed: 0 };
+  const end = performance.now() + numSeconds * 1000;
+  const isOver = (): boolean => performance.now() > end;
+  console.log(`untwist serve under ${numClients} clients that hang up, ${numSeconds} s`);
+  try {
+    await Promise.all([
+      staySteady(server, tally, isOver),
+      ...Array.from({ length: numClients }, () => comeAndGo(server, tally, isOver)),
+    ]);
+    probe.kill("SIGTERM");
+    tally.healthMs = JSON.parse(await readLine(probe));
+    report(tally);
+    const idle = await measure(() => ask(server, { max_tokens: 8 }));
+    print("8 tokens once all have left", `${idle.toFixed(0)} ms`, idle <= mostShortMs);
+  } finally {
+    for (const child of [server.child, control, probe]) child.kill("SIGKILL");
+  }
+});
