@@ -176,6 +176,9 @@ describe("compareConfigs()", () => {
       "generation_config.json": { _from_model_config: true, bos_token_id: 1, eos_token_id: [2] },
     };
     expect(await compare(before, { ...before, ...same })).toEqual([]);
+    expect(await compare(config({}), config({ eos_token_id: 0, attention_dropout: 0 }))).toEqual([
+      "generation: generation: eos_token_id not given before, 0 after",
+    ]);
     const other = { "generation_config.json": { eos_token_id: [2, 7], temperature: 0.6 } };
     expect(await compare(before, { ...before, ...other })).toEqual([
       "generation: generation: eos_token_id 2 before, [2,7] after",

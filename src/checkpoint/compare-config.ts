@@ -142,7 +142,7 @@ function compareArchitecture({ before, after }: Sides<Fields>): readonly string[
   const keep = (fields: Fields): Fields => new Map([...fields].filter(([name]) => !isOneSided(name)));
   const listOnly = (fields: Fields, where: string): readonly string[] => {
     const names = [...fields]
-      .filter(([name, value]) => isOneSided(name) && !isEmpty(value))
+      .filter(([name, value]) => isOneSided(name) && !isEmpty(name, value))
       .map(([name]) => name);
     return names.length === 0 ? [] : [`configuration: only ${where} gives ${names.join(", ")}`];
   };
