@@ -12,7 +12,13 @@ import {
   writeCheckpointFolder,
 } from "./support/checkpoint-folder.ts";
 import { distance, readReport, sizeOf } from "./support/surgery.ts";
-import { createTemporaryFolder, type Json, listFilesBelow, removeFolder } from "./support/untwist.ts";
+import {
+  createTemporaryFolder,
+  type Json,
+  listFilesBelow,
+  removeFolder,
+  runUntwist,
+} from "./support/untwist.ts";
 
 const folder = createTemporaryFolder();
 const at = (name: string): string => join(folder, name);
@@ -222,5 +228,51 @@ describe("untwist restore into an adapter that holds whole tensors", () => {
     writeFileSync(at("plan.yaml"), JSON.stringify(plan));
     await readReport(["apply", "plan.yaml", "--out", "twice-parted"], folder);
     expect(JSON.parse(readFileSync(at("twice-parted/config.json"), "utf8")).tie_word_embeddings).toBe(false);
+  });
+});
+
+describe("untwist restore --as lora refuses a target that no LoRA can say", () => {
+  const refuse = async (into: string, ...words: readonly string[]): Promise<void> => {
+    for (const more of [["--dry-run"], ["--out", "never"]]) {
+      const flags = ["--top", "3", "--matrices", "q_proj", "--as", "lora", ...more];
+      const { code, stderr } = await runUntwist(
+        ["restore", "--into", into, "--from", "source", ...flags],
+        folder,
+      );
+      expect(code).toBe(2);
+      expect(stderr.trim().split("\n")).toHaveLength(1);
+      for (const word of words) expect(stderr).toContain(word);
+    }
+  };
+
+  it("that replaces a tensor as a whole", async () => {
+    const head = { name: "base_model.model.lm_head.weight", shape: [30, 24], values: drawExact("head", 720) };
+    await writeAdapterFolder(at("whole"), { base: "../base", modules, tensors: [head] });
+    await refuse("whole", "lm_head.weight", "whole checkpoint");
+  });
+
+  it("whose base is an adapter, which is written whole all the same", async () => {
+    await writeAdapterFolder(at("second"), { base: "../adapter", modules, seed: "second" });
+    await refuse("second", "is an adapter itself");
+    const flags = ["--top", "3", "--matrices", "up_proj"];
+    await readReport(["restore", "--into", "second", "--from", "source", ...flags, "--out", "flat"], folder);
+    const [flat, second] = [await readAll(at("flat")), await readAll(at("second"))];
+    expect([...flat.keys()].sort()).toEqual([...second.keys()].sort());
+    const name = "model.layers.0.self_attn.q_proj.weight";
+    expect(flat.get(name)).toEqual(second.get(name));
+  });
+
+  it("in which tables of embeddings have factors", async () => {
+    const [rows, columns] = [30, 24];
+    const prefix = "base_model.model.model.embed_tokens.lora_embedding_";
+    await writeAdapterFolder(at("tables"), {
+      base: "../base",
+      modules,
+      tensors: [
+        { name: `${prefix}A`, shape: [4, rows], values: drawExact("A", 4 * rows) },
+        { name: `${prefix}B`, shape: [columns, 4], values: drawExact("B", 4 * columns) },
+      ],
+    });
+    await refuse("tables", "embed_tokens", "linear layer");
   });
 });

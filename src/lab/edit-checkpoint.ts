@@ -18,6 +18,7 @@ import {
   type AddedProduct,
   blend,
   checkAdaptable,
+  checkAdaptableTarget,
   compareValues,
   type Departure,
   describeAdapter,
@@ -107,7 +108,10 @@ export async function editCheckpoint(request: EditRequest, effects: Effects): Pr
       opened.target,
       ...(opened.source === undefined ? [] : [opened.source]),
     ]);
-    if (request.form === "lora") checkAdaptable(opened.edits, opened.target.config.model_type);
+    if (request.form === "lora") {
+      checkAdaptableTarget(opened.target, opened.edits);
+      checkAdaptable(opened.edits, opened.target.config.model_type);
+    }
     const algebra = await openBackend();
     const { cache, cacheFolder } = openCache(algebra, effects);
     const cost = opened.wanted.reduce((sum, one) => sum + planWanted(one).cost, 0);

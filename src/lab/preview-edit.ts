@@ -2,6 +2,7 @@
 import { createMatrix, type LinearAlgebra } from "../linalg/index.ts";
 import {
   checkAdaptable,
+  checkAdaptableTarget,
   describeOperation,
   limitRank,
   needsSource,
@@ -46,7 +47,10 @@ export async function previewEdit(
 ): Promise<EditPreview> {
   const opened = await openPlan(plan);
   try {
-    if (form === "lora") checkAdaptable(opened.edits, opened.target.config.model_type);
+    if (form === "lora") {
+      checkAdaptableTarget(opened.target, opened.edits);
+      checkAdaptable(opened.edits, opened.target.config.model_type);
+    }
     const { target, edits, wanted } = opened;
     const tensors: TensorPreview[] = [];
     for (const edit of edits) {

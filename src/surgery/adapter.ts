@@ -1,6 +1,6 @@
 /** Edits of low rank as a LoRA adapter in the layout of PEFT: what is added to the target, and nothing else. */
 import { UsageError } from "../base/index.ts";
-import type { AdapterOrigin, WritableTensor } from "../checkpoint/index.ts";
+import type { AdapterOrigin, Checkpoint, WritableTensor } from "../checkpoint/index.ts";
 import { createMatrix, type Matrix } from "../linalg/index.ts";
 import { limitRank } from "./edit.ts";
 import type { PlannedEdit } from "./resolve.ts";
@@ -15,19 +15,11 @@ export interface AddedProduct {
   readonly right: Matrix;
 }
 
-/**
- * Edits of a target that is an adapter itself, as one adapter to its base: what it adds and what the edits add, side by side.
- * Throws `UsageError` where the target also replaces whole tensors, which no product can say.
- */
+/** Edits of a target that is an adapter itself, as one adapter to its base: what it adds and what the edits add, side by side. */
 export function joinAdapter(
   edits: readonly AddedProduct[],
-  { updates, replaced }: AdapterOrigin,
+  { updates }: Pick<AdapterOrigin, "updates">,
 ): readonly AddedProduct[] {
-  const [whole] = replaced;
-  if (whole !== undefined)
-    throw new UsageError(
-      `Cannot write the edited adapter as a LoRA: the target replaces ${whole} as a whole; leave --as out for a whole checkpoint`,
-    );
   const products = new Map(
     [...updates].map(([name, { left, right, rank }]) => {
       const [rows, columns] = [left.length / rank, right.length / rank];
@@ -70,7 +62,40 @@ function joinColumns(first: Matrix, second: Matrix): Matrix {
 const embeddingKinds: readonly RegExp[] = [/embed/, /^wte$/, /^wpe$/];
 
 /** Architectures whose linear layers are stored with inputs as rows (Conv1D): their adapters lie the other way round. */
-const transposedModels: readonly string[] = ["gpt2", "openai-gpt"];
+const transposedModels: readonly string[] = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer"];
+
+/**
+ * Throws `UsageError` where no adapter of PEFT can say what an edited target is: one that does more than add products to a model, or
+ * is no model that PEFT finds in its folder.
+ */
+export function checkAdaptableTarget(
+  { folder, config, adapter, isConverted }: Pick<Checkpoint, "folder" | "config" | "adapter" | "isConverted">,
+  edits: readonly PlannedEdit[],
+): void {
+  const refuse = (problem: string): never => {
+    throw new UsageError(
+      `Cannot write the edited model as a LoRA: ${problem}; leave --as out for a whole checkpoint`,
+    );
+  };
+  if (isConverted === true) refuse(`PEFT cannot load "${folder}" as a base`);
+  if (adapter !== undefined && adapter.base !== adapter.model)
+    refuse(`the target's base "${adapter.base}" is an adapter itself`);
+  const [whole] = adapter?.replaced ?? [];
+  if (whole !== undefined) refuse(`the target makes ${whole} in another way than by adding a product`);
+  const isLinear = (name: string): boolean => {
+    const kind = name.split(".").at(-2) ?? "";
+    return name.endsWith(".weight") && !embeddingKinds.some((pattern) => pattern.test(kind));
+  };
+  const other = [...(adapter?.updates.keys() ?? [])].find((name) => !isLinear(name));
+  if (other !== undefined) refuse(`the target adapts ${other}, which is no weight of a linear layer`);
+  const expert = [...edits.map(({ name }) => name), ...(adapter?.updates.keys() ?? [])].find((name) =>
+    /\.experts\./.test(name),
+  );
+  if (expert !== undefined) refuse(`${expert} is one of many experts, which PEFT adapts together`);
+  const head = edits.find(({ name }) => name.endsWith("lm_head.weight"));
+  if (head !== undefined && config.tie_word_embeddings === true)
+    refuse(`${head.name} is the table of embeddings as well, by tie_word_embeddings in config.json`);
+}
 
 /**
  * Throws `UsageError` where an edit cannot be a LoRA: it takes whole multiples of target or source, its rank is not below

@@ -2,6 +2,7 @@
 export {
   type AddedProduct,
   checkAdaptable,
+  checkAdaptableTarget,
   describeAdapter,
   joinAdapter,
   listAdapterTensors,

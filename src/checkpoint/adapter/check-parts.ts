@@ -21,6 +21,12 @@ export function checkParts(adapter: UnplacedAdapter): void {
     throw new UnusableAdapterError("there is no tensor of an adapter in it; save the adapter again", {
       path,
     });
+  const { trainable_token_indices: tokens } = adapter.config.fields;
+  if (typeof tokens === "object" && tokens !== null && parts.tokens.size === 0)
+    throw new UnusableAdapterError(
+      "by the trainable_token_indices of its adapter_config.json it holds rows of tokens, and it does not; save the adapter again",
+      { path },
+    );
   for (const keys of parts.factors) {
     checkShapes(adapter, keys);
     checkExtras(adapter, keys);

@@ -15,6 +15,7 @@ import { placeParameters } from "./place-parameters.ts";
 /** Places everything that an adapter holds. Throws `UnusableAdapterError`, and `CheckpointError` where the base is another. */
 export async function planChanges(contents: AdapterContents): Promise<ReadonlyMap<string, AdaptedTensor>> {
   const { parts } = contents;
+  requireSaved(contents);
   const plan = new Map<string, AdaptedTensor>();
   for (const [name, key] of parts.held) plan.set(name, { source: { from: "adapter", key } });
   for (const pair of parts.factors) {
@@ -33,6 +34,24 @@ export async function planChanges(contents: AdapterContents): Promise<ReadonlyMa
       );
   }
   return plan;
+}
+
+/** Throws `UnusableAdapterError` where the file lacks a tensor of a module that it says to hold as a whole, which PEFT cannot load. */
+function requireSaved({ base, file, parts, config: { fields } }: AdapterContents): void {
+  const { modules_to_save: modules } = fields;
+  const ends = Array.isArray(modules) ? modules.filter((one) => typeof one === "string" && one !== "") : [];
+  // PEFT wraps every module whose name ends so, "input_layernorm" for "norm" as well.
+  const isSaved = (name: string): boolean =>
+    name.split(".").some((_, index, words) => {
+      const module = words.slice(0, index).join(".");
+      return ends.some((end) => module.endsWith(end));
+    });
+  const missing = [...base.tensors.keys()].find((name) => isSaved(name) && !parts.held.has(name));
+  if (missing === undefined || parts.adapterNames.size > 0) return;
+  throw new UnusableAdapterError(
+    `by the modules_to_save of its adapter_config.json it holds ${quote(missing)}, and it does not; save the adapter again`,
+    { path: file.path },
+  );
 }
 
 /** The tensor that a change starts from: the adapter's own where it holds one, else the base's. */

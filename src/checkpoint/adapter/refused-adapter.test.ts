@@ -142,6 +142,16 @@ describe("openCheckpoint() of an adapter that cannot be read as PEFT means it", 
       "[12, 21]",
       "usable",
     ],
+    "a module that it says to hold and does not": [
+      { base, modules, fields: { modules_to_save: ["lm_head"] } },
+      '"lm_head.weight"',
+      "usable",
+    ],
+    "rows of tokens that it says to hold and does not": [
+      { base, modules, fields: { trainable_token_indices: [1] } },
+      "trainable_token_indices",
+      "unusable",
+    ],
     "a table with more rows than the other": [
       { base, modules, tensors: [factor("lm_head.weight", [31, 24])] },
       "31 rows",
