@@ -7,5 +7,5 @@ export {
   NothingToFollowError,
   type PartialCheckpoint,
 } from "./find-trainings.ts";
-export { stampFiles, stampWeights } from "./stamp.ts";
+export { hashWeights, stampFiles, stampWeights } from "./stamp.ts";
 export { toMetrics } from "./trainer-log.ts";
