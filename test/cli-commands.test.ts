@@ -30,6 +30,8 @@ const askingFlags = [
   "--tries <number>",
   "--judge-endpoint <url>",
   "--judge-model <name>",
+  "--api-key-env <name>",
+  "--judge-api-key-env <name>",
   "--price <in,out>",
 ];
 
@@ -54,6 +56,7 @@ describe("createProgram()", () => {
         "--serve <command>",
         "--serve-timeout <seconds>",
         "--lora-endpoint <url>",
+        "--template <use>",
         ...askingFlags,
         "--false-alarm-rate <number>",
         "--interval <seconds>",
@@ -107,6 +110,7 @@ describe("createProgram()", () => {
         "--serve <command>",
         "--serve-timeout <seconds>",
         "--lora-endpoint <url>",
+        "--template <use>",
         ...askingFlags,
         ...jobFlags,
         "--items",

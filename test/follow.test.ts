@@ -344,8 +344,16 @@ describe("a followed run that was evaluated", () => {
       folder,
     );
     const weights = at("real/checkpoint-2/model.safetensors");
-    utimesSync(weights, new Date(), new Date(Date.now() + 5000));
+    const bytes = readFileSync(weights);
+    writeFileSync(
+      weights,
+      bytes.map((byte, index) => (index === bytes.length - 1 ? byte ^ 1 : byte)),
+    );
     await expectRefusal([["follow", "--out", "run-real"], "sft-2", "written again"], folder);
+    // Written once more as they were, they are those that were evaluated.
+    writeFileSync(weights, bytes);
+    utimesSync(weights, new Date(), new Date(Date.now() + 5000));
+    await follow("run-real");
     await expectRefusal(
       [["eval", "run-real", "--temperature", "1", "--serve", "x {path} {port}"], "embedded engine"],
       folder,

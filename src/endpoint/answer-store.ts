@@ -143,6 +143,10 @@ function requireSame(path: string, kept: z.infer<typeof headSchema> | undefined,
     );
   };
   const difference = findDifference(kept.identity, head.identity);
+  if (difference === "stamp" && kept.identity.stamp !== undefined)
+    throw new UsageError(
+      `Cannot add to the answers in "${path}": "${head.identity.model}" was written again since they were given; move that file away to ask again`,
+    );
   if (difference !== undefined) refuse(difference, kept.identity[difference], head.identity[difference]);
   for (const key of ["api", "temperature", "maxNewTokens", "fields"] as const)
     if (JSON.stringify(kept.asking[key]) !== JSON.stringify(head.asking[key]))

@@ -9,5 +9,5 @@ export {
   NothingToFollowError,
 } from "./find-trainings.ts";
 export { mergeTrainings } from "./merge-trainings.ts";
-export { stampFiles, stampWeights } from "./stamp.ts";
+export { hashWeights, stampFiles, stampWeights } from "./stamp.ts";
 export { toMetrics } from "./trainer-log.ts";

@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { UsageError } from "../base/index.ts";
 import { readAdapterConfig } from "../checkpoint/index.ts";
 import { fileExists, listFiles, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
-import { type FoundCheckpoint, type LeftOutCheckpoint, stampWeights, toMetrics } from "../follow/index.ts";
+import {
+  type FoundCheckpoint,
+  hashWeights,
+  type LeftOutCheckpoint,
+  stampWeights,
+  toMetrics,
+} from "../follow/index.ts";
 import {
   createRunFolder,
   isFollowed,
@@ -73,11 +79,12 @@ export async function followTrainings(request: FollowRequest): Promise<FollowRep
 /** Writes what was found into the run: lineage, logs and summary. */
 async function keep(folder: RunFolder, followed: Followed): Promise<FollowReport> {
   const before = await folder.readLineage();
-  const entries = keepParents(
+  const found = keepParents(
     await stampEntries(folder, await listEntries(folder, followed)),
     before,
     followed,
   );
+  const entries = await keepContents(folder, found, before);
   await requireUnchanged(folder, entries, before);
   const strangers = listStrangers(followed.trainings);
   const missing = before.filter(({ id }) => !entries.some((entry) => entry.id === id));
@@ -137,6 +144,24 @@ function keepParents(
   });
 }
 
+/** What is known of the weights of those that are the same: by their stamps, else by every byte of them. */
+async function keepContents(
+  folder: RunFolder,
+  entries: readonly LineageEntry[],
+  before: readonly LineageEntry[],
+): Promise<readonly LineageEntry[]> {
+  const kept: LineageEntry[] = [];
+  for (const entry of entries) {
+    const { content, path, stamp } = before.find(({ id }) => id === entry.id) ?? {};
+    const isSame =
+      content !== undefined &&
+      path === entry.path &&
+      (stamp === entry.stamp || (await hashWeights(folder.locate(entry.path))) === content);
+    kept.push(isSame ? { ...entry, content } : entry);
+  }
+  return kept;
+}
+
 /**
  * Throws `UsageError` where a checkpoint that was evaluated was written again, or is another one now: what was measured would
  * be of weights that are no more.
@@ -146,9 +171,10 @@ async function requireUnchanged(
   entries: readonly LineageEntry[],
   before: readonly LineageEntry[],
 ): Promise<void> {
-  for (const { id, path, stamp } of entries) {
+  for (const { id, path, stamp, content } of entries) {
     const known = before.find((entry) => entry.id === id);
     if (known?.stamp === undefined || (known.path === path && known.stamp === stamp)) continue;
+    if (content !== undefined) continue;
     if (await folder.hasEvaluation(id))
       throw new UsageError(
         known.path === path

@@ -3,6 +3,7 @@
 import { UsageError } from "../base/index.ts";
 import { aggregate, countIncomplete, describeIncomplete, type EvaluatedItem } from "../evaluation/index.ts";
 import { folderExists } from "../file/index.ts";
+import { hashWeights, stampWeights } from "../follow/index.ts";
 import { findTasks, isFollowed, type LineageEntry, type RunFolder } from "../run/index.ts";
 import { answerTasks } from "./answer-tasks.ts";
 import { type Effects, resumeCommand } from "./effects.ts";
@@ -79,6 +80,7 @@ export async function keepEvaluation(
   { report }: Effects,
 ): Promise<void> {
   await requirePaired(folder, { checkpoint, items });
+  if (isFollowed(folder.recipe)) await keepContent(folder, checkpoint);
   await folder.writeEvaluation(checkpoint, items);
   await folder.addTiming("evaluation", ms);
   const [id, ood] = [aggregate(items, "id"), aggregate(items, "ood")];
@@ -89,6 +91,17 @@ export async function keepEvaluation(
   const counts = countIncomplete(addCounts(id.outcomes, ood.outcomes));
   const text = describeIncomplete(counts, { numAnswers: items.length, maxNewTokens });
   if (text !== undefined) report({ kind: "notice", text: `${checkpoint}: ${text}` });
+}
+
+/** Notes what the weights were, so that a copy of them, or a touched file, is not taken for others. */
+async function keepContent(folder: RunFolder, checkpoint: string): Promise<void> {
+  const lineage = await folder.readLineage();
+  const entry = lineage.find(({ id }) => id === checkpoint);
+  const place = folder.locate(entry?.path ?? "");
+  // What was written again meanwhile is not what answered.
+  if (entry?.stamp === undefined || (await stampWeights(place)) !== entry.stamp) return;
+  const content = await hashWeights(place);
+  await folder.writeLineage(lineage.map((one) => (one === entry ? { ...one, content } : one)));
 }
 
 function addCounts(

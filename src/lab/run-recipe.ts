@@ -24,6 +24,7 @@ import { runServedSweep } from "./run-served-sweep.ts";
 import { computeRunSpectra, keepRunSpectra, type RunSpectra, type SpectraChoice } from "./run-spectra.ts";
 import { runStage } from "./run-stage.ts";
 import { runRecipeSweeps, runSweep } from "./run-sweep.ts";
+import { requireSameAsking } from "./settle-tasks.ts";
 import { baseCheckpoint, nameCheckpoint, planStages, type StagePlan } from "./stage-plan.ts";
 import { loadState } from "./state-file.ts";
 import { summarize } from "./summarize.ts";
@@ -134,7 +135,9 @@ export async function sweepRun(
         records.push(await runServedSweep(plan, { folder, trajectory, way, command, effects }));
       return await keep(records);
     }
-    const workshop = await createWorkshop(folder, await restoreFirstModel(folder), effects);
+    const model = await restoreFirstModel(folder);
+    await requireSameAsking(folder, { way: { way: "embedded" }, model, effects, numMissing: 1 });
+    const workshop = await createWorkshop(folder, model, effects);
     try {
       const place = { workshop, trajectory, command, job };
       const records: SweepRecord[] = [];

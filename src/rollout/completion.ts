@@ -98,7 +98,7 @@ function stripThinking(
 
 /** Where another turn begins: the tokens of templates, and what is left of them where those are not shown. */
 const turns =
-  /<\|?(?:im_start|im_end|eot_id|eom_id|start_header_id|end_of_turn|start_of_turn|endoftext|end_of_text)\|?>|\[INST\]|\n\s*(?:user|human|assistant|question|q|### (?:instruction|question|input))\s*(?::|\n)|\b(?:assistant|user)\n\n/i;
+  /<\|?(?:im_start|im_end|eot_id|eom_id|start_header_id|end_of_turn|start_of_turn|endoftext|end_of_text)\|?>|\[INST\]|\n\s*(?:user|human|assistant|question|q|### (?:instruction|question|input))\s*(?::|\n)|(?:assistant|user)\n\n/i;
 
 /** Whether a text holds the beginning of another turn: the end token of its own was missing. */
 function hasTurns(text: string): boolean {

@@ -2,7 +2,12 @@
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../base/index.ts";
 import type { Environment } from "../environment/index.ts";
-import { createWordTokenizer, type GenerationRequest, type Generator } from "../model/index.ts";
+import {
+  createWordTokenizer,
+  type GenerationRequest,
+  type Generator,
+  type Tokenizer,
+} from "../model/index.ts";
 import { collectEpisodes, type Episode, type RolloutOptions } from "./rollout.ts";
 
 type Letter = "a" | "b";
@@ -65,7 +70,7 @@ function createPolicy(answer: (prompt: string, request: GenerationRequest) => st
 }
 
 function collect(
-  policy: Policy,
+  policy: Generator,
   tasks: readonly unknown[],
   change: Partial<RolloutOptions> = {},
 ): Promise<readonly Episode[]> {
@@ -85,6 +90,74 @@ function collect(
 
 /** Always x: right for a, wrong for b. */
 const stubborn = (): Policy => createPolicy(() => "x");
+
+/** A tokenizer with a chat template that opens the thinking itself. */
+const chatting: Tokenizer = {
+  ...tokenizer,
+  encode: (text) => [...text].map((letter) => letter.codePointAt(0) ?? 0),
+  decode: (tokens) => String.fromCodePoint(...tokens.filter((token) => token !== endToken)),
+  files: {
+    "chat_template.jinja":
+      "{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}[assistant] <think>{% endif %}",
+  },
+};
+
+/** Answers by letters, and ends unless it is told not to. */
+function createChatter(
+  answers: readonly string[],
+  isFinished = true,
+): Generator & { readonly prompts: string[] } {
+  const prompts: string[] = [];
+  return {
+    prompts,
+    maxPositions: 1000,
+    generate: async (_, requests) =>
+      requests.map(({ prompt }) => {
+        const tokens = chatting.encode(answers[prompts.push(chatting.decode(prompt)) - 1] ?? "");
+        return { tokens, logProbs: [], isFinished };
+      }),
+    release: async () => undefined,
+  };
+}
+
+describe("collectEpisodes() with a chat template", () => {
+  const chat: Environment = { ...toy, renderings: ["chat"] };
+  const options = { environment: chat, rendering: "chat", tokenizer: chatting, numAttempts: 2 } as const;
+
+  it("puts tasks as the model's own template does, with what was answered before, without its thinking", async () => {
+    const generator = createChatter(["is it y?</think>z", "</think>x"]);
+    const [episode = []] = await collect(generator, ["a"], { ...options, generator, template: "model" });
+    expect(generator.prompts).toEqual([
+      "[user] a\n[assistant] <think>",
+      "[user] a\n[assistant] z\n[user] This answer failed because it is the one word or not. Try again.\n[assistant] <think>",
+    ]);
+    expect(episode.map(({ text }) => text)).toEqual(["z", "x"]);
+    expect(episode.at(-1)?.verdict.parts.solved).toBe(true);
+  });
+
+  it("puts plain text where that is wanted, or the rendering is compact", async () => {
+    for (const change of [{ template: "none" }, {}, { template: "model", rendering: "compact" }] as const) {
+      const generator = createChatter(["x"]);
+      await collect(generator, ["a"], { ...options, generator, ...change });
+      expect(generator.prompts).toEqual(["a"]);
+    }
+  });
+
+  it("never grades right what does not end, nor thinking that the template opened", async () => {
+    for (const [answer, isFinished, outcome] of [
+      ["x", false, "cut off"],
+      ["</think>x", false, "cut off"],
+      ["x", true, "cut off"],
+      ["</think>", true, "no answer"],
+      ["</think>x", true, "right"],
+    ] as const) {
+      const generator = createChatter([answer], isFinished);
+      const change = { ...options, generator, numAttempts: 1, template: "model" as const };
+      const [episode = []] = await collect(generator, ["a"], change);
+      expect(episode[0]?.verdict).toMatchObject({ outcome, parts: { solved: outcome === "right" } });
+    }
+  });
+});
 
 describe("collectEpisodes()", () => {
   it("stops an episode when it is solved, and every other after the allowed attempts", async () => {

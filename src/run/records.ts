@@ -37,6 +37,8 @@ const lineageEntrySchema = z.object({
   path: z.string(),
   /** Of a followed checkpoint: sizes and times of its weights, which tell whether it was written again. */
   stamp: z.string().optional(),
+  /** Of a followed checkpoint that is evaluated: a hash of its weights, which tells whether writing again changed them. */
+  content: z.string().optional(),
 });
 
 /** A checkpoint of a run and where it comes from. */

@@ -1,0 +1,59 @@
+/** Files of answers: only what we wrote is put right. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { openAnswerStore } from "./answer-store.ts";
+import { findDifference } from "./payload.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "untwist-answers-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const identity = { model: "m", fingerprint: "f" };
+const asking = { api: "chat", temperature: 0, maxNewTokens: 8, fields: {} } as const;
+const answer = { text: "x", finish: "stop", numPromptTokens: 1, numNewTokens: 1 };
+const question = { messages: [{ role: "user", content: "?" }], seed: 1 } as const;
+
+describe("openAnswerStore()", () => {
+  it("leaves a file of somebody's own as it is, with or without a line end", async () => {
+    for (const [name, text] of Object.entries({
+      note: "my notes",
+      number: "42",
+      json: '{"a":1}',
+      torn: '{"mine": ',
+    })) {
+      const path = join(folder, name);
+      writeFileSync(path, text);
+      await expect(openAnswerStore(path, identity, asking)).rejects.toThrow(path);
+      expect(readFileSync(path, "utf8")).toBe(text);
+    }
+  });
+
+  it("puts right a first line of its own that was torn, at any place", async () => {
+    const whole = `${JSON.stringify({ identity, asking })}\n`;
+    const path = join(folder, "own");
+    for (const length of [0, 1, 10, 30, whole.length - 2]) {
+      writeFileSync(path, whole.slice(0, length));
+      const store = await openAnswerStore(path, identity, asking);
+      await store.keep(question, answer);
+      await store.close();
+      expect(readFileSync(path, "utf8").startsWith(whole)).toBe(true);
+    }
+  });
+
+  it("goes on with a file of an older version, which took one probe", async () => {
+    const path = join(folder, "older");
+    writeFileSync(path, `${JSON.stringify({ identity: { model: "m", probe: -1 }, asking })}\n`);
+    await (await openAnswerStore(path, { model: "m", probe: [-1.001, -2] }, asking)).close();
+    await expect(openAnswerStore(path, { model: "m", probe: [-1.2, -2] }, asking)).rejects.toThrow("probe");
+  });
+});
+
+describe("findDifference()", () => {
+  it("tells weights apart by any of their probes, and by many small changes", () => {
+    const before = { model: "m", probe: [-1, -2, -3, -4] };
+    expect(findDifference(before, { model: "m", probe: [-1.004, -2, -3.004, -4] })).toBeUndefined();
+    expect(findDifference(before, { model: "m", probe: [-1, -2, -3, -4.05] })).toBe("probe");
+    expect(findDifference(before, { model: "m", probe: [-1.015, -2.015, -3.015, -4.015] })).toBe("probe");
+  });
+});
