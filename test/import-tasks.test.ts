@@ -1,8 +1,12 @@
 /** Results of other tools that hold more than one answer a question, or more than one task; damaged ones; curves given away. */
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openEnvironment, splits } from "../src/environment/index.ts";
+import { createTasks, hashTask } from "../src/evaluation/index.ts";
 import { writeParquet } from "../src/file/index.ts";
+import { evaluationSchema, openRunFolder, type RunFolder } from "../src/run/index.ts";
+import { readAnswers } from "../src/view/answers.ts";
 import { expectRefusal } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import { writeTrainerFolder } from "./support/trainer-folder.ts";
@@ -69,6 +73,8 @@ const importBoth = (run: string, path: string, ...flags: readonly string[]): rea
   ...flags,
 ];
 
+/** What one epoch a question says. */
+let one: Json;
 beforeAll(async () => {
   await writeTrainerFolder(at("out"), "the Hugging Face Trainer", steps);
   for (const step of steps) {
@@ -99,11 +105,11 @@ beforeAll(async () => {
     write(`unnamed/${step}/b.jsonl`, describeSamples(3));
   }
   for (const run of ["one", "four", "mixed", "group", "none"]) await follow(run);
+  one = await readReport(importBoth("one", "e1/{step}.json"), folder);
 }, 120_000);
 
 describe("epochs of a question", () => {
   it("are one item: the same test and interval as one epoch, where all are alike", async () => {
-    const one = await readReport(importBoth("one", "e1/{step}.json"), folder);
     const four = await readReport(importBoth("four", "e4/{step}.json"), folder);
     expect(one.trajectory.forgetting.numItems).toBe(8);
     expect(four.trajectory).toEqual(one.trajectory);
@@ -260,4 +266,52 @@ describe("curves and questions of a run", () => {
     // What nobody measured is no curve.
     expect(rows.some(({ name }: Json) => name.endsWith("/format"))).toBe(false);
   });
+
+  it("come with the questions that were asked, never with those of today", async () => {
+    const question = (split: string, index: number): string =>
+      `${JSON.stringify({ question: `${split} ${index}?`, answer: String(index), metadata: { grader: "numeric" } })}\n`;
+    const asked = (split: string): string => `${question(split, 1)}${question(split, 2)}`;
+    for (const split of splits) write(`q/${split}.jsonl`, asked(split));
+    cpSync(at("one"), at("asked"), { recursive: true });
+    const path = `items:${at("q")}`;
+    await writeAsked(await openRunFolder(at("asked")), path);
+    const exportAsked = (out: string): readonly string[] => [
+      "export",
+      "asked",
+      "--as",
+      "lm-eval",
+      "--out",
+      out,
+    ];
+    expect((await runUntwist(exportAsked("samples"), folder)).code).toBe(0);
+
+    write("q/ood.jsonl", question("ood", 1) + question("ood", 3));
+    await expectRefusal(
+      [exportAsked("stale"), "OOD question", path, "is not the one that was asked"],
+      folder,
+    );
+    rmSync(at("q"), { recursive: true });
+    await expectRefusal([exportAsked("gone"), "there is no id.jsonl"], folder);
+    const { tasks, answers } = await readAnswers(await openRunFolder(at("asked")));
+    expect(tasks.map(({ prompt }) => prompt.slice(0, 9))).toEqual(Array(4).fill("not known"));
+    expect(answers["sft-10"]).toEqual(["5", "5", "5", "5"]);
+  });
 });
+
+/** Makes a run one that was asked two items a split, and answered "5". */
+async function writeAsked(run: RunFolder, name: string): Promise<void> {
+  const environment = await openEnvironment(name);
+  const evaluation = evaluationSchema.parse({ numTasks: 2 });
+  await run.writeRecipe({ ...run.recipe, environment: name, rendering: "chat", evaluation });
+  const items = splits.flatMap((split) =>
+    createTasks(
+      { environment, rendering: "chat", seed: evaluation.seed },
+      { split, first: 0, numTasks: 2 },
+    ).map((task, index) => ({
+      ...{ split, index, answer: "5", numAttempts: 1, outcome: "incorrect", reward: 0 },
+      promptHash: hashTask(environment, task, "chat"),
+      parts: { format: true, values: false, solved: false },
+    })),
+  );
+  for (const step of steps) await run.writeEvaluation(`sft-${step}`, items);
+}
