@@ -21,8 +21,8 @@ describe("untwist follow refuses", () => {
     await readReport(["follow", "lora", "--base", "base", "--out", "run-lora"], folder);
     mkdirSync(at("empty"));
     writeFileSync(at("notes.txt"), "mine");
-    mkdirSync(at("pickles/global_step_5/actor"), { recursive: true });
-    writeFileSync(at("pickles/global_step_5/actor/model_world_size_1_rank_0.pt"), "pickle");
+    mkdirSync(at("pieces/global_step5"), { recursive: true });
+    writeFileSync(at("pieces/global_step5/mp_rank_00_model_states.pt"), "pickle");
     await writeTrainerFolder(at("twice"), "open-instruct", [100]);
     await writeTrainerFolder(at("twice/tulu_checkpoints"), "the Hugging Face Trainer", [100]);
     await writeTrainerFolder(at("two-sft/first"), "the Hugging Face Trainer", [10]);
@@ -44,11 +44,10 @@ describe("untwist follow refuses", () => {
     "a folder without steps": [["follow", "empty", ...out], '"empty"', "checkpoint-100"],
     "a file": [["follow", "notes.txt", ...out], '"notes.txt"'],
     "nothing at all": [["follow", ...out], "output folder"],
-    "pickles, saying how to get safetensors": [
-      ["follow", "pickles", ...out],
-      "pickles",
-      "hf_model",
-      "model_merger",
+    "weights that nobody reads, saying what makes safetensors of them": [
+      ["follow", "pieces", ...out],
+      "DeepSpeed",
+      "zero_to_fp32.py",
     ],
     "two checkpoints that claim the same step": [
       ["follow", "twice", ...out],

@@ -157,13 +157,6 @@ describe("findTrainings() refuses", () => {
     ],
     DeepSpeed: [["file:checkpoint-5/global_step5/mp_rank_00_model_states.pt"], "DeepSpeed", "zero_to_fp32"],
     Megatron: [["file:iter_0000005/mp_rank_00/model_optim_rng.pt"], "Megatron", "Bridge"],
-    "a distributed checkpoint": [["file:step-5/__0_0.distcp"], "DCP", "dcp_to_torch"],
-    GGUF: [["file:step-5/model.gguf"], "GGUF"],
-    pickles: [["file:checkpoint-5/pytorch_model.bin"], "pickles", "safe_serialization"],
-    "a pickled adapter": [
-      ["file:checkpoint-5/adapter_model.bin", "file:checkpoint-5/adapter_config.json"],
-      "pickles",
-    ],
   };
   for (const [name, [paths, ...words]] of Object.entries(refusals))
     it(name, async () => {
@@ -173,6 +166,24 @@ describe("findTrainings() refuses", () => {
         ({ message: text }: Error) => text,
       );
       for (const word of words) expect(message).toContain(word);
+    });
+
+  const torn: Readonly<Record<string, readonly [path: string, word: string]>> = {
+    "a distributed checkpoint": ["step-5/.metadata", ".metadata"],
+    "a GGUF file": ["step-5/model.gguf", "step-5"],
+    pickles: ["checkpoint-5/pytorch_model.bin", "pytorch_model.bin"],
+    "shards of verl": ["global_step_5/actor/model_world_size_1_rank_0.pt", "rank_0.pt"],
+    "a pickled adapter": ["checkpoint-5/adapter_model.bin", "adapter_model"],
+  };
+  for (const [name, [path, word]] of Object.entries(torn))
+    it(`for now, with the reason, what cannot be opened: ${name}`, async () => {
+      put(`file:${path}`);
+      const config = path.includes("adapter") ? "adapter_config.json" : "config.json";
+      writeFileSync(join(folder, path, "..", config), '{"peft_type": "LORA"}');
+      const found = await findOne();
+      expect(found.partial.concat(found.leftOut)).toMatchObject([
+        { step: 5, reason: expect.stringContaining(word) },
+      ]);
     });
 
   it("nothing while there is something else to follow", async () => {
@@ -191,6 +202,16 @@ describe("findTrainings() refuses", () => {
       [],
       [expect.stringContaining("DeepSpeed")],
     ]);
+  });
+
+  it("a model that was saved within PEFT, base and LoRA apart", async () => {
+    const tensors = buildModel("x").map((tensor) => ({
+      ...tensor,
+      name: tensor.name.replace("q_proj.", "q_proj.base_layer."),
+    }));
+    await writeCheckpointFolder(join(folder, "global_step_10/actor/huggingface"), tensors);
+    put("adapter:global_step_10/actor/lora_adapter");
+    expect(placesOf(await findOne())).toEqual([[10, "global_step_10/actor/lora_adapter"]]);
   });
 });
 

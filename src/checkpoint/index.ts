@@ -5,6 +5,7 @@ export {
   isAdapterFolder,
   readAdapterConfig,
 } from "./adapter/adapter-config.ts";
+export { UnusableAdapterError } from "./adapter/adapter-error.ts";
 export { type AdapterState, inspectAdapter } from "./adapter/inspect-adapter.ts";
 export {
   type CheckpointContent,

@@ -6,7 +6,7 @@ import { readBase } from "./base-model.ts";
 import { type DatedCheckpoint, type LeftOver, splitLeftOvers } from "./continuity.ts";
 import { inspectFinalModel } from "./final-model.ts";
 import { describeTrainers, guessStage, markers, type StageGuess } from "./layout.ts";
-import { describeFolders, findWeights } from "./nothing-found.ts";
+import { describeFolders, listWeights } from "./nothing-found.ts";
 import { inspectStep, type StepPlace, type StepState } from "./step-folder.ts";
 import { findHomes, type StepHome, unlessGone } from "./step-home.ts";
 import { parseStepPattern, readStepName, suggestPattern } from "./step-name.ts";
@@ -25,17 +25,11 @@ export interface FoundCheckpoint {
   readonly isAdapter: boolean;
 }
 
-/** A step folder that is not whole yet. */
-export interface PartialCheckpoint {
+/** A step folder that is not used, and why. */
+export interface UnusedCheckpoint {
   readonly step: number;
   readonly folder: string;
   readonly reason: string;
-}
-
-/** A step folder that is not used, and why. */
-export interface LeftOutCheckpoint extends PartialCheckpoint {
-  /** Whether waiting would change nothing. */
-  readonly isFinal: boolean;
 }
 
 /** Checkpoints of one training, whoever trained. */
@@ -48,9 +42,9 @@ export interface FoundTraining {
   /** By step. */
   readonly checkpoints: readonly FoundCheckpoint[];
   /** Step folders that are not whole yet. */
-  readonly partial: readonly PartialCheckpoint[];
+  readonly partial: readonly UnusedCheckpoint[];
   /** Step folders that cannot be used, however long one waits, or do not belong to this training. */
-  readonly leftOut: readonly LeftOutCheckpoint[];
+  readonly leftOut: readonly UnusedCheckpoint[];
   /** What else was found of it, as sentences. */
   readonly notes: readonly string[];
   /** The model it says it was trained from: a folder, or a name. */
@@ -98,12 +92,13 @@ export async function findTrainings(
   return refuseAll(trainings);
 }
 
-/** Where no weights can be used: for good, or until the trainer has written more. */
+/** Where no weights can be used; others may still come. */
 function refuseAll(trainings: readonly FoundTraining[]): never {
-  const all = trainings.flatMap(({ leftOut }) => leftOut);
-  const [first] = all;
-  const message = `Cannot follow "${first?.folder ?? ""}": ${first?.reason ?? "it is empty"}`;
-  throw all.every(({ isFinal }) => isFinal) ? new UsageError(message) : new NothingToFollowError(message);
+  const [first] = trainings.flatMap(({ leftOut }) => leftOut);
+  throw new NothingToFollowError(
+    `Cannot follow "${first?.folder ?? ""}": ${first?.reason ?? "it is empty"}`,
+    { cause: first?.reason },
+  );
 }
 
 /** A training as its folder shows it. */
@@ -130,9 +125,7 @@ async function inspectHome(
     ),
     leftOut: [
       ...looked.flatMap(({ state, step, folder: at }) =>
-        state.state === "unusable"
-          ? [{ step, folder: at, reason: state.reason, isFinal: state.isFinal }]
-          : [],
+        state.state === "unusable" ? [{ step, folder: at, reason: state.reason }] : [],
       ),
       ...(words.steps === undefined ? leftOver.map(describeLeftOver) : []),
     ],
@@ -163,7 +156,7 @@ async function inspectSteps(home: StepHome, words: FolderWords): Promise<readonl
     const folder = join(root, name);
     const place = { folder, weights: words.weights, endsWithState: stated.has(shapeOf(name)) };
     const state: StepState | undefined = isLost
-      ? { state: "unusable", isFinal: false, reason: "it is a link that leads nowhere" }
+      ? { state: "unusable", reason: "it is a link that leads nowhere" }
       : isBeyond(latest, { name, step })
         ? { state: "partial", reason: `the trainer has finished step ${latest?.step} so far` }
         : await unlessUnreadable(
@@ -179,7 +172,7 @@ async function inspectSteps(home: StepHome, words: FolderWords): Promise<readonl
       step: known,
       ...(epoch !== undefined && { epoch }),
       isForm,
-      state: isMixed ? { state: "unusable", isFinal: true, reason: mixed } : state,
+      state: isMixed ? { state: "unusable", reason: mixed } : state,
     });
   }
   return looked;
@@ -203,7 +196,7 @@ const mixed =
 
 async function describeEmpty({ folder, weights }: Pick<StepPlace, "folder" | "weights">): Promise<StepState> {
   if (weights !== undefined) return { state: "partial", reason: `it holds no weights in ${weights} yet` };
-  const places = await findWeights(folder);
+  const places = await listWeights(folder);
   const elsewhere =
     places.length === 0
       ? ""
@@ -233,12 +226,11 @@ async function addHistory(whole: WholeStep): Promise<DatedStep> {
   return { ...whole, timeMs: whole.state.timeMs, history };
 }
 
-function describeLeftOver({ item, reason }: LeftOver<DatedStep>): LeftOutCheckpoint {
+function describeLeftOver({ item, reason }: LeftOver<DatedStep>): UnusedCheckpoint {
   const pattern = suggestPattern(item.name) ?? item.name;
   return {
     step: item.step,
     folder: item.folder,
-    isFinal: true,
     reason: `${reason}; to take all of them, say so in a lineage file by steps: "${pattern}"`,
   };
 }
@@ -315,7 +307,7 @@ async function inspectSingle(folder: string, words: FolderWords): Promise<FoundT
   return {
     ...(await describeTraining({ folder, shownPath: basename(folder), log, checkpoints }, whole)),
     partial: state.state === "partial" ? [{ ...unused, reason: state.reason }] : [],
-    leftOut: state.state === "unusable" ? [{ ...unused, reason: state.reason, isFinal: state.isFinal }] : [],
+    leftOut: state.state === "unusable" ? [{ ...unused, reason: state.reason }] : [],
     notes: [],
   };
 }

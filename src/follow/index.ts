@@ -5,8 +5,8 @@ export {
   type FoundCheckpoint,
   type FoundTraining,
   findTrainings,
-  type LeftOutCheckpoint,
   NothingToFollowError,
+  type UnusedCheckpoint,
 } from "./find-trainings.ts";
 export { mergeTrainings } from "./merge-trainings.ts";
 export { hashWeights, stampFiles, stampWeights } from "./stamp.ts";

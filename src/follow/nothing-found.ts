@@ -1,9 +1,9 @@
 /** What to say of a folder in which nothing is named like a step: what is there, and how to write the pattern for it. */
 import { join } from "node:path";
 import { quoteForShell } from "../base/index.ts";
-import { listFiles, listFolders } from "../file/index.ts";
+import { findWeights, isAdapterFolder } from "../checkpoint/index.ts";
+import { listFolders } from "../file/index.ts";
 import { suggestPattern } from "./step-name.ts";
-import { findFormat } from "./weights-format.ts";
 
 /** Folders deeper than that are not looked at. */
 const maxDepth = 5;
@@ -16,7 +16,7 @@ export async function describeFolders(folder: string, pattern: string | undefine
     pattern === undefined
       ? "no folder in it is named like a trainer's step, as checkpoint-100, global_step_100 or iter_0000100"
       : `no folder in it is named like "${pattern}"`;
-  const places = await findWeights(folder);
+  const places = await listWeights(folder);
   if (places.length > 0)
     return `${problem}; there are weights in ${list(places)}: say so in a lineage file (--lineage), with ${suggest(folder, places)}`;
   const names = await listFolders(folder);
@@ -26,12 +26,14 @@ export async function describeFolders(folder: string, pattern: string | undefine
 }
 
 /** Paths of the folders below one that hold weights. */
-export async function findWeights(
+export async function listWeights(
   folder: string,
   place: string = "",
   depth: number = maxDepth,
 ): Promise<readonly string[]> {
-  const own = place !== "" && findFormat(await listFiles(join(folder, place))) !== undefined ? [place] : [];
+  const path = join(folder, place);
+  const isOwn = place !== "" && ((await isAdapterFolder(path)) || (await findWeights(path)).kind !== "none");
+  const own = isOwn ? [place] : [];
   if (depth === 0) return own;
   const names = (await listFolders(join(folder, place))).filter(
     (name) =>
@@ -40,7 +42,7 @@ export async function findWeights(
       ),
   );
   const inner: (readonly string[])[] = [];
-  for (const name of names) inner.push(await findWeights(folder, join(place, name), depth - 1));
+  for (const name of names) inner.push(await listWeights(folder, join(place, name), depth - 1));
   return [...own, ...inner.flat()];
 }
 

@@ -2,16 +2,16 @@
 import { join } from "node:path";
 import { parsePythonJson } from "../base/index.ts";
 import {
-  type Checkpoint,
   CheckpointError,
+  findWeights,
+  inspectAdapter,
   isAdapterFolder,
   openCheckpoint,
-  openSafetensors,
-  readAdapterConfig,
+  UnusableAdapterError,
+  type WeightFormat,
 } from "../checkpoint/index.ts";
-import { fileExists, findNewestMs, folderExists, listFiles, listFolders, readText } from "../file/index.ts";
-import { findWeights } from "./nothing-found.ts";
-import { findFormat, type WeightsFormat } from "./weights-format.ts";
+import { fileExists, findNewestMs, folderExists, listFolders, readText } from "../file/index.ts";
+import { listWeights } from "./nothing-found.ts";
 
 /** What was found in a step folder. */
 export type StepState =
@@ -29,8 +29,8 @@ export type StepState =
     }
   /** Still being written, or never finished. */
   | { readonly state: "partial"; readonly reason: string }
-  /** Weights that can't be used as they are; `isFinal`: however long one waits. */
-  | { readonly state: "unusable"; readonly reason: string; readonly isFinal: boolean };
+  /** Weights that can't be used as they are. */
+  | { readonly state: "unusable"; readonly reason: string };
 
 /** What is known of a step folder from outside. */
 export interface StepPlace {
@@ -48,37 +48,53 @@ export async function inspectStep({
   endsWithState,
 }: StepPlace): Promise<StepState | undefined> {
   const found = await findPlaces(folder, weights);
-  let refused: StepState | undefined;
-  for (const { place, format } of found) {
-    const state = await inspectPlace(join(folder, place), place, format);
-    if (state.state === "whole") {
+  let second: StepState | undefined;
+  for (const { place, kind } of found) {
+    const state = await inspectPlace(join(folder, place), place, kind);
+    if (state.state === "partial") return second?.state === "whole" ? second : state;
+    if (state.state === "unusable") second ??= state;
+    else {
       const times = await Promise.all(found.map((one) => findNewestMs(join(folder, one.place))));
-      return await requireState(folder, { ...state, timeMs: Math.min(...times) }, endsWithState);
+      const whole = await requireState(folder, { ...state, timeMs: Math.min(...times) }, endsWithState);
+      // An adapter or plain files are what other tools can open as well.
+      if (!state.isConverted) return whole;
+      if (second?.state !== "whole") second = whole;
     }
-    if (state.state === "partial") return state;
-    refused ??= state;
   }
-  return refused;
+  return second;
+}
+
+/** What a folder holds: weights of a format, an adapter, or weights that are refused by name. */
+type WeightsKind = WeightFormat | "adapter" | "refused";
+
+/** The kinds, the best first. */
+const kinds: readonly WeightsKind[] = ["safetensors", "adapter", "verl", "torch", "dcp", "gguf", "refused"];
+
+/** What a folder holds; `undefined` where it has no weights of its own. */
+async function findKind(folder: string): Promise<WeightsKind | undefined> {
+  if (await isAdapterFolder(folder)) return "adapter";
+  const found = await findWeights(folder);
+  if (found.kind === "weights") return found.format;
+  return found.kind === "refused" ? "refused" : undefined;
 }
 
 /** A place of weights in a step folder, relative to it. */
 interface WeightsPlace {
   readonly place: string;
-  readonly format: WeightsFormat;
+  readonly kind: WeightsKind;
 }
 
 /** Folders in a step folder in which trainers keep the weights of the model that answers, or further folders with these. */
 const weightFolders =
-  /^(?:actor|_actor|actor_train|policy|student|model|model_weights|weights|hf|hf_model|hf_ckpt|hf_checkpoint|huggingface|huggingface_checkpoint|safetensors|consolidated|consolidated_hf|merged|merged_hf|pretrained_model|lora|lora_adapter|adapter|adapter_model|final|mp_rank_\d+(?:_\d+)?|global_step\d+|pytorch_model_fsdp_\d+|default|dcp|sharded)$/;
+  /^(?:actor|_actor|actor_train|policy|student|model|model_weights|weights|hf|hf_model|hf_ckpt|hf_checkpoint|huggingface|huggingface_checkpoint|safetensors|consolidated|consolidated_hf|merged|merged_hf|pretrained_model|lora|lora_adapter|adapter|adapter_model|final|global_step\d+|default|dcp|sharded)$/;
 const maxDepth = 4;
 
 /** All places of weights, the best first: by format, then from outside to inside. */
 async function findPlaces(folder: string, said: string | undefined): Promise<readonly WeightsPlace[]> {
-  const found: (WeightsPlace & { readonly rank: number })[] = [];
+  const found: WeightsPlace[] = [];
   const look = async (place: string): Promise<void> => {
-    const files = await listFiles(join(folder, place));
-    const best = findFormat(files);
-    if (best !== undefined) found.push({ place, ...best });
+    const kind = await findKind(join(folder, place));
+    if (kind !== undefined) found.push({ place, kind });
   };
   if (said !== undefined) {
     if (await folderExists(join(folder, said))) await look(said);
@@ -91,9 +107,9 @@ async function findPlaces(folder: string, said: string | undefined): Promise<rea
     level = next.flat();
   }
   // Where no place has a known name, the only one there is will do.
-  const [only, another] = found.length === 0 ? await findWeights(folder) : [];
+  const [only, another] = found.length === 0 ? await listWeights(folder) : [];
   if (only !== undefined && another === undefined) await look(only);
-  return found.sort((a, b) => a.rank - b.rank);
+  return found.sort((a, b) => kinds.indexOf(a.kind) - kinds.indexOf(b.kind));
 }
 
 async function listInner(folder: string, place: string): Promise<readonly string[]> {
@@ -101,54 +117,28 @@ async function listInner(folder: string, place: string): Promise<readonly string
   return names.filter((name) => weightFolders.test(name)).map((name) => join(place, name));
 }
 
-/** What one place of weights comes to. Here is decided what is only not whole yet, and what never will be usable. */
-async function inspectPlace(weights: string, place: string, format: WeightsFormat): Promise<StepState> {
-  const isSafe = format.name === "safetensors";
-  const refuse = (why: string, isFinal: boolean): StepState => ({
-    state: "unusable",
-    isFinal,
-    reason: `its weights are ${format.name}, which cannot be read${why}; ${format.remedy}`,
-  });
-  if (format.isForeign) return refuse("", true);
+/** What one place of weights comes to. Here is decided what is only not whole yet, and what will not be usable. */
+async function inspectPlace(weights: string, place: string, kind: WeightsKind): Promise<PlaceState> {
+  const whole = { state: "whole", weights, place, isAdapter: kind === "adapter", timeMs: 0 } as const;
+  if (kind === "adapter") {
+    const state = await inspectAdapter(weights);
+    return state.state === "usable" ? { ...whole, isConverted: false } : state;
+  }
   try {
-    if (await isAdapterFolder(weights))
-      return isSafe ? await inspectAdapter(weights, place) : refuse(" of an adapter", true);
     const checkpoint = await openCheckpoint(weights);
     await checkpoint.close();
-    return findWrapping(checkpoint) ?? { state: "whole", weights, place, isAdapter: false, timeMs: 0 };
+    return { ...whole, isConverted: checkpoint.isConverted === true };
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
-    // Formats of one file are torn while they are written, and nothing in them tells.
-    return isSafe ? { state: "partial", reason: error.message } : refuse(` (${error.message})`, false);
+    const isFinal = kind === "refused" || error instanceof UnusableAdapterError;
+    return { state: isFinal ? "unusable" : "partial", reason: error.message };
   }
 }
 
-/** An adapter is whole once its weights are; what its configuration says of its kind decides whether it can be used. */
-async function inspectAdapter(folder: string, place: string): Promise<StepState> {
-  const path = join(folder, "adapter_config.json");
-  if (!isWholeJson(await readText(path))) return { state: "partial", reason: `its ${path} is not whole yet` };
-  const weights = join(folder, "adapter_model.safetensors");
-  if (!(await fileExists(weights))) return { state: "partial", reason: "its adapter has no weights yet" };
-  await (await openSafetensors(weights)).close();
-  try {
-    await readAdapterConfig(folder);
-  } catch (error) {
-    if (error instanceof CheckpointError) return { state: "unusable", isFinal: true, reason: error.message };
-    throw error;
-  }
-  return { state: "whole", weights: folder, place, isAdapter: true, timeMs: 0 };
-}
-
-/** A model saved with the layers of PEFT around its own: read as it stands, it would seem not to have changed. */
-function findWrapping({ tensors }: Checkpoint): StepState | undefined {
-  const wrapped = [...tensors.keys()].find((name) => /\.(?:base_layer|lora_[AB])\./.test(name));
-  if (wrapped === undefined) return undefined;
-  return {
-    state: "unusable",
-    isFinal: true,
-    reason: `its tensors are those of a model within PEFT (${wrapped}), base and LoRA apart; save the adapter alone or merge it before saving`,
-  };
-}
+/** The same of one place; `isConverted`: whether other tools would not open it as the model that is read here. */
+type PlaceState =
+  | Exclude<StepState, { readonly state: "whole" }>
+  | (WholeStep & { readonly isConverted: boolean });
 
 type WholeStep = Extract<StepState, { readonly state: "whole" }>;
 

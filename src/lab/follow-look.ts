@@ -7,8 +7,8 @@ import {
   type FoundCheckpoint,
   type FoundTraining,
   findTrainings,
-  type LeftOutCheckpoint,
   NothingToFollowError,
+  type UnusedCheckpoint,
 } from "../follow/index.ts";
 import { type FollowRecipe, followDefaults, type LineageEntry, type LineageFile } from "../run/index.ts";
 import { type FollowedTraining, planFollowed, type SaidOfTraining, slugify } from "./follow-plan.ts";
@@ -28,7 +28,7 @@ export interface FollowRequest {
 export interface Followed {
   readonly recipe: FollowRecipe;
   readonly trainings: readonly FollowedTraining[];
-  readonly leftOut: readonly LeftOutCheckpoint[];
+  readonly leftOut: readonly UnusedCheckpoint[];
   readonly base?: string;
   readonly missingBase?: string;
 }
@@ -82,7 +82,7 @@ function hasAny({ checkpoints, partial }: FoundTraining): boolean {
 }
 
 /** Throws `UsageError` where all that is whole is unusable. */
-function requireUsable(trainings: readonly FollowedTraining[], leftOut: readonly LeftOutCheckpoint[]): void {
+function requireUsable(trainings: readonly FollowedTraining[], leftOut: readonly UnusedCheckpoint[]): void {
   const [first] = leftOut;
   if (first !== undefined && !trainings.some(({ found }) => hasAny(found)))
     throw new UsageError(`Cannot follow "${first.folder}": ${first.reason}`);
@@ -101,7 +101,7 @@ async function leaveOutUnusable(
     const isKnown = known.has(nameFollowed(training, checkpoint));
     const reason = checkpoint.isAdapter && !isKnown ? await findAdapterProblem(checkpoint, base) : undefined;
     if (reason === undefined) checkpoints.push(checkpoint);
-    else leftOut.push({ ...checkpoint, reason, isFinal: true });
+    else leftOut.push({ ...checkpoint, reason });
   }
   return { ...training, found: { ...found, checkpoints, leftOut } };
 }

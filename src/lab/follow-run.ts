@@ -7,9 +7,9 @@ import { fileExists, listFiles, readText, writeFileAtomic, writeFolderAtomic } f
 import {
   type FoundCheckpoint,
   hashWeights,
-  type LeftOutCheckpoint,
   stampWeights,
   toMetrics,
+  type UnusedCheckpoint,
 } from "../follow/index.ts";
 import {
   createRunFolder,
@@ -44,7 +44,7 @@ export interface FollowReport {
   /** Checkpoints whose folders their trainer has removed since. */
   readonly gone: readonly LineageEntry[];
   /** Folders of checkpoints that are not used, of these trainings and of those that have no other, and why. */
-  readonly leftOut: readonly LeftOutCheckpoint[];
+  readonly leftOut: readonly UnusedCheckpoint[];
   /** A base model that is named but lies nowhere here. */
   readonly missingBase?: string;
 }

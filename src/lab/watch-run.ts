@@ -87,7 +87,9 @@ async function waitForRun(place: WatchPlace): Promise<void> {
       if (!(error instanceof NothingToFollowError || isDiskProblem(error))) throw error;
       if (request.idleMs !== undefined && effects.now() - startMs >= request.idleMs) throw error;
       const places = request.follow.folders.join(", ");
-      const why = error instanceof NothingToFollowError ? "" : `, though: ${error.message}`;
+      // Where there is nothing yet, that says all; where there is something that cannot be used, it must be said.
+      const isEmpty = error instanceof NothingToFollowError && error.cause === undefined;
+      const why = isEmpty ? "" : `, though: ${error.message}`;
       effects.report({ kind: "notice", text: `Waiting for the first checkpoint in ${places}${why}` });
       await pause(place);
     }

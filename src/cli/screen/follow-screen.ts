@@ -37,7 +37,7 @@ export function formatFollowed(
     ...trainings.flatMap(({ found }) => found.notes),
     ...trainings.flatMap(({ found }) =>
       found.partial.map(
-        ({ folder: partial, reason }) => `Left alone until it is whole: ${partial}: ${reason}`,
+        ({ folder: partial, reason }) => `Left alone for now: ${partial}: ${reason}`,
       ),
     ),
     ...leftOut.map(({ folder: unused, reason }) => `Left out: ${unused}: ${reason}`),
