@@ -55,7 +55,7 @@ const state = /optim|sched|(?:^|_)rng|dataloader|scaler|sampler/i;
 const weights = /^(?:model|module|state_dict|model_state_dict|policy|network|weights)$/;
 
 function isState(path: readonly string[]): boolean {
-  return path.slice(0, -1).some((key) => state.test(key)) || (path.length === 1 && state.test(path[0] ?? ""));
+  return path.slice(0, -1).some((key) => state.test(key));
 }
 
 /**

@@ -39,6 +39,21 @@ describe("a file of torch.save", () => {
     await checkpoint.close();
   });
 
+  it("leaves out a trainer's dictionaries, but no tensor for its name", async () => {
+    const data = pickleOf([
+      0x7d,
+      0x28,
+      ...pickle.text("optimizer"),
+      ...describeTensors([one]),
+      ...pickle.text("params"),
+      ...describeTensors([one, { ...one, name: "input_scaler" }]),
+      0x75,
+    ]);
+    const checkpoint = await open(packTorchFile(data, storages));
+    expect([...checkpoint.tensors.keys()]).toEqual(["a", "input_scaler"]);
+    await checkpoint.close();
+  });
+
   const call = (module: string, name: string, ...args: readonly number[][]): number[] => [
     ...pickle.name(module, name),
     ...pickle.tuple(...args),
