@@ -243,20 +243,35 @@ export function formatRunSpectra(
 
 /** Pairs that were compared in part. */
 function describePartial(pairs: SpectraRecord["pairs"], { paint, width }: ScreenOptions): readonly string[] {
-  const lines = pairs.flatMap(({ before, after, coverage: { incomplete } }) =>
-    incomplete === undefined ? [] : [`${before} → ${after}: ${incomplete}`],
+  const lines = groupPairs(pairs, ({ coverage: { incomplete } }) =>
+    incomplete === undefined ? [] : [incomplete],
   );
-  return shortenList(lines).flatMap((line) => wrapSentence(line, width).map((part) => paint("bad", part)));
+  return lines.flatMap((line) => wrapSentence(line, width).map((part) => paint("bad", part)));
 }
 
-/** What folders say differently, each sentence once, with the first pair that it is about. */
+/** What folders say differently. */
 function describeConfigs(pairs: SpectraRecord["pairs"], { width }: ScreenOptions): readonly string[] {
-  const told = new Map<string, string>();
-  for (const { before, after, config = [] } of pairs)
-    for (const { text } of config) if (!told.has(text)) told.set(text, `${before} → ${after}`);
-  return shortenList([...told].map(([text, pair]) => `• ${pair}: ${text}`)).flatMap((line) =>
-    wrapSentence(line, width),
-  );
+  const lines = groupPairs(pairs, ({ config = [] }) => config.map(({ text }) => text));
+  return lines.flatMap((line) => wrapSentence(`• ${line}`, width));
+}
+
+/** Each sentence once, with the first pair that it is about and how many more there are. */
+function groupPairs(
+  pairs: SpectraRecord["pairs"],
+  list: (pair: SpectraRecord["pairs"][number]) => readonly string[],
+): readonly string[] {
+  const told = new Map<string, string[]>();
+  for (const pair of pairs)
+    for (const text of list(pair)) {
+      const about = told.get(text) ?? [];
+      told.set(text, [...about, `${pair.before} → ${pair.after}`]);
+    }
+  const lines = [...told].map(([text, [first, ...others]]) => {
+    const more =
+      others.length === 0 ? "" : ` and ${others.length} more ${others.length === 1 ? "pair" : "pairs"}`;
+    return `${first}${more}: ${text}`;
+  });
+  return shortenList(lines);
 }
 
 function shortenList(lines: readonly string[]): readonly string[] {
