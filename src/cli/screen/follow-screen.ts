@@ -36,9 +36,7 @@ export function formatFollowed(
     ),
     ...trainings.flatMap(({ found }) => found.notes),
     ...trainings.flatMap(({ found }) =>
-      found.partial.map(
-        ({ folder: partial, reason }) => `Left alone for now: ${partial}: ${reason}`,
-      ),
+      found.partial.map(({ folder: partial, reason }) => `Left alone for now: ${partial}: ${reason}`),
     ),
     ...leftOut.map(({ folder: unused, reason }) => `Left out: ${unused}: ${reason}`),
     ...trainings.flatMap(({ found }) =>
