@@ -45,7 +45,7 @@ beforeAll(async () => {
         }),
       ).join("\n"),
     );
-}, 60_000);
+});
 
 async function follow(run: string): Promise<void> {
   const { code, stderr } = await runUntwist(["follow", "sft", "--base", "base", "--out", run], folder);
@@ -105,7 +105,7 @@ describe("untwist eval --serve", () => {
       ]);
       // Two checkpoints, all questions, and at most the one whose answer was on its way.
       expect(asked(place).length - 4 * numItems).toBeLessThanOrEqual(1);
-    }, 120_000);
+    });
 
   it("counts answers that are cut off in the summary, on screen and where the questions lie", async () => {
     mkdirSync(at("cut"));
@@ -124,7 +124,7 @@ describe("untwist eval --serve", () => {
       `sft-10 ID ${numItems} cut off of ${numItems}; OOD ${numItems} cut off of ${numItems}`,
     );
     expect(readFileSync(at("run-cut/recipe.yaml"), "utf8")).toContain(`items:${at("items")}`);
-  }, 120_000);
+  });
 
   it("refuses answers of weights that were written again meanwhile", async () => {
     mkdirSync(at("again"));
@@ -138,7 +138,7 @@ describe("untwist eval --serve", () => {
     writeFileSync(at("again/limit"), "1000");
     const { code, stderr } = await runUntwist(evaluate("run-again", "again"), folder);
     expect([code, stderr]).toEqual([2, expect.stringContaining("written again")]);
-  }, 120_000);
+  });
 
   it("keeps the judge with the run, and refuses another one and none", async () => {
     mkdirSync(at("judged"));
@@ -172,7 +172,7 @@ describe("untwist eval --serve", () => {
       expect([code, stderr]).toEqual([2, expect.stringContaining(words)]);
     }
     expect((await readEvaluation(args(first))).checkpoints).toHaveLength(3);
-  }, 120_000);
+  });
 });
 
 interface Judge {

@@ -24,7 +24,7 @@ let proxy: FlakyProxy;
 beforeAll(async () => {
   server = await serveModel("general-points-base", "base");
   proxy = await startFlakyProxy(server.address, { share: 0.2, slowMs: 2500 });
-}, 60_000);
+});
 afterAll(async () => {
   proxy.close();
   await server.close();
@@ -55,7 +55,7 @@ describe("untwist eval --endpoint", () => {
     undisturbed = await readEvaluation(
       ask(server.address, ...many, "--api", "completions", "--answers", "easy.jsonl"),
     );
-  }, 120_000);
+  });
 
   it("gives the answers that the embedded engine gives, exactly", async () => {
     const embedded = await readEvaluation([
@@ -100,7 +100,7 @@ describe("untwist eval --endpoint", () => {
     expect(new Set(keys).size).toBe(keys.length);
     expect(keys.length).toBe(resumed.usage.numKnown + resumed.usage.numAsked);
     for (const fault of faults) expect(proxy.counts[fault], fault).toBeGreaterThan(5);
-  }, 300_000);
+  });
 
   it("asks a chat in the same words, and nothing at all the second time", async () => {
     const chat = ["--count", "20", "--answers", "chat.jsonl"];

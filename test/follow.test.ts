@@ -335,7 +335,7 @@ describe("a followed run that was evaluated", () => {
     for (const step of [1, 2]) cpSync(at("shipped"), at(`real/checkpoint-${step}`), { recursive: true });
     await follow("run-real", "real", "--base", "shipped");
     await readReport(["eval", "run-real", ...asked], folder);
-  }, 60_000);
+  });
 
   it("is not mixed with weights that were written later, nor with another base", async () => {
     cpSync(at("shipped"), at("other-base"), { recursive: true });

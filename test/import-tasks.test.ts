@@ -106,7 +106,7 @@ beforeAll(async () => {
   }
   for (const run of ["one", "four", "mixed", "group", "none"]) await follow(run);
   one = await readReport(importBoth("one", "e1/{step}.json"), folder);
-}, 120_000);
+});
 
 describe("epochs of a question", () => {
   it("are one item: the same test and interval as one epoch, where all are alike", async () => {

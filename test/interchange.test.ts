@@ -253,7 +253,7 @@ describe("untwist export", () => {
       folder,
     );
     expect(code, stderr).toBe(0);
-  }, 120_000);
+  });
 
   it("writes curves that TensorBoard reads, a folder a stage", async () => {
     const { code, stdout, stderr } = await runUntwist(

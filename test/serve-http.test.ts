@@ -15,7 +15,7 @@ let server: ModelServer;
 beforeAll(async () => {
   cpSync(await locateModel("general-points-base"), at("base"), { recursive: true });
   server = await serveModel(at("base"), "served");
-}, 60_000);
+});
 afterAll(async () => {
   await server.close();
   removeFolder(folder);
@@ -307,7 +307,7 @@ describe("clients that hang up", () => {
     writeFileSync(at("endless/config.json"), JSON.stringify(changed));
     endless = await serveModel(at("endless"), "endless");
     await endless.untilSaid("names no end token");
-  }, 60_000);
+  });
   afterAll(() => endless.close());
 
   const long = { model: "endless", prompt, max_tokens: 16_000, temperature: 0 };
@@ -335,7 +335,7 @@ describe("clients that hang up", () => {
       await Promise.allSettled(asked);
       await askShort();
     }
-  }, 120_000);
+  });
 
   it("make room for others: as many texts as may wait, and no more, are taken", async () => {
     const leave = new AbortController();
@@ -349,7 +349,7 @@ describe("clients that hang up", () => {
     // It hears of it soon.
     while ((await ask({ max_tokens: 1 })).status === 429);
     await askShort();
-  }, 120_000);
+  });
 });
 
 describe("adapters at untwist serve", () => {
@@ -374,7 +374,7 @@ describe("adapters at untwist serve", () => {
         ],
         folder,
       );
-  }, 60_000);
+  });
 
   it("are loaded once a name, whoever asks first", async () => {
     const replies = await Promise.all(

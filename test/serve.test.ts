@@ -77,7 +77,7 @@ beforeAll(async () => {
   cpSync(await locateModel("general-points-base"), at("base"), { recursive: true });
   await readReport(["follow", "out", "--base", "base", "--out", "run"], folder);
   await readReport(["eval", "run", ...asked], folder);
-}, 120_000);
+});
 
 describe("untwist eval RUN --serve", () => {
   it("gives the answers of the embedded engine, checkpoint by checkpoint, and leaves no server behind", async () => {
@@ -93,7 +93,7 @@ describe("untwist eval RUN --serve", () => {
     expect(parseJson(head ?? "").identity).toMatchObject({ root: at("out/checkpoint-4") });
     const { stdout } = await runUntwist(["show", "served"], folder);
     expect(stdout).toContain("–");
-  }, 120_000);
+  });
 
   const refuse = async (name: string, line: string, ...words: readonly string[]): Promise<void> => {
     await readReport(["follow", "out", "--base", "base", "--out", name], folder);
@@ -152,7 +152,7 @@ describe("adapters at one server", () => {
     const asked = readFileSync(at("swept/summary.json"), "utf8");
     expect(parseJson(asked).repairs).toEqual([served]);
     expect(listFilesBelow(at("swept/repairs")).filter((name) => name.includes("adapters"))).toEqual([]);
-  }, 240_000);
+  });
 
   it("are evaluated as the checkpoints that they are", async () => {
     for (const [step, top] of [
@@ -187,7 +187,7 @@ describe("adapters at one server", () => {
     expect(readAnswers("lora-served", "sft-2")).not.toEqual(readAnswers("lora-served", "base"));
     const listed = parseJson(await (await fetch(`${address}v1/models`)).text());
     expect(listed.data.map(({ id }: Json) => id)).toEqual(["served"]);
-  }, 120_000);
+  });
 
   /** A server that says of adapters what a test wants, and answers the same whatever is loaded. */
   async function serveLies(listsAdapters: boolean): Promise<{ readonly address: string; close(): void }> {

@@ -49,7 +49,7 @@ describe("the spectra of a run", () => {
     const outcome = await runUntwist(["run", "tiny.yaml", "--out", "run", ...small], folder, place);
     expect(outcome.code, outcome.stderr).toBe(0);
     expect(outcome.stdout).toMatch(/\n• .*singular values move by /i);
-  }, 120_000);
+  });
 
   it("are computed at its end: every checkpoint against base, SFT peak, SFT end and its own start", async () => {
     const { spectra, checkpoints, trajectory } = readJson("run", "summary.json");
@@ -190,7 +190,7 @@ describe("spectra that are stopped in the middle", () => {
       );
     whole = await runUntwist(args, folder, { ...portable, UNTWIST_CACHE: join(folder, "cache-whole") });
     expect(whole.code, whole.stderr).toBe(0);
-  }, 120_000);
+  });
 
   /** Starts it, and waits until some of the factors are there but not all. */
   async function startUntilMiddle(environment: { readonly UNTWIST_CACHE: string }): Promise<Running> {
@@ -228,7 +228,7 @@ describe("spectra that are stopped in the middle", () => {
     const again = await runUntwist(args, folder, environment);
     expect(again).toMatchObject({ code: 0, stdout: whole.stdout });
     expectFinished(environment, finished);
-  }, 60_000);
+  });
 
   it("exit on Ctrl-C with code 130 and the command that goes on", async () => {
     const environment = { ...portable, UNTWIST_CACHE: join(folder, "cache-stopped") };
@@ -243,7 +243,7 @@ describe("spectra that are stopped in the middle", () => {
     expect(Object.keys(finished).length).toBeLessThan(2 * numMatrices);
     expectShellToContinue(command, environment);
     expectFinished(environment, finished);
-  }, 60_000);
+  });
 
   /** Types the command into a shell, as the user will. */
   function expectShellToContinue(command: string, environment: { readonly UNTWIST_CACHE: string }): void {
