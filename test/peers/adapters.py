@@ -208,24 +208,27 @@ def write(folder):
         write_case(folder, name, base, create, expected)
 
 
-def check(adapter, base, out):
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        model = PeftModel.from_pretrained(model, adapter)
-    missing = [str(one.message) for one in said if "missing" in str(one.message).lower()]
-    if missing:
-        raise SystemExit("\n".join(missing))
-    save_file(tensors_of(model.merge_and_unload()), out)
+def check(*paths):
+    """Merges adapters as PEFT does: ADAPTER BASE OUT ADAPTER BASE OUT …"""
+    for adapter, base, out in zip(paths[::3], paths[1::3], paths[2::3]):
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            model = PeftModel.from_pretrained(model, adapter)
+        missing = [str(one.message) for one in said if "missing" in str(one.message).lower()]
+        if missing:
+            raise SystemExit("\n".join(missing))
+        save_file(tensors_of(model.merge_and_unload()), out)
 
 
-def load(model, out):
-    """Loads a whole checkpoint as transformers does, and saves what came of its tensors."""
-    loaded, info = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, output_loading_info=True)
-    problems = {key: sorted(map(str, value)) for key, value in info.items() if value}
-    if problems:
-        raise SystemExit(json.dumps(problems))
-    save_file(tensors_of(loaded), out)
+def load(*paths):
+    """Loads whole checkpoints as transformers does, and saves what came of their tensors: MODEL OUT MODEL OUT …"""
+    for model, out in zip(paths[::2], paths[1::2]):
+        loaded, info = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, output_loading_info=True)
+        problems = {key: sorted(map(str, value)) for key, value in info.items() if value}
+        if problems:
+            raise SystemExit(f"{model}: {json.dumps(problems)}")
+        save_file(tensors_of(loaded), out)
 
 
 if __name__ == "__main__":

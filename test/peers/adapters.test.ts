@@ -1,22 +1,15 @@
 /** Adapters of the real PEFT read by us, and ours read by PEFT: see adapters.py, which says what each case is. */
-import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Checkpoint, openCheckpoint, openSafetensors } from "../../src/checkpoint/index.ts";
-import { createTemporaryFolder, type Json, readOutput, removeFolder } from "../support/untwist.ts";
+import { findAbsence, runPeer } from "../support/peers.ts";
+import { createTemporaryFolder, type Json, parseJson, readOutput, removeFolder } from "../support/untwist.ts";
 
-const python = process.env.UNTWIST_PEERS_PYTHON;
-const script = join(import.meta.dirname, "adapters.py");
+const { isSkipped, because } = findAbsence();
 const folder = createTemporaryFolder();
 const at = (...names: readonly string[]): string => join(folder, ...names);
 afterAll(() => removeFolder(folder));
-
-const run = (...args: readonly string[]): string =>
-  execFileSync(python ?? "", [script, ...args], {
-    env: { ...process.env, OMP_NUM_THREADS: "1" },
-    encoding: "utf8",
-  });
 
 type Values = ReadonlyMap<string, Float32Array>;
 
@@ -60,57 +53,63 @@ function expectAlike(found: Values, expected: Values): void {
   }
 }
 
-if (python === undefined)
-  it.skip("adapters of the real PEFT (UNTWIST_PEERS_PYTHON names no Python with it)", () => undefined);
-else
-  describe("adapters of the real PEFT", () => {
-    run("write", folder);
-    const cases = readdirSync(folder).filter((name) => !name.startsWith("base-"));
-    const facts = (name: string): Json => JSON.parse(readFileSync(at(name, "expected.json"), "utf8"));
+// Written before the tests are listed, since each case is one.
+if (!isSkipped) await runPeer("adapters.py", ["write", folder]);
+const cases = isSkipped ? [] : readdirSync(folder).filter((name) => !name.startsWith("base-"));
+const facts = (name: string): Json => parseJson(readFileSync(at(name, "expected.json"), "utf8"));
+const opened = cases.filter((name) => facts(name).expected === "opened");
+const written = ["plain", "all-linear", "rslora", "patterns"];
 
-    it.each(cases)("%s: opened as what PEFT merges, or refused", async (name) => {
-      const { expected } = facts(name);
-      const adapter = at(name, "adapter");
-      if (expected === "opened")
-        expectAlike(await readFolder(adapter), await readMerged(at(name, "merged.safetensors")));
-      else await expect(openCheckpoint(adapter)).rejects.toThrow(expected);
+/** Puts directions of another checkpoint into an adapter. */
+async function restore(name: string, out: string, more: readonly string[]): Promise<void> {
+  const into = ["restore", "--into", at(name, "adapter"), "--top", "2", "--out", at(name, out)];
+  await readOutput([...into, ...more], folder);
+}
+
+describe.skipIf(isSkipped)(`adapters of the real PEFT${because}`, () => {
+  it("are of many kinds", () => {
+    expect(cases.length).toBeGreaterThan(50);
+    expect(opened.length).toBeGreaterThan(30);
+  });
+
+  it.each(cases)("%s: opened as what PEFT merges, or refused", async (name) => {
+    const { expected } = facts(name);
+    const adapter = at(name, "adapter");
+    if (expected === "opened")
+      expectAlike(await readFolder(adapter), await readMerged(at(name, "merged.safetensors")));
+    else await expect(openCheckpoint(adapter)).rejects.toThrow(expected);
+  });
+
+  describe("edited", () => {
+    beforeAll(async () => {
+      for (const name of opened) {
+        const matrices = name.startsWith("conv1d") ? "c_attn" : "k_proj";
+        await restore(name, "edited", ["--from", facts(name).base, "--matrices", matrices]);
+      }
+      const pairs = opened.flatMap((name) => [at(name, "edited"), at(name, "loaded.safetensors")]);
+      await runPeer("adapters.py", ["load", ...pairs]);
     });
 
-    it.each(cases.filter((name) => facts(name).expected === "opened"))(
-      "%s: edited and loaded by transformers as it was written",
-      async (name) => {
-        const { base } = facts(name);
-        const flags = ["--top", "2", "--matrices", name.startsWith("conv1d") ? "c_attn" : "k_proj"];
-        await readOutput(
-          ["restore", "--into", at(name, "adapter"), "--from", base, ...flags, "--out", at(name, "edited")],
-          folder,
-        );
-        run("load", at(name, "edited"), at(name, "loaded.safetensors"));
-        const loaded = await readMerged(at(name, "loaded.safetensors"));
-        expectAlike(loaded, await readFolder(at(name, "edited")));
-      },
-    );
-
-    it.each(["plain", "all-linear", "rslora", "patterns"])(
-      "%s: edited, written as a LoRA and merged by PEFT",
-      async (name) => {
-        const { base } = facts(name);
-        const flags = ["--top", "2", "--matrices", "k_proj", "--as", "lora"];
-        await readOutput(
-          [
-            "restore",
-            "--into",
-            at(name, "adapter"),
-            "--from",
-            at("all-linear", "adapter"),
-            ...flags,
-            "--out",
-            at(name, "lora"),
-          ],
-          folder,
-        );
-        run("check", at(name, "lora"), base, at(name, "ours.safetensors"));
-        expectAlike(await readFolder(at(name, "lora")), await readMerged(at(name, "ours.safetensors")));
-      },
-    );
+    it.each(opened)("%s: loaded by transformers as it was written", async (name) => {
+      const loaded = await readMerged(at(name, "loaded.safetensors"));
+      expectAlike(loaded, await readFolder(at(name, "edited")));
+    });
   });
+
+  describe("edited and written as a LoRA", () => {
+    beforeAll(async () => {
+      const more = ["--from", at("all-linear", "adapter"), "--matrices", "k_proj", "--as", "lora"];
+      for (const name of written) await restore(name, "lora", more);
+      const places = written.flatMap((name) => [
+        at(name, "lora"),
+        facts(name).base,
+        at(name, "ours.safetensors"),
+      ]);
+      await runPeer("adapters.py", ["check", ...places]);
+    });
+
+    it.each(isSkipped ? [] : written)("%s: merged by PEFT", async (name) => {
+      expectAlike(await readFolder(at(name, "lora")), await readMerged(at(name, "ours.safetensors")));
+    });
+  });
+});

@@ -1,58 +1,50 @@
-/** Logs that the real lm-evaluation-harness writes, and ours read by its and TensorBoard's own code. Needs a Python with both. */
-import { execFileSync } from "node:child_process";
+/** Logs that the real lm-evaluation-harness writes, and ours read by its and TensorBoard's own code. */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { encodeEvents } from "../../src/follow/index.ts";
 import { chooseResults, describeResults, readResults } from "../../src/interchange/index.ts";
-import { createTemporaryFolder, removeFolder, root } from "../support/untwist.ts";
+import { findAbsence, runPeer } from "../support/peers.ts";
+import { createTemporaryFolder, removeFolder } from "../support/untwist.ts";
 
-const { UNTWIST_PEERS_PYTHON: python = "" } = process.env;
-const limitMs = 600_000;
+const { isSkipped, because } = findAbsence();
 const folder = createTemporaryFolder();
 afterAll(() => removeFolder(folder));
-const run = (command: string, path: string): string =>
-  execFileSync(python, [join(root, "test/peers/logs.py"), command, path], {
-    encoding: "utf8",
-    env: { ...process.env, OMP_NUM_THREADS: "1" },
+const run = async (command: string, path: string): Promise<string> =>
+  await runPeer("logs.py", [command, path]);
+
+describe.skipIf(isSkipped)(`logs of real peers${because}`, () => {
+  it("are read: every task, the options of choices", async () => {
+    await run("write", folder);
+    const [model = ""] = readdirSync(join(folder, "lm"));
+    const files = readdirSync(join(folder, "lm", model)).filter((name) => name.startsWith("samples_"));
+    const chosen = await chooseResults(files.map((name) => join(folder, "lm", model, name)));
+    expect(chosen.map(({ task }) => task)).toEqual(["peer_choice", "peer_text"]);
+    const [choice, text] = await Promise.all(chosen.map(({ path }) => readResults(path, {})));
+    expect([choice?.metric, text?.metric]).toEqual(["acc", "exact_match"]);
+    expect(text?.items.map(({ prompt, target }) => [prompt, target])).toEqual(
+      Array.from({ length: 8 }, (_, index) => [`${index}?`, String(index)]),
+    );
+    for (const { answer, target, samples } of choice?.items ?? []) {
+      expect(["no", "yes"]).toContain(answer);
+      expect(samples.solved).toBe(Number(answer === target));
+    }
   });
 
-describe.skipIf(python === "")(
-  `logs of real peers${python === "" ? " (skipped: UNTWIST_PEERS_PYTHON names no Python)" : ""}`,
-  { timeout: limitMs },
-  () => {
-    it("are read: every task, the options of choices", async () => {
-      run("write", folder);
-      const [model = ""] = readdirSync(join(folder, "lm"));
-      const files = readdirSync(join(folder, "lm", model)).filter((name) => name.startsWith("samples_"));
-      const chosen = await chooseResults(files.map((name) => join(folder, "lm", model, name)));
-      expect(chosen.map(({ task }) => task)).toEqual(["peer_choice", "peer_text"]);
-      const [choice, text] = await Promise.all(chosen.map(({ path }) => readResults(path, {})));
-      expect([choice?.metric, text?.metric]).toEqual(["acc", "exact_match"]);
-      expect(text?.items.map(({ prompt, target }) => [prompt, target])).toEqual(
-        Array.from({ length: 8 }, (_, index) => [`${index}?`, String(index)]),
-      );
-      for (const { answer, target, samples } of choice?.items ?? []) {
-        expect(["no", "yes"]).toContain(answer);
-        expect(samples.solved).toBe(Number(answer === target));
-      }
+  it("are written: lm-eval tabulates our results, TensorBoard reads our curves", async () => {
+    const item = { prompt: "q", promptHash: "h", target: "1", answer: "1" };
+    const items = [1, 1, 0, 1].map((solvedFraction, index) => ({ ...item, index, solvedFraction }));
+    const results = describeResults({ "mine-id": items }, { model: "sft-1", date: "2026-01-01" });
+    writeFileSync(join(folder, "results.json"), JSON.stringify(results));
+    expect(await run("table", join(folder, "results.json"))).toMatch(/mine-id.*0\.75/);
+    mkdirSync(join(folder, "curves"));
+    const events = [0, 5].map((step) => ({ name: "eval/ood/mine/acc", step, value: 0.5, wallTime: 1 }));
+    writeFileSync(join(folder, "curves/events.out.tfevents.1.untwist"), encodeEvents(events));
+    expect(JSON.parse(await run("scalars", join(folder, "curves")))).toEqual({
+      "eval/ood/mine/acc": [
+        [0, 0.5],
+        [5, 0.5],
+      ],
     });
-
-    it("are written: lm-eval tabulates our results, TensorBoard reads our curves", () => {
-      const item = { prompt: "q", promptHash: "h", target: "1", answer: "1" };
-      const items = [1, 1, 0, 1].map((solvedFraction, index) => ({ ...item, index, solvedFraction }));
-      const results = describeResults({ "mine-id": items }, { model: "sft-1", date: "2026-01-01" });
-      writeFileSync(join(folder, "results.json"), JSON.stringify(results));
-      expect(run("table", join(folder, "results.json"))).toMatch(/mine-id.*0\.75/);
-      mkdirSync(join(folder, "curves"));
-      const events = [0, 5].map((step) => ({ name: "eval/ood/mine/acc", step, value: 0.5, wallTime: 1 }));
-      writeFileSync(join(folder, "curves/events.out.tfevents.1.untwist"), encodeEvents(events));
-      expect(JSON.parse(run("scalars", join(folder, "curves")))).toEqual({
-        "eval/ood/mine/acc": [
-          [0, 0.5],
-          [5, 0.5],
-        ],
-      });
-    });
-  },
-);
+  });
+});

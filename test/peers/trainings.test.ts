@@ -1,38 +1,28 @@
-/** Real trainings by TRL, small ones on the CPU, followed and watched. Needs a Python that has trl and peft. */
-import { spawn } from "node:child_process";
+/** Real trainings by TRL, small ones on the CPU, followed and watched. */
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../../src/lab/index.ts";
+import { findAbsence, runPeer } from "../support/peers.ts";
 import { readReport } from "../support/surgery.ts";
 import {
   createTemporaryFolder,
   type Json,
   parseJson,
   removeFolder,
-  root,
   startUntwist,
 } from "../support/untwist.ts";
 
-const python = process.env.UNTWIST_PEERS_PYTHON;
-const reason = python === undefined ? " (skipped: UNTWIST_PEERS_PYTHON names no Python with trl)" : "";
+const { isSkipped, because } = findAbsence();
 const folder = createTemporaryFolder();
 const at = (...path: readonly string[]): string => join(folder, ...path);
 afterAll(() => removeFolder(folder));
 
 /** Trains as each name says, in one process: it takes longer to start than to train. */
 async function train(names: readonly string[]): Promise<void> {
-  const script = join(root, "test/peers/trainings.py");
-  const child = spawn(python ?? "", [script, await locateModel("general-points-base"), folder, ...names], {
-    env: { ...process.env, OMP_NUM_THREADS: "1" },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let said = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
-  const code = await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
-  expect(code, said.slice(-2000)).toBe(0);
+  await runPeer("trainings.py", [await locateModel("general-points-base"), folder, ...names]);
 }
 
 /** What is there after a training of that name. */
@@ -80,10 +70,10 @@ const expected: Readonly<
   grpo: { stage: "rl", steps: [2, 4, 6], numLogged: 6, curves: ["loss", "reward", "entropy"] },
 };
 
-describe.skipIf(python === undefined)(`trainings by TRL${reason}`, () => {
+describe.skipIf(isSkipped)(`trainings by TRL${because}`, () => {
   beforeAll(async () => {
     await train(Object.keys(expected));
-  }, 600_000);
+  });
 
   for (const [name, { stage, steps, numLogged, curves, final, numChanged }] of Object.entries(expected))
     it(`${name}: steps, stage, curves, and what changed in the weights`, async () => {
@@ -110,7 +100,7 @@ describe.skipIf(python === undefined)(`trainings by TRL${reason}`, () => {
       expect(pairs.filter(({ before }: Json) => before === "base")).toHaveLength(steps.length);
       const changed = pairs.map(({ numMatrices, flags }: Json) => numMatrices - flags.unchanged);
       if (numChanged !== undefined) expect(new Set(changed)).toEqual(new Set([numChanged]));
-    }, 120_000);
+    });
 
   it("sft-ruin: a watch beside it raises an alert, calls the webhook, and ends by --stop-on-alert", async () => {
     const messages: Json[] = [];
@@ -137,5 +127,5 @@ describe.skipIf(python === undefined)(`trainings by TRL${reason}`, () => {
     expect(code, stderr).toBe(3);
     const [training] = parseJson(stdout).trainings;
     expect(messages).toMatchObject([{ training: "sft", keep: "base", text: training.alert }]);
-  }, 600_000);
+  });
 });

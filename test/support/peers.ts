@@ -12,7 +12,7 @@ const folder = process.env.UNTWIST_PEERS;
 const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
 
 /** The Python of an environment. */
-export function locatePython(peer: Peer = "main"): string {
+function locatePython(peer: Peer = "main"): string {
   return join(folder ?? "", peer, "bin/python");
 }
 
@@ -24,9 +24,10 @@ export function findAbsence(peer: Peer = "main"): { readonly isSkipped: boolean;
 }
 
 /** What peers find around them: nothing of the network, one thread each, and no words about themselves. */
-export const peerEnvironment: NodeJS.ProcessEnv = {
+const peerEnvironment: NodeJS.ProcessEnv = {
   ...process.env,
   HF_HUB_OFFLINE: "1",
+  HF_HOME: join(folder ?? "", "hf"),
   TRANSFORMERS_VERBOSITY: "error",
   TOKENIZERS_PARALLELISM: "false",
   OMP_NUM_THREADS: "1",
