@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { writeAdapterFolder } from "./support/adapter-folder.ts";
 import {
   buildModel,
   drawExact,
@@ -61,8 +62,8 @@ beforeAll(async () => {
     await writeCheckpointFolder(inFolder(name), tensors);
   await writeCheckpointFolder(inFolder("conv1d"), checkpoints.two!);
   writeFileSync(inFolder("conv1d/config.json"), '{"model_type":"gpt2"}');
-  mkdirSync(inFolder("adapter"));
-  writeFileSync(inFolder("adapter/adapter_config.json"), '{"peft_type":"LORA"}');
+  const modules = { "model.layers.1.mlp.up_proj": [40, 24, 4] as const };
+  await writeAdapterFolder(inFolder("adapter"), { base: "", modules });
   mkdirSync(inFolder("full"));
   writeFileSync(inFolder("full/notes.txt"), "mine");
   symlinkSync("two", inFolder("link"));

@@ -64,9 +64,12 @@ function createApp({ folder, host, tools, onProblem }: StudioOptions): Hono {
   const told = new Set<string>();
   const list = async (): Promise<readonly string[]> => {
     const { runs, problems } = await listRuns(folder);
-    for (const problem of problems) if (!told.has(problem)) onProblem(problem);
-    for (const problem of problems) told.add(problem);
-    return runs;
+    const areInside = await Promise.all(runs.map((run) => liesInside(folder, run)));
+    const strangers = runs.filter((_, index) => areInside[index] !== true);
+    const links = strangers.map((run) => `Cannot show "${run}": it is a link that leads out of "${folder}"`);
+    for (const problem of [...problems, ...links]) if (!told.has(problem)) onProblem(problem);
+    for (const problem of [...problems, ...links]) told.add(problem);
+    return runs.filter((_, index) => areInside[index]);
   };
   const memo = createMemo();
   app.use(async (context, next) => {
@@ -112,6 +115,12 @@ function checkRequest(context: Context, host: string): void {
 interface OpenedRun {
   readonly id: string;
   readonly folder: RunFolder;
+}
+
+/** Whether a run of a folder lies in it, and is no link to one elsewhere: only what was served is shown. */
+async function liesInside(folder: string, run: string): Promise<boolean> {
+  const [root, place] = await Promise.all([folder, run].map((one) => realpath(one).catch(() => "")));
+  return join(root ?? "", relative(folder, run)) === place;
 }
 
 /** The run of that id, which is a path below the folder. Throws `RequestError` for all else. */
