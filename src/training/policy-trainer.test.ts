@@ -51,6 +51,13 @@ const toy: Environment = {
   },
 };
 
+/** No answer at all is worth as much as the right one, so that answers which are cut off after one word differ in worth. */
+const impatient: Environment = {
+  ...toy,
+  grade: (task, answer, options) =>
+    toy.grade(task, answer === "" ? answers[parseLetter(task)] : answer, options),
+};
+
 /** No answer is ever right. */
 const hopeless: Environment = {
   ...toy,
@@ -179,8 +186,9 @@ async function expectRepeatable(create: () => Trainer): Promise<void> {
 
 describe("the toy environment", () => {
   it("lets a policy answer until it is right or has used its attempts, and keeps texts and tokens together", async () => {
-    const episodes = await play(parameters, { numAttempts: 2 });
-    const { tokenizer, maxNewTokens } = rollout;
+    const maxNewTokens = 12;
+    const episodes = await play(parameters, { numAttempts: 2, maxNewTokens });
+    const { tokenizer } = rollout;
     for (const [index, task] of drawTasks(1, 64).entries()) {
       const turns = episodes[index]!;
       expect(turns.length === 1).toBe(turns[0]!.verdict.parts.solved);
@@ -192,7 +200,9 @@ describe("the toy environment", () => {
         expect(tokenizer.decode(answer)).toBe(text);
         expect(logProbs).toHaveLength(answer.length);
         expect(answer.length === maxNewTokens || answer.at(-1) === config.endToken).toBe(true);
-        expect(verdict).toEqual(toy.grade(task, text, { rendering: "compact" }));
+        const isComplete = answer.at(-1) === config.endToken && text !== "";
+        if (isComplete) expect(verdict).toEqual(toy.grade(task, text, { rendering: "compact" }));
+        else expect(verdict.parts.solved).toBe(false);
       }
     }
     expect(new Set(episodes.map(({ length }) => length))).toEqual(new Set([1, 2]));
@@ -213,7 +223,7 @@ describe("createGrpoTrainer()", () => {
     const trainer = createGrpo({
       numEpochs: 1,
       minibatchSize: 32,
-      rollout: { ...rollout, maxNewTokens: 1, sampling: { temperature: 0.6 } },
+      rollout: { ...rollout, environment: impatient, maxNewTokens: 1, sampling: { temperature: 0.6 } },
     });
     const { metrics } = await trainer.step(trainer.start(parameters), 1);
     expect(metrics).toMatchObject({ clipShare: 0, klToStart: expect.closeTo(0, 6) });
