@@ -90,7 +90,7 @@ describe("untwist eval RUN --serve", () => {
     expect(summary.checkpoints.map(({ id }: Json) => id)).toEqual(ids);
     expect(summary.checkpoints[0].loss).toEqual({ id: null, ood: null });
     const [head] = readFileSync(at("served/answers/sft-4.jsonl"), "utf8").split("\n");
-    expect(parseJson(head ?? "").identity).toMatchObject({ root: at("out/checkpoint-4") });
+    expect(parseJson(head ?? "").identity).toMatchObject({ model: at("out/checkpoint-4") });
     const { stdout } = await runUntwist(["show", "served"], folder);
     expect(stdout).toContain("–");
   });
@@ -130,9 +130,8 @@ describe("adapters at one server", () => {
   it("give in a sweep the accuracies of edits in memory", async () => {
     writeFileSync(at("thin.yaml"), sweep);
     const [inMemory] = await readReport(["sweep", "run", "thin.yaml"], folder);
-    cpSync(at("run"), at("swept"), { recursive: true });
-    for (const name of listFilesBelow(at("swept/repairs"))) writeFileSync(at("swept/repairs", name), "");
-    removeFolder(at("swept/repairs"));
+    // One that was asked through a server, as its repairs are.
+    cpSync(at("served"), at("swept"), { recursive: true });
     const address = await serve(at("out/checkpoint-12"));
     const { code, stdout, stderr } = await runUntwist(
       ["sweep", "swept", "thin.yaml", "--lora-endpoint", address, "--json"],
