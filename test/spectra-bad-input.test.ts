@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeAdapterFolder } from "./support/adapter-folder.ts";
 import {
   buildModel,
   drawExact,
@@ -60,8 +61,8 @@ beforeAll(async () => {
   rmSync(join(folder, "incomplete", nameShard(1, 3)));
   await write("no-bytes", buildModel("two"));
   truncateSync(join(folder, "no-bytes/model.safetensors"), 0);
-  mkdirSync(join(folder, "adapter"));
-  writeFileSync(join(folder, "adapter/adapter_config.json"), '{"peft_type":"LORA"}');
+  const modules = { "model.layers.1.mlp.up_proj": [40, 24, 4] as const };
+  await writeAdapterFolder(join(folder, "adapter"), { base: "", modules });
   await write("other", [draw("other.weight", 3, 3)]);
   mkdirSync(join(folder, "full"));
   writeFileSync(join(folder, "full/notes.txt"), "mine");

@@ -67,8 +67,9 @@ function Answers({ answers, run, route }: PageProps & { readonly answers: Answer
           </select>
         </label>
         <span className="quiet" role="status">
-          {rows.length} tasks{describeIncomplete(answers, rows)}
+          {rows.length} tasks
         </span>
+        <span className="quiet">{describeIncomplete(answers, rows)}</span>
       </div>
       <ul className="legend">
         {Object.entries(meanings).flatMap(([letter, meaning]) =>
@@ -105,7 +106,7 @@ function describeIncomplete({ verdicts }: AnswersView, rows: readonly number[]):
   const total = counts.reduce((sum, [, count]) => sum + count, 0);
   const [most] = counts.sort(([, one], [, other]) => other - one);
   if (total === 0 || most === undefined) return "";
-  return `; ${total} answers are not complete and count as wrong, most of ${most[0]}: ${most[1]} of ${rows.length}`;
+  return `${total} answers are not complete and count as wrong, most of ${most[0]}: ${most[1]} of ${rows.length}`;
 }
 
 interface GridProps {
