@@ -147,8 +147,12 @@ describe("experts one by one and packed", () => {
     await write("bias", [query, bias]);
     await write("bias-moved", [query, move(bias)]);
     const spectra = await readSpectra(["bias", "bias-moved"], folder);
-    expect([namesOf(spectra.matrices), namesOf(spectra.vectors)]).toEqual([[query.name], [bias.name]]);
-    expect(spectra.reading).toBe("no matrix changed; 1 other tensor did");
+    expect(namesOf(spectra.matrices)).toEqual([query.name]);
+    // A vector an expert.
+    expect(new Set(namesOf(spectra.vectors).map((name) => name.replace(/\[\d+\]$/, "")))).toEqual(
+      new Set([bias.name]),
+    );
+    expect(spectra.reading).toMatch(/^no matrix changed; \d+ other tensors did/);
   });
 });
 
