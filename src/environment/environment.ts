@@ -76,8 +76,8 @@ export interface Judging<Task = unknown> {
   isNeeded(task: Task): boolean;
   /** What the judge is asked about an answer. */
   prompt(task: Task, answer: string): string;
-  /** The verdict by what the judge said. Never throws, whatever the text. */
-  grade(said: string): Verdict;
+  /** The verdict by what the judge said; `undefined` where it said none. Never throws, whatever the text. */
+  grade(said: string): Verdict | undefined;
 }
 
 /** A family of tasks. Every method is pure and deterministic. */

@@ -120,6 +120,8 @@ async function gradeReply(
     );
   const prompt = judging.prompt(task, completion.answer);
   const said = readReply(await judge([{ role: "user", content: prompt }], seed));
-  if (said.problem === undefined) return judging.grade(said.answer);
-  return { ...judging.grade(""), outcome: notJudged };
+  const verdict = said.problem === undefined ? judging.grade(said.answer) : undefined;
+  if (verdict !== undefined) return verdict;
+  const nothing = environment.grade(task, "", { rendering });
+  return { ...nothing, outcome: notJudged, feedback: "the judge gave no verdict" };
 }

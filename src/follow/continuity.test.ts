@@ -69,6 +69,22 @@ describe("splitLeftOvers()", () => {
     ).toEqual([100, 200, 300]);
   });
 
+  it("keeps no two that disagree, though a short log agrees with both and times do not decide", () => {
+    const other = new Map(
+      [...log(300, 2)].map(([step, one]) => [step, { loss: one.loss! + (step > 100 ? 1 : 0) }]),
+    );
+    const { kept, leftOver } = splitLeftOvers([
+      at(100, now, log(100, 2)),
+      at(200, now + 1, log(200, 2)),
+      at(300, now + 2, other),
+    ]);
+    expect(kept.map(({ step }) => step)).toEqual([100, 300]);
+    expect(leftOver[0]).toMatchObject({
+      item: { step: 200 },
+      reason: expect.stringContaining("disagrees with checkpoint-300"),
+    });
+  });
+
   it("goes by times where there are no logs, unless they are those of copying", () => {
     expect(stepsOf([at(100, now), at(200, now + 1), at(1000, now - day)])).toEqual([100, 200]);
     expect(stepsOf([at(100, now), at(200, now - 1000)])).toEqual([100, 200]);

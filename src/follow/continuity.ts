@@ -33,29 +33,44 @@ const timings = /runtime|per_second|time|flos|memory/i;
 export function splitLeftOvers<Item extends DatedCheckpoint>(
   items: readonly Item[],
 ): { readonly kept: readonly Item[]; readonly leftOver: readonly LeftOver<Item>[] } {
-  const reference = chooseReference(items);
+  const training = chooseTraining(items);
   const kept: Item[] = [];
   const leftOver: LeftOver<Item>[] = [];
   for (const item of [...items].sort((a, b) => a.step - b.step)) {
-    const reason =
-      (reference === undefined ? undefined : describeDifference(item, reference)) ??
-      findDisorder(item, items);
+    const reason = findContradiction(item, training) ?? findDisorder(item, items);
     if (reason === undefined) kept.push(item);
     else leftOver.push({ item, reason });
   }
   return { kept, leftOver };
 }
 
-/** The newest checkpoint that has a log; among those that times do not order, the one that most others agree with. */
-function chooseReference<Item extends DatedCheckpoint>(items: readonly Item[]): Item | undefined {
-  const logged = items.filter(({ history }) => history.size > 0);
+/**
+ * Checkpoints with logs of which no two disagree: around the newest one; among those that times do not order, around the one that
+ * gathers most, or else goes furthest. The longest logs join first: short ones agree with everything.
+ */
+function chooseTraining<Item extends DatedCheckpoint>(items: readonly Item[]): readonly Item[] {
+  const logged = items
+    .filter(({ history }) => history.size > 0)
+    .sort((a, b) => b.history.size - a.history.size || b.step - a.step);
   const newestMs = Math.max(...logged.map(({ timeMs }) => timeMs));
-  const countAgreeing = (item: Item): number =>
-    logged.filter((other) => findDifference(item.history, other.history) === undefined).length;
-  return logged
-    .filter(({ timeMs }) => timeMs >= newestMs - nearMs)
-    .map((item) => ({ item, count: countAgreeing(item) }))
-    .sort((a, b) => b.count - a.count || b.item.step - a.item.step)[0]?.item;
+  const gather = (first: Item): readonly Item[] => {
+    const members = [first];
+    for (const item of logged)
+      if (item !== first && findContradiction(item, members) === undefined) members.push(item);
+    return members;
+  };
+  const lastStep = (members: readonly Item[]): number => Math.max(...members.map(({ step }) => step));
+  const trainings = logged.filter(({ timeMs }) => timeMs >= newestMs - nearMs).map(gather);
+  return trainings.sort((a, b) => b.length - a.length || lastStep(b) - lastStep(a))[0] ?? [];
+}
+
+/** What the first member says that an item disagrees with; `undefined` where there is none. */
+function findContradiction(item: DatedCheckpoint, members: readonly DatedCheckpoint[]): string | undefined {
+  for (const member of members) {
+    const reason = member === item ? undefined : describeDifference(item, member);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
 }
 
 /** Where two logs first say different things of one step; `undefined` where they do not, or have no step in common. */

@@ -168,3 +168,13 @@ describe("the chat rendering", () => {
     for (const { verdict } of attempts) expect(retry).toContain(`failed because ${verdict.feedback}. `);
   });
 });
+
+describe("an answer without JSON", () => {
+  it("is illegal, and is told what is missing", () => {
+    for (const answer of ["8/(3-8/3)", "8 ÷ (3 − 8 ÷ 3)", ""])
+      expect(gradeChat({ cards: [3, 3, 8, 8], rule }, answer)).toMatchObject({
+        outcome: "illegal",
+        feedback: 'the answer has no JSON object with a "formula"',
+      });
+  });
+});

@@ -53,7 +53,8 @@ export function writeChatAnswer(task: GeneralPointsTask): string {
 
 /** What could be read from an answer; the formula is the text "None" when there is none, as in the study. */
 interface ChatAnswer {
-  readonly formula: string;
+  /** Absent where the answer states none. */
+  readonly formula: string | undefined;
   /** The items of the "number" list as texts. */
   readonly numbers: readonly string[] | undefined;
 }
@@ -65,12 +66,15 @@ interface ChatAnswer {
  */
 export function gradeChat(task: GeneralPointsTask, answer: string, compat = false): Verdict {
   const values = valueCards(task);
-  const { formula: written, numbers } = parseChatAnswer(answer, compat);
+  const { formula: given, numbers } = parseChatAnswer(answer, compat);
+  // What the study takes for the formula of an answer without one.
+  const written = given ?? "None";
   const formula = compat ? written : unifyOperators(written);
   const [graded = ""] = formula.split("=", 1);
   const score = scoreFormula(graded, { values, solutions: () => listSolutions(values), compat });
   const isContradicted = !compat && score.outcome === "correct" && statesOtherValue(formula, target);
   const { outcome, reward, feedback } = isContradicted ? contradicted : score;
+  const because = given === undefined ? 'the answer has no JSON object with a "formula"' : feedback;
   const tokens = tokenizeFormula(graded);
   const format = tokens !== undefined && tokens.length > 0 && countViolations(tokens) === 0;
   const stated = numbers ?? (tokens ?? []).filter(isNumeral).map((token) => String(readNumeral(token)));
@@ -79,7 +83,7 @@ export function gradeChat(task: GeneralPointsTask, answer: string, compat = fals
     values: isSameMultiset(stated, values.map(String)),
     solved: outcome === "correct",
   };
-  return { outcome, reward, parts, feedback };
+  return { outcome, reward, parts, feedback: because };
 }
 
 /** A formula that is right and says that it is not. */
@@ -103,7 +107,7 @@ function parseChatAnswer(answer: string, compat: boolean): ChatAnswer {
     : [/"formula"\s*:\s*"(.*?)"/, /"number"\s*:\s*\[([^[\]]*)\]/];
   const numberText = numberKey.exec(answer)?.[1];
   return {
-    formula: formulaKey.exec(answer)?.[1] ?? "None",
+    formula: formulaKey.exec(answer)?.[1],
     numbers: readNumbers(numberText?.split(",").map((item) => item.replaceAll('"', ""))),
   };
 }

@@ -186,7 +186,7 @@ ${answer}
 End with one JSON object and nothing after it: {"right": true} or {"right": false}`,
   grade: (said) => {
     const { right } = readLastObject(said);
-    return typeof right === "boolean" ? describeVerdict(right) : describeUnread("the judge gave no verdict");
+    return typeof right === "boolean" ? describeVerdict(right) : undefined;
   },
 };
 
