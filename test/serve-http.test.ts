@@ -1,6 +1,7 @@
 /** `untwist serve` over HTTP: what it answers, refuses, and lets go of. */
+import { once } from "node:events";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { request } from "node:http";
+import { type ClientRequest, request } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../src/lab/index.ts";
@@ -324,6 +325,15 @@ describe("clients that hang up", () => {
     expect(answer.usage.completion_tokens).toBe(3);
   };
 
+  /** A question, once it is sent. */
+  const send = (more: object): Promise<ClientRequest> =>
+    new Promise((resolve) => {
+      const headers = { "content-type": "application/json" };
+      const sent = request(`${endless.address}v1/completions`, { method: "POST", headers });
+      sent.on("error", () => undefined);
+      sent.end(JSON.stringify({ ...long, ...more }), () => resolve(sent));
+    });
+
   it("let their answers go, streamed or not: more than run at once keep no place", async () => {
     for (const stream of [true, false]) {
       const leave = new AbortController();
@@ -335,6 +345,21 @@ describe("clients that hang up", () => {
       await Promise.allSettled(asked);
       await askShort();
     }
+  });
+
+  it("before their prompts are read keep no place either", async () => {
+    const hear = (): Promise<unknown> => fetch(`${endless.address}health`);
+    // What is long to read keeps the model from reading other prompts.
+    const longest = await send({ prompt: "show ".repeat(200_000) });
+    const answered = once(longest, "response");
+    await hear();
+    const asked = await Promise.all(
+      Array.from({ length: 64 }, (_, index) => send({ stream: index % 2 === 0 })),
+    );
+    await hear();
+    for (const sent of asked) sent.destroy();
+    await answered;
+    await askShort();
   });
 
   it("make room for others: as many texts as may wait, and no more, are taken", async () => {
