@@ -179,6 +179,7 @@ describe("untwist serve", () => {
       ["completions", { ...question, max_tokens: 1000 }, 400, "128 positions"],
       ["completions", { ...question, prompt: "" }, 400, "empty"],
       ["completions", { ...question, prompt: [] }, 400, "prompt"],
+      ["completions", { ...question, prompt: [1, "show"] }, 400, "token ids"],
       ["completions", { ...question, prompt: "rule Jack = ten" }, 400, '"Jack", "ten"'],
       ["completions", { ...question, temperature: -1 }, 400, "temperature"],
       ["completions", { ...question, prompt: [1, 99_999] }, 400, "99999"],
@@ -298,6 +299,27 @@ function askAs(host: string): Promise<number | undefined> {
   });
 }
 
+/** A question, once it is sent. */
+function send(address: string, body: object): Promise<ClientRequest> {
+  return new Promise((resolve) => {
+    const headers = { "content-type": "application/json" };
+    const sent = request(`${address}v1/completions`, { method: "POST", headers });
+    sent.on("error", () => undefined);
+    sent.end(JSON.stringify(body), () => resolve(sent));
+  });
+}
+
+/** Has a server read a prompt that keeps its model from reading others for a while. */
+async function keepReading(
+  { address }: ModelServer,
+  model: string,
+): Promise<{ readonly end: Promise<unknown> }> {
+  const sent = await send(address, { model, prompt: "show ".repeat(200_000) });
+  const end = once(sent, "response");
+  await fetch(`${address}health`);
+  return { end };
+}
+
 describe("clients that hang up", () => {
   let endless: ModelServer;
   beforeAll(async () => {
@@ -325,15 +347,6 @@ describe("clients that hang up", () => {
     expect(answer.usage.completion_tokens).toBe(3);
   };
 
-  /** A question, once it is sent. */
-  const send = (more: object): Promise<ClientRequest> =>
-    new Promise((resolve) => {
-      const headers = { "content-type": "application/json" };
-      const sent = request(`${endless.address}v1/completions`, { method: "POST", headers });
-      sent.on("error", () => undefined);
-      sent.end(JSON.stringify({ ...long, ...more }), () => resolve(sent));
-    });
-
   it("let their answers go, streamed or not: more than run at once keep no place", async () => {
     for (const stream of [true, false]) {
       const leave = new AbortController();
@@ -348,17 +361,13 @@ describe("clients that hang up", () => {
   });
 
   it("before their prompts are read keep no place either", async () => {
-    const hear = (): Promise<unknown> => fetch(`${endless.address}health`);
-    // What is long to read keeps the model from reading other prompts.
-    const longest = await send({ prompt: "show ".repeat(200_000) });
-    const answered = once(longest, "response");
-    await hear();
+    const reading = await keepReading(endless, "endless");
     const asked = await Promise.all(
-      Array.from({ length: 64 }, (_, index) => send({ stream: index % 2 === 0 })),
+      Array.from({ length: 64 }, (_, index) => send(endless.address, { ...long, stream: index % 2 === 0 })),
     );
-    await hear();
+    await fetch(`${endless.address}health`);
     for (const sent of asked) sent.destroy();
-    await answered;
+    await reading.end;
     await askShort();
   });
 
@@ -417,6 +426,20 @@ describe("adapters at untwist serve", () => {
     expect((await post("completions", { ...question, model: "crowded" })).status).toBe(200);
     expect((await post("unload_lora_adapter", { lora_name: "crowded" })).status).toBe(200);
     expect((await post("completions", { ...question, model: "crowded" })).status).toBe(404);
+  });
+
+  it("that are unloaded before an answer begins keep nobody waiting", async () => {
+    const loaded = await post("load_lora_adapter", { lora_name: "brief", lora_path: at("one") });
+    expect(loaded.status).toBe(200);
+    const reading = await keepReading(server, "served");
+    const sent = await send(server.address, { ...question, model: "brief" });
+    const answered = once(sent, "response");
+    await fetch(`${server.address}health`);
+    expect((await post("unload_lora_adapter", { lora_name: "brief" })).status).toBe(200);
+    const [{ statusCode }] = await answered;
+    // On a machine that is busy with others, it may have been answered before.
+    expect([200, 400]).toContain(statusCode);
+    await reading.end;
   });
 
   it("that cannot be loaded tell the server's owner why, and nobody else", async () => {

@@ -51,6 +51,6 @@ async function serve(checkpoint: string, { host, port, name }: ServeFlags): Prom
   if (!server.endsAnswers)
     process.stderr.write(`${served} names no end token: its answers run to max_tokens or to a stop string\n`);
   const failure = await Promise.race([server.failure, untilStopped()]);
-  if (failure !== undefined) throw failure;
   await server.close();
+  if (failure !== undefined) throw failure;
 }
