@@ -15,6 +15,11 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     process.exit(128 + constants.signals[signal]);
   });
 
+// However this process ends.
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 /** Calls `work` with a fresh folder, and removes it afterwards. */
 export async function withTemporaryFolder<Value>(work: (folder: string) => Promise<Value>): Promise<Value> {
   const folder = mkdtempSync(join(tmpdir(), "untwist-bench-"));
@@ -34,6 +39,18 @@ interface Ended {
   readonly stderr: string;
 }
 
+/** Starts a child that goes on until it is killed, or this process is. */
+export function startChild(
+  command: string,
+  args: readonly string[],
+  options: SpawnOptions = {},
+): ChildProcess {
+  const child = spawn(command, args, options);
+  running.add(child);
+  child.on("close", () => running.delete(child));
+  return child;
+}
+
 /** Starts a child, calls `onStart` with it, and waits for its end. A child that cannot be started ends with 127. */
 export function runChild(
   command: string,
@@ -41,8 +58,7 @@ export function runChild(
   { onStart, ...options }: SpawnOptions & { readonly onStart?: (child: ChildProcess) => void } = {},
 ): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = spawn(command, args, options);
-    running.add(child);
+    const child = startChild(command, args, options);
     const output = { stdout: "", stderr: "" };
     for (const name of ["stdout", "stderr"] as const)
       child[name]?.on("data", (chunk: Buffer) => {

@@ -4,11 +4,12 @@
  *
  * npm run bench serve-load [seconds=120] [clients=32]
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { loadavg } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { withTemporaryFolder } from "./child.ts";
+import { startChild, withTemporaryFolder } from "./child.ts";
 
 const readOption = (name: string): string | undefined =>
   process.argv.find((argument) => argument.startsWith(`${name}=`))?.slice(name.length + 1);
@@ -17,6 +18,8 @@ const numClients = Number(readOption("clients") ?? 32);
 const mostHealthMs = 100;
 /** An answer of 8 tokens beside 31 others; one that waited for an abandoned answer would take minutes. */
 const mostShortMs = 5000;
+/** After which whoever stays gives up too, so that the bench ends with a result whatever the server does. */
+const mostWaitMs = 60_000;
 const mostGrowth = 1.1;
 
 const prompt = "rule J = 10 , Q = 10 , K = 10 ; c: 5 J 3 A ; show";
@@ -39,14 +42,21 @@ interface Server {
 
 async function startServer(folder: string): Promise<Server> {
   const args = [resolve("bin/untwist.js"), "serve", folder, "--name", "endless", "--port", "0"];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "ignore"] });
-  let text = "";
-  for await (const part of child.stdout) {
-    text += String(part);
-    const address = / at (http:\S+\/)v1/.exec(text)?.[1];
-    if (address !== undefined) return { child, address };
-  }
-  throw new Error(`Cannot serve: ${text}`);
+  const child = startChild(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const text = await readUntil(child, / at http:\S+\/v1/);
+  return { child, address: / at (http:\S+\/)v1/.exec(text)?.[1] ?? "" };
+}
+
+/** What a child prints until it matches; what comes later is read too, since nobody may keep a server from saying it. */
+function readUntil(child: ChildProcess, pattern: RegExp): Promise<string> {
+  return new Promise((settle, fail) => {
+    let text = "";
+    child.stdout?.on("data", (part) => {
+      text += String(part);
+      if (pattern.test(text)) settle(text);
+    });
+    child.on("close", () => fail(new Error(`A child ended before it printed ${pattern}: ${text}`)));
+  });
 }
 
 /** Resident memory of a process, in MB. */
@@ -69,7 +79,7 @@ interface Tally {
 async function ask(
   { address }: Server,
   body: object,
-  signal: AbortSignal | null = null,
+  signal: AbortSignal,
 ): Promise<{ readonly status: number }> {
   const response = await fetch(`${address}v1/completions`, {
     method: "POST",
@@ -79,6 +89,18 @@ async function ask(
   });
   await response.arrayBuffer();
   return response;
+}
+
+/** Asks and hangs up after a while. */
+async function askFor(ms: number, server: Server, body: object): Promise<{ readonly status: number }> {
+  // Held by its timer: the signals of AbortSignal.timeout can be collected before their time.
+  const leave = new AbortController();
+  const timer = setTimeout(() => leave.abort(), ms);
+  try {
+    return await ask(server, body, leave.signal);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Asks for a long answer, and hangs up after a while, however far it is. */
@@ -91,21 +113,27 @@ async function comeAndGo(server: Server, tally: Tally, isOver: () => boolean): P
       stream: Math.random() < 0.5,
       n: Math.random() < 0.2 ? 4 : 1,
     };
-    // Held by its timer: the signals of AbortSignal.timeout can be collected before their time.
-    const leave = new AbortController();
-    const timer = stays ? undefined : setTimeout(() => leave.abort(), 50 + Math.random() * 3000);
     try {
-      const { status } = await ask(server, stays ? body : { ...body, max_tokens: 8000 }, leave.signal);
+      const { status } = stays
+        ? await askFor(mostWaitMs, server, body)
+        : await askFor(50 + Math.random() * 3000, server, { ...body, max_tokens: 8000 });
       if (status !== 200) tally.numFailed += 1;
     } catch (error) {
-      if (leave.signal.aborted) tally.numLeft += 1;
+      if (!stays && error instanceof Error && error.name === "AbortError") tally.numLeft += 1;
       else {
         tally.numFailed += 1;
         console.error(error);
       }
-    } finally {
-      clearTimeout(timer);
     }
+  }
+}
+
+/** Asks for a few tokens; an answer that never comes took as long as anyone waits. */
+async function askShort(server: Server): Promise<void> {
+  try {
+    await askFor(mostWaitMs, server, { max_tokens: 8 });
+  } catch (error) {
+    if (!(error instanceof Error && error.name === "AbortError")) throw error;
   }
 }
 
@@ -127,30 +155,27 @@ for (;;) for (const [index, address] of addresses.entries()) {
   await new Promise((resolve) => setTimeout(resolve, 25));
 }`;
 
-/** A server that does nothing: what it takes is what this machine and its other work take. */
+/**
+ * A server that does nothing: what it takes is what this machine and its other work take. It also ends a process once its own
+ * input ends, which it does however the bench ends.
+ */
 const idler = `
 import { createServer } from "node:http";
 const server = createServer((_, response) => response.end());
-server.listen(0, "127.0.0.1", () => console.log(server.address().port));`;
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+process.stdin.resume().on("end", () => {
+  process.kill(Number(process.argv[1]), "SIGKILL");
+  process.exit();
+});`;
 
 function startScript(script: string, ...args: readonly string[]): ChildProcess {
-  return spawn(process.execPath, ["--input-type=module", "-e", script, ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-}
-
-async function readLine({ stdout }: ChildProcess): Promise<string> {
-  let text = "";
-  for await (const part of stdout ?? []) {
-    text += String(part);
-    if (text.includes("\n")) return text;
-  }
-  throw new Error("Cannot read a line");
+  const flags = ["--input-type=module", "-e", script, ...args];
+  return startChild(process.execPath, flags, { stdio: ["pipe", "pipe", "inherit"] });
 }
 
 async function staySteady(server: Server, tally: Tally, isOver: () => boolean): Promise<void> {
   while (!isOver()) {
-    tally.shortMs.push(await measure(() => ask(server, { max_tokens: 8 })));
+    tally.shortMs.push(await measure(() => askShort(server)));
     tally.memory.push(readMemory(server.child));
     await wait(500);
   }
@@ -165,6 +190,8 @@ function print(name: string, value: string, isHeld?: boolean): void {
 }
 
 function report({ healthMs, shortMs, memory, numAsked, numLeft, numFailed }: Tally): void {
+  const load = loadavg().map((value) => value.toFixed(1));
+  print("load of the machine (1, 5, 15 min)", load.join(", "));
   print("requests, hung up, failed", `${numAsked}, ${numLeft}, ${numFailed}`, numFailed === 0);
   for (const [index, times] of healthMs.entries()) {
     const name = index === 0 ? "health" : "a server that does nothing";
@@ -197,9 +224,11 @@ function report({ healthMs, shortMs, memory, numAsked, numLeft, numFailed }: Tal
 await withTemporaryFolder(async (folder) => {
   createEndless(folder);
   const server = await startServer(folder);
-  const control = startScript(idler);
-  const port = Number(await readLine(control));
+  const control = startScript(idler, String(server.child.pid));
+  const port = Number(await readUntil(control, /\n/));
   const probe = startScript(prober, `${server.address}health`, `http://127.0.0.1:${port}/`);
+  const found = readUntil(probe, /\n/);
+  found.catch(() => undefined);
   const tally: Tally = { healthMs: [], shortMs: [], memory: [], numAsked: 0, numLeft: 0, numFailed: 0 };
   const end = performance.now() + numSeconds * 1000;
   const isOver = (): boolean => performance.now() > end;
@@ -210,9 +239,9 @@ await withTemporaryFolder(async (folder) => {
       ...Array.from({ length: numClients }, () => comeAndGo(server, tally, isOver)),
     ]);
     probe.kill("SIGTERM");
-    tally.healthMs = JSON.parse(await readLine(probe));
+    tally.healthMs = JSON.parse(await found);
     report(tally);
-    const idle = await measure(() => ask(server, { max_tokens: 8 }));
+    const idle = await measure(() => askShort(server));
     print("8 tokens once all have left", `${idle.toFixed(0)} ms`, idle <= mostShortMs);
   } finally {
     for (const child of [server.child, control, probe]) child.kill("SIGKILL");

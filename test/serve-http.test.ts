@@ -1,6 +1,7 @@
 /** `untwist serve` over HTTP: what it answers, refuses, and lets go of. */
+import { once } from "node:events";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { request } from "node:http";
+import { type ClientRequest, request } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../src/lab/index.ts";
@@ -178,6 +179,7 @@ describe("untwist serve", () => {
       ["completions", { ...question, max_tokens: 1000 }, 400, "128 positions"],
       ["completions", { ...question, prompt: "" }, 400, "empty"],
       ["completions", { ...question, prompt: [] }, 400, "prompt"],
+      ["completions", { ...question, prompt: [1, "show"] }, 400, "token ids"],
       ["completions", { ...question, prompt: "rule Jack = ten" }, 400, '"Jack", "ten"'],
       ["completions", { ...question, temperature: -1 }, 400, "temperature"],
       ["completions", { ...question, prompt: [1, 99_999] }, 400, "99999"],
@@ -297,6 +299,27 @@ function askAs(host: string): Promise<number | undefined> {
   });
 }
 
+/** A question, once it is sent. */
+function send(address: string, body: object): Promise<ClientRequest> {
+  return new Promise((resolve) => {
+    const headers = { "content-type": "application/json" };
+    const sent = request(`${address}v1/completions`, { method: "POST", headers });
+    sent.on("error", () => undefined);
+    sent.end(JSON.stringify(body), () => resolve(sent));
+  });
+}
+
+/** Has a server read a prompt that keeps its model from reading others for a while. */
+async function keepReading(
+  { address }: ModelServer,
+  model: string,
+): Promise<{ readonly end: Promise<unknown> }> {
+  const sent = await send(address, { model, prompt: "show ".repeat(200_000) });
+  const end = once(sent, "response");
+  await fetch(`${address}health`);
+  return { end };
+}
+
 describe("clients that hang up", () => {
   let endless: ModelServer;
   beforeAll(async () => {
@@ -335,6 +358,17 @@ describe("clients that hang up", () => {
       await Promise.allSettled(asked);
       await askShort();
     }
+  });
+
+  it("before their prompts are read keep no place either", async () => {
+    const reading = await keepReading(endless, "endless");
+    const asked = await Promise.all(
+      Array.from({ length: 64 }, (_, index) => send(endless.address, { ...long, stream: index % 2 === 0 })),
+    );
+    await fetch(`${endless.address}health`);
+    for (const sent of asked) sent.destroy();
+    await reading.end;
+    await askShort();
   });
 
   it("make room for others: as many texts as may wait, and no more, are taken", async () => {
@@ -392,6 +426,20 @@ describe("adapters at untwist serve", () => {
     expect((await post("completions", { ...question, model: "crowded" })).status).toBe(200);
     expect((await post("unload_lora_adapter", { lora_name: "crowded" })).status).toBe(200);
     expect((await post("completions", { ...question, model: "crowded" })).status).toBe(404);
+  });
+
+  it("that are unloaded before an answer begins keep nobody waiting", async () => {
+    const loaded = await post("load_lora_adapter", { lora_name: "brief", lora_path: at("one") });
+    expect(loaded.status).toBe(200);
+    const reading = await keepReading(server, "served");
+    const sent = await send(server.address, { ...question, model: "brief" });
+    const answered = once(sent, "response");
+    await fetch(`${server.address}health`);
+    expect((await post("unload_lora_adapter", { lora_name: "brief" })).status).toBe(200);
+    const [{ statusCode }] = await answered;
+    // On a machine that is busy with others, it may have been answered before.
+    expect([200, 400]).toContain(statusCode);
+    await reading.end;
   });
 
   it("that cannot be loaded tell the server's owner why, and nobody else", async () => {

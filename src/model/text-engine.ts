@@ -75,16 +75,17 @@ interface Engine {
 }
 
 /** Creates an engine for models of that config. */
-export function createTextEngine(config: ModelConfig, options: CompileOptions): TextEngine {
+export function createTextEngine(
+  config: ModelConfig,
+  { numThreads }: Pick<CompileOptions, "numThreads">,
+): TextEngine {
+  const most = mostPrograms;
+  const options: CompileOptions = { numThreads, keepsMemory: false };
   const engine: Engine = {
     config,
     endTokens: listEndTokens(config),
-    chunk: createProgramCache((size: ChunkSize) => compile(chunkOutputs(config, size), options), {
-      most: mostPrograms,
-    }),
-    decode: createProgramCache(({ B, T: C }) => compile(decodeOutputs(config, B, C), options), {
-      most: mostPrograms,
-    }),
+    chunk: createProgramCache((size: ChunkSize) => compile(chunkOutputs(config, size), options), { most }),
+    decode: createProgramCache(({ B, T: C }) => compile(decodeOutputs(config, B, C), options), { most }),
   };
   return {
     open: (parameters) => openGroup(engine, parameters),

@@ -11,6 +11,9 @@ export interface Served {
   close(): Promise<void>;
 }
 
+/** When the system asks whether a silent client is still there: one whose machine is gone never hangs up. */
+const keepAliveInitialDelay = 30_000;
+
 /** Serves until it is closed; port 0 is any that is free. Throws `UsageError` for a port or host that cannot be used. */
 export async function listen(
   app: Hono,
@@ -18,7 +21,8 @@ export async function listen(
 ): Promise<Served> {
   if (host.trim() === "") throw new UsageError("Cannot serve without a --host: name one, or leave it out");
   return await new Promise<Served>((settle, fail) => {
-    const server = serve({ fetch: app.fetch, hostname: host, port }, (info: AddressInfo) => {
+    const serverOptions = { keepAlive: true, keepAliveInitialDelay };
+    const server = serve({ fetch: app.fetch, hostname: host, port, serverOptions }, (info: AddressInfo) => {
       const name =
         host === "127.0.0.1" || host === "localhost"
           ? host

@@ -22,6 +22,8 @@ import type {
 
 /** Most bytes that the caches of texts may take when all of them have reached their limits. */
 const mostCacheBytes = 2 ** 32;
+/** Messages of changes that may wait to be handed out: a server that is behind gets no further behind. */
+const mostUntaken = 2;
 /** Tokens of prompts read between two steps of the texts that are read already. */
 const tokensBetweenSteps = 256;
 
@@ -54,6 +56,7 @@ interface State {
   readonly waiting: Map<number, Waiting>;
   readonly running: Map<number, Running>;
   readonly say: (answer: HostAnswer) => void;
+  numUntaken: number;
 }
 
 /** Serves a model to the other side of a port until it is told to close. */
@@ -73,7 +76,7 @@ export async function hostModel(port: MessagePort, options: HostOptions): Promis
       else receive(state, message);
     }
     begin(state);
-    if (state.running.size > 0) await advance(state);
+    if (state.running.size > 0 && state.numUntaken < mostUntaken) await advance(state);
     else if (isOpen && inbox.length === 0)
       await new Promise<void>((resolve) => {
         wake = resolve;
@@ -95,7 +98,7 @@ async function openModel(options: HostOptions, say: State["say"]): Promise<State
       kind: "ready",
       model: { config, tokenizerFiles: tokenizer.files, fingerprint: weights.fingerprint },
     });
-    return { options, model, engine, models, waiting: new Map(), running: new Map(), say };
+    return { options, model, engine, models, waiting: new Map(), running: new Map(), say, numUntaken: 0 };
   } catch (error) {
     say({ kind: "unable", ...describe(error) });
     return undefined;
@@ -110,13 +113,19 @@ function describe(error: unknown): Failure {
   };
 }
 
+function describeGone({ model }: TextOrder): Failure {
+  const message = `"${model}" was unloaded before its answer began; load it again`;
+  return { message, isExpected: true, isPublic: true };
+}
+
 function receive(state: State, message: Exclude<HostMessage, { readonly kind: "close" }>): void {
-  const { models, waiting, running, say, model } = state;
+  const { models, waiting, running, say } = state;
   switch (message.kind) {
     case "begin": {
       // The weights of this moment: an adapter may be unloaded while the text waits.
       const hosted = models.get(message.order.model);
       if (hosted !== undefined) waiting.set(message.id, { order: message.order, hosted });
+      else say({ kind: "failed", id: message.id, ...describeGone(message.order) });
       return;
     }
     case "drop": {
@@ -126,21 +135,29 @@ function receive(state: State, message: Exclude<HostMessage, { readonly kind: "c
       waiting.delete(message.id);
       return;
     }
-    case "encode": {
-      const { text, id } = message;
-      const { tokenizer } = model;
-      say({
-        kind: "encoded",
-        id,
-        encoded: { tokens: tokenizer.encode(text), unknown: tokenizer.listUnknown(text) },
-      });
+    case "encode":
+      encode(state, message);
       return;
-    }
     case "load":
       void load(state, message);
       return;
     case "unload":
       models.delete(message.name);
+      return;
+    case "taken":
+      state.numUntaken -= 1;
+  }
+}
+
+function encode(
+  { model: { tokenizer }, say }: State,
+  { id, text }: Extract<HostMessage, { readonly kind: "encode" }>,
+): void {
+  try {
+    const encoded = { tokens: tokenizer.encode(text), unknown: tokenizer.listUnknown(text) };
+    say({ kind: "encoded", id, encoded });
+  } catch (error) {
+    say({ kind: "failed", id, ...describe(error) });
   }
 }
 
@@ -189,6 +206,7 @@ async function advance(state: State): Promise<void> {
     const own = [...running.values()].filter((one) => one.hosted === hosted);
     try {
       const changed = new Set(await hosted.group.advance(tokensBetweenSteps));
+      state.numUntaken += 1;
       say({ kind: "changes", changes: own.filter(({ text }) => changed.has(text)).map(takeChange) });
       for (const { id, text } of own) if (text.end !== undefined) running.delete(id);
     } catch (error) {

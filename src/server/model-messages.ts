@@ -31,6 +31,8 @@ export type HostMessage =
   | { readonly kind: "encode"; readonly id: number; readonly text: string }
   | { readonly kind: "load"; readonly id: number; readonly name: string; readonly path: string }
   | { readonly kind: "unload"; readonly name: string }
+  /** One more of the "changes" was handed out. */
+  | { readonly kind: "taken" }
   | { readonly kind: "close" };
 
 /** What a text gained. */

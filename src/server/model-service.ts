@@ -1,5 +1,4 @@
 /** Models that answer, from a thread of their own: this side asks, waits, and lets go. */
-import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { UsageError } from "../base/index.ts";
 import { parseTokenizer, type ScoredToken, type Tokenizer } from "../model/index.ts";
@@ -149,20 +148,28 @@ export async function createModelService(
 
 async function startThread(options: HostOptions): Promise<Thread> {
   const worker = new Worker(new URL("./model-worker.js", import.meta.url), { workerData: options });
+  const exited = new Promise<void>((resolve) => {
+    worker.once("exit", () => resolve());
+  });
   const pending = new Map<number, Pending>();
   let isClosing = false;
+  let ended: Error | undefined;
   const failure = new Promise<Error>((resolve) => {
-    const fail = (error: Error): void => {
-      for (const { onFailure } of pending.values()) onFailure(error);
-      pending.clear();
-      if (!isClosing) resolve(error);
+    const end = (error: Error): void => {
+      ended ??= error;
+      fail(pending, ended);
+      if (!isClosing) resolve(ended);
     };
-    worker.on("error", (error) => fail(error instanceof Error ? error : new Error(String(error))));
-    worker.on("exit", () => fail(new Error("The model's thread ended")));
+    worker.on("error", (error) => end(error instanceof Error ? error : new Error(String(error))));
+    worker.on("exit", () => end(new Error("The model's thread ended")));
   });
   const ready = await Promise.race([readFirst(worker), failure]);
   if (ready instanceof Error) throw ready;
-  worker.on("message", (answer: HostAnswer) => handOut(pending, answer));
+  const tell = (message: HostMessage): void => worker.postMessage(message);
+  worker.on("message", (answer: HostAnswer) => {
+    handOut(pending, answer);
+    if (answer.kind === "changes") tell({ kind: "taken" });
+  });
   let lastId = 0;
   return {
     pending,
@@ -171,17 +178,24 @@ async function startThread(options: HostOptions): Promise<Thread> {
     ask: (message, waiting) => {
       const id = ++lastId;
       pending.set(id, waiting);
-      worker.postMessage(message(id));
+      if (ended === undefined) tell(message(id));
+      // Nobody is left to answer; whoever asks hears of it once it has its number.
+      else queueMicrotask(() => fail(pending, ended));
       return id;
     },
-    tell: (message) => worker.postMessage(message),
+    tell,
     close: async () => {
       isClosing = true;
-      const exited = once(worker, "exit");
-      worker.postMessage({ kind: "close" } satisfies HostMessage);
+      tell({ kind: "close" });
       await exited;
     },
   };
+}
+
+/** Tells all who wait. */
+function fail(pending: Map<number, Pending>, error: Error | undefined): void {
+  for (const { onFailure } of pending.values()) onFailure(error ?? new Error("The model's thread ended"));
+  pending.clear();
 }
 
 async function readFirst(worker: Worker): Promise<HostedModel> {

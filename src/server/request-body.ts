@@ -16,7 +16,19 @@ const mostAnswers = 512;
 /** Largest body, in bytes. */
 const mostBytes = 2 ** 20;
 
-const tokenIds = z.array(z.number().int().nonnegative());
+/** A text or token ids, or several of one of them. A plain check: of a schema's union, a million bytes take seconds. */
+type Prompts = string | readonly string[] | readonly number[] | readonly (readonly number[])[];
+
+function isPrompts(value: unknown): value is Prompts {
+  if (!Array.isArray(value)) return typeof value === "string";
+  const items: readonly unknown[] = value;
+  return items.every((item) => typeof item === "string") || isTokens(items) || items.every(isTokens);
+}
+
+function isTokens(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && Number(item) >= 0);
+}
+
 const stopText = z.string().max(mostStopLength);
 
 const samplingShape = {
@@ -35,7 +47,7 @@ const samplingShape = {
 /** The body of `/v1/completions`. */
 export const completionSchema = z.looseObject({
   ...samplingShape,
-  prompt: z.union([z.string(), z.array(z.string()).min(1), tokenIds, z.array(tokenIds).min(1)]),
+  prompt: z.custom<Prompts>(isPrompts, "it is a text or token ids from 0 up, or a list of one of them"),
   echo: z.boolean().nullish(),
   logprobs: z.number().int().min(0).max(mostLikeliest).nullish(),
 });

@@ -208,10 +208,8 @@ async function respond(context: Context, service: ModelService, exchange: Exchan
   const { body, heads, format, questions } = exchange;
   // Again: others may have come while the prompts were read.
   service.requireRoom(questions.length);
-  const leave = new AbortController();
+  const leave = followClient(context);
   const { signal } = leave;
-  setMaxListeners(0, signal);
-  context.req.raw.signal.addEventListener("abort", () => leave.abort(), { once: true });
   if (body.stream === true)
     return streamSSE(context, (stream) => streamAnswers(stream, service, { ...exchange, leave }));
   const answers = await answerAll(leave, questions, (question) =>
@@ -222,6 +220,16 @@ async function respond(context: Context, service: ModelService, exchange: Exchan
     choices: answers.map((answer, index) => format.describeAnswer(answer, index)),
     usage: countUsage(answers),
   });
+}
+
+/** What is aborted once the client hangs up, which it may have done while its prompt was read. */
+function followClient({ req }: Context): AbortController {
+  const leave = new AbortController();
+  setMaxListeners(0, leave.signal);
+  const { signal } = req.raw;
+  if (signal.aborted) leave.abort();
+  else signal.addEventListener("abort", () => leave.abort(), { once: true });
+  return leave;
 }
 
 /** All answers, or the first failure, after which nobody waits for the others. */

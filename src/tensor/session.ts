@@ -20,6 +20,11 @@ export interface CompileOptions {
    * short ones, with other work between them, the waiting takes the cores from that work.
    */
   readonly waitsActively?: boolean;
+  /**
+   * Whether the program keeps the memory that a run takes for the next one (default yes). Not for one of many that take turns:
+   * together they would keep what only one of them needs at a time. The results are the same.
+   */
+  readonly keepsMemory?: boolean;
 }
 
 /** Compiled tensor expressions. `run` is exact for the same feeds: same bits, every time. */
@@ -36,7 +41,7 @@ export const engineVersion: string = onnxruntime.env.versions.node ?? onnxruntim
 /** Compiles the expressions into one ONNX Runtime session (tenths of a second for a training step). */
 export async function compile<Name extends string>(
   outputs: Outputs & Readonly<Record<Name, Outputs[string]>>,
-  { numThreads, waitsActively = false }: CompileOptions,
+  { numThreads, waitsActively = false, keepsMemory = true }: CompileOptions,
 ): Promise<Program<Name>> {
   const graph = lowerGraph(outputs);
   const session = await onnxruntime.InferenceSession.create(encodeOnnxModel(graph), {
@@ -44,6 +49,8 @@ export async function compile<Name extends string>(
     interOpNumThreads: 1,
     executionMode: "sequential",
     graphOptimizationLevel: "all",
+    enableCpuMemArena: keepsMemory,
+    enableMemPattern: keepsMemory,
     logSeverityLevel: 3,
     extra: { session: { intra_op: { allow_spinning: waitsActively ? "1" : "0" } } },
   });

@@ -1,5 +1,6 @@
 /** `untwist serve`: a checkpoint answers through OpenAI's HTTP interface. */
 import { basename, resolve } from "node:path";
+import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import { chooseNumThreads, locateModel } from "../../lab/index.ts";
 import { startModelServer } from "../../server/index.ts";
@@ -38,6 +39,8 @@ export function createServeCommand(): Command {
 async function serve(checkpoint: string, { host, port, name }: ServeFlags): Promise<void> {
   const folder = resolve(await locateModel(checkpoint));
   const served = name ?? basename(folder);
+  // Collecting garbage takes milliseconds, and waiting for threads that help with it a fifth of a second beside a busy model.
+  setFlagsFromString("--no-parallel-scavenge");
   const server = await startModelServer({
     checkpoint: folder,
     name: served,
@@ -51,6 +54,6 @@ async function serve(checkpoint: string, { host, port, name }: ServeFlags): Prom
   if (!server.endsAnswers)
     process.stderr.write(`${served} names no end token: its answers run to max_tokens or to a stop string\n`);
   const failure = await Promise.race([server.failure, untilStopped()]);
-  if (failure !== undefined) throw failure;
   await server.close();
+  if (failure !== undefined) throw failure;
 }
