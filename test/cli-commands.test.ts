@@ -78,6 +78,7 @@ describe("createProgram()", () => {
         "--layers <ranges>",
         "--randomised <seed>",
         "--out <folder>",
+        "--strict",
         ...jobFlags,
         "--json",
       ],
@@ -124,6 +125,7 @@ describe("createProgram()", () => {
       attach: ["<job>", "--json"],
       cancel: ["<job>", "--json"],
       retry: ["<job>", "--json"],
+      cache: ["--prune <days>", "--json"],
       doctor: ["--json"],
       work: ["<job>", "<submission>", "<pack>"],
     });

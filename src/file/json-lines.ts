@@ -159,13 +159,20 @@ function parseUnterminated(bytes: Uint8Array): Line | undefined {
  */
 function requireOwn(bytes: Uint8Array, place: { readonly number: number; readonly path: string }): void {
   const text = new TextDecoder().decode(bytes).trim();
-  const isOwn = text === "{" || (text.startsWith('{"') && !text.endsWith("}"));
-  if (text === "" || isOwn) return;
+  if (text === "" || isOpenObject(text)) return;
   parseTerminated(bytes, place);
   // A number alone: it may be half of a longer one.
   throw new SyntaxError(
     `Cannot read line ${place.number} of "${place.path}": its line end is missing; add it`,
   );
+}
+
+/** Whether a text begins an object and does not end it. */
+function isOpenObject(text: string): boolean {
+  if (!/^\{(?:"|$)/.test(text)) return false;
+  const outside = text.replaceAll(/"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)/gs, "");
+  const count = (brackets: RegExp): number => outside.match(brackets)?.length ?? 0;
+  return count(/[{[]/g) > count(/[}\]]/g);
 }
 
 function parseLine(bytes: Uint8Array): Line | undefined {
