@@ -224,7 +224,9 @@ describeInBrowser("runs in a browser", (openPage) => {
         await link?.focus();
         // It asks for the run again and again, and finds it as it was.
         for (const _ of [1, 2, 3]) await page.waitForResponse(/\/api\/run\//);
-        expect(await link?.evaluate((element) => element.isConnected && element.matches(":focus"))).toBe(true);
+        expect(await link?.evaluate((element) => element.isConnected && element.matches(":focus"))).toBe(
+          true,
+        );
       });
     });
 
