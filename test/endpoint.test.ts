@@ -213,7 +213,7 @@ describe("a server that", () => {
     const verdicts: readonly (readonly [string, string])[] = [
       ['<think>{"right": false}?</think> So {"right": true}', "correct"],
       ['{"right": false}', "incorrect"],
-      ["who knows", "illegal"],
+      ["who knows", "not judged"],
     ];
     for (const [said, outcome] of verdicts) {
       const judge = ["--judge-endpoint", await serveAnswer(answerOf(said)), "--judge-model", "base"];
