@@ -15,6 +15,8 @@ if (!existsSync(`${root}dist/figures/figures.js`)) {
   if (status !== 0) process.exit(1);
 }
 const { main } = await import("../dist/cli/index.js");
-process.exitCode = await main(process.argv);
+const code = await main(process.argv);
+// A command may have set one of its own: of a pack, that pieces failed.
+if (code !== 0) process.exitCode = code;
 // Stopped: a worker thread may be deep in a native routine, and nobody waits for its result.
-if (process.exitCode === 130) process.exit();
+if (code === 130) process.exit();

@@ -1,13 +1,17 @@
-/** `untwist serve` over HTTP: what it answers, refuses, and lets go of. */
-import { once } from "node:events";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { type ClientRequest, request } from "node:http";
+import { request } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../src/lab/index.ts";
-import { type ModelServer, serveModel } from "./support/model-server.ts";
+import {
+  keepReading,
+  type ModelServer,
+  postTo,
+  type Reply,
+  send,
+  serveModel,
+} from "./support/model-server.ts";
 import { expectRefusal } from "./support/refusal.ts";
-import { readReport } from "./support/surgery.ts";
 import { createTemporaryFolder, type Json, parseJson, removeFolder } from "./support/untwist.ts";
 
 const folder = createTemporaryFolder();
@@ -22,26 +26,9 @@ afterAll(async () => {
   removeFolder(folder);
 });
 
-interface Reply {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: Json;
-}
-
-async function post(
-  route: string,
-  body: object | string,
-  headers: Readonly<Record<string, string>> = {},
-): Promise<Reply> {
-  const response = await fetch(`${server.address}v1/${route}`, {
-    method: "POST",
-    body: typeof body === "string" ? body : JSON.stringify(body),
-    headers: { "content-type": "application/json", ...headers },
-  });
-  const text = await response.text();
-  const isJson = response.headers.get("content-type")?.startsWith("application/json") === true;
-  return { status: response.status, headers: response.headers, body: isJson ? parseJson(text) : text };
-}
+const post = (
+  ...args: readonly [string, object | string, Readonly<Record<string, string>>?]
+): Promise<Reply> => postTo(server, ...args);
 
 /** The events of a stream, its end included. */
 async function readEvents(route: string, body: object): Promise<readonly Json[]> {
@@ -299,27 +286,6 @@ function askAs(host: string): Promise<number | undefined> {
   });
 }
 
-/** A question, once it is sent. */
-function send(address: string, body: object): Promise<ClientRequest> {
-  return new Promise((resolve) => {
-    const headers = { "content-type": "application/json" };
-    const sent = request(`${address}v1/completions`, { method: "POST", headers });
-    sent.on("error", () => undefined);
-    sent.end(JSON.stringify(body), () => resolve(sent));
-  });
-}
-
-/** Has a server read a prompt that keeps its model from reading others for a while. */
-async function keepReading(
-  { address }: ModelServer,
-  model: string,
-): Promise<{ readonly end: Promise<unknown> }> {
-  const sent = await send(address, { model, prompt: "show ".repeat(200_000) });
-  const end = once(sent, "response");
-  await fetch(`${address}health`);
-  return { end };
-}
-
 describe("clients that hang up", () => {
   let endless: ModelServer;
   beforeAll(async () => {
@@ -383,80 +349,5 @@ describe("clients that hang up", () => {
     // It hears of it soon.
     while ((await ask({ max_tokens: 1 })).status === 429);
     await askShort();
-  });
-});
-
-describe("adapters at untwist serve", () => {
-  beforeAll(async () => {
-    cpSync(at("base"), at("other"), { recursive: true });
-    for (const name of ["one", "two"])
-      await readReport(
-        [
-          "restore",
-          "--into",
-          "base",
-          "--from",
-          name === "one" ? "base" : "other",
-          "--top",
-          "2",
-          "--as",
-          "lora",
-          "--matrices",
-          "*_proj",
-          "--out",
-          name,
-        ],
-        folder,
-      );
-  });
-
-  it("are loaded once a name, whoever asks first", async () => {
-    const replies = await Promise.all(
-      Array.from({ length: 12 }, (_, index) =>
-        post("load_lora_adapter", { lora_name: "crowded", lora_path: at(index % 2 === 0 ? "one" : "two") }),
-      ),
-    );
-    const statuses = replies.map(({ status }) => status);
-    expect(statuses.filter((status) => status === 200)).toHaveLength(1);
-    for (const { status, body } of replies)
-      if (status !== 200) expect(body.error.message).toMatch(/is being loaded|already/);
-    const { data } = parseJson(await (await fetch(`${server.address}v1/models`)).text());
-    const winner = statuses.indexOf(200) % 2 === 0 ? at("one") : at("two");
-    expect(data[1]).toMatchObject({ id: "crowded", root: winner, parent: "served" });
-    expect((await post("completions", { ...question, model: "crowded" })).status).toBe(200);
-    expect((await post("unload_lora_adapter", { lora_name: "crowded" })).status).toBe(200);
-    expect((await post("completions", { ...question, model: "crowded" })).status).toBe(404);
-  });
-
-  it("that are unloaded before an answer begins keep nobody waiting", async () => {
-    const loaded = await post("load_lora_adapter", { lora_name: "brief", lora_path: at("one") });
-    expect(loaded.status).toBe(200);
-    const reading = await keepReading(server, "served");
-    const sent = await send(server.address, { ...question, model: "brief" });
-    const answered = once(sent, "response");
-    await fetch(`${server.address}health`);
-    expect((await post("unload_lora_adapter", { lora_name: "brief" })).status).toBe(200);
-    const [{ statusCode }] = await answered;
-    // On a machine that is busy with others, it may have been answered before.
-    expect([200, 400]).toContain(statusCode);
-    await reading.end;
-  });
-
-  it("that cannot be loaded tell the server's owner why, and nobody else", async () => {
-    writeFileSync(at("secret.txt"), "");
-    mkdirSync(at("private"));
-    writeFileSync(at("private/adapter_config.json"), "password=hunter2");
-    const paths = [at("nowhere"), at("private"), at("base")];
-    const replies: Reply[] = [];
-    for (const path of paths)
-      replies.push(await post("load_lora_adapter", { lora_name: "a", lora_path: path }));
-    for (const [index, { status, body }] of replies.entries()) {
-      expect(status).toBe(400);
-      expect(body.error.message.replace(paths[index] ?? "", "PATH")).toBe(
-        'Cannot load "a": "PATH" is no adapter to served that this server can use; its own output says why',
-      );
-    }
-    await server.untilSaid(`from "${at("private")}"`);
-    expect(server.readErrors()).toContain(`Cannot load "a" from "${at("nowhere")}"`);
   });
 });

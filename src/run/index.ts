@@ -1,28 +1,30 @@
 /** run: the run folder and the recipe in it: schemas, reading, atomic writing; knows not how things are computed. */
 export { parsePlan } from "./edit-plan.ts";
+export {
+  type FollowRecipe,
+  followDefaults,
+  type LineageFile,
+  parseLineageFile,
+} from "./follow-recipe.ts";
 export { listRuns } from "./list-runs.ts";
 export {
   type AskedTasks,
   type BranchRecipe,
-  evaluationSchema,
-  type FollowRecipe,
   findTasks,
-  followDefaults,
   importedEnvironment,
   importedTasksName,
   isFollowed,
-  type LineageFile,
   listBranches,
   listCheckpointSteps,
   type NewBaseRecipe,
   type OptimizerRecipe,
-  parseLineageFile,
   parseRecipe,
   type Recipe,
   type RecipeChange,
   type RlRecipe,
   type RunRecipe,
 } from "./recipe.ts";
+export { evaluationSchema } from "./recipe-fields.ts";
 export {
   type CheckpointResult,
   type ItemRecord,

@@ -2,17 +2,20 @@
 import { isMap, isSeq, parseDocument } from "yaml";
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
+import { type FollowRecipe, followRecipeSchema } from "./follow-recipe.ts";
 import { describeIssue } from "./issue.ts";
+import {
+  batch,
+  count,
+  evaluationSchema,
+  fraction,
+  many,
+  nameSchema,
+  spectraSchema,
+  steps,
+} from "./recipe-fields.ts";
 import { defaultSweeps, sweepSchema } from "./sweep-plan.ts";
 import { readYaml, type YamlDocument } from "./yaml.ts";
-
-const count = z.number().int().positive();
-const fraction = z.number().min(0).max(1);
-const steps = z.array(count).min(1);
-/** What one step holds in memory at once. */
-const batch = count.max(2 ** 14);
-/** What is kept in memory for the whole of a stage or an evaluation. */
-const many = count.max(1_000_000);
 
 const optimizerSchema = z.strictObject({
   learningRate: z.number().positive(),
@@ -47,21 +50,6 @@ const phaseSchema = z.strictObject({
 
 const newBaseSchema = z.strictObject({ model: modelSchema, phases: z.array(phaseSchema).min(1) });
 
-/** How checkpoints are evaluated. */
-export const evaluationSchema = z.strictObject({
-  /** Tasks a split; even-numbered ones choose the peak, odd-numbered ones measure. */
-  numTasks: many.min(2),
-  seed: z.number().int().nonnegative().default(1),
-  numAttempts: batch.default(1),
-  maxNewTokens: many.default(32),
-  batchSize: batch.default(128),
-});
-
-const spectraSchema = z.strictObject({
-  /** Ranks of the subspaces to compare. */
-  ranks: z.array(count).min(1).default([8, 32]),
-});
-
 const sftSchema = z.strictObject({
   numSteps: count,
   batchSize: batch,
@@ -70,8 +58,6 @@ const sftSchema = z.strictObject({
   optimizer: optimizerSchema,
   checkpoints: steps,
 });
-
-const nameSchema = z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "must be lower-case words joined by hyphens");
 
 const rlShape = {
   /** First part of the branches' names, where the method does not tell them apart. */
@@ -135,96 +121,10 @@ const recipeSchema = z
     for (const message of findContradictions(recipe)) context.addIssue({ code: "custom", ...message });
   });
 
-/** A path that stays in the folder it is relative to. */
-const innerPath = z
-  .string()
-  .min(1)
-  .refine(
-    (path) => !path.startsWith("/") && !path.split("/").includes(".."),
-    "must be a path inside the folder",
-  );
-
-const trainingSchema = z.strictObject({
-  /** Where its step folders lie; or a model by itself. */
-  folder: z.string().min(1),
-  stage: z.enum(["sft", "rl"]),
-  /** Of RL: the name of its branch. */
-  branch: nameSchema
-    .refine((name) => name !== "sft" && name !== "base", "must be another name: that one is taken")
-    .optional(),
-  /** Of RL: the SFT step that it started from; absent means the last one. */
-  from: z.number().int().nonnegative().optional(),
-  /** How its step folders are named, with `{step}` for the number; absent means as trainers name them. */
-  steps: innerPath
-    .refine((pattern) => pattern.split("{step}").length === 2, "must hold {step} once, for the number")
-    .optional(),
-  /** Where in a step folder the weights lie; absent means where trainers put them. */
-  weights: innerPath.optional(),
-  /** Steps that were taken before its own, where it goes on from another folder of its stage and counts anew. */
-  after: count.optional(),
-});
-
-const followRecipeSchema = z.strictObject({
-  name: nameSchema,
-  summary: z.string().min(1),
-  seed: z.number().int().nonnegative().default(1),
-  follow: z.strictObject({
-    /** Folder of the model that was trained. */
-    base: z.string().min(1).optional(),
-    trainings: z.array(trainingSchema).min(1),
-  }),
-  /** What the checkpoints are asked, once they are. */
-  environment: z.string().min(1).optional(),
-  rendering: z.enum(["compact", "chat"]).default("chat"),
-  evaluation: evaluationSchema.optional(),
-  /** Who answers for them, and how a server is asked. */
-  asking: z
-    .strictObject({
-      engine: z.enum(["embedded", "server"]),
-      /** Of the embedded engine: whether tasks were put by the model's own chat template. */
-      template: z.enum(["model", "none"]).optional(),
-      api: z.string().optional(),
-      temperature: z.number().nonnegative().optional(),
-      fields: z.record(z.string(), z.unknown()).optional(),
-      /** Who graded what only a model can grade, and a hash of what it was asked. */
-      judge: z
-        .strictObject({
-          model: z.string(),
-          root: z.string().optional(),
-          parent: z.string().optional(),
-          fingerprint: z.string().optional(),
-          stamp: z.string().optional(),
-          url: z.string().optional(),
-          probe: z.array(z.number()).readonly().optional(),
-          prompt: z.string(),
-        })
-        .optional(),
-    })
-    .optional(),
-  spectra: z.union([z.literal(false), spectraSchema]).prefault({}),
-  sweeps: z.union([z.literal(false), z.array(sweepSchema)]).prefault([...defaultSweeps]),
-});
-
-/** How the weights of a followed run are compared and swept unless it says otherwise. */
-export const followDefaults: Pick<FollowRecipe, "spectra" | "sweeps"> = {
-  spectra: spectraSchema.parse({}),
-  sweeps: defaultSweeps.map((sweep) => sweepSchema.parse(sweep)),
-};
-
-/** A lineage file: what cannot be guessed of trainings that are followed. */
-const lineageFileSchema = z.strictObject({
-  base: z.string().min(1).optional(),
-  trainings: z.array(trainingSchema.partial({ stage: true })).min(1),
-});
-
 /** A validated recipe, defaults filled in. */
 export type Recipe = z.infer<typeof recipeSchema>;
-/** What a run was asked that follows the checkpoints of another trainer. */
-export type FollowRecipe = z.infer<typeof followRecipeSchema>;
 /** What a run was asked, whoever trained. */
 export type RunRecipe = Recipe | FollowRecipe;
-/** What a lineage file says. */
-export type LineageFile = z.infer<typeof lineageFileSchema>;
 /** One kind of reinforcement learning of a recipe: a branch for each starting checkpoint and seed. */
 export type RlRecipe = Recipe["rl"][number];
 /** Optimizer settings of a recipe. */
@@ -403,15 +303,6 @@ export function parseRunRecipe(text: string, source: string): RunRecipe {
   const parsed = followRecipeSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new UsageError(`Cannot use the recipe ${source}: ${describeIssue(parsed.error)}`);
-}
-
-/** Reads a lineage file. Throws as `parseRecipe`. */
-export function parseLineageFile(text: string, source: string): LineageFile {
-  const parsed = lineageFileSchema.safeParse(readYaml(text, `the lineage file ${source}`));
-  if (parsed.success) return parsed.data;
-  throw new UsageError(
-    `Cannot use the lineage file ${source}: ${describeIssue(parsed.error)}; write it as in untwist follow --help`,
-  );
 }
 
 /** What stands for the environment of a run whose answers were imported from other tools. */

@@ -1,6 +1,7 @@
 /** `untwist serve` as a process of its own, as others use it. */
 import { once } from "node:events";
-import { type Running, startUntwist } from "./untwist.ts";
+import { type ClientRequest, request } from "node:http";
+import { type Json, parseJson, type Running, startUntwist } from "./untwist.ts";
 
 /** A model that is being served. */
 export interface ModelServer {
@@ -40,4 +41,47 @@ export async function serveModel(checkpoint: string, name: string): Promise<Mode
       await outcome;
     },
   };
+}
+
+/** What it answered. */
+export interface Reply {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Json;
+}
+
+/** Posts to one of its routes below /v1/, as JSON unless the headers say otherwise. */
+export async function postTo(
+  { address }: ModelServer,
+  ...[route, body, headers = {}]: readonly [string, object | string, Readonly<Record<string, string>>?]
+): Promise<Reply> {
+  const response = await fetch(`${address}v1/${route}`, {
+    method: "POST",
+    body: typeof body === "string" ? body : JSON.stringify(body),
+    headers: { "content-type": "application/json", ...headers },
+  });
+  const text = await response.text();
+  const isJson = response.headers.get("content-type")?.startsWith("application/json") === true;
+  return { status: response.status, headers: response.headers, body: isJson ? parseJson(text) : text };
+}
+
+/** A question, once it is sent. */
+export function send(address: string, body: object): Promise<ClientRequest> {
+  return new Promise((resolve) => {
+    const headers = { "content-type": "application/json" };
+    const sent = request(`${address}v1/completions`, { method: "POST", headers });
+    sent.on("error", () => undefined);
+    sent.end(JSON.stringify(body), () => resolve(sent));
+  });
+}
+
+/** Has a server read a prompt that keeps its model from reading others for a while. */
+export async function keepReading(
+  { address }: ModelServer,
+  model: string,
+): Promise<{ readonly end: Promise<unknown> }> {
+  const sent = await send(address, { model, prompt: "show ".repeat(200_000) });
+  const end = once(sent, "response");
+  await fetch(`${address}health`);
+  return { end };
 }
