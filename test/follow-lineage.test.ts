@@ -1,6 +1,6 @@
 /** What a lineage file can say, what becomes of one model by itself, and what is left out of a followed run. */
 import { mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type FollowReport, followTrainings, resolveLineage } from "../src/lab/index.ts";
 import { openRunFolder, parseLineageFile } from "../src/run/index.ts";
@@ -80,7 +80,10 @@ describe("a lineage file", () => {
       "run-rounds",
       '  - { folder: rounds, stage: rl, branch: own, steps: "round_{step}", weights: policy/hf }',
     );
-    for (const report of [first, await follow("run-rounds", {})]) {
+    const again = [await follow("run-rounds", {})];
+    // By another path, the same folder: what was said of it holds.
+    again.push(await follow("run-rounds", { folders: [relative(process.cwd(), at("rounds"))] }));
+    for (const report of [first, ...again]) {
       expect(idsOf(report)).toEqual(["base", "own-step-1", "own-step-2"]);
       expect(report.lineage[2]?.path).toBe(at("rounds/round_2/policy/hf"));
     }

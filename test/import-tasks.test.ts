@@ -224,6 +224,60 @@ describe("questions with choices", () => {
     expect(await answersBy("acc")).toEqual(["no", "yes, by all means"]);
     expect(await answersBy("acc_norm")).toEqual(["yes, by all means", "yes, by all means"]);
   });
+
+  it("have no forgetting to judge where guessing does as well", async () => {
+    await follow("guessed");
+    const scored = (index: number, right: boolean): string =>
+      describeSample(index, right, {
+        target: 1,
+        arguments: Object.fromEntries(
+          [" no", " yes"].map((option, place) => [
+            `gen_args_${place}`,
+            { arg_0: `${index}?`, arg_1: option },
+          ]),
+        ),
+        filtered_resps: [
+          ["-3.2", "False"],
+          ["-9.1", "False"],
+        ],
+      });
+    // Half of both halves right, as by tossing a coin.
+    for (const step of steps)
+      write(`coin/${step}.jsonl`, indexes.map((index) => scored(index, index % 4 < 2)).join(""));
+    const { trajectory } = await readReport(importBoth("guessed", "coin/{step}.jsonl"), folder);
+    expect(trajectory.unjudgedBecause).toContain("guessing may as well (50.0 %)");
+    expect(trajectory.sentences.join(" ")).not.toContain("no forgetting to report");
+  });
+
+  it("of one text that is scored are one answer, not a likelihood and a second one", async () => {
+    await follow("scored");
+    for (const step of steps)
+      write(
+        `lambada/${step}.jsonl`,
+        indexes
+          .map((index) =>
+            describeSample(index, true, {
+              arguments: { gen_args_0: { arg_0: `${index}?`, arg_1: " word" } },
+              filtered_resps: [["-3.2", "True"]],
+            }),
+          )
+          .join(""),
+      );
+    const { sources } = await readReport(importBoth("scored", "lambada/{step}.jsonl"), folder);
+    expect(sources[0]).toMatchObject({ numQuestions: 16, numSamples: 1 });
+  });
+
+  it("are not compared where two checkpoints were held against different right answers", async () => {
+    await follow("retargeted");
+    for (const step of steps)
+      write(
+        `targets/${step}.jsonl`,
+        indexes
+          .map((index) => describeSample(index, true, { target: step === 20 && index === 3 ? "four" : "x" }))
+          .join(""),
+      );
+    await expectRefusal([importBoth("retargeted", "targets/{step}.jsonl"), "question 3 differs"], folder);
+  });
 });
 
 describe("damaged files", () => {

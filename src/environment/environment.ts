@@ -113,6 +113,8 @@ export interface Environment<Task = unknown> {
   referenceAnswer(task: Task, rendering: Rendering): string;
   /** Where it is not always the reference answer: the text whose likelihood is measured, or `undefined` where there is none. */
   scoredAnswer?(task: Task, rendering: Rendering): string | undefined;
+  /** The probability that a guess is right, in [0, 1); without it, guessing gets nowhere. */
+  chance?(task: Task): number;
   /** Where there are tasks that only a model can grade. */
   readonly judging?: Judging<Task>;
   /** Grades an answer. Never throws, whatever the text. */

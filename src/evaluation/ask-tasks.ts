@@ -8,7 +8,13 @@ import {
   writeConversation,
 } from "../environment/index.ts";
 import { gradeCompletion, type Reply, readReply } from "../rollout/index.ts";
-import { createTasks, type EvaluatedItem, type EvaluationOptions, hashTask } from "./evaluate.ts";
+import {
+  createTasks,
+  describeChance,
+  type EvaluatedItem,
+  type EvaluationOptions,
+  hashTask,
+} from "./evaluate.ts";
 
 /** Gives an answer; `seed` is the same whenever the same attempt at the same task is asked. */
 export type Respond = (conversation: readonly ConversationTurn[], seed: number) => Promise<Reply>;
@@ -102,6 +108,7 @@ async function askTask(
     outcome,
     reward,
     parts,
+    ...describeChance(environment, task),
   };
 }
 

@@ -34,6 +34,8 @@ export interface EvaluatedItem {
   };
   /** Of a task that was answered several times, each answer on its own: how many there are, and how many are right. */
   readonly samples?: { readonly solved: number; readonly total: number } | undefined;
+  /** The probability that a guess is right; absent where guessing gets nowhere. */
+  readonly chance?: number | undefined;
   /**
    * Negative log-likelihood in nats of the reference answer, end token included, and its number of tokens; absent where the
    * model lies behind an endpoint.
@@ -161,8 +163,15 @@ function describeItem(
     outcome: last.verdict.outcome,
     reward: last.verdict.reward,
     parts: last.verdict.parts,
+    ...describeChance(options.environment, task),
     ...(reference !== undefined && { reference }),
   };
+}
+
+/** What an item says of guessing. */
+export function describeChance(environment: Environment, task: unknown): Pick<EvaluatedItem, "chance"> {
+  const chance = environment.chance?.(task) ?? 0;
+  return chance === 0 ? {} : { chance };
 }
 
 /** A score for each task; absent for one without a text to score. */

@@ -14,6 +14,8 @@ export interface ImportedItem {
   readonly answer: string;
   /** How many answers were graded, each on its own, and how many of them are right. */
   readonly samples: { readonly solved: number; readonly total: number };
+  /** Of a question with options, one in as many as there are; absent for others. */
+  readonly chance?: number;
 }
 
 /** What a file of another tool holds. */
@@ -91,7 +93,7 @@ export function sortItems(items: readonly ImportedItem[], path: string): readonl
 
 /** Sorted items of a split as an evaluation holds them. */
 export function toEvaluated(items: readonly ImportedItem[], split: Split): readonly EvaluatedItem[] {
-  return items.map(({ key, prompt, answer, samples }, index) => ({
+  return items.map(({ key, prompt, answer, samples, chance }, index) => ({
     split,
     index,
     promptHash: createHash("sha256").update(`${key}\n${prompt}`).digest("hex").slice(0, 16),
@@ -103,6 +105,7 @@ export function toEvaluated(items: readonly ImportedItem[], split: Split): reado
     // What the answer's format and values were, no log says.
     parts: { solved: samples.solved === samples.total },
     ...(samples.total > 1 && { samples }),
+    ...(chance !== undefined && { chance }),
   }));
 }
 

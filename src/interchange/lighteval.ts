@@ -57,7 +57,8 @@ function readItem(
   { metric, path }: { readonly metric: string; readonly path: string },
 ): ImportedItem {
   const choices = toTexts(doc.choices);
-  const gold = [doc.gold_index].flat().map(Number);
+  // The only text of a question without options is the right answer.
+  const gold = doc.gold_index === undefined && choices.length === 1 ? 0 : Number([doc.gold_index].flat()[0]);
   const texts = toTexts(response.text);
   const logProbs = Array.isArray(response.logprobs) ? response.logprobs.map(Number) : [];
   // Where nothing was written, the options were scored.
@@ -67,7 +68,7 @@ function readItem(
   return {
     key: toText(doc.id ?? index),
     prompt: toText(doc.query),
-    target: (choices[gold[0] ?? 0] ?? choices[0] ?? "").trim(),
+    target: (choices[gold] ?? "").trim(),
     answer: isScored
       ? (choices[findLargest(logProbs.slice(0, choices.length))] ?? "").trim()
       : (texts[0] ?? ""),
@@ -76,6 +77,7 @@ function readItem(
       isScored ? 1 : texts.length,
       `row ${index + 1} of "${path}"`,
     ),
+    ...(isScored && { chance: 1 / choices.length }),
   };
 }
 

@@ -72,7 +72,9 @@ function readSample(sample: Readonly<Record<string, unknown>>, metric: string, p
   const requests = Object.values(toObject(sample.arguments)).map(toObject);
   const asked = requests[0]?.arg_0;
   const choices = listChoices(requests, filtered);
-  const answers = Array.isArray(filtered) && Array.isArray(filtered[0]) ? filtered[0].length : 1;
+  // A log-likelihood and whether it is greedy, of a text to score: one answer, not two.
+  const isScored = typeof requests[0]?.arg_1 === "string";
+  const answers = !isScored && Array.isArray(filtered) && Array.isArray(filtered[0]) ? filtered[0].length : 1;
   const { [metric]: value } = sample;
   return {
     key: toText(id),
@@ -80,6 +82,7 @@ function readSample(sample: Readonly<Record<string, unknown>>, metric: string, p
     target: choices === undefined ? toText(target) : (choices.options[Number(target)] ?? toText(target)),
     answer: choices === undefined ? toText(filtered ?? resps) : chooseOption(choices, metric),
     samples: readSamples(value, choices === undefined ? answers : 1, place),
+    ...(choices !== undefined && { chance: 1 / choices.options.length }),
   };
 }
 

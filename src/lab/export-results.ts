@@ -76,8 +76,7 @@ async function collectCurves(folder: RunFolder, summary: Summary, task: string):
     if (start !== undefined) add(name, describeEvaluation(start, 0, task));
     add(name, describeEvaluation(checkpoint, step, task));
   }
-  for (const name of curves.keys())
-    add(name, (await folder.readMetrics(name).catch(() => [])).flatMap(describeMetrics));
+  for (const name of curves.keys()) add(name, (await folder.readMetrics(name)).flatMap(describeMetrics));
   return new Map([...curves].map(([name, points]) => [name, points.sort((a, b) => a.step - b.step)]));
 }
 
@@ -179,7 +178,12 @@ async function writeSamples(
         .filter((item) => item.split === split)
         .map((item) => {
           const { index, promptHash, answer } = item;
-          const { prompt = "", reference = "" } = asked.get(`${split} ${index}`) ?? {};
+          const question = asked.get(`${split} ${index}`);
+          if (question === undefined)
+            throw new UsageError(
+              `Cannot export "${folder.path}": nothing says what ${split.toUpperCase()} question ${index} was`,
+            );
+          const { prompt, reference } = question;
           return {
             index,
             prompt,

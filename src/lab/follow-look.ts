@@ -44,7 +44,10 @@ export async function examineTrainings(
 ): Promise<Followed> {
   const steps = lineage.flatMap(({ stage, step }) => (stage === "sft" ? [step] : []));
   const said: readonly SaidOfTraining[] = request.lineage?.trainings ?? known?.follow.trainings ?? [];
-  const folders = [...said.map(({ folder }) => folder), ...request.folders];
+  // A folder that is said something of must not be looked at a second time, by another path, without it.
+  const places = new Set(said.map(({ folder }) => resolve(folder)));
+  const others = request.folders.filter((folder) => !places.has(resolve(folder)));
+  const folders = [...said.map(({ folder }) => folder), ...others];
   if (folders.length === 0)
     throw new UsageError(
       "Cannot follow nothing: name the output folder of a trainer, or by --out a run that follows one",

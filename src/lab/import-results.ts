@@ -184,7 +184,10 @@ function requireSameQuestions(own: ReadCheckpoint, first: ReadCheckpoint): void 
   for (const split of splits) {
     const [items, expected] = [own.items[split], first.items[split]];
     const position = items.findIndex(
-      ({ key, prompt }, index) => key !== expected[index]?.key || prompt !== expected[index].prompt,
+      ({ key, prompt, target }, index) =>
+        key !== expected[index]?.key ||
+        prompt !== expected[index].prompt ||
+        target !== expected[index].target,
     );
     if (items.length !== expected.length || position >= 0)
       throw new UsageError(

@@ -15,7 +15,7 @@ import {
   type TrajectoryRecord,
 } from "../run/index.ts";
 import { identifyOperation } from "../surgery/index.ts";
-import { type CheckpointOutcome, describeSweep, measureSweep } from "../trajectory/index.ts";
+import { type CheckpointOutcome, countSolved, describeSweep, measureSweep } from "../trajectory/index.ts";
 import { answerTasks } from "./answer-tasks.ts";
 import { openBackend } from "./backend.ts";
 import { carryOutJob, HandedOverError } from "./carry-out-job.ts";
@@ -317,7 +317,7 @@ export async function describePoints(
 
 function countEnd({ solved }: CheckpointOutcome): SweepRecord["ends"]["target"] {
   const count = (items: readonly (boolean | number)[]): { correct: number; total: number } => ({
-    correct: items.filter(Boolean).length,
+    correct: countSolved(items),
     total: items.length,
   });
   return { id: count(solved.id), ood: count(solved.ood) };

@@ -69,7 +69,7 @@ async function listLogged(
   folder: RunFolder,
   checkpoints: readonly CheckpointResult[],
 ): Promise<readonly Signal[]> {
-  const lines = await folder.readMetrics("sft").catch(() => []);
+  const lines = await folder.readMetrics("sft");
   return Object.entries(logged).map(([name, key]) => ({
     name,
     rule: name.startsWith("KL") ? ("knee" as const) : ("lowest" as const),

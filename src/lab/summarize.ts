@@ -94,7 +94,9 @@ function describeStatistics(
 ): TrajectoryRecord | null {
   const connected = keepConnected(evaluated);
   if (!connected.some(({ entry }) => entry.stage === "sft")) return null;
-  const trajectory = computeTrajectory(connected.map(toOutcome), { seed });
+  const ood = connected[0]?.items.filter(({ split }) => split === "ood") ?? [];
+  const oodChance = ood.reduce((sum, { chance = 0 }) => sum + chance, 0) / Math.max(1, ood.length);
+  const trajectory = computeTrajectory(connected.map(toOutcome), { seed, oodChance });
   const { rlEnd, recovery, branches, mainBranch, ...rest } = trajectory;
   return {
     ...rest,

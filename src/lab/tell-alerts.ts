@@ -15,6 +15,7 @@ const [leastPauseMs, mostPauseMs] = [60_000, 3_600_000];
 interface Alert {
   readonly name: string;
   readonly text: string;
+  readonly keepPath: string;
   readonly look: DeclineLook;
 }
 
@@ -47,7 +48,7 @@ export function createTeller(
       if (!told.has(keyOf("terminal"))) report({ kind: "notice", text: `ALERT: ${alert.text}` });
       told.add(keyOf("terminal"));
       const open = hooks.filter(({ name }) => !told.has(keyOf(name)));
-      const message = await describeAlert(folder, alert);
+      const message = describeAlert(folder, alert);
       const isTold = await Promise.all(open.map((hook) => call(keyOf(hook.name), hook, message)));
       for (const [index, { name }] of open.entries()) if (isTold[index]) told.add(keyOf(name));
     }
@@ -65,8 +66,10 @@ function describe(error: unknown): string {
 }
 
 function listAlerts({ trainings }: WatchState): readonly Alert[] {
-  return trainings.flatMap(({ name, alert, watch }) =>
-    alert === undefined || watch.alert === undefined ? [] : [{ name, text: alert, look: watch.alert }],
+  return trainings.flatMap(({ name, alert, keepPath, watch }) =>
+    alert === undefined || keepPath === undefined || watch.alert === undefined
+      ? []
+      : [{ name, text: alert, keepPath, look: watch.alert }],
   );
 }
 
@@ -76,8 +79,7 @@ async function readTold(folder: RunFolder): Promise<readonly string[]> {
   return Array.isArray(told) ? told.map(String) : [];
 }
 
-async function describeAlert(folder: RunFolder, { name, text, look }: Alert): Promise<AlertMessage> {
-  const keep = (await folder.readLineage()).find(({ id }) => id === look.peak.checkpoint);
+function describeAlert(folder: RunFolder, { name, text, keepPath, look }: Alert): AlertMessage {
   return {
     text,
     run: folder.path,
@@ -85,7 +87,7 @@ async function describeAlert(folder: RunFolder, { name, text, look }: Alert): Pr
     checkpoint: look.point.checkpoint,
     step: look.point.step,
     keep: look.peak.checkpoint,
-    keepPath: folder.locate(keep?.path ?? ""),
+    keepPath,
     pValue: look.pValue,
   };
 }

@@ -5,6 +5,7 @@ import { formatShare, toShare, wilsonInterval } from "../statistics/index.ts";
 import {
   type CheckpointOutcome,
   chooseKept,
+  countSolved,
   type DeclineLook,
   type DeclineWatch,
   type Point,
@@ -19,6 +20,8 @@ export interface WatchedTraining {
   readonly watch: DeclineWatch;
   /** What the alert says, where there is one. */
   readonly alert?: string;
+  /** Then also where the checkpoint lies that it says to keep. */
+  readonly keepPath?: string;
 }
 
 /** How a watch stands. */
@@ -51,16 +54,12 @@ export async function describeState(folder: RunFolder, rule: WatchRule): Promise
     const evaluated = chain.flatMap(({ id }) => outcomes.get(id) ?? []);
     const watch = watchDecline(evaluated, rule);
     const { alert } = watch;
-    const kept = alert && lineage.find(({ id }) => id === alert.peak.checkpoint);
-    return {
-      name,
-      watch,
-      ...(alert !== undefined && {
-        alert:
-          describeAlert(name, alert, { rule, path: folder.locate(kept?.path ?? "") }) +
-          describeCut(alert.point.checkpoint, incomplete.get(alert.point.checkpoint)),
-      }),
-    };
+    if (alert === undefined) return { name, watch };
+    const keepPath = locateCheckpoint(folder, lineage, alert.peak.checkpoint);
+    const text =
+      describeAlert(name, alert, { rule, path: keepPath }) +
+      describeCut(alert.point.checkpoint, incomplete.get(alert.point.checkpoint));
+    return { name, watch, alert: text, keepPath };
   });
   return {
     trainings,
@@ -69,6 +68,13 @@ export async function describeState(folder: RunFolder, rule: WatchRule): Promise
         ? []
         : listDeletable(folder, { lineage, outcomes, trainings, numBest: rule.keepBest }),
   };
+}
+
+/** Where a checkpoint of the lineage lies. */
+function locateCheckpoint(folder: RunFolder, lineage: readonly LineageEntry[], id: string): string {
+  const entry = lineage.find((one) => one.id === id);
+  if (entry === undefined) throw new RangeError(`Cannot locate ${id}: it is not in the lineage`);
+  return folder.locate(entry.path);
 }
 
 /** The trainings of a lineage as chains: SFT from its base on, and each RL branch from where it started. */
@@ -133,7 +139,7 @@ function listDeletable(
       const ood = outcomes.get(id)?.solved.ood;
       return ood === undefined || stage === "base"
         ? []
-        : [{ id, ood: { correct: ood.filter(Boolean).length, total: ood.length } }];
+        : [{ id, ood: { correct: countSolved(ood), total: ood.length } }];
     });
     for (const id of chooseKept(own, numBest)) kept.add(id);
   }

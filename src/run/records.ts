@@ -65,6 +65,8 @@ export const itemSchema = z.object({
   parts: z.object({ format: z.boolean().optional(), values: z.boolean().optional(), solved: z.boolean() }),
   /** Of a task that was answered several times, each answer on its own: how many, and how many are right. */
   samples: z.object({ solved: z.number().int(), total: z.number().int() }).optional(),
+  /** The probability that a guess is right; absent where guessing gets nowhere. */
+  chance: z.number().optional(),
   reference: z.object({ negativeLogLikelihood: z.number(), numTokens: z.number() }).optional(),
 });
 

@@ -230,7 +230,10 @@ function createMetricsHandle(
     },
     writeMetrics: (stage, lines) =>
       writeFileIfChanged(locateMetrics(stage), lines.map((line) => `${JSON.stringify(line)}\n`).join("")),
-    readMetrics: async (stage) => (await readLines(locateMetrics(stage))).map(toObject),
+    readMetrics: async (stage) => {
+      const file = locateMetrics(stage);
+      return (await fileExists(file)) ? (await readLines(file)).map(toObject) : [];
+    },
   };
 }
 

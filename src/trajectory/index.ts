@@ -1,6 +1,6 @@
 /** trajectory: what a run forgot and what came back, with its uncertainty, from solved-or-not tables of checkpoints. */
 export type { Branch } from "./branch.ts";
-export type { CheckpointOutcome } from "./checkpoint-outcome.ts";
+export { type CheckpointOutcome, countSolved } from "./checkpoint-outcome.ts";
 export type { Contrast } from "./contrast.ts";
 export { chooseKept, type DeclineLook, type DeclineWatch, watchDecline } from "./decline.ts";
 export { describeSweep } from "./describe-repairs.ts";

@@ -65,7 +65,11 @@ const importedSchema = z.object({
 
 /** Questions that came with answers from another tool. */
 async function readImportedTasks(folder: RunFolder): Promise<AnswersView["tasks"]> {
-  return importedSchema.safeParse(await folder.readExtra(importedTasksName)).data?.tasks ?? [];
+  const { data } = importedSchema.safeParse(await folder.readExtra(importedTasksName));
+  if (data !== undefined) return data.tasks;
+  throw new UsageError(
+    `Cannot read the questions of "${folder.path}": its ${importedTasksName} is missing or damaged; import the results again`,
+  );
 }
 
 /**

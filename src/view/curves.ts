@@ -33,7 +33,7 @@ export async function readCurves(folder: RunFolder): Promise<CurvesView> {
   const stages = new Set([...planned, ...(await folder.readLineage()).flatMap(stageOf)]);
   const curves: StageCurves[] = [];
   for (const stage of stages) {
-    const lines = await folder.readMetrics(stage).catch(() => []);
+    const lines = await folder.readMetrics(stage);
     if (lines.length > 0) curves.push(describeStage(stage, lines));
   }
   return { stages: curves };

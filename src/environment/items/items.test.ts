@@ -172,6 +172,18 @@ describe("openItems()", () => {
     expect(await score(reference("^(a|b)$", "regex", "b"))).toBe("b");
   });
 
+  it.each([
+    ["A. 1\nB. 2\nC. 3\nD. 4", "choice", 1 / 4],
+    ["(A) yes\n(B) no", "choice", 1 / 2],
+    ["A) yes\nC) no", "choice", 0],
+    ["a dog or a cat?", "choice", 0],
+    ["A. 1\nB. 2", "exact", 0],
+  ] as const)("knows how often a guess is right at %j, graded by %s: %d", async (options, grader, chance) => {
+    const environment = await openItems(write("guessed", [line(`Which?\n${options}`, "A", grader)]));
+    const task = environment.createTask({ split: "id", seed: 0, index: 0, rendering: "chat" });
+    expect(environment.chance?.(task)).toBe(chance);
+  });
+
   it("tells a wrong answer from none", async () => {
     const environment = await openItems(write("grades", [line("2 + 2?", "4", "numeric")]));
     const task = environment.createTask({ split: "id", seed: 0, index: 0, rendering: "chat" });

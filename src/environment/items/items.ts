@@ -159,11 +159,21 @@ export function createItems(
       // Nobody is trained on a regular expression.
       scoredAnswer: ({ answer, reference, grader }) =>
         reference ?? (grader.kind === "regex" ? undefined : answer),
+      chance: findChance,
       grade: gradeItem,
     }),
     identify: ({ question, answer, grader }) => JSON.stringify([question, answer, grader]),
     numTasks: { id: items.id.length, ood: items.ood.length },
   };
+}
+
+/** Of a choice, one in as many as the question lists options on lines of their own, "A.", "B)", "(C)", …; 0 for all else. */
+function findChance({ question, grader }: Item): number {
+  if (grader.kind !== "choice") return 0;
+  const letters = new Set([...question.matchAll(/^\s*\(?([A-Z])[.):]/gm)].map(([, letter]) => letter));
+  let numOptions = 0;
+  while (letters.has(String.fromCharCode(65 + numOptions))) numOptions++;
+  return numOptions < 2 ? 0 : 1 / numOptions;
 }
 
 /** What a judge is asked, and what its words mean. */
