@@ -151,7 +151,7 @@ async function benchSweep(): Promise<void> {
     const { config, tokenizer } = models.target;
     const engine = {
       generator: createGenerator(config, { numThreads, batchSize: 128 }),
-      scorer: createScorer(config, { numThreads }),
+      scorer: createScorer(config, { numThreads, batchSize: 128 }),
     };
     const answer = (parameters: Float32Array): Promise<unknown> =>
       evaluate({ config, tokenizer, parameters }, engine, {

@@ -125,6 +125,24 @@ describe("one model and its base", () => {
     await readOutput(["show", `run-${name}`], folder);
   });
 
+  it("is told where it says otherwise than its base: positions, ties, tokenizer; an unreadable file is told as well", async () => {
+    await writeCheckpointFolder(at("other"), buildModel("tuned", "BF16"));
+    const config = { model_type: "llama", rope_theta: 5e5, tie_word_embeddings: true };
+    writeFileSync(at("other/config.json"), JSON.stringify(config));
+    writeFileSync(at("other/chat_template.jinja"), "{{ messages[0].content }}");
+    const text = await readOutput(["follow", "other", "--base", "base", "--out", "run-other"], folder);
+    for (const words of ["RoPE", "tie_word_embeddings", "only the checkpoint after has a chat template"])
+      expect(text).toMatch(new RegExp(`sft-1 beside the base: .*${words}`));
+    const { differences } = await readReport(
+      ["follow", "tuned", "--base", "base", "--out", "run-same"],
+      folder,
+    );
+    expect(differences).toEqual([]);
+    writeFileSync(at("other/generation_config.json"), "{");
+    const broken = await readOutput(["follow", "--out", "run-other"], folder);
+    expect(broken).toMatch(/sft-1 beside the base: generation.*unreadable/);
+  });
+
   it("is asked by a server where the embedded engine cannot run it, and so is proposed", async () => {
     for (const [name, way] of [
       ["tuned", "--serve 'vllm serve {path} --port {port}'"],

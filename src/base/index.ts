@@ -4,3 +4,4 @@ export { parsePythonJson } from "./python-json.ts";
 export { quoteForShell } from "./quote-for-shell.ts";
 export { createRandom, type Random } from "./random.ts";
 export { toObject } from "./to-object.ts";
+export { toExpressionSource } from "./wildcard.ts";

@@ -80,7 +80,7 @@ export interface Judging<Task = unknown> {
   grade(said: string): Verdict | undefined;
 }
 
-/** A family of tasks. Every method is pure and deterministic. */
+/** A family of tasks. Every method is deterministic, but for a regular expression that takes too long to be matched. */
 export interface Environment<Task = unknown> {
   readonly name: string;
   readonly renderings: readonly Rendering[];

@@ -37,7 +37,7 @@ const createModel = (seed: number): Model => ({
 });
 const engine = {
   generator: createGenerator(config, { batchSize: 16, numThreads: 1 }),
-  scorer: createScorer(config, { numThreads: 1 }),
+  scorer: createScorer(config, { numThreads: 1, batchSize: 16 }),
 };
 afterAll(async () => {
   await engine.generator.release();

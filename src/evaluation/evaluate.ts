@@ -10,7 +10,6 @@ import {
   type Generator,
   greedy,
   type Model,
-  packSequences,
   type Sampling,
   type Scorer,
   type TemplateUse,
@@ -178,13 +177,7 @@ export function describeChance(environment: Environment, task: unknown): Pick<Ev
 async function scoreReferences(
   { config, tokenizer, parameters }: Model,
   scorer: Scorer,
-  {
-    tasks,
-    environment,
-    rendering,
-    batchSize,
-    template,
-  }: EvaluationOptions & { readonly tasks: readonly unknown[] },
+  { tasks, environment, rendering, template }: EvaluationOptions & { readonly tasks: readonly unknown[] },
 ): Promise<readonly (ReferenceScore | undefined)[]> {
   const references: (ReferenceScore | undefined)[] = tasks.map(() => undefined);
   const scored = tasks.flatMap((task, place) => {
@@ -193,21 +186,16 @@ async function scoreReferences(
     const prompt = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });
     return [{ place, sequence: encodeExample(tokenizer, { prompt, answer }, config.endToken) }];
   });
-  for (let start = 0; start < scored.length; start += batchSize) {
-    const part = scored.slice(start, start + batchSize);
-    const batch = packSequences(
-      part.map(({ sequence }) => sequence),
-      { numRows: batchSize, padToken: config.padToken },
-    );
-    const logProbs = await scorer.score(parameters, batch);
-    for (const [row, { place, sequence }] of part.entries()) {
-      const end = row * batch.size.T + sequence.tokens.length - 1;
-      const answer = logProbs.subarray(row * batch.size.T + sequence.numPromptTokens - 1, end);
-      references[place] = {
-        negativeLogLikelihood: -answer.reduce((sum, value) => sum + value, 0),
-        numTokens: answer.length,
-      };
-    }
+  const scores = await scorer.score(
+    parameters,
+    scored.map(({ sequence }) => sequence),
+  );
+  for (const [index, { place }] of scored.entries()) {
+    const logProbs = scores[index] ?? new Float32Array(0);
+    references[place] = {
+      negativeLogLikelihood: -logProbs.reduce((sum, value) => sum + value, 0),
+      numTokens: logProbs.length,
+    };
   }
   return references;
 }

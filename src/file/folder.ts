@@ -2,6 +2,7 @@
 import type { Dirent } from "node:fs";
 import { lstat, mkdir, readdir, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { toExpressionSource } from "../base/index.ts";
 import { describePathProblem, hasCode } from "./path-problem.ts";
 import { createTemporaryPath } from "./temporary-name.ts";
 
@@ -156,8 +157,7 @@ export async function findFiles(pattern: string): Promise<readonly string[]> {
 }
 
 function matching(pattern: string): (name: string) => boolean {
-  const escaped = pattern.split("*").map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&"));
-  const expression = new RegExp(`^${escaped.join(".*")}$`);
+  const expression = new RegExp(`^${toExpressionSource(pattern)}$`);
   return (name) => expression.test(name);
 }
 

@@ -1,6 +1,6 @@
 /** One step folder of a trainer: where its weights lie, and whether they are whole. Only headers are read. */
 import { join } from "node:path";
-import { parsePythonJson } from "../base/index.ts";
+import { parsePythonJson, toObject } from "../base/index.ts";
 import {
   CheckpointError,
   findWeights,
@@ -146,26 +146,19 @@ type WholeStep = Extract<StepState, { readonly state: "whole" }>;
 async function requireState(folder: string, whole: WholeStep, endsWithState: boolean): Promise<StepState> {
   const file = join(folder, "trainer_state.json");
   if (!(await fileExists(file))) return endsWithState ? { state: "partial", reason: notWhole } : whole;
-  const text = await readText(file);
-  if (!isWholeJson(text)) return { state: "partial", reason: notWhole };
-  const step = readGlobalStep(text);
-  return step === undefined ? whole : { ...whole, step };
+  const state = parseState(await readText(file));
+  if (state === undefined) return { state: "partial", reason: notWhole };
+  const { global_step: step } = state;
+  return typeof step === "number" && Number.isSafeInteger(step) && step >= 0 ? { ...whole, step } : whole;
 }
 
 const notWhole = "its trainer_state.json, which is written last, is not whole yet";
 
-function isWholeJson(text: string): boolean {
+/** The state's fields; `undefined` where its JSON ends too early. */
+function parseState(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    parsePythonJson(text);
-    return true;
+    return toObject(parsePythonJson(text));
   } catch {
-    return false;
+    return undefined;
   }
-}
-
-function readGlobalStep(text: string): number | undefined {
-  const value = parsePythonJson(text);
-  const step =
-    typeof value === "object" && value !== null && "global_step" in value ? value.global_step : undefined;
-  return typeof step === "number" && Number.isSafeInteger(step) && step >= 0 ? step : undefined;
 }

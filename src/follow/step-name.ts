@@ -2,6 +2,7 @@
  * What the names of step folders say: by the words that trainers put before a number, or by a pattern that a user wrote. No list
  * of trainers: a new one that counts steps, iterations or epochs is read as the others are.
  */
+import { toExpressionSource } from "../base/index.ts";
 
 /** What the name of a folder claims. */
 export interface StepName {
@@ -51,21 +52,15 @@ export function readStepName(name: string): StepName | undefined {
 
 /** Reads one part of a path by one part of a user's pattern: `undefined` where it does not fit, the step where it holds one. */
 function matchPart(pattern: string, name: string): { readonly step?: number } | undefined {
-  const escapeText = (text: string): string =>
-    text
-      .split("*")
-      .map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&"))
-      .join(".*");
   const [before = "", after] = pattern.split("{step}");
-  if (after === undefined) return new RegExp(`^${escapeText(before)}$`).test(name) ? {} : undefined;
-  const [, digits] = new RegExp(`^${escapeText(before)}(\\d+)${escapeText(after)}$`).exec(name) ?? [];
+  if (after === undefined) return new RegExp(`^${toExpressionSource(before)}$`).test(name) ? {} : undefined;
+  const [, digits] =
+    new RegExp(`^${toExpressionSource(before)}(\\d+)${toExpressionSource(after)}$`).exec(name) ?? [];
   return digits === undefined ? undefined : { step: Number(digits) };
 }
 
 /** A user's pattern for step folders, part by part: `{step}` stands for the number, `*` for any characters of a name. */
 export interface StepPattern {
-  /** As it was written. */
-  readonly text: string;
   /** How many folders deep it goes. */
   readonly depth: number;
   /** Whether a path may lie on the way to a step folder; with its step where it is one. */
@@ -76,7 +71,6 @@ export interface StepPattern {
 export function parseStepPattern(text: string): StepPattern {
   const parts = text.split("/").filter((part) => part !== "" && part !== ".");
   return {
-    text,
     depth: parts.length,
     match: (path) => {
       let step: number | undefined;

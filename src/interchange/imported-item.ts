@@ -37,6 +37,14 @@ export interface ResultsHead {
   readonly problem?: string | undefined;
 }
 
+/** What the name of a file says that is called `<prefix>_<task>_<date><extension>`; nothing where it is called otherwise. */
+export function readNamedHead(name: string, prefix: string, extension: string): ResultsHead {
+  const isNamed = name.startsWith(`${prefix}_`) && name.endsWith(extension);
+  const rest = isNamed ? name.slice(prefix.length + 1, -extension.length) : "";
+  const [, task, date] = /^(.+)_(\d{4}-\d\d-\d\d(?:T[\d.:-]+)?)$/.exec(rest) ?? [];
+  return { task, date };
+}
+
 /** What to take from a file that holds more than one thing. */
 export interface ImportChoice {
   /** Name of the metric that says what is right; absent means the first. */

@@ -44,7 +44,7 @@ export async function readInspectHead(path: string): Promise<ResultsHead> {
  */
 export async function readInspectLog(path: string, choice: ImportChoice): Promise<ImportedResults> {
   const samples = path.endsWith(".eval")
-    ? await readArchive(path, (entries) => readSamples(entries, path))
+    ? await readArchive(path, (entries) => readArchivedSamples(entries, path))
     : listSamples(await readJson(path));
   const [first] = samples;
   if (first === undefined)
@@ -117,7 +117,7 @@ function listSamples({ samples }: Sample): readonly Sample[] {
   return Array.isArray(samples) ? samples.map(toObject) : [];
 }
 
-async function readSamples(entries: readonly ZipEntry[], path: string): Promise<readonly Sample[]> {
+async function readArchivedSamples(entries: readonly ZipEntry[], path: string): Promise<readonly Sample[]> {
   const samples: Sample[] = [];
   for (const entry of entries)
     if (/^samples\/.*\.json$/.test(entry.name)) samples.push(await readEntry(entry, path));

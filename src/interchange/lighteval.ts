@@ -7,18 +7,11 @@ import {
   type ImportChoice,
   type ImportedItem,
   type ImportedResults,
-  type ResultsHead,
   readSamples,
   toText,
 } from "./imported-item.ts";
 
 type Structure = Readonly<Record<string, unknown>>;
-
-/** What the name of a file of details says: `details_<task>_<date>.parquet`. */
-export function readLightevalHead(name: string): ResultsHead {
-  const [, task, date] = /^details_(.+)_(\d{4}-\d\d-\d\d(?:T[\d.:-]+)?)\.parquet$/.exec(name) ?? [];
-  return { task, date };
-}
 
 /**
  * Reads `details_<task>_<date>.parquet`. A metric that is the mean over several answers becomes their count. Throws `UsageError`

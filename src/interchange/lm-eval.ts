@@ -7,16 +7,9 @@ import {
   type ImportChoice,
   type ImportedItem,
   type ImportedResults,
-  type ResultsHead,
   readSamples,
   toText,
 } from "./imported-item.ts";
-
-/** What the name of a file of samples says: `samples_<task>_<date>.jsonl`. */
-export function readLmEvalHead(name: string): ResultsHead {
-  const [, task, date] = /^samples_(.+)_(\d{4}-\d\d-\d\d(?:T[\d.:-]+)?)\.jsonl$/.exec(name) ?? [];
-  return { task, date };
-}
 
 /** Reads `samples_<task>_<date>.jsonl`. Throws `UsageError` naming the line that is malformed. */
 export async function readLmEvalSamples(path: string, choice: ImportChoice): Promise<ImportedResults> {

@@ -1,10 +1,10 @@
 /** Results of other evaluation tools, told apart by their files' names. */
 import { basename } from "node:path";
 import { UsageError } from "../base/index.ts";
-import type { ImportChoice, ImportedResults, ResultsHead } from "./imported-item.ts";
+import { type ImportChoice, type ImportedResults, type ResultsHead, readNamedHead } from "./imported-item.ts";
 import { readInspectHead, readInspectLog } from "./inspect.ts";
-import { readLightevalDetails, readLightevalHead } from "./lighteval.ts";
-import { readLmEvalHead, readLmEvalSamples } from "./lm-eval.ts";
+import { readLightevalDetails } from "./lighteval.ts";
+import { readLmEvalSamples } from "./lm-eval.ts";
 
 /** How one tool's files are read. */
 interface Reader {
@@ -14,8 +14,14 @@ interface Reader {
 
 const inspect: Reader = { readHead: readInspectHead, read: readInspectLog };
 const readers: Readonly<Record<string, Reader>> = {
-  ".jsonl": { readHead: (path) => readLmEvalHead(basename(path)), read: readLmEvalSamples },
-  ".parquet": { readHead: (path) => readLightevalHead(basename(path)), read: readLightevalDetails },
+  ".jsonl": {
+    readHead: (path) => readNamedHead(basename(path), "samples", ".jsonl"),
+    read: readLmEvalSamples,
+  },
+  ".parquet": {
+    readHead: (path) => readNamedHead(basename(path), "details", ".parquet"),
+    read: readLightevalDetails,
+  },
   ".json": inspect,
   ".eval": inspect,
 };

@@ -42,7 +42,7 @@ export async function evaluateModel(
   const { batchSize } = evaluation;
   const numThreads = chooseNumThreads();
   const generator = createGenerator(model.config, { numThreads, batchSize });
-  const scorer = createScorer(model.config, { numThreads });
+  const scorer = createScorer(model.config, { numThreads, batchSize });
   try {
     const asked = { ...evaluation, environment, rendering, template, splits };
     const items = await evaluate(model, { generator, scorer }, asked);

@@ -27,6 +27,7 @@ export { createEstimator, type Estimator } from "./estimate.ts";
 export { evaluateModel, type ModelEvaluation } from "./evaluate-model.ts";
 export { type EvaluatedRun, type EvaluationWay, evaluateRun, type TaskChoice } from "./evaluate-run.ts";
 export { exportForms, exportResults } from "./export-results.ts";
+export { compareWithBase, type FollowedDifference } from "./follow-differences.ts";
 export { describeLineageFile, type FollowedTraining, resolveLineage } from "./follow-plan.ts";
 export { type FollowReport, followTrainings } from "./follow-run.ts";
 export { type ImportSource, importResults } from "./import-results.ts";

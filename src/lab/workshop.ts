@@ -99,7 +99,7 @@ export async function createWorkshop(
   const environment = await openEnvironment(tasks.environment);
   requireNoJudge(environment);
   const generator = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
-  const scorer = createScorer(config, { numThreads });
+  const scorer = createScorer(config, { numThreads, batchSize: tasks.evaluation.batchSize });
   return {
     folder,
     effects,

@@ -160,7 +160,7 @@ async function prefill(
     throw new RangeError(
       `Cannot generate ${maxNewTokens} tokens after ${longest}: the model has ${config.maxPositions} positions`,
     );
-  const B = fitBatch(rows.length, engine.batchSize);
+  const B = Math.min(engine.batchSize, Math.ceil(rows.length / smallestBatch) * smallestBatch);
   const T = roundUpLength(longest);
   const tokens = new Int32Array(B * T).fill(config.padToken);
   const lastRows = Int32Array.from({ length: B }, (_, row) => row * T);

@@ -1,41 +1,105 @@
 /** Log-probabilities of given answers under given parameters: a forward pass only. */
 
-import { type CompileOptions, compile } from "../tensor/index.ts";
-import type { TokenBatch } from "./batch.ts";
+import { type CompileOptions, compile, op, type Tensor } from "../tensor/index.ts";
+import { packSequences, type Sequence } from "./batch.ts";
 import type { ModelConfig } from "./config.ts";
-import { createLayout, createWeights, feedParameters } from "./parameters.ts";
+import { applyHead, runSequences } from "./decoder.ts";
+import { createLayout, createWeights, feedParameters, type Weights } from "./parameters.ts";
 import { createProgramCache } from "./program-cache.ts";
-import { scoreTargets } from "./score-targets.ts";
+import type { BatchSize } from "./score-targets.ts";
 
-/** Scores batches; programs are compiled once a batch size. */
+/** Scores answers; programs are compiled once a size. */
 export interface Scorer {
-  /** log π of every target of the batch, [B, T], at the temperature the scorer was created for. */
-  score(parameters: Float32Array, batch: TokenBatch): Promise<Float32Array>;
+  /** log π of each answer's tokens, at the temperature the scorer was created for, in the order of the sequences. */
+  score(parameters: Float32Array, sequences: readonly Sequence[]): Promise<readonly Float32Array[]>;
   release(): Promise<void>;
 }
 
-/** Creates a scorer for models of that config; `temperature` (default 1) divides the logits. */
-export function createScorer(
-  config: ModelConfig,
-  options: CompileOptions & { readonly temperature?: number },
-): Scorer {
+/** How a scorer runs. */
+export interface ScorerOptions extends CompileOptions {
+  /** Sequences that are scored together. More are taken in turns. */
+  readonly batchSize: number;
+  /** Divides the logits; 1 unless given. */
+  readonly temperature?: number;
+}
+
+/** Size of a scoring program: R answer tokens, wherever they stand in B sequences of T tokens. */
+interface ScoringSize extends BatchSize {
+  readonly R: number;
+}
+
+/** Creates a scorer for models of that config. */
+export function createScorer(config: ModelConfig, options: ScorerOptions): Scorer {
   const layout = createLayout(config);
-  const { temperature = 1 } = options;
-  const programs = createProgramCache((size) => {
-    const { logProbs_BT } = scoreTargets(config, createWeights(layout), { ...size, temperature });
-    return compile({ logProbs: logProbs_BT }, options);
-  });
+  const programs = createProgramCache(async (size: ScoringSize) =>
+    compile({ logProbs: scoreAnswers(config, createWeights(layout), { ...size, ...options }) }, options),
+  );
+  const scoreBatch = async (
+    parameters: Float32Array,
+    sequences: readonly Sequence[],
+  ): Promise<readonly Float32Array[]> => {
+    const numRows = fitSize(sequences.length, smallestBatch);
+    const batch = packSequences(sequences, { numRows, padToken: config.padToken });
+    const places = findAnswers(batch.answerMask);
+    const R = fitSize(places.length, smallestRows);
+    const program = await programs.find({ ...batch.size, R });
+    const rows = new Int32Array(R);
+    rows.set(places);
+    const { tokens, positions } = batch;
+    const targets = rows.map((place) => batch.targets[place] ?? config.padToken);
+    const feeds = { ...feedParameters(layout, parameters), tokens, positions, rows, targets };
+    return cutAnswers((await program.run(feeds)).logProbs, sequences);
+  };
   return {
-    score: async (parameters, { size, tokens, targets, positions }) => {
-      const program = await programs.find(size);
-      const results = await program.run({
-        ...feedParameters(layout, parameters),
-        tokens,
-        targets,
-        positions,
-      });
-      return results.logProbs;
+    score: async (parameters, sequences) => {
+      const results: Float32Array[] = [];
+      for (let start = 0; start < sequences.length; start += options.batchSize)
+        results.push(...(await scoreBatch(parameters, sequences.slice(start, start + options.batchSize))));
+      return results;
     },
     release: () => programs.release(),
   };
+}
+
+/** Few sizes, so few programs. */
+const smallestBatch = 8;
+const smallestRows = 32;
+
+/** The smallest of `smallest` times 1, 1.5, 2, 3, 4, 6, 8, … that holds so many. */
+function fitSize(count: number, smallest: number): number {
+  let size = smallest;
+  while (size < count) size = size * 1.5 >= count ? size * 1.5 : size * 2;
+  return size;
+}
+
+/**
+ * log π [R] of "targets" [R] after the tokens at "rows" [R] of "tokens" [B, T], flattened. The vocabulary is large, and most tokens
+ * belong to prompts: only those rows go through the head.
+ */
+function scoreAnswers(
+  config: ModelConfig,
+  weights: Weights,
+  { B, T, R, temperature = 1 }: ScoringSize & { readonly temperature?: number },
+): Tensor {
+  const { hidden_NE } = runSequences(config, weights, op.input("tokens", [B, T], "int32"));
+  const answers_RE = op.gatherRows(hidden_NE, op.input("rows", [R], "int32"));
+  const logits_RV = applyHead(config, weights, answers_RE);
+  const scaled = temperature === 1 ? logits_RV : op.multiply(logits_RV, 1 / temperature);
+  return op.reshape(op.takeLast(op.logSoftmax(scaled), op.input("targets", [R], "int32")), [R]);
+}
+
+/** Where the mask is set. */
+function findAnswers(answerMask: Float32Array): readonly number[] {
+  return [...answerMask.keys()].filter((place) => answerMask[place] === 1);
+}
+
+/** The log-probabilities of all answers, one after the other, apart. */
+function cutAnswers(logProbs: Float32Array, sequences: readonly Sequence[]): readonly Float32Array[] {
+  let start = 0;
+  return sequences.map(({ tokens, numPromptTokens }) => {
+    const end = start + tokens.length - numPromptTokens;
+    const answer = logProbs.slice(start, end);
+    start = end;
+    return answer;
+  });
 }

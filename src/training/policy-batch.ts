@@ -1,7 +1,7 @@
 /** Turns of a rollout as the arrays that the policy objectives are fed with, and minibatches of them. */
 
 import type { Random } from "../base/index.ts";
-import { normalize, packSequences, type Scorer, type TokenBatch } from "../model/index.ts";
+import { normalize, packSequences, type TokenBatch } from "../model/index.ts";
 import type { Turn } from "../rollout/index.ts";
 import type { TensorData } from "../tensor/index.ts";
 
@@ -9,9 +9,9 @@ import type { TensorData } from "../tensor/index.ts";
 export interface ScoredTurn {
   readonly turn: Turn;
   /** log π under the checkpoint that this stage started from. */
-  readonly startLogProbs: readonly number[];
+  readonly startLogProbs: ArrayLike<number>;
   /** log π under the policy that the KL term pulls towards. */
-  readonly referenceLogProbs: readonly number[];
+  readonly referenceLogProbs: ArrayLike<number>;
   /** The advantage that the objective weighs the turn by. */
   readonly advantage: number;
   /** Only the turn-level PPO uses these: V(s) before the update and the return. */
@@ -41,7 +41,7 @@ export function feedTurns(
     options,
   );
   const { T } = batch.size;
-  const spread = (pick: (turn: ScoredTurn) => readonly number[]): Float32Array => {
+  const spread = (pick: (turn: ScoredTurn) => ArrayLike<number>): Float32Array => {
     const values = new Float32Array(numRows * T);
     for (const [row, item] of scored.entries())
       values.set(pick(item), row * T + item.turn.sequence.numPromptTokens - 1);
@@ -78,29 +78,6 @@ export function lastPromptRows({ size: { B, T } }: TokenBatch, turns: readonly T
     { length: B },
     (_, row) => row * T + (turns[row]?.sequence.numPromptTokens ?? 1) - 1,
   );
-}
-
-/** log π of each turn's answer tokens under the given parameters, scored `numRows` turns at a time. */
-export async function scoreTurns(
-  scorer: Scorer,
-  parameters: Float32Array,
-  {
-    turns,
-    numRows,
-    padToken,
-  }: { readonly turns: readonly Turn[]; readonly numRows: number; readonly padToken: number },
-): Promise<readonly (readonly number[])[]> {
-  const results: (readonly number[])[] = [];
-  for (let start = 0; start < turns.length; start += numRows) {
-    const part = turns.slice(start, start + numRows);
-    const batch = packTurns(part, { numRows, padToken });
-    const logProbs = await scorer.score(parameters, batch);
-    for (const [row, { sequence }] of part.entries()) {
-      const first = row * batch.size.T + sequence.numPromptTokens - 1;
-      results.push([...logProbs.subarray(first, row * batch.size.T + sequence.tokens.length - 1)]);
-    }
-  }
-  return results;
 }
 
 /** The items in random order, cut into lists of `size`; the last one may be shorter, none is left out. */

@@ -11,7 +11,7 @@ import {
 import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "../rollout/index.ts";
 import type { CompileOptions } from "../tensor/index.ts";
 import type { Transformation } from "./optimizer.ts";
-import { drawMinibatches, feedTurns, type ScoredTurn, scoreTurns } from "./policy-batch.ts";
+import { drawMinibatches, feedTurns, type ScoredTurn } from "./policy-batch.ts";
 import { averageMetrics, describeAdvantages, describeRewards } from "./policy-metrics.ts";
 import type { Schedule } from "./schedule.ts";
 import type { StepMetrics, Trainer } from "./trainer.ts";
@@ -58,7 +58,7 @@ export function createPolicyTrainer(
   method: PolicyMethod,
 ): Trainer {
   const { temperature } = options.rollout.sampling;
-  const scorer = createScorer(config, { ...options, temperature });
+  const scorer = createScorer(config, { ...options, temperature, batchSize: options.minibatchSize });
   const modelSize = createLayout(config).size;
   const policyOf = (state: TrainingState): Float32Array => state.parameters.subarray(0, modelSize);
   return {
@@ -91,14 +91,14 @@ interface Scoring {
 }
 
 async function scoreEpisodes(
-  { config, options, scorer }: Scoring,
+  { options, scorer }: Scoring,
   turns: readonly Turn[],
   credit: Credit,
 ): Promise<readonly ScoredTurn[]> {
-  const batch = { turns, numRows: options.minibatchSize, padToken: config.padToken };
-  const start = await scoreTurns(scorer, options.start, batch);
+  const sequences = turns.map(({ sequence }) => sequence);
+  const start = await scorer.score(options.start, sequences);
   const reference =
-    options.reference === undefined ? start : await scoreTurns(scorer, options.reference, batch);
+    options.reference === undefined ? start : await scorer.score(options.reference, sequences);
   return turns.map((turn, index) => ({
     turn,
     startLogProbs: start[index] ?? [],

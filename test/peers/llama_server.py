@@ -7,6 +7,7 @@ import xllamacpp
 params = xllamacpp.CommonParams()
 params.model.path = sys.argv[1]
 params.port = int(sys.argv[2])
+params.model_alias = {"smollm2"}
 params.n_ctx = 4096
 params.n_parallel = 4
 server = xllamacpp.Server(params)

@@ -6,13 +6,13 @@ import { promisify } from "node:util";
 import { root } from "./untwist.ts";
 
 /** The environments, by their list in test/peers/requirements. */
-export type Peer = "main" | "inspect" | "lighteval" | "llama";
+export type Peer = "main" | "inspect" | "llama";
 
 const folder = process.env.UNTWIST_PEERS;
 const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
 
 /** The Python of an environment. */
-function locatePython(peer: Peer = "main"): string {
+export function locatePython(peer: Peer = "main"): string {
   return join(folder ?? "", peer, "bin/python");
 }
 

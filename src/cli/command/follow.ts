@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { Command } from "commander";
 import { readText } from "../../file/index.ts";
-import { followTrainings, outlineModel, resolveLineage } from "../../lab/index.ts";
+import { compareWithBase, followTrainings, outlineModel, resolveLineage } from "../../lab/index.ts";
 import { isRunFolder, type LineageFile, parseLineageFile } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { describeFollowed, formatFollowed } from "../screen/follow-screen.ts";
@@ -55,8 +55,10 @@ async function follow(folders: readonly string[], flags: FollowFlags): Promise<v
   const report = await followTrainings({ folders, out: flags.out, base: flags.base, lineage });
   const [first] = report.lineage;
   const outline = first === undefined ? undefined : await outlineModel(report.folder.locate(first.path));
+  const differences = await compareWithBase(report);
   const output = createOutput(flags);
-  output.print(formatFollowed(report, outline, output), describeFollowed(report, outline));
+  const shown = { report, outline, differences };
+  output.print(formatFollowed(shown, output), describeFollowed(shown));
 }
 
 async function readLineageFile(path: string): Promise<LineageFile> {

@@ -2,6 +2,7 @@
 import { quoteForShell } from "../../base/index.ts";
 import {
   describeLineageFile,
+  type FollowedDifference,
   type FollowedTraining,
   type FollowReport,
   type ModelOutline,
@@ -9,64 +10,97 @@ import {
 import type { Output } from "../output.ts";
 import { formatTable } from "./table.ts";
 
-/** Screen lines of a report. */
+/** What is shown of a followed run. */
+interface ShownRun {
+  readonly report: FollowReport;
+  /** The model's, where a checkpoint is there. */
+  readonly outline: ModelOutline | undefined;
+  /** What the last checkpoints say otherwise than the base. */
+  readonly differences: readonly FollowedDifference[];
+}
+
+/** Screen lines of a followed run. */
 export function formatFollowed(
-  report: FollowReport,
-  outline: ModelOutline | undefined,
+  { report, outline, differences }: ShownRun,
   { paint }: Pick<Output, "paint">,
 ): readonly string[] {
-  const { folder, trainings, lineage, added, gone, leftOut, missingBase } = report;
-  const path = quoteForShell(folder.path);
-  const base = lineage.find(({ stage }) => stage === "base");
-  const rows = trainings.map((training) => [
-    paint("bold", training.branch ?? "sft"),
-    describeSteps(training),
-    describeStart(training),
-    paint("dim", training.found.folder),
-  ]);
-  const first = base === undefined ? [] : [[paint("bold", "base"), "", "", paint("dim", base.path)]];
+  const path = quoteForShell(report.folder.path);
   return [
-    ...formatTable([...first, ...rows]),
+    ...formatTable(listRows(report, paint)),
     "",
-    ...trainings.map(({ branch = "sft", stage, because, found }) =>
-      paint(
-        "dim",
-        `${branch} is taken for ${stage.toUpperCase()} as ${because}${found.trainers === undefined ? "" : `; laid out as by ${found.trainers}`}`,
-      ),
+    ...describeFound(report, paint),
+    ...describeBase(report),
+    ...differences.flatMap(({ checkpoint, texts }) =>
+      texts.map((text) => `${checkpoint} beside the base: ${text}`),
     ),
-    ...trainings.flatMap(({ found }) => found.notes),
-    ...trainings.flatMap(({ found }) =>
-      found.partial.map(({ folder: partial, reason }) => `Left alone for now: ${partial}: ${reason}`),
-    ),
-    ...leftOut.map(({ folder: unused, reason }) => `Left out: ${unused}: ${reason}`),
-    ...trainings.flatMap(({ found }) =>
-      found.log.unread.map(({ file, problem }) => `Could not read the log ${file}: ${problem}`),
-    ),
-    ...gone.map(
-      ({ id, path: lost }) => `Gone since it was followed: ${id} (${lost}); what was measured of it stays`,
-    ),
-    ...(missingBase === undefined
-      ? base === undefined
-        ? ["No base model is known; to compare with it, give its folder by --base"]
-        : []
-      : [
-          `The base model is said to be "${missingBase}", which is no folder here; to compare with it, give its folder by --base`,
-        ]),
-    ...describeAssumption(trainings),
+    ...describeAssumption(report.trainings),
     ...(outline === undefined ? [] : ["", ...formatOutline(outline, paint)]),
     "",
-    `${added.length} checkpoints new, ${lineage.length} in all; their weights stay where they are`,
-    `Next:  untwist eval ${path} --environment general-points${chooseWay(trainings, outline)}        what each checkpoint can do, ID and OOD`,
+    `${report.added.length} checkpoints new, ${report.lineage.length} in all; their weights stay where they are`,
+    `Next:  untwist eval ${path} --environment general-points${chooseWay(report.trainings, outline)}        what each checkpoint can do, ID and OOD`,
     `       untwist spectra ${path}        what changed in the weights`,
     `       untwist studio ${path}         all of it in the browser`,
   ];
 }
 
+/** The base and each training, in a line each. */
+function listRows(
+  { trainings, lineage }: FollowReport,
+  paint: Output["paint"],
+): readonly (readonly string[])[] {
+  const base = lineage.find(({ stage }) => stage === "base");
+  return [
+    ...(base === undefined ? [] : [[paint("bold", "base"), "", "", paint("dim", base.path)]]),
+    ...trainings.map((training) => [
+      paint("bold", training.branch ?? "sft"),
+      describeSteps(training),
+      describeStart(training),
+      paint("dim", training.found.folder),
+    ]),
+  ];
+}
+
+/** How each training is known, and what of it is not used. */
+function describeFound(
+  { trainings, gone, leftOut }: FollowReport,
+  paint: Output["paint"],
+): readonly string[] {
+  const layout = (trainers: string | undefined): string =>
+    trainers === undefined ? "" : `; laid out as by ${trainers}`;
+  return [
+    ...trainings.map(({ branch = "sft", stage, because, found }) =>
+      paint("dim", `${branch} is taken for ${stage.toUpperCase()} as ${because}${layout(found.trainers)}`),
+    ),
+    ...trainings.flatMap(({ found }) => found.notes),
+    ...trainings.flatMap(({ found }) =>
+      found.partial.map(({ folder, reason }) => `Left alone for now: ${folder}: ${reason}`),
+    ),
+    ...leftOut.map(({ folder, reason }) => `Left out: ${folder}: ${reason}`),
+    ...trainings.flatMap(({ found }) =>
+      found.log.unread.map(({ file, problem }) => `Could not read the log ${file}: ${problem}`),
+    ),
+    ...gone.map(
+      ({ id, path }) => `Gone since it was followed: ${id} (${path}); what was measured of it stays`,
+    ),
+  ];
+}
+
+/** What is missing of the base. */
+function describeBase({ lineage, missingBase }: FollowReport): readonly string[] {
+  if (missingBase !== undefined)
+    return [
+      `The base model is said to be "${missingBase}", which is no folder here; to compare with it, give its folder by --base`,
+    ];
+  return lineage.some(({ stage }) => stage === "base")
+    ? []
+    : ["No base model is known; to compare with it, give its folder by --base"];
+}
+
 /** How the checkpoints can be asked: models that the embedded engine does not run take a server. */
 function chooseWay(trainings: readonly FollowedTraining[], outline: ModelOutline | undefined): string {
   if (outline === undefined || outline.isEmbedded) return "";
-  const areAdapters = trainings.every(({ found }) => found.checkpoints.every(({ isAdapter }) => isAdapter));
-  return areAdapters
+  const checkpoints = trainings.flatMap(({ found }) => found.checkpoints);
+  return checkpoints.length > 0 && checkpoints.every(({ isAdapter }) => isAdapter)
     ? " --lora-endpoint http://127.0.0.1:8000"
     : " --serve 'vllm serve {path} --port {port}'";
 }
@@ -119,7 +153,7 @@ function formatOutline(
 }
 
 /** The same for programs. */
-export function describeFollowed(report: FollowReport, outline: ModelOutline | undefined): unknown {
+export function describeFollowed({ report, outline, differences }: ShownRun): unknown {
   const { folder, trainings, lineage, added, gone, leftOut, missingBase } = report;
   return {
     run: folder.path,
@@ -138,6 +172,7 @@ export function describeFollowed(report: FollowReport, outline: ModelOutline | u
     gone: gone.map(({ id }) => id),
     leftOut: leftOut.map(({ step, folder: unused, reason }) => ({ step, folder: unused, reason })),
     ...(missingBase !== undefined && { missingBase }),
+    differences,
     ...(outline !== undefined && { model: outline }),
   };
 }

@@ -1,4 +1,4 @@
-/** Graders of a user's own questions: how a text is held against the right answer. Pure, and total: no text makes them throw. */
+/** Graders of a user's own questions: how a text is held against the right answer. Total: no text makes them throw. */
 import { z } from "zod";
 import { matchWithin } from "../../execution/index.ts";
 import { readLastObject } from "../json-answer.ts";

@@ -51,38 +51,13 @@ function Answers({ answers, run, route }: PageProps & { readonly answers: Answer
   const chosen = rows.find((index) => String(index) === task) ?? forgotten ?? rows[0];
   return (
     <>
-      <div className="controls">
-        <label>
-          tasks{" "}
-          <select value={split} onChange={({ target }) => choose({ split: target.value })}>
-            <option value="ood">OOD</option>
-            <option value="id">ID</option>
-          </select>
-        </label>
-        <label>
-          show{" "}
-          <select value={filter} onChange={({ target }) => choose({ filter: target.value })}>
-            <option value="all">all</option>
-            <option value="forgotten">solved at the peak, failed at the end of SFT</option>
-          </select>
-        </label>
+      <Controls split={split} filter={filter} onChoose={choose}>
         <span className="quiet" role="status">
           {rows.length} tasks
         </span>
         <span className="quiet">{describeIncomplete(answers, rows)}</span>
-      </div>
-      <ul className="legend">
-        {Object.entries(meanings).flatMap(([letter, meaning]) =>
-          // Where another tool graded, there are no verdicts on values and format.
-          !Object.values(answers.verdicts).some((letters) => letters.includes(letter)) ? (
-            []
-          ) : (
-            <li key={letter}>
-              <i style={{ background: `var(${colorNames[letter]})` }} /> {meaning}
-            </li>
-          ),
-        )}
-      </ul>
+      </Controls>
+      <Legend verdicts={answers.verdicts} />
       <VerdictGrid
         answers={answers}
         rows={rows}
@@ -95,6 +70,53 @@ function Answers({ answers, run, route }: PageProps & { readonly answers: Answer
         <Task answers={answers} index={chosen} first={peak} second={route.choices.checkpoint ?? end} />
       )}
     </>
+  );
+}
+
+interface ControlsProps {
+  readonly split: string;
+  readonly filter: string;
+  readonly onChoose: (choices: Readonly<Record<string, string>>) => void;
+  readonly children: ReactNode;
+}
+
+/** Which tasks are shown. */
+function Controls({ split, filter, onChoose, children }: ControlsProps): ReactNode {
+  return (
+    <div className="controls">
+      <label>
+        tasks{" "}
+        <select value={split} onChange={({ target }) => onChoose({ split: target.value })}>
+          <option value="ood">OOD</option>
+          <option value="id">ID</option>
+        </select>
+      </label>
+      <label>
+        show{" "}
+        <select value={filter} onChange={({ target }) => onChoose({ filter: target.value })}>
+          <option value="all">all</option>
+          <option value="forgotten">solved at the peak, failed at the end of SFT</option>
+        </select>
+      </label>
+      {children}
+    </div>
+  );
+}
+
+/** What the colors mean; where another tool graded, there are no verdicts on values and format. */
+function Legend({ verdicts }: Pick<AnswersView, "verdicts">): ReactNode {
+  const rows = Object.values(verdicts);
+  const shown = Object.entries(meanings).filter(([letter]) =>
+    rows.some((letters) => letters.includes(letter)),
+  );
+  return (
+    <ul className="legend">
+      {shown.map(([letter, meaning]) => (
+        <li key={letter}>
+          <i style={{ background: `var(${colorNames[letter]})` }} /> {meaning}
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -70,42 +70,35 @@ function Tiles({
   return (
     <section aria-label="Outcome">
       <ul className="tiles">
-        <li>
-          <b>{formatShare(toShare(peak.ood))}</b>
-          <span>
-            OOD at the peak, {peak.checkpoint}, of {peak.ood.total} tasks
-          </span>
-        </li>
-        <li>
-          <b>{formatShare(toShare(sftEnd.ood))}</b>
-          <span>
-            OOD at the end of SFT, {sftEnd.checkpoint}, of {sftEnd.ood.total} tasks
-          </span>
-        </li>
-        <li>
-          {unjudgedBecause === undefined ? (
-            <>
-              <b>{formatPoints(-forgetting.estimate)}</b>
-              <span>
-                points from the peak to the end, held-out tasks, {formatPValue(forgetting.pValue)}, n ={" "}
-                {forgetting.numItems}
-              </span>
-            </>
-          ) : (
-            <>
-              <b>?</b>
-              <span>forgetting cannot be judged: {unjudgedBecause}</span>
-            </>
-          )}
-        </li>
+        <Tile value={formatShare(toShare(peak.ood))}>
+          OOD at the peak, {peak.checkpoint}, of {peak.ood.total} tasks
+        </Tile>
+        <Tile value={formatShare(toShare(sftEnd.ood))}>
+          OOD at the end of SFT, {sftEnd.checkpoint}, of {sftEnd.ood.total} tasks
+        </Tile>
+        {unjudgedBecause === undefined ? (
+          <Tile value={formatPoints(-forgetting.estimate)}>
+            points from the peak to the end, held-out tasks, {formatPValue(forgetting.pValue)}, n ={" "}
+            {forgetting.numItems}
+          </Tile>
+        ) : (
+          <Tile value="?">forgetting cannot be judged: {unjudgedBecause}</Tile>
+        )}
         {best === undefined || best === null ? null : (
-          <li>
-            <b>{formatPoints(best.gain.estimate)}</b>
-            <span>points back without training: {best.name}</span>
-          </li>
+          <Tile value={formatPoints(best.gain.estimate)}>points back without training: {best.name}</Tile>
         )}
       </ul>
     </section>
+  );
+}
+
+/** A number, and under it what it is of. */
+function Tile({ value, children }: { readonly value: string; readonly children: ReactNode }): ReactNode {
+  return (
+    <li>
+      <b>{value}</b>
+      <span>{children}</span>
+    </li>
   );
 }
 
