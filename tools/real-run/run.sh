@@ -24,7 +24,8 @@ mkdir -p screens
 step "model" model "$python" "$here/make_model.py" model
 step "task" task "$python" "$here/make_task.py" task
 for kind in full lora; do
-  step "$kind: training by TRL" "$kind/checkpoint-60" "$python" "$here/train.py" $kind model task $kind
+  last=$([ $kind = full ] && echo 60 || echo 40)
+  step "$kind: training by TRL" "$kind/checkpoint-$last" "$python" "$here/train.py" $kind model task $kind
   step "$kind: follow" "runs/$kind" untwist follow $kind --base model --out "runs/$kind"
   step "$kind: eval" "screens/$kind-eval.txt" \
     screen "screens/$kind-eval.txt" untwist eval "runs/$kind" --environment items:task/items --max-new-tokens 96
