@@ -2,7 +2,7 @@
  * Tables as Parquet files, for notebooks and databases: typed columns, absent cells as nulls, lists as real lists.
  * Writes only; a table is held in memory whole.
  */
-import { type ColumnSource, parquetWriteBuffer, type SchemaElement } from "hyparquet-writer";
+import type { ColumnSource, SchemaElement } from "hyparquet-writer";
 import { writeFileAtomic } from "./atomic-write.ts";
 
 /** What a cell of each kind of column holds. */
@@ -42,6 +42,7 @@ export async function writeParquet(
   { metadata = {} }: { readonly metadata?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
   checkTable(columns);
+  const { parquetWriteBuffer } = await import("hyparquet-writer");
   const buffer = parquetWriteBuffer({
     columnData: columns.map(toSource),
     schema: [{ name: "root", num_children: columns.length }, ...columns.flatMap(describeColumn)],

@@ -1,11 +1,13 @@
-/** Logs that the real lm-evaluation-harness writes, and ours read by its and TensorBoard's own code. */
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+/** Logs that the real lm-evaluation-harness and lighteval write, and ours read by its and TensorBoard's own code. */
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { encodeEvents } from "../../src/follow/index.ts";
 import { chooseResults, describeResults, readResults } from "../../src/interchange/index.ts";
+import { buildModel, writeCheckpointFolder } from "../support/checkpoint-folder.ts";
 import { findAbsence, runPeer } from "../support/peers.ts";
-import { createTemporaryFolder, removeFolder } from "../support/untwist.ts";
+import { readReport } from "../support/surgery.ts";
+import { createTemporaryFolder, type Json, readOutput, removeFolder } from "../support/untwist.ts";
 
 const { isSkipped, because } = findAbsence();
 const folder = createTemporaryFolder();
@@ -46,5 +48,31 @@ describe.skipIf(isSkipped)(`logs of real peers${because}`, () => {
         [5, 0.5],
       ],
     });
+  });
+});
+
+const lighteval = findAbsence("lighteval");
+describe.skipIf(lighteval.isSkipped)(`details of lighteval${lighteval.because}`, () => {
+  it("become the answers of a run: choices with their chance, and texts", async () => {
+    await runPeer("lighteval_details.py", ["lighteval"], { peer: "lighteval", cwd: folder });
+    const details = join(folder, "lighteval/results/details/dummy");
+    const [date = ""] = readdirSync(details);
+    for (const name of ["base", "sft-1"]) {
+      await writeCheckpointFolder(join(folder, "models", name), buildModel(name, "BF16"));
+      cpSync(join(details, date), join(folder, "details", name), { recursive: true });
+    }
+    await readOutput(["follow", "models/sft-1", "--base", "models/base", "--out", "run"], folder);
+    const patterns = ["choice", "text"].map((kind) => `details/{name}/details_peer_${kind}*.parquet`);
+    const [id = "", ood = ""] = patterns;
+    await readReport(["import", "run", "--id", id, "--ood", ood], folder);
+    const lines = readFileSync(join(folder, "run/evaluations/sft-1.jsonl"), "utf8").trim().split("\n");
+    const items: readonly Json[] = lines.map((line) => JSON.parse(line));
+    const choices = items.filter(({ split }) => split === "id");
+    expect(choices.map(({ chance }) => chance)).toEqual(new Array(8).fill(0.5));
+    for (const { answer } of choices) expect(["no", "yes"]).toContain(answer);
+    const texts = items.filter(({ split }) => split === "ood");
+    expect(texts.map(({ parts, answer }) => [parts.solved, answer])).toEqual(
+      texts.map(({ index }) => [index === 3, "random baseline"]),
+    );
   });
 });

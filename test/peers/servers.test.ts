@@ -1,11 +1,15 @@
-/** Servers of others, asked as a user asks them: the real llama.cpp with a real chat model, from the GGUF that a package carries. */
+/**
+ * Servers of others, asked as a user asks them: the real llama.cpp with a real chat model, from the GGUF that a package carries, and
+ * `transformers serve`, which is started for each checkpoint.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { locateModel } from "../../src/lab/index.ts";
 import { findAbsence, locatePython, runPeer } from "../support/peers.ts";
 import { createTemporaryFolder, parseJson, readOutput, removeFolder, root } from "../support/untwist.ts";
 
@@ -16,6 +20,8 @@ const questions = [
   ["What is the capital of Italy?", "Rome"],
   ["What is 1 + 1?", "2|two"],
   ["What planet do we live on?", "earth"],
+  ["What is the capital of Japan?", "Tokyo"],
+  ["How many days are in a week?", "7|seven"],
 ] as const;
 let server: ChildProcess;
 let address: string;
@@ -81,17 +87,57 @@ afterAll(async () => {
 });
 
 describe.skipIf(isSkipped)(`untwist eval --endpoint, of llama.cpp${because}`, () => {
-  it("asks a real chat model, whose answers are complete and mostly right", async () => {
-    const { items } = await ask();
+  it("asks a real chat model, and grades its answers as far as they are complete", async () => {
+    const { items } = await ask("--max-new-tokens", "48");
     expect(items).toHaveLength(questions.length);
-    const solved = items.filter(({ parts }: ReturnType<typeof parseJson>) => parts.solved);
-    expect(solved.length).toBeGreaterThanOrEqual(questions.length / 2);
-    for (const { outcome } of items) expect(["correct", "incorrect"]).toContain(outcome);
+    for (const [index, { outcome, answer }] of items.entries()) {
+      const isRight = new RegExp(questions[index]?.[1] ?? "", "i").test(answer);
+      expect(["cut off", isRight ? "correct" : "incorrect"]).toContain(outcome);
+    }
+    expect(items.some(({ outcome }: ReturnType<typeof parseJson>) => outcome === "correct")).toBe(true);
   });
 
   it("counts answers at the limit of tokens as cut off, and none of them as right", async () => {
     const { items } = await ask("--max-new-tokens", "2", "--answers", "cut.jsonl");
     const outcomes = items.map(({ outcome }: ReturnType<typeof parseJson>) => outcome);
     expect(new Set(outcomes)).toEqual(new Set(["cut off"]));
+  });
+});
+
+const main = findAbsence();
+describe.skipIf(main.isSkipped)(`untwist eval --serve, by transformers serve${main.because}`, () => {
+  it("gives the very answers of the embedded engine, by the same chat template", async () => {
+    const base = await locateModel("general-points-base");
+    for (const name of ["base", "tuned"]) {
+      cpSync(base, join(folder, "models", name), { recursive: true });
+      const template = "{% for message in messages %}{{ message.content }} {% endfor %}";
+      writeFileSync(join(folder, "models", name, "chat_template.jinja"), template);
+    }
+    mkdirSync(join(folder, "cards"));
+    const lines = ["1 2 3 4", "5 6 7 8", "10 12 2 2"].map((question) => ({ question, answer: "24" }));
+    for (const split of ["id", "ood"])
+      writeFileSync(
+        join(folder, "cards", `${split}.jsonl`),
+        lines.map((line) => JSON.stringify(line)).join("\n"),
+      );
+    const serve = `HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= ${join(dirname(locatePython()), "transformers")} serve {path} --port {port} --device cpu --dtype float32`;
+    const answers: string[][] = [];
+    for (const [run, ...way] of [["embedded"], ["served", "--serve", serve]] as const) {
+      await readOutput(["follow", "models/tuned", "--base", "models/base", "--out", run], folder);
+      const asked = ["--environment", "items:cards", "--max-new-tokens", "8", ...way];
+      await readOutput(["eval", run, ...asked], folder);
+      for (const checkpoint of ["base", "sft-1"]) {
+        const text = readFileSync(join(folder, run, `evaluations/${checkpoint}.jsonl`), "utf8");
+        answers.push(
+          text
+            .trim()
+            .split("\n")
+            .map((line) => parseJson(line).answer),
+        );
+      }
+    }
+    const [embedded = []] = answers;
+    expect(embedded.every((answer) => /^[\d ]+$/.test(answer))).toBe(true);
+    expect(answers).toEqual([embedded, embedded, embedded, embedded]);
   });
 });

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { root } from "./untwist.ts";
 
 /** The environments, by their list in test/peers/requirements. */
-export type Peer = "main" | "inspect" | "llama";
+export type Peer = "main" | "inspect" | "lighteval" | "llama";
 
 const folder = process.env.UNTWIST_PEERS;
 const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";

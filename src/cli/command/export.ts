@@ -1,7 +1,6 @@
 /** `untwist export`: a run's evaluations for other tools. */
 import { Command } from "commander";
 import { exportForms, exportResults, type exportForms as forms } from "../../lab/index.ts";
-import { readQuestions } from "../../view/index.ts";
 import { createOutput } from "../output.ts";
 import { requireFree } from "./out-folder.ts";
 import { parseChoice } from "./parse-flags.ts";
@@ -28,6 +27,8 @@ export function createExportCommand(): Command {
 async function run(path: string, flags: { readonly as: string; readonly out: string }): Promise<void> {
   const form = parseChoice<(typeof forms)[number]>("--as", flags.as, exportForms);
   await requireFree(flags.out);
+  // What only few commands need is loaded by these.
+  const { readQuestions } = await import("../../view/index.ts");
   await exportResults(path, flags.out, { form, date: new Date(), readQuestions });
   createOutput({}).print([`Written to ${flags.out}`], undefined);
 }

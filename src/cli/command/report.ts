@@ -5,7 +5,6 @@ import { UsageError } from "../../base/index.ts";
 import { fileExists, folderExists, openByteSource, pathExists, writeFileAtomic } from "../../file/index.ts";
 import { readOverlaps, summarize } from "../../lab/index.ts";
 import { openRunFolder } from "../../run/index.ts";
-import { collectReport, createReportPage, writeFigures } from "../../view/index.ts";
 
 interface ReportFlags {
   readonly out?: string;
@@ -46,6 +45,8 @@ export async function writeReport(
     throw new UsageError("Cannot write figures into a folder without a name; give --figures a folder");
   if (given !== undefined) await requireReport(given);
   const folder = await openRunFolder(path);
+  // What only few commands need is loaded by these.
+  const { collectReport, createReportPage, writeFigures } = await import("../../view/index.ts");
   const data = await collectReport(basename(path), folder, { summarize, readOverlaps });
   await writeFileAtomic(out, await createReportPage(data));
   const names = figures === undefined ? [] : await writeFigures(data, figures);

@@ -3,7 +3,6 @@ import { basename, resolve } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { Command } from "commander";
 import { chooseNumThreads, locateModel } from "../../lab/index.ts";
-import { startModelServer } from "../../server/index.ts";
 import { parsePort, untilStopped } from "./serving.ts";
 
 interface ServeFlags {
@@ -41,6 +40,8 @@ async function serve(checkpoint: string, { host, port, name }: ServeFlags): Prom
   const served = name ?? basename(folder);
   // Collecting garbage takes milliseconds, and waiting for threads that help with it a fifth of a second beside a busy model.
   setFlagsFromString("--no-parallel-scavenge");
+  // What only one command needs is loaded by that one.
+  const { startModelServer } = await import("../../server/index.ts");
   const server = await startModelServer({
     checkpoint: folder,
     name: served,

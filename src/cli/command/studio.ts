@@ -4,7 +4,6 @@ import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { folderExists } from "../../file/index.ts";
 import { readOverlaps, summarize } from "../../lab/index.ts";
-import { startStudio } from "../../server/index.ts";
 import { runsFolder } from "./run-location.ts";
 import { parsePort, untilStopped } from "./serving.ts";
 
@@ -36,6 +35,8 @@ async function serve(folder: string, { host, port, open }: StudioFlags): Promise
     throw new UsageError(
       `Cannot show "${folder}": there is no such folder; start a run with untwist run, or name a folder of runs`,
     );
+  // What only one command needs is loaded by that one.
+  const { startStudio } = await import("../../server/index.ts");
   const studio = await startStudio({
     folder,
     host,
