@@ -31,8 +31,9 @@ for kind in full lora; do
     screen "screens/$kind-eval.txt" untwist eval "runs/$kind" --environment items:task/items --max-new-tokens 96
   step "$kind: spectra" "screens/$kind-spectra.txt" screen "screens/$kind-spectra.txt" untwist spectra "runs/$kind"
   step "$kind: show" "screens/$kind-show.txt" screen "screens/$kind-show.txt" untwist show "runs/$kind"
-  step "$kind: signals" "screens/$kind-signals.txt" screen "screens/$kind-signals.txt" untwist signals "runs/$kind"
 done
+# What could have been known without the OOD questions; it takes three checkpoints, and the LoRA has one.
+step "full: signals" screens/full-signals.txt screen screens/full-signals.txt untwist signals runs/full
 
 # What brings it back: singular directions of the base, and half of the way back to it, all tensors.
 step "restore" restored untwist restore --into full/checkpoint-60 --from model --top 0.8 --out restored

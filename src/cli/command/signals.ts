@@ -32,7 +32,7 @@ async function run(path: string, flags: { readonly json?: boolean }): Promise<vo
     formatLoss(regret),
   ]);
   const lines = [
-    `OOD accuracy itself peaks at step ${ranking.peak.step}, chosen on half of the OOD tasks; losses are measured on the other half`,
+    `Of the SFT checkpoints, OOD accuracy is highest at step ${ranking.peak.step}, chosen on half of the OOD tasks; losses are measured on the other half`,
     "",
     ...formatTable([head, ...rows], { right: [2] }),
     ...(ranking.unmeasured.length === 0
