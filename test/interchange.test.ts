@@ -329,5 +329,5 @@ describe("untwist signals", () => {
   });
 
   it("refuses a run with too few checkpoints", () =>
-    expectRefusal([["signals", "empty"], "0 evaluated", "3"], folder));
+    expectRefusal([["signals", "empty"], "0 evaluated", "3", "keep more"], folder));
 });

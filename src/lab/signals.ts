@@ -15,10 +15,7 @@ export async function rankRunSignals(path: string): Promise<SignalRanking> {
   const checkpoints = summary.checkpoints
     .filter(({ stage }) => stage === "sft")
     .sort((a, b) => a.step - b.step);
-  if (checkpoints.length < 3)
-    throw new UsageError(
-      `Cannot rank signals of "${path}": it has ${checkpoints.length} evaluated SFT checkpoints, and takes 3; evaluate them with: untwist eval ${quoteForShell(path)} --environment NAME`,
-    );
+  if (checkpoints.length < 3) throw await describeTooFew(folder, checkpoints.length);
   const outcomes = await Promise.all(
     checkpoints.map(async (entry) => toOutcome({ entry, items: await folder.readEvaluation(entry.id) })),
   );
@@ -28,6 +25,18 @@ export async function rankRunSignals(path: string): Promise<SignalRanking> {
     ...listWeights(summary, checkpoints),
   ];
   return rankSignals(outcomes, signals, { seed: summary.seed });
+}
+
+/** What to do where too few SFT checkpoints are evaluated: evaluate the others, where there are any. */
+async function describeTooFew({ path, readLineage }: RunFolder, numEvaluated: number): Promise<UsageError> {
+  const numThere = (await readLineage()).filter(({ stage }) => stage === "sft").length;
+  const way =
+    numThere < 3
+      ? `there are only ${numThere}, so keep more of them while training`
+      : `evaluate them with: untwist eval ${quoteForShell(path)} --environment NAME`;
+  return new UsageError(
+    `Cannot rank signals of "${path}": it has ${numEvaluated} evaluated SFT checkpoints, and takes 3; ${way}`,
+  );
 }
 
 /** What evaluation on ID tasks says. */
