@@ -85,6 +85,34 @@ describe("an answer", () => {
     expect(numAsked).toBe(3);
   });
 
+  it("that the server failed at is asked for again, and never taken for one", async () => {
+    for (const finish_reason of [
+      "abort",
+      "error",
+      "ABORTED",
+      "network_error",
+      "insufficient_system_resource",
+    ]) {
+      const failed = complete("15", { finish_reason });
+      const whole = complete("14", { finish_reason: "stop" });
+      expect(
+        (
+          await ask([
+            [200, failed],
+            [200, whole],
+          ])
+        ).answer,
+      ).toMatchObject({ text: "14" });
+      const { answer, numAsked } = await ask([[200, failed]], { maxTries: 2 });
+      expect([answer, numAsked]).toEqual([
+        expect.stringContaining(`broke its answer off ("${finish_reason}")`),
+        2,
+      ]);
+    }
+    const beside = { ...complete("15", { finish_reason: "stop" }), error: { message: "engine is gone" } };
+    expect((await ask([[200, beside]], { maxTries: 1 })).answer).toContain("engine is gone");
+  });
+
   it("larger than any completion is refused, in a sentence and at once", async () => {
     const { answer, numAsked } = await ask([[200, "x".repeat(65 * 2 ** 20)]]);
     expect(answer).toMatch(/^Cannot ask m .*64 MiB$/);

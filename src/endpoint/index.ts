@@ -1,5 +1,5 @@
 /** endpoint: models behind servers that speak OpenAI's interface: asked, identified, and their answers kept. */
-export { findApiKey } from "./address.ts";
+export { findApiKey, isLoopback } from "./address.ts";
 export { type AnswerStore, openAnswerStore } from "./answer-store.ts";
 export { maskKey, stripControls } from "./clean-text.ts";
 export {

@@ -1,4 +1,7 @@
-import { describe, expect, it } from "vitest";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { UsageError } from "../base/index.ts";
 import { findEnvironment } from "../environment/index.ts";
@@ -6,6 +9,7 @@ import { loadModel } from "../model/index.ts";
 import { parseSweep } from "../run/index.ts";
 import { loadRecipe, locateModel } from "./builtin.ts";
 import { checkDemand, checkModel } from "./check-model.ts";
+import { evaluateModel } from "./evaluate-model.ts";
 
 const environment = findEnvironment("general-points");
 const model = await loadModel(await locateModel("general-points-base"));
@@ -44,5 +48,22 @@ describe("checkModel()", async () => {
       parseSweep(stringify({ grid: [{ what: ["directions"], top: ["all"], ...entry }] }), "s.yaml"),
     ];
     expect(() => checkModel(model, { ...recipe, sweeps })).toThrow(UsageError);
+  });
+});
+
+describe("a model without a token that ends answers", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "untwist-endless-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  cpSync(await locateModel("general-points-base"), folder, { recursive: true });
+  rmSync(join(folder, "generation_config.json"), { force: true });
+  const config: object = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+  writeFileSync(join(folder, "config.json"), JSON.stringify({ ...config, eos_token_id: null }));
+
+  it("is neither asked nor trained, and the reason is said", async () => {
+    const asked = evaluateModel(folder, { environment: "general-points", splits: ["id"], numTasks: 2 });
+    await expect(asked).rejects.toThrow(/endless.*eos_token_id/);
+    const recipe = await loadRecipe("general-points-quick", []);
+    const endless = await loadModel(folder);
+    expect(() => checkModel(endless, recipe)).toThrow("eos_token_id");
   });
 });

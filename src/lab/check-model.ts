@@ -21,6 +21,14 @@ export function requireNoJudge({ name, judging }: Pick<Environment, "name" | "ju
     );
 }
 
+/** Throws `UsageError` where a model has no token to end answers with: each of them would be cut off at its limit. */
+export function requireEndToken(config: ModelConfig, subject: string): void {
+  if (config.endToken === undefined)
+    throw new UsageError(
+      `Cannot ask ${subject}: neither its config.json nor its generation_config.json names a token that ends answers ("eos_token_id"), so that each would be cut off; name it there`,
+    );
+}
+
 /** Throws `UsageError` where an environment has fewer tasks than are asked: none would count twice. */
 export function checkCount(
   { name, numTasks }: Pick<Environment, "name" | "numTasks">,
@@ -43,14 +51,10 @@ export interface Demand {
 }
 
 /**
- * Throws `UsageError` where the model cannot take a recipe's tasks (see `checkDemand`), where it has no token to end answers
- * with, or where the recipe's sweeps do not fit the weights.
+ * Throws `UsageError` where the model cannot take a recipe's tasks (see `checkDemand` and `requireEndToken`), or where the recipe's sweeps do not fit the weights.
  */
 export function checkModel(model: Model, { environment, rendering, evaluation, rl, sweeps }: Recipe): void {
-  if (model.config.endToken === undefined)
-    throw new UsageError(
-      `Cannot train this model: its config.json names no eos_token_id, so that answers would never end; name the token that ends them`,
-    );
+  requireEndToken(model.config, "the base model");
   const maxNewTokens = Math.max(evaluation.maxNewTokens, ...rl.map((entry) => entry.maxNewTokens));
   checkDemand(model, { environment: findEnvironment(environment), rendering, maxNewTokens });
   const tensors = describeTensors(model.config);

@@ -36,11 +36,21 @@ describe("readReply()", () => {
       ["<seed:think>", "</seed:think>"],
       ["[THINK]", "[/THINK]"],
       ["◁think▷", "◁/think▷"],
-    ]) {
+      ["<|START_THINKING|>", "<|END_THINKING|>"],
+      ["<|begin_of_thought|>", "<|end_of_thought|>"],
+      ["<|channel|>analysis<|message|>", "<|channel|>final<|message|>"],
+      ["<|channel>thought\n", "<channel|>"],
+    ] as const) {
       expect(stop(`${open}is it 14?${close}\n\n15`)).toEqual({ answer: "15" });
       expect(stop(`is it 14?${close}15`)).toEqual({ answer: "15" });
       expect(stop(`${open}is it 14? 15`)).toEqual({ answer: "", problem: "cut off" });
       expect(stop(`${open}a${close}14 ${open}is it 15`).problem).toBe("cut off");
+      expect(stop(`${open}a${close}14 ${open}no${close}15`)).toEqual({ answer: "15" });
+      expect(stop(`15\n${open}that was easy${close}\n`)).toEqual({ answer: "15" });
+      expect(stop(`${open}a${close}15 ${open}that was easy${close}`)).toEqual({ answer: "15" });
+      expect(stop(`${open}a${close}15${close}`)).toEqual({ answer: "15" });
+      expect(stop(`${open}what does ${open} mean?${close}15`)).toEqual({ answer: "15" });
+      expect(stop(`is it 14?${close}`)).toEqual({ answer: "", problem: "no answer" });
     }
   });
 
@@ -48,6 +58,8 @@ describe("readReply()", () => {
     const reply = { text: "it is 15", finish: "stop" };
     expect(readReply(reply, true)).toEqual({ answer: "", problem: "cut off" });
     expect(readReply({ ...reply, text: "hm</think>15" }, true)).toEqual({ answer: "15" });
+    expect(readReply({ ...reply, text: "<think>hm</think>15" }, true)).toEqual({ answer: "15" });
+    expect(readReply({ ...reply, text: "14 <think>hm</think>" }, true).problem).toBe("no answer");
     expect(opensThinking("<|im_start|>assistant\n<think>\n")).toBe(true);
     expect(opensThinking("<think>\n\n</think>\n\n")).toBe(false);
     expect(opensThinking("2 + 2 = ?")).toBe(false);

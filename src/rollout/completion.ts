@@ -79,21 +79,41 @@ interface Place {
 }
 
 /** Tags around thinking, as the families of models write them. */
-const names = "think|thinking|thought|thoughts|reasoning|reason|seed:think";
-const opening = new RegExp(`<(?:${names})>|\\[THINK\\]|◁think▷`, "gi");
-const closing = new RegExp(`</(?:${names})>|\\[/THINK\\]|◁/think▷`, "gi");
+const names = "(?:think|thinking|thought|thoughts|reasoning|reason|seed:think)";
+const tags: readonly (readonly [opening: string, closing: string])[] = [
+  [`<${names}>`, `</${names}>`],
+  [String.raw`\[THINK\]`, String.raw`\[/THINK\]`],
+  ["◁think▷", "◁/think▷"],
+  [String.raw`<\|START_THINKING\|>`, String.raw`<\|END_THINKING\|>`],
+  [String.raw`<\|begin_of_thought\|>`, String.raw`<\|end_of_thought\|>`],
+  [String.raw`<\|channel\|>analysis<\|message\|>`, String.raw`<\|channel\|>final<\|message\|>`],
+  [String.raw`<\|channel>thought`, String.raw`<channel\|>`],
+];
+const opening = tags.map(([tag]) => tag).join("|");
+const closing = tags.map(([, tag]) => tag).join("|");
+const anyTag = new RegExp(`(${opening})|(?:${closing})`, "gi");
 
 /**
- * A text without the thinking before the answer: what follows the last closing tag. Thinking that never ends holds no answer.
+ * What was said last outside of thinking. `isThinking` says that the thinking began before the text; where a text closes what
+ * it did not open, it did so as well. Thinking that never ends holds no answer.
  */
 function stripThinking(
   text: string,
   isThinking: boolean,
 ): { readonly answer: string; readonly isOpen: boolean } {
-  const close = [...text.matchAll(closing)].at(-1);
-  const rest = close === undefined ? text : text.slice(close.index + close[0].length).trim();
-  const isOpen = rest.search(opening) >= 0 || (isThinking && close === undefined);
-  return { answer: isOpen ? "" : rest, isOpen };
+  let [isOpen, hasClosed, end] = [isThinking, false, 0];
+  let said: string[] = [];
+  for (const { 0: tag, 1: open, index } of text.matchAll(anyTag)) {
+    if (!isOpen) said.push(text.slice(end, index));
+    if (open === undefined && !isOpen && !hasClosed) said = [];
+    hasClosed ||= open === undefined;
+    isOpen = open !== undefined;
+    end = index + tag.length;
+  }
+  if (isOpen) return { answer: "", isOpen };
+  if (end === 0) return { answer: text, isOpen };
+  const answer = [...said, text.slice(end)].findLast((part) => part.trim() !== "") ?? "";
+  return { answer: answer.trim(), isOpen };
 }
 
 /** Where another turn begins: the tokens of templates, and what is left of them where those are not shown. */
@@ -107,6 +127,6 @@ function hasTurns(text: string): boolean {
 
 /** Whether a prompt ends within thinking that it opened itself, as some chat templates do. */
 export function opensThinking(prompt: string): boolean {
-  const last = (tag: RegExp): number => [...prompt.matchAll(tag)].at(-1)?.index ?? -1;
-  return last(opening) > last(closing);
+  const last = [...prompt.matchAll(anyTag)].at(-1);
+  return last?.[1] !== undefined;
 }
