@@ -4,7 +4,13 @@ import { z } from "zod";
 import { UsageError } from "../base/index.ts";
 import { fileExists, type Lock, openJsonLines, readJsonLines, readText, takeLock } from "../file/index.ts";
 import type { AskingOptions, Message } from "./endpoint.ts";
-import { type EndpointAnswer, findDifference, isFailure, type ModelIdentity } from "./payload.ts";
+import {
+  type EndpointAnswer,
+  findDifference,
+  identityShape,
+  isFailure,
+  type ModelIdentity,
+} from "./payload.ts";
 
 /** A question as far as its answer depends on it. */
 export interface Question {
@@ -20,16 +26,7 @@ export interface AnswerStore {
 }
 
 const headSchema = z.object({
-  identity: z.object({
-    model: z.string(),
-    root: z.string().optional(),
-    parent: z.string().optional(),
-    fingerprint: z.string().optional(),
-    stamp: z.string().optional(),
-    url: z.string().optional(),
-    /** One number in files of older versions. */
-    probe: z.union([z.array(z.number()), z.number().transform((value) => [value])]).optional(),
-  }),
+  identity: z.object(identityShape),
   asking: z.object({
     api: z.string(),
     temperature: z.number(),

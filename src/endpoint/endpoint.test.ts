@@ -133,19 +133,6 @@ describe("a refusal", () => {
     });
   });
 
-  it("that says when to come back, in seconds or as a date, is waited for", async () => {
-    const soon = new Date(Date.now() + 1000).toUTCString();
-    for (const wait of ["0.01", soon, "Thu, 01 Jan 1970 00:00:00 GMT"])
-      expect(
-        (
-          await ask([
-            [429, "", { "retry-after": wait }],
-            [200, complete("x", { finish_reason: "stop" })],
-          ])
-        ).answer,
-      ).toMatchObject({ text: "x" });
-  });
-
   it("repeats no key, and sends nothing to the terminal but text", async () => {
     const message = "Incorrect key: Bearer sk-hush\u001b[31m\u001b]0;title\u0007 \u0000red\u009b1m";
     const { answer } = await ask([[401, { error: { message } }]], { apiKey: "sk-hush" });

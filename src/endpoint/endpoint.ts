@@ -17,6 +17,7 @@ import {
   parseModels,
   readErrorMessage,
 } from "./payload.ts";
+import { readWaitMs } from "./retry-after.ts";
 import { AnswerTooLargeError, type HttpAnswer, sendRequest } from "./send.ts";
 
 /** The two ways of asking. */
@@ -257,17 +258,6 @@ function describeRefusal({ status, headers, text }: HttpAnswer, key: string | un
         ? "; check the address and the model's name"
         : "";
   return { problem: `${problem}${remedy}`, isTransient };
-}
-
-/** Longest that a server may make us wait. */
-const mostWaitMs = 60_000;
-
-/** What `Retry-After` says, in seconds or as a date; `undefined` where that is nothing, or over by now. */
-function readWaitMs(text: string | undefined, nowMs: number): number | undefined {
-  if (text === undefined) return undefined;
-  const seconds = Number(text);
-  const waitMs = Number.isNaN(seconds) ? Date.parse(text) - nowMs : 1000 * seconds;
-  return waitMs > 0 ? Math.min(mostWaitMs, waitMs) : undefined;
 }
 
 function describeFailure(error: unknown, timeoutMs: number): string {

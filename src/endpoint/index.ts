@@ -13,4 +13,10 @@ export {
   interfaces,
   type Message,
 } from "./endpoint.ts";
-export { type EndpointAnswer, findDifference, identifiesWeights, type ModelIdentity } from "./payload.ts";
+export {
+  type EndpointAnswer,
+  findDifference,
+  identifiesWeights,
+  identityShape,
+  type ModelIdentity,
+} from "./payload.ts";

@@ -19,6 +19,18 @@ export interface ModelIdentity {
   readonly probe?: readonly number[] | undefined;
 }
 
+/** A `ModelIdentity` in files, by field. */
+export const identityShape = {
+  model: z.string(),
+  root: z.string().optional(),
+  parent: z.string().optional(),
+  fingerprint: z.string().optional(),
+  stamp: z.string().optional(),
+  url: z.string().optional(),
+  /** One number in files of older versions. */
+  probe: z.union([z.array(z.number()).readonly(), z.number().transform((value) => [value])]).optional(),
+};
+
 /** Whether anything in an identity depends on the weights: a name, a path and an address may have others tomorrow. */
 export function identifiesWeights({ fingerprint, stamp, probe }: ModelIdentity): boolean {
   return fingerprint !== undefined || stamp !== undefined || probe !== undefined;

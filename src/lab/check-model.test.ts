@@ -5,14 +5,19 @@ import { afterAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { UsageError } from "../base/index.ts";
 import { findEnvironment } from "../environment/index.ts";
-import { loadModel } from "../model/index.ts";
+import { createWordTokenizer, loadModel } from "../model/index.ts";
 import { parseSweep } from "../run/index.ts";
 import { loadRecipe, locateModel } from "./builtin.ts";
 import { checkDemand, checkModel } from "./check-model.ts";
+import { chooseTasks } from "./choose-tasks.ts";
 import { evaluateModel } from "./evaluate-model.ts";
 
 const environment = findEnvironment("general-points");
 const model = await loadModel(await locateModel("general-points-base"));
+
+/** The shipped model with words for small sums. */
+const words = ["=", "?", ...Array.from({ length: 30 }, (_, number) => `${number}`)];
+const talking = { ...model, tokenizer: createWordTokenizer(words) };
 
 describe("checkDemand()", () => {
   it("lets the shipped model answer its own tasks", () => {
@@ -29,6 +34,30 @@ describe("checkDemand()", () => {
     const demand = { environment, rendering: "compact", maxNewTokens: 109 } as const;
     expect(() => checkDemand(model, demand)).toThrow("the model has 128 positions");
     checkDemand(model, { ...demand, maxNewTokens: 108 });
+  });
+});
+
+describe("chooseTasks()", () => {
+  it("refuses questions of which any, however late, has words that the tokenizer lacks", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "untwist-words-"));
+    const write = (last: string): void => {
+      for (const split of ["id", "ood"])
+        writeFileSync(
+          join(folder, `${split}.jsonl`),
+          Array.from({ length: 30 }, (_, index) =>
+            JSON.stringify({ question: index === 29 ? last : `${index} = ?`, answer: "1" }),
+          ).join("\n"),
+        );
+    };
+    const choice = { environment: `items:${folder}`, maxNewTokens: 8 };
+    try {
+      write("29 = ?");
+      expect((await chooseTasks(choice, { splits: ["ood"], model: talking })).evaluation.numTasks).toBe(30);
+      write("twenty-nine = ?");
+      await expect(chooseTasks(choice, { splits: ["ood"], model: talking })).rejects.toThrow("lacks words");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 

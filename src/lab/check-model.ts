@@ -47,7 +47,7 @@ export interface Demand {
   readonly rendering: Rendering;
   readonly maxNewTokens: number;
   /** Default: none. */
-  readonly template?: TemplateUse;
+  readonly template?: TemplateUse | undefined;
 }
 
 /**
@@ -75,25 +75,37 @@ function describeTensors(config: ModelConfig): ReadonlyMap<string, CheckpointTen
  * Throws `UsageError` where the tokenizer lacks words of the tasks, or prompt and answer are longer than the model's
  * positions. Looks at the first tasks of both splits.
  */
-export function checkDemand(
-  { config, tokenizer }: Model,
-  { environment, rendering, maxNewTokens, template }: Demand,
-): void {
-  for (const split of splits)
-    for (let index = 0; index < 20; index++) {
-      const task = environment.createTask({ split, seed: 0, index, rendering });
-      const prompt = environment.prompt(task, rendering);
-      if (withoutSpace(tokenizer.decode(tokenizer.encode(prompt))) !== withoutSpace(prompt))
-        throw new UsageError(
-          `Cannot give ${environment.name} tasks in the rendering "${rendering}" to this model: its tokenizer lacks words of the prompt; choose another rendering or model`,
-        );
-      const whole = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });
-      const tokens = tokenizer.encode(whole);
-      if (tokens.length + maxNewTokens > config.maxPositions)
-        throw new UsageError(
-          `Cannot answer prompts of ${tokens.length} tokens with up to ${maxNewTokens} more: the model has ${config.maxPositions} positions; lower maxNewTokens`,
-        );
-    }
+export function checkDemand(model: Model, { maxNewTokens, ...place }: Demand): void {
+  const { environment, rendering } = place;
+  const tasks = splits.flatMap((split) =>
+    Array.from({ length: 20 }, (_, index) => environment.createTask({ split, seed: 0, index, rendering })),
+  );
+  const longest = measurePrompts(model, tasks, place);
+  const { maxPositions } = model.config;
+  if (longest + maxNewTokens > maxPositions)
+    throw new UsageError(
+      `Cannot answer prompts of ${longest} tokens with up to ${maxNewTokens} more: the model has ${maxPositions} positions; lower maxNewTokens`,
+    );
+}
+
+/** Tokens of the longest of some tasks' prompts. Throws `UsageError` where the tokenizer lacks words of one. */
+export function measurePrompts(
+  { tokenizer }: Pick<Model, "tokenizer">,
+  tasks: readonly unknown[],
+  { environment, rendering, template }: Omit<Demand, "maxNewTokens">,
+): number {
+  let longest = 0;
+  for (const task of tasks) {
+    const prompt = environment.prompt(task, rendering);
+    const tokens = tokenizer.encode(prompt);
+    if (withoutSpace(tokenizer.decode(tokens)) !== withoutSpace(prompt))
+      throw new UsageError(
+        `Cannot give ${environment.name} tasks in the rendering "${rendering}" to this model: its tokenizer lacks words of the prompt for ${environment.describeTask(task)}; choose another rendering or model`,
+      );
+    const whole = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });
+    longest = Math.max(longest, whole === prompt ? tokens.length : tokenizer.encode(whole).length);
+  }
+  return longest;
 }
 
 function withoutSpace(text: string): string {
