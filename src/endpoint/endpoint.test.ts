@@ -39,7 +39,7 @@ const connect = (url: string, more: Partial<EndpointOptions> = {}): Endpoint =>
     temperature: 0,
     maxNewTokens: 8,
     fields: {},
-    timeoutMs: 5000,
+    timeoutMs: 600_000,
     maxTries: 3,
     signal: new AbortController().signal,
     ...more,
@@ -117,6 +117,22 @@ describe("an answer", () => {
     const { answer, numAsked } = await ask([[200, "x".repeat(65 * 2 ** 20)]]);
     expect(answer).toMatch(/^Cannot ask m .*64 MiB$/);
     expect(numAsked).toBe(1);
+  });
+});
+
+describe("createEndpoint()", () => {
+  it("takes no fields that ask another model or question, or for another kind of answer", () => {
+    for (const fields of [
+      { model: "other" },
+      { messages: [] },
+      { prompt: "?" },
+      { stream: true },
+      { n: 2 },
+      { echo: true },
+    ])
+      expect(() => connect("http://127.0.0.1", { fields })).toThrow(`"${Object.keys(fields)[0]}"`);
+    const fields = { stream: false, n: 1, echo: null, top_p: 0.9, max_tokens: 4 };
+    expect(() => connect("http://127.0.0.1", { fields })).not.toThrow();
   });
 });
 

@@ -126,9 +126,29 @@ function createConnection(subject: string, options: ConnectionOptions): Connecti
   };
 }
 
-/** Creates the client of a model; nothing is sent before the first question. */
+/** Fields of a request that would ask another model, another question or for another kind of answer; some have one value that says nothing. */
+const ownFields: Readonly<Record<string, unknown>> = {
+  model: undefined,
+  messages: undefined,
+  prompt: undefined,
+  stream: false,
+  echo: false,
+  n: 1,
+};
+
+/** Throws `UsageError` where further fields of requests are ours to set. */
+function requireForeignFields(fields: EndpointOptions["fields"]): void {
+  for (const [name, value] of Object.entries(fields))
+    if (Object.hasOwn(ownFields, name) && value !== null && value !== ownFields[name])
+      throw new UsageError(
+        `Cannot ask with a field "${name}" of ${JSON.stringify(value)} (--body): it would change what is asked or how the answer is read; leave it out`,
+      );
+}
+
+/** Creates the client of a model; nothing is sent before the first question. Throws `UsageError` for fields that are not to be given. */
 export function createEndpoint(options: EndpointOptions): Endpoint {
   const { model, maxTries } = options;
+  requireForeignFields(options.fields);
   const root = normalizeUrl(options.url);
   const { exchange, numRetries } = createConnection(`${model} at ${root}`, options);
   const hasty = createConnection(`${model} at ${root}`, {

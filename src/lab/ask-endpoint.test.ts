@@ -65,7 +65,7 @@ async function ask(
   const notices: string[] = [];
   const asking = { api: "chat", temperature: 0, maxNewTokens: 8, fields: {} } as const;
   const evaluation = await askEndpoint(
-    { ...asking, url, model: "m", timeoutMs: 5000, maxTries: 2, concurrency: 2 },
+    { ...asking, url, model: "m", timeoutMs: 600_000, maxTries: 2, concurrency: 2 },
     {
       environment: `items:${join(folder, "items")}`,
       rendering: "chat",

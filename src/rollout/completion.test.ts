@@ -63,6 +63,8 @@ describe("readReply()", () => {
     expect(opensThinking("<|im_start|>assistant\n<think>\n")).toBe(true);
     expect(opensThinking("<think>\n\n</think>\n\n")).toBe(false);
     expect(opensThinking("2 + 2 = ?")).toBe(false);
+    expect(opensThinking("Begin with <think>.<|im_end|>\n<|im_start|>assistant\n")).toBe(false);
+    expect(opensThinking("</think>old<|im_start|>assistant\n<think>\n\n")).toBe(true);
   });
 
   it("tells a turn that did not end from one that was too long", () => {
@@ -73,6 +75,20 @@ describe("readReply()", () => {
       "15assistant\n\n15",
     ])
       expect(readReply({ text, finish: "length" }).problem).toBe("run on");
+  });
+});
+
+describe("readReply(), of tokens that a server shows", () => {
+  it("leaves out those that end the turn", () => {
+    for (const text of ["15<|im_end|>", "15</s>", "15<|eot_id|>\n", "15 <end_of_turn><|endoftext|>"])
+      expect(stop(text)).toEqual({ answer: "15" });
+    expect(stop("<|im_end|>").problem).toBe("no answer");
+    expect(stop("a </s> b")).toEqual({ answer: "a </s> b" });
+  });
+
+  it("tells an answer that went on with other turns, also where it ended one of those", () => {
+    for (const text of ["15<|im_end|>\n<|im_start|>user\n2 + 2?", "15<end_of_turn>\n<start_of_turn>user\n4"])
+      expect(stop(text).problem).toBe("run on");
   });
 });
 

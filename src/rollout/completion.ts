@@ -16,7 +16,7 @@ export type IncompleteOutcome = (typeof incompleteOutcomes)[number];
 /** What kept an answer from being one, as a clause that can follow "because". */
 const reasons: Readonly<Record<IncompleteOutcome, string>> = {
   "cut off": "it reached the limit of tokens before its end",
-  "run on": "it did not end, but went on with turns of its own until the limit of tokens",
+  "run on": "it did not end, but went on with turns of its own",
   "broken off": "the server broke it off before its end",
   "no answer": "there is no answer",
 };
@@ -46,11 +46,14 @@ const limits =
 
 /** Reads a reply. `isThinking` says that the prompt itself opened the thinking, so that the reply has only its end. */
 export function readReply({ text, finish }: Reply, isThinking = false): Completion {
-  const { answer, isOpen } = stripThinking(text, isThinking);
+  const { answer: whole, isOpen } = stripThinking(text, isThinking);
+  const answer = whole.replace(shownEnds, "");
   const end = finish.toLowerCase();
-  if (limits.test(end)) return { answer, problem: hasTurns(answer) ? "run on" : "cut off" };
+  if (limits.test(end)) return { answer, problem: hasTurns(whole) ? "run on" : "cut off" };
   if (!ends.has(end)) return { answer, problem: "broken off" };
   if (isOpen) return { answer, problem: "cut off" };
+  // The model ended some later turn: its end token of this one was not taken for it.
+  if (turnTokens.test(answer)) return { answer, problem: "run on" };
   return answer.trim() === "" ? { answer, problem: "no answer" } : { answer };
 }
 
@@ -120,13 +123,21 @@ function stripThinking(
 const turns =
   /<\|?(?:im_start|im_end|eot_id|eom_id|start_header_id|end_of_turn|start_of_turn|endoftext|end_of_text)\|?>|\[INST\]|\n\s*(?:user|human|assistant|question|q|### (?:instruction|question|input))\s*(?::|\n)|(?:assistant|user)\n\n/i;
 
+/** Tokens of templates that begin a turn: no words of an answer. */
+const turnTokens = /<\|(?:im_start|start_header_id|start_of_role)\|>|<start_of_turn>|\[INST\]|<\|start\|>/;
+
+/** Tokens that end a turn, where a server shows them behind it. */
+const shownEnds =
+  /(?:\s*(?:<\|(?:im_end|eot_id|eom_id|end_of_text|endoftext|end|return|END_RESPONSE|END_OF_TURN_TOKEN)\|>|<end_of_turn>|<\/s>))+\s*$/;
+
 /** Whether a text holds the beginning of another turn: the end token of its own was missing. */
 function hasTurns(text: string): boolean {
   return turns.test(text);
 }
 
-/** Whether a prompt ends within thinking that it opened itself, as some chat templates do. */
+const openedThinking = new RegExp(`(?:${opening})\\s*$`, "i");
+
+/** Whether a prompt ends within thinking that it opened itself, as some chat templates do. One that speaks of it does not. */
 export function opensThinking(prompt: string): boolean {
-  const last = [...prompt.matchAll(anyTag)].at(-1);
-  return last?.[1] !== undefined;
+  return openedThinking.test(prompt);
 }
