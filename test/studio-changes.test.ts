@@ -185,17 +185,20 @@ describe("untwist studio", () => {
     // All of 127.0.0.0/8 is this machine, but only one address of it was asked for.
     for (const host of ["127.0.0.2", "::1", ...others])
       expect(await tryConnect(host, port), host).toBe(false);
-    // Half a request: a server that waited for the rest of it would wait for a minute.
+    // Half a request: a server that waited for the rest of it would say after a minute that it waits no more.
     const half = connect({ host: "127.0.0.1", port }, () => half.write("GET / HTTP/1.1\r\n"));
+    let toldTooLate = "";
+    half.on("data", (part) => {
+      toldTooLate += String(part);
+    });
     const hasLeft = new Promise<void>((resolve) => {
       half.on("error", () => undefined).on("close", () => resolve());
     });
     await once(half, "connect");
-    const start = performance.now();
     child.kill("SIGINT");
     const { code, stderr, stdout } = await outcome;
     await hasLeft;
-    expect(performance.now() - start).toBeLessThan(45_000);
+    expect(toldTooLate).toBe("");
     expect({ code, stderr, numLines: stdout.split("\n").length }).toEqual({
       code: 0,
       stderr: "",

@@ -58,14 +58,16 @@ export function findApiKey({ url, named, usual, variables }: KeyChoice): string 
     return protocol === "https:" && hostname === "api.openai.com"
       ? cleanKey("OPENAI_API_KEY", variables.OPENAI_API_KEY)
       : undefined;
-  if (protocol === "https:" || isLoopback(hostname)) return own;
+  if (protocol === "https:" || isLoopback(url)) return own;
   const flag = usual.includes("JUDGE") ? "--judge-api-key-env" : "--api-key-env";
   throw new UsageError(
     `Cannot send the key in ${usual} to ${hostname}: over http:// everybody on the way could read it; use https://, or name it to send it all the same: ${flag} ${usual}`,
   );
 }
 
-function isLoopback(hostname: string): boolean {
+/** Whether a server is on this machine, as far as its address says. Throws `UsageError` for no address. */
+export function isLoopback(url: string): boolean {
+  const { hostname } = parseUrl(url);
   return /^(?:localhost|.+\.localhost|127(?:\.\d+){3}|\[::1\])$/.test(hostname);
 }
 

@@ -47,6 +47,27 @@ describe("openAnswerStore()", () => {
     await (await openAnswerStore(path, { model: "m", probe: [-1.001, -2] }, asking)).close();
     await expect(openAnswerStore(path, { model: "m", probe: [-1.2, -2] }, asking)).rejects.toThrow("probe");
   });
+
+  it("asks again what an older version kept of a server that failed at it", async () => {
+    const path = join(folder, "failed");
+    writeFileSync(path, `${JSON.stringify({ identity, asking })}\n`);
+    const store = await openAnswerStore(path, identity, asking);
+    await store.keep(question, { ...answer, finish: "abort" });
+    await store.close();
+    const again = await openAnswerStore(path, identity, asking);
+    expect(again.find(question)).toBeUndefined();
+    await again.keep(question, answer);
+    await again.close();
+    const last = await openAnswerStore(path, identity, asking);
+    expect(last.find(question)).toEqual(answer);
+    await last.close();
+  });
+
+  it("refuses a server that no longer says what told its weights from others", async () => {
+    const path = join(folder, "vanished");
+    await (await openAnswerStore(path, { model: "m", probe: [-1, -2] }, asking)).close();
+    await expect(openAnswerStore(path, { model: "m" }, asking)).rejects.toThrow(/vanished".*gives none/);
+  });
 });
 
 describe("findDifference()", () => {
@@ -55,5 +76,13 @@ describe("findDifference()", () => {
     expect(findDifference(before, { model: "m", probe: [-1.004, -2, -3.004, -4] })).toBeUndefined();
     expect(findDifference(before, { model: "m", probe: [-1, -2, -3, -4.05] })).toBe("probe");
     expect(findDifference(before, { model: "m", probe: [-1.015, -2.015, -3.015, -4.015] })).toBe("probe");
+  });
+
+  it("takes a probe that vanished for a difference where nothing else tells the weights", () => {
+    const probe = [-1, -2];
+    expect(findDifference({ model: "m", probe }, { model: "m" })).toBe("probe");
+    const stamped = { model: "m", stamp: "s" };
+    expect(findDifference({ ...stamped, probe }, stamped)).toBeUndefined();
+    expect(findDifference({ model: "m" }, { model: "m", probe })).toBeUndefined();
   });
 });

@@ -4,7 +4,13 @@ import { z } from "zod";
 import { UsageError } from "../base/index.ts";
 import { fileExists, type Lock, openJsonLines, readJsonLines, readText, takeLock } from "../file/index.ts";
 import type { AskingOptions, Message } from "./endpoint.ts";
-import { type EndpointAnswer, findDifference, type ModelIdentity } from "./payload.ts";
+import {
+  type EndpointAnswer,
+  findDifference,
+  identityShape,
+  isFailure,
+  type ModelIdentity,
+} from "./payload.ts";
 
 /** A question as far as its answer depends on it. */
 export interface Question {
@@ -20,16 +26,7 @@ export interface AnswerStore {
 }
 
 const headSchema = z.object({
-  identity: z.object({
-    model: z.string(),
-    root: z.string().optional(),
-    parent: z.string().optional(),
-    fingerprint: z.string().optional(),
-    stamp: z.string().optional(),
-    url: z.string().optional(),
-    /** One number in files of older versions. */
-    probe: z.union([z.array(z.number()), z.number().transform((value) => [value])]).optional(),
-  }),
+  identity: z.object(identityShape),
   asking: z.object({
     api: z.string(),
     temperature: z.number(),
@@ -72,7 +69,8 @@ async function openLocked(path: string, head: Head, lock: Lock): Promise<AnswerS
   else if (!isNew) await requireOurs(path);
   for (const line of lines) {
     const { key, ...answer } = parseLine(path, line);
-    known.set(key, answer);
+    // Older versions kept what a server failed at: that is asked again.
+    if (!isFailure(answer)) known.set(key, answer);
   }
   const writer = await openJsonLines(path);
   if (first === undefined) await writer.append(head);
@@ -143,6 +141,10 @@ function requireSame(path: string, kept: z.infer<typeof headSchema> | undefined,
     );
   };
   const difference = findDifference(kept.identity, head.identity);
+  if (difference === "probe" && head.identity.probe === undefined)
+    throw new UsageError(
+      `Cannot add to the answers in "${path}": they were given by weights that log-probabilities of "${head.identity.model}" told from others, and now its server gives none; wait until it does, or move that file away to ask again`,
+    );
   if (difference === "stamp" && kept.identity.stamp !== undefined)
     throw new UsageError(
       `Cannot add to the answers in "${path}": "${head.identity.model}" was written again since they were given; move that file away to ask again`,

@@ -39,7 +39,7 @@ const connect = (url: string, more: Partial<EndpointOptions> = {}): Endpoint =>
     temperature: 0,
     maxNewTokens: 8,
     fields: {},
-    timeoutMs: 5000,
+    timeoutMs: 600_000,
     maxTries: 3,
     signal: new AbortController().signal,
     ...more,
@@ -85,10 +85,54 @@ describe("an answer", () => {
     expect(numAsked).toBe(3);
   });
 
+  it("that the server failed at is asked for again, and never taken for one", async () => {
+    for (const finish_reason of [
+      "abort",
+      "error",
+      "ABORTED",
+      "network_error",
+      "insufficient_system_resource",
+    ]) {
+      const failed = complete("15", { finish_reason });
+      const whole = complete("14", { finish_reason: "stop" });
+      expect(
+        (
+          await ask([
+            [200, failed],
+            [200, whole],
+          ])
+        ).answer,
+      ).toMatchObject({ text: "14" });
+      const { answer, numAsked } = await ask([[200, failed]], { maxTries: 2 });
+      expect([answer, numAsked]).toEqual([
+        expect.stringContaining(`broke its answer off ("${finish_reason}")`),
+        2,
+      ]);
+    }
+    const beside = { ...complete("15", { finish_reason: "stop" }), error: { message: "engine is gone" } };
+    expect((await ask([[200, beside]], { maxTries: 1 })).answer).toContain("engine is gone");
+  });
+
   it("larger than any completion is refused, in a sentence and at once", async () => {
     const { answer, numAsked } = await ask([[200, "x".repeat(65 * 2 ** 20)]]);
     expect(answer).toMatch(/^Cannot ask m .*64 MiB$/);
     expect(numAsked).toBe(1);
+  });
+});
+
+describe("createEndpoint()", () => {
+  it("takes no fields that ask another model or question, or for another kind of answer", () => {
+    for (const fields of [
+      { model: "other" },
+      { messages: [] },
+      { prompt: "?" },
+      { stream: true },
+      { n: 2 },
+      { echo: true },
+    ])
+      expect(() => connect("http://127.0.0.1", { fields })).toThrow(`"${Object.keys(fields)[0]}"`);
+    const fields = { stream: false, n: 1, echo: null, top_p: 0.9, max_tokens: 4 };
+    expect(() => connect("http://127.0.0.1", { fields })).not.toThrow();
   });
 });
 
@@ -103,19 +147,6 @@ describe("a refusal", () => {
       numAsked: 1,
       answer: expect.stringContaining("quota"),
     });
-  });
-
-  it("that says when to come back, in seconds or as a date, is waited for", async () => {
-    const soon = new Date(Date.now() + 1000).toUTCString();
-    for (const wait of ["0.01", soon, "Thu, 01 Jan 1970 00:00:00 GMT"])
-      expect(
-        (
-          await ask([
-            [429, "", { "retry-after": wait }],
-            [200, complete("x", { finish_reason: "stop" })],
-          ])
-        ).answer,
-      ).toMatchObject({ text: "x" });
   });
 
   it("repeats no key, and sends nothing to the terminal but text", async () => {

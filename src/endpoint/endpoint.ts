@@ -17,6 +17,7 @@ import {
   parseModels,
   readErrorMessage,
 } from "./payload.ts";
+import { readWaitMs } from "./retry-after.ts";
 import { AnswerTooLargeError, type HttpAnswer, sendRequest } from "./send.ts";
 
 /** The two ways of asking. */
@@ -125,9 +126,29 @@ function createConnection(subject: string, options: ConnectionOptions): Connecti
   };
 }
 
-/** Creates the client of a model; nothing is sent before the first question. */
+/** Fields of a request that would ask another model, another question or for another kind of answer; some have one value that says nothing. */
+const ownFields: Readonly<Record<string, unknown>> = {
+  model: undefined,
+  messages: undefined,
+  prompt: undefined,
+  stream: false,
+  echo: false,
+  n: 1,
+};
+
+/** Throws `UsageError` where further fields of requests are ours to set. */
+function requireForeignFields(fields: EndpointOptions["fields"]): void {
+  for (const [name, value] of Object.entries(fields))
+    if (Object.hasOwn(ownFields, name) && value !== null && value !== ownFields[name])
+      throw new UsageError(
+        `Cannot ask with a field "${name}" of ${JSON.stringify(value)} (--body): it would change what is asked or how the answer is read; leave it out`,
+      );
+}
+
+/** Creates the client of a model; nothing is sent before the first question. Throws `UsageError` for fields that are not to be given. */
 export function createEndpoint(options: EndpointOptions): Endpoint {
   const { model, maxTries } = options;
+  requireForeignFields(options.fields);
   const root = normalizeUrl(options.url);
   const { exchange, numRetries } = createConnection(`${model} at ${root}`, options);
   const hasty = createConnection(`${model} at ${root}`, {
@@ -257,17 +278,6 @@ function describeRefusal({ status, headers, text }: HttpAnswer, key: string | un
         ? "; check the address and the model's name"
         : "";
   return { problem: `${problem}${remedy}`, isTransient };
-}
-
-/** Longest that a server may make us wait. */
-const mostWaitMs = 60_000;
-
-/** What `Retry-After` says, in seconds or as a date; `undefined` where that is nothing, or over by now. */
-function readWaitMs(text: string | undefined, nowMs: number): number | undefined {
-  if (text === undefined) return undefined;
-  const seconds = Number(text);
-  const waitMs = Number.isNaN(seconds) ? Date.parse(text) - nowMs : 1000 * seconds;
-  return waitMs > 0 ? Math.min(mostWaitMs, waitMs) : undefined;
 }
 
 function describeFailure(error: unknown, timeoutMs: number): string {

@@ -1,5 +1,5 @@
 /** endpoint: models behind servers that speak OpenAI's interface: asked, identified, and their answers kept. */
-export { findApiKey } from "./address.ts";
+export { findApiKey, isLoopback } from "./address.ts";
 export { type AnswerStore, openAnswerStore } from "./answer-store.ts";
 export { maskKey, stripControls } from "./clean-text.ts";
 export {
@@ -13,4 +13,10 @@ export {
   interfaces,
   type Message,
 } from "./endpoint.ts";
-export { type EndpointAnswer, findDifference, identifiesWeights, type ModelIdentity } from "./payload.ts";
+export {
+  type EndpointAnswer,
+  findDifference,
+  identifiesWeights,
+  identityShape,
+  type ModelIdentity,
+} from "./payload.ts";

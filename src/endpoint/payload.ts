@@ -19,6 +19,18 @@ export interface ModelIdentity {
   readonly probe?: readonly number[] | undefined;
 }
 
+/** A `ModelIdentity` in files, by field. */
+export const identityShape = {
+  model: z.string(),
+  root: z.string().optional(),
+  parent: z.string().optional(),
+  fingerprint: z.string().optional(),
+  stamp: z.string().optional(),
+  url: z.string().optional(),
+  /** One number in files of older versions. */
+  probe: z.union([z.array(z.number()).readonly(), z.number().transform((value) => [value])]).optional(),
+};
+
 /** Whether anything in an identity depends on the weights: a name, a path and an address may have others tomorrow. */
 export function identifiesWeights({ fingerprint, stamp, probe }: ModelIdentity): boolean {
   return fingerprint !== undefined || stamp !== undefined || probe !== undefined;
@@ -36,11 +48,15 @@ export interface EndpointAnswer {
 /** How much probes of the same weights may differ, one and all of them: servers sum in changing orders. */
 const probeTolerance = { one: 0.03, mean: 0.01 };
 
-/** The first field in which two identities differ; `undefined` where they are the same. */
+/**
+ * The first field in which two identities differ; `undefined` where they are the same. Where only a probe told the weights, one
+ * that is not given any more is a difference: nobody knows whose answers come now.
+ */
 export function findDifference(before: ModelIdentity, now: ModelIdentity): keyof ModelIdentity | undefined {
   const keys = ["model", "root", "parent", "fingerprint", "stamp", "url"] as const;
   const found = keys.find((key) => before[key] !== now[key]);
-  if (found !== undefined || before.probe === undefined || now.probe === undefined) return found;
+  if (found !== undefined || before.probe === undefined) return found;
+  if (now.probe === undefined) return identifiesWeights(now) ? undefined : "probe";
   return isSameProbe(before.probe, now.probe) ? undefined : "probe";
 }
 
@@ -110,24 +126,34 @@ const answerSchema = z.looseObject({
     .catch(undefined),
 });
 
+/** Words for an end that is trouble of the server's, not the model's: the same question may be answered at another try. */
+const failures =
+  /^(?:abort(?:ed)?|(?:network_|model_|server_|internal_)?error|cancel(?:l?ed)?|time_?out|interrupted|insufficient_system_resource)$/i;
+
+/** Whether a server failed at an answer that it sends all the same: that is none to keep. */
+export function isFailure({ finish }: Pick<EndpointAnswer, "finish">): boolean {
+  return failures.test(finish);
+}
+
 /**
- * The answer in a completion of either kind, asked for with at most so many tokens. One that does not look like any may come
- * right at another try.
+ * The answer in a completion of either kind, asked for with at most so many tokens. One that does not look like any, or that
+ * the server failed at, may come right at another try.
  */
 export function parseAnswer(text: string, maxNewTokens: number): Exchange<EndpointAnswer> {
   const value: unknown = JSON.parse(text);
   const parsed = answerSchema.safeParse(value);
   const choice = parsed.data?.choices[0];
-  if (choice === undefined || (choice.text == null && choice.message == null)) {
+  if ((errorSchema.safeParse(value).data?.error ?? "") !== "") {
     const said = readErrorMessage(text);
-    const isError = errorSchema.safeParse(value).data?.error != null;
-    return isError
-      ? {
-          problem: `it answers with an error${said === "" ? "" : `: ${said}`}`,
-          isTransient: !isPermanentRefusal(text),
-        }
-      : { problem: "its answer is no completion", isTransient: true };
+    return {
+      problem: `it answers with an error${said === "" ? "" : `: ${said}`}`,
+      isTransient: !isPermanentRefusal(text),
+    };
   }
+  if (choice === undefined || (choice.text == null && choice.message == null))
+    return { problem: "its answer is no completion", isTransient: true };
+  if (isFailure({ finish: choice.finish_reason ?? "" }))
+    return { problem: `it broke its answer off ("${choice.finish_reason}")`, isTransient: true };
   const numNewTokens = countTokens(parsed.data?.usage?.completion_tokens);
   // Some servers do not say why an answer ended; one that is as long as allowed was most likely cut.
   const unsaid = numNewTokens >= maxNewTokens ? "length" : "";

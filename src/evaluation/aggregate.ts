@@ -70,17 +70,21 @@ export function countIncomplete(
   );
 }
 
-/** What `countIncomplete` found, in a sentence with what helps; `undefined` where there is nothing to say. */
+/** The answers of all results that are not complete, in a sentence with what helps; `undefined` where there are none. */
 export function describeIncomplete(
-  counts: Readonly<Record<string, number>>,
-  { numAnswers, maxNewTokens }: { readonly numAnswers: number; readonly maxNewTokens: number },
+  results: readonly Pick<SplitResult, "outcomes">[],
+  maxNewTokens: number,
 ): string | undefined {
-  const found = Object.entries(counts);
+  const outcomes: Record<string, number> = {};
+  for (const [name, count] of results.flatMap((one) => Object.entries(one.outcomes)))
+    outcomes[name] = (outcomes[name] ?? 0) + count;
+  const found = Object.entries(countIncomplete(outcomes));
   if (found.length === 0) return undefined;
-  const total = found.reduce((sum, [, count]) => sum + count, 0);
+  const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
   const parts = found.map(([name, count]) => {
     const limit = name === "cut off" || name === "run on" ? ` at ${maxNewTokens} tokens` : "";
     return `${count} ${name}${limit} (${remedies[name] ?? ""})`;
   });
-  return `${total} of ${numAnswers} answers are not complete and count as wrong: ${parts.join(", ")}`;
+  const numIncomplete = sum(found.map(([, count]) => count));
+  return `${numIncomplete} of ${sum(Object.values(outcomes))} answers are not complete and count as wrong: ${parts.join(", ")}`;
 }

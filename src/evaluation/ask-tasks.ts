@@ -7,7 +7,7 @@ import {
   type Verdict,
   writeConversation,
 } from "../environment/index.ts";
-import { gradeCompletion, type Reply, readReply } from "../rollout/index.ts";
+import { type Completion, gradeCompletion, type Reply, readReply } from "../rollout/index.ts";
 import {
   createTasks,
   describeChance,
@@ -90,9 +90,9 @@ async function askTask(
   for (let attempt = 0; attempt < numAttempts; attempt++) {
     const conversation = writeConversation(environment, task, { rendering, attempts });
     const drawn = createRandom(seed, "answer", split, index, attempt).integer(0, 2 ** 31 - 1);
-    const reply = await respond(conversation, drawn);
-    const verdict = await gradeReply({ task, reply, seed: drawn }, options);
-    attempts.push({ answer: readReply(reply).answer, verdict });
+    const completion = readReply(await respond(conversation, drawn));
+    const verdict = await gradeAsked({ task, completion, seed: drawn }, options);
+    attempts.push({ answer: completion.answer, verdict });
     if (verdict.parts.solved) break;
   }
   const last = attempts.at(-1);
@@ -113,11 +113,14 @@ async function askTask(
 }
 
 /** The environment's verdict, or the judge's. Throws `UsageError` where it takes a judge and there is none. */
-async function gradeReply(
-  { task, reply, seed }: { readonly task: unknown; readonly reply: Reply; readonly seed: number },
+async function gradeAsked(
+  {
+    task,
+    completion,
+    seed,
+  }: { readonly task: unknown; readonly completion: Completion; readonly seed: number },
   { environment, rendering, judge }: AskOptions,
 ): Promise<Verdict> {
-  const completion = readReply(reply);
   const { judging } = environment;
   if (completion.problem !== undefined || judging === undefined || !judging.isNeeded(task))
     return gradeCompletion({ environment, task, rendering }, completion);

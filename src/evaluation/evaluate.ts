@@ -6,15 +6,16 @@ import { createHash } from "node:crypto";
 import { createRandom } from "../base/index.ts";
 import type { Environment, Rendering, Split, VerdictParts } from "../environment/index.ts";
 import {
-  encodeExample,
+  appendAnswer,
   type Generator,
   greedy,
   type Model,
   type Sampling,
   type Scorer,
+  type Sequence,
   type TemplateUse,
 } from "../model/index.ts";
-import { collectEpisodes, type Episode, writeTaskPrompt } from "../rollout/index.ts";
+import { collectEpisodes, type Episode } from "../rollout/index.ts";
 
 /** One task, answered and graded. */
 export interface EvaluatedItem {
@@ -111,10 +112,17 @@ async function evaluateBatch(
     sampling: options.sampling ?? greedy,
     path: ["evaluation", split, first],
   });
-  const references = await scoreReferences(model, scorer, { tasks, ...options });
+  const prompts = episodes.map(([first]) => first?.sequence).map(readPrompt);
+  const references = await scoreReferences(model, scorer, { tasks, prompts, ...options });
   return tasks.map((task, row) =>
     describeItem({ split, index: first + row, task, options }, episodes[row] ?? [], references[row]),
   );
+}
+
+/** The prompt's tokens of what was answered first. */
+function readPrompt(sequence: Sequence | undefined): readonly number[] {
+  if (sequence === undefined) throw new RangeError("Cannot score a task that was not answered");
+  return sequence.tokens.slice(0, sequence.numPromptTokens);
 }
 
 /** Some of the tasks of a split: the same for every checkpoint that is evaluated with these options. */
@@ -177,14 +185,23 @@ export function describeChance(environment: Environment, task: unknown): Pick<Ev
 async function scoreReferences(
   { config, tokenizer, parameters }: Model,
   scorer: Scorer,
-  { tasks, environment, rendering, template }: EvaluationOptions & { readonly tasks: readonly unknown[] },
+  {
+    tasks,
+    prompts,
+    environment,
+    rendering,
+  }: EvaluationOptions & {
+    readonly tasks: readonly unknown[];
+    /** The prompt of each as token ids. */
+    readonly prompts: readonly (readonly number[])[];
+  },
 ): Promise<readonly (ReferenceScore | undefined)[]> {
   const references: (ReferenceScore | undefined)[] = tasks.map(() => undefined);
   const scored = tasks.flatMap((task, place) => {
     const answer = findScoredAnswer(environment, task, rendering);
-    if (answer === undefined) return [];
-    const prompt = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });
-    return [{ place, sequence: encodeExample(tokenizer, { prompt, answer }, config.endToken) }];
+    const prompt = prompts[place];
+    if (answer === undefined || prompt === undefined) return [];
+    return [{ place, sequence: appendAnswer(tokenizer, prompt, { answer, endToken: config.endToken }) }];
   });
   const scores = await scorer.score(
     parameters,

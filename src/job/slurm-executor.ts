@@ -75,40 +75,54 @@ export function createSlurmExecutor(options: SlurmOptions): Executor {
       });
       return arrays.join("\n");
     },
-    poll: async (submissions) => {
-      const now = byPack(parseQueue(await listQueue(run, ["--states=all"])));
-      const keys = submissions.flatMap((one) =>
-        one.packs.flatMap((_, pack) => (String(pack) in one.ended ? [] : keyOf(one, pack))),
-      );
-      const readRest = async (): Promise<ReadonlyMap<string, PackState>> => {
-        const parts = (await Promise.all(submissions.map(split))).flat();
-        return await readPast(run, { names: parts.map(({ name }) => name), settings: await readSettings() });
-      };
-      const past = keys.every((key) => now.has(key)) ? now : await readRest();
-      const find = async (submission: PlacedSubmission, pack: number): Promise<PackState> => {
-        const known = submission.ended[pack];
-        if (known !== undefined) return { kind: "ended", cause: known.cause };
-        const key = keyOf(submission, pack);
-        const state = now.get(key) ?? past.get(key) ?? lost;
-        if (state.kind !== "ended" || state.cause !== "failed") return state;
-        return { ...state, cause: readCause(await readLog(submission, pack)) ?? "failed" };
-      };
-      return await Promise.all(
-        submissions.map((one) => Promise.all(one.packs.map((_, pack) => find(one, pack)))),
-      );
-    },
-    cancel: async (packs) => {
-      const wanted = new Set(packs.map(({ submission, pack }) => keyOf(submission, pack)));
-      // Elements are cancelled by the number of their array, which only the queue knows.
-      const indexes = new Map<string, number[]>();
-      for (const { name, index, id = "" } of parseQueue(await listQueue(run, [])))
-        if (wanted.has(readKey(name, index) ?? "")) indexes.set(id, [...(indexes.get(id) ?? []), index]);
-      const ids = [...indexes].map(([id, list]) => `${id}_[${formatIndexes(list)}]`);
-      if (ids.length > 0) await requireOutput(run, "scancel", ids);
-    },
+    poll: (submissions) => pollPacks(run, submissions, { split, readSettings }),
+    cancel: (packs) => cancelPacks(run, packs),
     logs: readLog,
     close: async () => undefined,
   };
+}
+
+/** How the packs of submissions are, by the queue and, where that has forgotten some, by what has ended. */
+async function pollPacks(
+  run: RunProgram,
+  submissions: readonly PlacedSubmission[],
+  {
+    split,
+    readSettings,
+  }: Pick<Limits, "readSettings"> & {
+    readonly split: (submission: PlacedSubmission) => Promise<readonly ArrayPart[]>;
+  },
+): Promise<readonly (readonly PackState[])[]> {
+  const now = byPack(parseQueue(await listQueue(run, ["--states=all"])));
+  const keys = submissions.flatMap((one) =>
+    one.packs.flatMap((_, pack) => (String(pack) in one.ended ? [] : keyOf(one, pack))),
+  );
+  const readRest = async (): Promise<ReadonlyMap<string, PackState>> => {
+    const parts = (await Promise.all(submissions.map(split))).flat();
+    return await readPast(run, { names: parts.map(({ name }) => name), settings: await readSettings() });
+  };
+  const past = keys.every((key) => now.has(key)) ? now : await readRest();
+  const find = async (submission: PlacedSubmission, pack: number): Promise<PackState> => {
+    const known = submission.ended[pack];
+    if (known !== undefined) return { kind: "ended", cause: known.cause };
+    const key = keyOf(submission, pack);
+    const state = now.get(key) ?? past.get(key) ?? lost;
+    if (state.kind !== "ended" || state.cause !== "failed") return state;
+    return { ...state, cause: readCause(await readLog(submission, pack)) ?? "failed" };
+  };
+  return await Promise.all(
+    submissions.map((one) => Promise.all(one.packs.map((_, pack) => find(one, pack)))),
+  );
+}
+
+/** Cancels packs: elements are cancelled by the number of their array, which only the queue knows. */
+async function cancelPacks(run: RunProgram, packs: Parameters<Executor["cancel"]>[0]): Promise<void> {
+  const wanted = new Set(packs.map(({ submission, pack }) => keyOf(submission, pack)));
+  const indexes = new Map<string, number[]>();
+  for (const { name, index, id = "" } of parseQueue(await listQueue(run, [])))
+    if (wanted.has(readKey(name, index) ?? "")) indexes.set(id, [...(indexes.get(id) ?? []), index]);
+  const ids = [...indexes].map(([id, list]) => `${id}_[${formatIndexes(list)}]`);
+  if (ids.length > 0) await requireOutput(run, "scancel", ids);
 }
 
 /** What a cluster allows; asked for once. */

@@ -1,7 +1,7 @@
 /** Evaluation through a server: tasks asked, answers kept as they come, so that a stopped evaluation goes on where it was. */
 import { createHash } from "node:crypto";
 import { rename } from "node:fs/promises";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { quoteForShell, UsageError } from "../base/index.ts";
 import {
   type AskingOptions,
@@ -10,6 +10,7 @@ import {
   type EndpointOptions,
   findDifference,
   identifiesWeights,
+  isLoopback,
   type ModelIdentity,
   openAnswerStore,
 } from "../endpoint/index.ts";
@@ -109,9 +110,7 @@ export async function askEndpoint(
   const asked = await openAsked({ ...choice, apiKey: findModelKey(choice.url, choice.apiKeyEnv) }, place);
   try {
     const judge =
-      graded === undefined
-        ? undefined
-        : await openJudge(choice, { file: asked.file, identity: graded }, place);
+      graded === undefined ? undefined : await openJudge(choice, { file: asked.file, record: graded }, place);
     try {
       const numAttempts = tasks.numAttempts ?? environment.numAttempts[tasks.rendering];
       const onItem = createReporter(tasks.splits.length * tasks.numTasks, choice.model, place.effects);
@@ -119,7 +118,7 @@ export async function askEndpoint(
       const goingOn = { ...place, command: asked.command };
       const items = await orStopped(askTasks(asked.respond, options), goingOn);
       for (const one of [asked, judge])
-        if (one !== undefined) await orStopped(requireSameModel(one), goingOn);
+        if (one !== undefined) await orStopped(requireSameModel(one, goingOn.command), goingOn);
       return {
         identity: asked.identity,
         ...(judge !== undefined && { judge: judge.identity }),
@@ -138,6 +137,8 @@ export async function askEndpoint(
 interface AskedModel {
   readonly endpoint: Endpoint;
   readonly identity: ModelIdentity;
+  /** Whose answers they are in the file. */
+  readonly owner: ModelIdentity;
   readonly file: string;
   /** The command that goes on with that file. */
   readonly command: string;
@@ -146,26 +147,35 @@ interface AskedModel {
   readonly close: () => Promise<void>;
 }
 
-async function openAsked(choice: Omit<EndpointOptions, "signal">, place: AskingPlace): Promise<AskedModel> {
+/** `known` is who answers there, where that was asked just now. */
+async function openAsked(
+  choice: Omit<EndpointOptions, "signal">,
+  place: AskingPlace,
+  known?: ModelIdentity,
+): Promise<AskedModel> {
   const { command, effects } = place;
   const endpoint = createEndpoint({ ...choice, signal: effects.signal });
-  const identity = await orStopped(endpoint.identify(), place);
-  const owner = await describeOwner(identity, place.weights);
+  const identity = known ?? (await orStopped(endpoint.identify(), place));
+  const owner = await describeOwner(identity, choice, place.weights);
   const { file, isFresh } = chooseFile(owner, choice, place.answers);
   const store = await openAnswerStore(file, owner, choice);
   const usage = { numAsked: 0, numKnown: 0, numPromptTokens: 0, numNewTokens: 0 };
+  const tellFresh = createNotice(effects, describeFresh(file, choice));
+  const tellUnsaid = createNotice(effects, describeUnsaid(choice));
   return {
     endpoint,
     identity,
+    owner,
     file,
     command: isFresh ? `${command} --answers ${quoteForShell(file)}` : command,
     respond: async (messages, seed) => {
       const question = { messages, seed };
-      const known = store.find(question);
-      const answer = known ?? (await endpoint.ask(messages, seed));
-      if (known === undefined) await store.keep(question, answer);
-      if (isFresh && usage.numAsked === 0) tellFresh(file, choice, effects);
-      usage[known === undefined ? "numAsked" : "numKnown"] += 1;
+      const kept = store.find(question);
+      const answer = kept ?? (await endpoint.ask(messages, seed));
+      if (kept === undefined) await store.keep(question, answer);
+      if (isFresh) tellFresh();
+      if (answer.finish === "") tellUnsaid();
+      usage[kept === undefined ? "numAsked" : "numKnown"] += 1;
       usage.numPromptTokens += answer.numPromptTokens;
       usage.numNewTokens += answer.numNewTokens;
       return answer;
@@ -178,13 +188,15 @@ async function openAsked(choice: Omit<EndpointOptions, "signal">, place: AskingP
 /** Whose answers they are, the same in every process: known weights whatever the server calls them and wherever it listens. */
 async function describeOwner(
   identity: ModelIdentity,
+  { url: address }: Pick<EndpointOptions, "url">,
   weights: KnownWeights | undefined,
 ): Promise<ModelIdentity> {
   const { fingerprint, root, url } = identity;
   if (weights !== undefined)
     return { model: weights.path, stamp: weights.stamp, ...(fingerprint !== undefined && { fingerprint }) };
   if (identifiesWeights(identity) || root === undefined || url !== undefined) return identity;
-  // A path and no more: where that lies here, its files say whether they were written again.
+  // A path and no more: its files say whether they were written again, where they are the server's and not namesakes of ours.
+  if (!isAbsolute(root) || !isLoopback(address)) return identity;
   const stamp = await stampCheckpoint(root).catch(() => "");
   return stamp === "" ? identity : { ...identity, stamp };
 }
@@ -201,15 +213,21 @@ function chooseFile(
   return { file: file.replace(/\.jsonl$/, `-${nameProcess()}.jsonl`), isFresh: true };
 }
 
-function tellFresh(
-  file: string,
-  { url, model }: Pick<EndpointOptions, "url" | "model">,
-  { report }: Pick<Effects, "report">,
-): void {
-  report({
-    kind: "notice",
-    text: `Nothing that the server at ${url} says tells the weights of ${model} from others: answers from before are not used again; those given now are kept for --answers ${quoteForShell(file)}`,
-  });
+/** Tells a text, the first time that it is called. */
+function createNotice({ report }: Pick<Effects, "report">, text: string): () => void {
+  let isTold = false;
+  return () => {
+    if (!isTold) report({ kind: "notice", text });
+    isTold = true;
+  };
+}
+
+function describeFresh(file: string, { url, model }: Pick<EndpointOptions, "url" | "model">): string {
+  return `Nothing that the server at ${url} says tells the weights of ${model} from others: answers from before are not used again; those given now are kept for --answers ${quoteForShell(file)}`;
+}
+
+function describeUnsaid({ url, model }: Pick<EndpointOptions, "url" | "model">): string {
+  return `The server at ${url} does not say why answers of ${model} ended (no finish_reason): those that are not known to have reached the limit of tokens are taken for whole`;
 }
 
 /** A name that no other process has had. */
@@ -220,16 +238,17 @@ function nameProcess(): string {
 /** The judge of a choice; its answers are kept beside those that it grades, so that evaluations do not wait for each other. */
 async function openJudge(
   choice: EndpointChoice,
-  { file, identity }: { readonly file: string; readonly identity: ModelIdentity },
+  { file, record }: { readonly file: string; readonly record: JudgeRecord },
   place: AskingPlace,
 ): Promise<AskedModel> {
   const { judge } = choice;
   if (judge === undefined) throw new RangeError("Cannot open a judge: none was named");
+  const { prompt: _, ...identity } = record;
   const name = file.replace(/\.jsonl$/, "");
   const isKept = place.answers !== undefined || identifiesWeights(identity);
   const answers = `${name}${isKept ? "" : `-${nameProcess()}`}.judge.jsonl`;
-  const { weights: _, ...others } = place;
-  return await openAsked(describeJudgeEndpoint(judge, choice), { ...others, answers });
+  const { weights: _weights, ...others } = place;
+  return await openAsked(describeJudgeEndpoint(judge, choice), { ...others, answers }, identity);
 }
 
 /** The value; a failure because of a stop becomes `StoppedError`. */
@@ -247,11 +266,22 @@ async function orStopped<Value>(
 
 /**
  * A server may have been restarted with other weights in the middle: then the answers belong to no one model. Throws
- * `UsageError`.
+ * `UsageError`, also where what told the weights is not given any more.
  */
-async function requireSameModel({ endpoint, identity: before, file }: AskedModel): Promise<void> {
+async function requireSameModel(
+  { endpoint, identity: before, owner, file }: AskedModel,
+  command: string,
+): Promise<void> {
   const now = await endpoint.identify();
-  if (findDifference(before, now) === undefined) return;
+  const difference = findDifference(before, now);
+  if (difference === undefined) return;
+  if (difference === "probe" && now.probe === undefined) {
+    // Answers of known files are theirs, whatever else a server says.
+    if (owner.stamp !== undefined) return;
+    throw new UsageError(
+      `Cannot tell whether the server of "${now.model}" kept its model while it was asked: it gives no log-probabilities any more; the answers are kept in "${file}"; once it gives them again, go on with: ${command}`,
+    );
+  }
   const aside = `${file}.mixed`;
   await rename(file, aside);
   throw new UsageError(

@@ -1,14 +1,23 @@
-import { describe, expect, it } from "vitest";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { UsageError } from "../base/index.ts";
 import { findEnvironment } from "../environment/index.ts";
-import { loadModel } from "../model/index.ts";
+import { createWordTokenizer, loadModel } from "../model/index.ts";
 import { parseSweep } from "../run/index.ts";
 import { loadRecipe, locateModel } from "./builtin.ts";
 import { checkDemand, checkModel } from "./check-model.ts";
+import { chooseTasks } from "./choose-tasks.ts";
+import { evaluateModel } from "./evaluate-model.ts";
 
 const environment = findEnvironment("general-points");
 const model = await loadModel(await locateModel("general-points-base"));
+
+/** The shipped model with words for small sums. */
+const words = ["=", "?", ...Array.from({ length: 30 }, (_, number) => `${number}`)];
+const talking = { ...model, tokenizer: createWordTokenizer(words) };
 
 describe("checkDemand()", () => {
   it("lets the shipped model answer its own tasks", () => {
@@ -28,6 +37,30 @@ describe("checkDemand()", () => {
   });
 });
 
+describe("chooseTasks()", () => {
+  it("refuses questions of which any, however late, has words that the tokenizer lacks", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "untwist-words-"));
+    const write = (last: string): void => {
+      for (const split of ["id", "ood"])
+        writeFileSync(
+          join(folder, `${split}.jsonl`),
+          Array.from({ length: 30 }, (_, index) =>
+            JSON.stringify({ question: index === 29 ? last : `${index} = ?`, answer: "1" }),
+          ).join("\n"),
+        );
+    };
+    const choice = { environment: `items:${folder}`, maxNewTokens: 8 };
+    try {
+      write("29 = ?");
+      expect((await chooseTasks(choice, { splits: ["ood"], model: talking })).evaluation.numTasks).toBe(30);
+      write("twenty-nine = ?");
+      await expect(chooseTasks(choice, { splits: ["ood"], model: talking })).rejects.toThrow("lacks words");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
 describe("checkModel()", async () => {
   const recipe = await loadRecipe("general-points-quick", []);
 
@@ -44,5 +77,22 @@ describe("checkModel()", async () => {
       parseSweep(stringify({ grid: [{ what: ["directions"], top: ["all"], ...entry }] }), "s.yaml"),
     ];
     expect(() => checkModel(model, { ...recipe, sweeps })).toThrow(UsageError);
+  });
+});
+
+describe("a model without a token that ends answers", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "untwist-endless-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  cpSync(await locateModel("general-points-base"), folder, { recursive: true });
+  rmSync(join(folder, "generation_config.json"), { force: true });
+  const config: object = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+  writeFileSync(join(folder, "config.json"), JSON.stringify({ ...config, eos_token_id: null }));
+
+  it("is neither asked nor trained, and the reason is said", async () => {
+    const asked = evaluateModel(folder, { environment: "general-points", splits: ["id"], numTasks: 2 });
+    await expect(asked).rejects.toThrow(/endless.*eos_token_id/);
+    const recipe = await loadRecipe("general-points-quick", []);
+    const endless = await loadModel(folder);
+    expect(() => checkModel(endless, recipe)).toThrow("eos_token_id");
   });
 });

@@ -21,6 +21,14 @@ export function requireNoJudge({ name, judging }: Pick<Environment, "name" | "ju
     );
 }
 
+/** Throws `UsageError` where a model has no token to end answers with: each of them would be cut off at its limit. */
+export function requireEndToken(config: ModelConfig, subject: string): void {
+  if (config.endToken === undefined)
+    throw new UsageError(
+      `Cannot ask ${subject}: neither its config.json nor its generation_config.json names a token that ends answers ("eos_token_id"), so that each would be cut off; name it there`,
+    );
+}
+
 /** Throws `UsageError` where an environment has fewer tasks than are asked: none would count twice. */
 export function checkCount(
   { name, numTasks }: Pick<Environment, "name" | "numTasks">,
@@ -39,18 +47,14 @@ export interface Demand {
   readonly rendering: Rendering;
   readonly maxNewTokens: number;
   /** Default: none. */
-  readonly template?: TemplateUse;
+  readonly template?: TemplateUse | undefined;
 }
 
 /**
- * Throws `UsageError` where the model cannot take a recipe's tasks (see `checkDemand`), where it has no token to end answers
- * with, or where the recipe's sweeps do not fit the weights.
+ * Throws `UsageError` where the model cannot take a recipe's tasks (see `checkDemand` and `requireEndToken`), or where the recipe's sweeps do not fit the weights.
  */
 export function checkModel(model: Model, { environment, rendering, evaluation, rl, sweeps }: Recipe): void {
-  if (model.config.endToken === undefined)
-    throw new UsageError(
-      `Cannot train this model: its config.json names no eos_token_id, so that answers would never end; name the token that ends them`,
-    );
+  requireEndToken(model.config, "the base model");
   const maxNewTokens = Math.max(evaluation.maxNewTokens, ...rl.map((entry) => entry.maxNewTokens));
   checkDemand(model, { environment: findEnvironment(environment), rendering, maxNewTokens });
   const tensors = describeTensors(model.config);
@@ -71,25 +75,37 @@ function describeTensors(config: ModelConfig): ReadonlyMap<string, CheckpointTen
  * Throws `UsageError` where the tokenizer lacks words of the tasks, or prompt and answer are longer than the model's
  * positions. Looks at the first tasks of both splits.
  */
-export function checkDemand(
-  { config, tokenizer }: Model,
-  { environment, rendering, maxNewTokens, template }: Demand,
-): void {
-  for (const split of splits)
-    for (let index = 0; index < 20; index++) {
-      const task = environment.createTask({ split, seed: 0, index, rendering });
-      const prompt = environment.prompt(task, rendering);
-      if (withoutSpace(tokenizer.decode(tokenizer.encode(prompt))) !== withoutSpace(prompt))
-        throw new UsageError(
-          `Cannot give ${environment.name} tasks in the rendering "${rendering}" to this model: its tokenizer lacks words of the prompt; choose another rendering or model`,
-        );
-      const whole = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });
-      const tokens = tokenizer.encode(whole);
-      if (tokens.length + maxNewTokens > config.maxPositions)
-        throw new UsageError(
-          `Cannot answer prompts of ${tokens.length} tokens with up to ${maxNewTokens} more: the model has ${config.maxPositions} positions; lower maxNewTokens`,
-        );
-    }
+export function checkDemand(model: Model, { maxNewTokens, ...place }: Demand): void {
+  const { environment, rendering } = place;
+  const tasks = splits.flatMap((split) =>
+    Array.from({ length: 20 }, (_, index) => environment.createTask({ split, seed: 0, index, rendering })),
+  );
+  const longest = measurePrompts(model, tasks, place);
+  const { maxPositions } = model.config;
+  if (longest + maxNewTokens > maxPositions)
+    throw new UsageError(
+      `Cannot answer prompts of ${longest} tokens with up to ${maxNewTokens} more: the model has ${maxPositions} positions; lower maxNewTokens`,
+    );
+}
+
+/** Tokens of the longest of some tasks' prompts. Throws `UsageError` where the tokenizer lacks words of one. */
+export function measurePrompts(
+  { tokenizer }: Pick<Model, "tokenizer">,
+  tasks: readonly unknown[],
+  { environment, rendering, template }: Omit<Demand, "maxNewTokens">,
+): number {
+  let longest = 0;
+  for (const task of tasks) {
+    const prompt = environment.prompt(task, rendering);
+    const tokens = tokenizer.encode(prompt);
+    if (withoutSpace(tokenizer.decode(tokens)) !== withoutSpace(prompt))
+      throw new UsageError(
+        `Cannot give ${environment.name} tasks in the rendering "${rendering}" to this model: its tokenizer lacks words of the prompt for ${environment.describeTask(task)}; choose another rendering or model`,
+      );
+    const whole = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });
+    longest = Math.max(longest, whole === prompt ? tokens.length : tokenizer.encode(whole).length);
+  }
+  return longest;
 }
 
 function withoutSpace(text: string): string {

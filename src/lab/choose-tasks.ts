@@ -4,9 +4,8 @@ import { UsageError } from "../base/index.ts";
 import { type Environment, openEnvironment, type Rendering, type Split } from "../environment/index.ts";
 import { createTasks } from "../evaluation/index.ts";
 import { hasChatTemplate, type Model, type TemplateUse } from "../model/index.ts";
-import { writeTaskPrompt } from "../rollout/index.ts";
 import type { AskedTasks } from "../run/index.ts";
-import { checkCount, checkDemand } from "./check-model.ts";
+import { checkCount, measurePrompts } from "./check-model.ts";
 
 /** What checkpoints are to be asked, as far as it was said. */
 export interface TaskChoice {
@@ -72,11 +71,9 @@ export async function chooseTasks(
     const evaluation = { numTasks, seed, numAttempts, maxNewTokens, batchSize };
     const tasks = { environment: choice.environment, rendering, evaluation };
     const { model } = asked;
-    if (model === undefined) return tasks;
-    const fitting = fitAnswers(tasks, { ...asked, model, environment, wanted: choice.maxNewTokens });
-    const template = chooseTemplate(model, { rendering, template: asked.template });
-    checkDemand(model, { environment, rendering, template, maxNewTokens: fitting.evaluation.maxNewTokens });
-    return fitting;
+    return model === undefined
+      ? tasks
+      : fitAnswers(tasks, { ...asked, model, environment, wanted: choice.maxNewTokens });
   };
   if (choice.rendering !== undefined) return ask(choice.rendering);
   const [only, ...others] = environment.renderings;
@@ -98,7 +95,7 @@ function countTasks({ numTasks }: Environment, split: Split): number {
 
 /**
  * Tasks whose longest answer fits behind the longest prompt: the usual one is shortened to what the model has room for. Throws
- * `UsageError` where one was wanted that does not fit.
+ * `UsageError` where one was wanted that does not fit, or where the model's tokenizer lacks words of a prompt.
  */
 function fitAnswers(
   tasks: AskedTasks,
@@ -115,24 +112,17 @@ function fitAnswers(
   },
 ): AskedTasks {
   const { rendering, evaluation } = tasks;
-  const { tokenizer, config } = model;
-  const options = {
-    environment,
-    rendering,
-    tokenizer,
-    template: chooseTemplate(model, { rendering, template }),
-  };
-  const lengths = splits.flatMap((split) =>
-    createTasks(
-      { environment, rendering, seed: evaluation.seed },
-      { split, first: 0, numTasks: evaluation.numTasks },
-    ).map((task) => tokenizer.encode(writeTaskPrompt(task, [], options)).length),
+  const { seed, numTasks } = evaluation;
+  const asked = splits.flatMap((split) =>
+    createTasks({ environment, rendering, seed }, { split, first: 0, numTasks }),
   );
-  const longest = Math.max(...lengths);
-  const room = config.maxPositions - longest;
+  const used = chooseTemplate(model, { rendering, template });
+  const longest = measurePrompts(model, asked, { environment, rendering, template: used });
+  const { maxPositions } = model.config;
+  const room = maxPositions - longest;
   if (room < (wanted ?? 1))
     throw new UsageError(
-      `Cannot answer prompts of ${longest} tokens with up to ${wanted ?? 1} more: the model has ${config.maxPositions} positions; lower --max-new-tokens`,
+      `Cannot answer prompts of ${longest} tokens with up to ${wanted ?? 1} more: the model has ${maxPositions} positions; lower --max-new-tokens`,
     );
   return { ...tasks, evaluation: { ...evaluation, maxNewTokens: Math.min(evaluation.maxNewTokens, room) } };
 }

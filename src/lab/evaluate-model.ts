@@ -4,7 +4,7 @@ import { aggregate, type EvaluatedItem, evaluate, type SplitResult } from "../ev
 import { createGenerator, createScorer, loadModel, type TemplateUse } from "../model/index.ts";
 import type { AskedTasks } from "../run/index.ts";
 import { locateModel } from "./builtin.ts";
-import { requireNoJudge } from "./check-model.ts";
+import { requireEndToken, requireNoJudge } from "./check-model.ts";
 import { chooseTasks, chooseTemplate, type TaskChoice } from "./choose-tasks.ts";
 import { chooseNumThreads } from "./threads.ts";
 
@@ -36,6 +36,7 @@ export async function evaluateModel(
   const environment = await openEnvironment(options.environment);
   requireNoJudge(environment);
   const model = await loadModel(await locateModel(nameOrPath));
+  requireEndToken(model.config, `"${nameOrPath}"`);
   const tasks = await chooseTasks(options, { splits, model, template: options.template });
   const { rendering, evaluation } = tasks;
   const template = chooseTemplate(model, { rendering, template: options.template });

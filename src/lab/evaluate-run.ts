@@ -8,6 +8,7 @@ import { type AdapterWay, connectAdapters } from "./adapter-server.ts";
 import { askCheckpoint } from "./ask-checkpoint.ts";
 import type { EndpointChoice } from "./ask-endpoint.ts";
 import { carryOutJob, HandedOverError } from "./carry-out-job.ts";
+import { requireEndToken } from "./check-model.ts";
 import type { TaskChoice } from "./choose-tasks.ts";
 import type { Effects } from "./effects.ts";
 import { planEvaluationJob, readPieceEvaluation, type StandaloneWay } from "./evaluation-job.ts";
@@ -60,6 +61,7 @@ export async function evaluateRun(
     const missing = await listMissing(opened, place.effects);
     const isEmbedded = place.way.way === "embedded" && missing.length > 0;
     const model = isEmbedded ? await restoreFirstModel(opened) : undefined;
+    if (model !== undefined) requireEndToken(model.config, `the models of "${path}"`);
     const isDry = place.job?.mode === "describe";
     if (isDry && missing.length === 0)
       throw new HandedOverError("All checkpoints are evaluated: nothing would be submitted", []);

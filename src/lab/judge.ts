@@ -78,7 +78,7 @@ export function requireSameJudge(
 ): void {
   const refuse = (what: string, one: unknown, other: unknown): never => {
     throw new UsageError(
-      `Cannot evaluate "${subject}" by another judge: its checkpoints were graded with ${what} ${JSON.stringify(one) ?? "that is not known"}, now it is ${JSON.stringify(other)}; serve the same judge, or follow the checkpoints into another run`,
+      `Cannot evaluate "${subject}" by another judge: its checkpoints were graded with ${what} ${JSON.stringify(one) ?? "that is not known"}, now it is ${JSON.stringify(other) ?? "not known"}; serve the same judge, or follow the checkpoints into another run`,
     );
   };
   if (now === undefined) return;

@@ -1,7 +1,7 @@
 /** Keeping a checkpoint: save, evaluate, enter into the lineage. Each part is skipped where it is already done. */
 
 import { UsageError } from "../base/index.ts";
-import { aggregate, countIncomplete, describeIncomplete, type EvaluatedItem } from "../evaluation/index.ts";
+import { aggregate, describeIncomplete, type EvaluatedItem } from "../evaluation/index.ts";
 import { folderExists } from "../file/index.ts";
 import { hashWeights, stampWeights } from "../follow/index.ts";
 import { findTasks, isFollowed, type LineageEntry, type RunFolder } from "../run/index.ts";
@@ -88,8 +88,7 @@ export async function keepEvaluation(
   // In our own training the limit of tokens belongs to the recipe, and a cut-off answer is an illegal one.
   const { maxNewTokens } = findTasks(folder.recipe)?.evaluation ?? {};
   if (!isFollowed(folder.recipe) || maxNewTokens === undefined) return;
-  const counts = countIncomplete(addCounts(id.outcomes, ood.outcomes));
-  const text = describeIncomplete(counts, { numAnswers: items.length, maxNewTokens });
+  const text = describeIncomplete([id, ood], maxNewTokens);
   if (text !== undefined) report({ kind: "notice", text: `${checkpoint}: ${text}` });
 }
 
@@ -102,12 +101,4 @@ async function keepContent(folder: RunFolder, checkpoint: string): Promise<void>
   if (entry?.stamp === undefined || (await stampWeights(place)) !== entry.stamp) return;
   const content = await hashWeights(place);
   await folder.writeLineage(lineage.map((one) => (one === entry ? { ...one, content } : one)));
-}
-
-function addCounts(
-  first: Readonly<Record<string, number>>,
-  second: Readonly<Record<string, number>>,
-): Readonly<Record<string, number>> {
-  const names = new Set([...Object.keys(first), ...Object.keys(second)]);
-  return Object.fromEntries([...names].map((name) => [name, (first[name] ?? 0) + (second[name] ?? 0)]));
 }

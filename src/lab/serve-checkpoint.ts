@@ -105,7 +105,8 @@ function startGroup(line: string, path: string): ChildProcess {
 
 /** The checkpoint's name at the server. Throws `UsageError` where it serves another model. */
 async function requireServed(models: readonly ModelIdentity[], path: string): Promise<string> {
-  const model = await findServed(models, path);
+  // It was started in the folder that we work in.
+  const model = await findServed(models, path, process.cwd());
   if (model !== undefined) return model;
   throw new UsageError(
     `Cannot evaluate "${path}": the server that was started for it serves ${describeServed(models)}; does the command pass on {path}?`,
@@ -123,10 +124,10 @@ function keepLastLines({ stdout, stderr }: ChildProcess, key: string | undefined
     maskKey(stripControls(text), key).trim().split("\n").slice(-3).join(" / ").slice(-500) || "none";
 }
 
-async function stopGroup(child: ChildProcess): Promise<void> {
-  const { pid } = child;
+/** Stops a group, by force where it does not go by itself, and waits until all of it is gone. */
+async function stopGroup({ pid }: ChildProcess): Promise<void> {
   if (pid === undefined) return;
-  const send = (signal: NodeJS.Signals): boolean => {
+  const send = (signal: NodeJS.Signals | 0): boolean => {
     try {
       return process.kill(-pid, signal);
     } catch {
@@ -136,13 +137,16 @@ async function stopGroup(child: ChildProcess): Promise<void> {
   };
   const isGone = async (deadlineMs: number): Promise<boolean> => {
     for (let waited = 0; waited < deadlineMs; waited += 50) {
-      if (!send(0 as unknown as NodeJS.Signals)) return true;
+      if (!send(0)) return true;
       await wait(50);
     }
     return false;
   };
   send("SIGTERM");
-  if (!(await isGone(10_000))) send("SIGKILL");
+  if (await isGone(10_000)) return;
+  send("SIGKILL");
+  // What it held, a GPU above all, is free only then.
+  await isGone(10_000);
 }
 
 async function findFreePort(): Promise<number> {

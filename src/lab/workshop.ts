@@ -19,7 +19,7 @@ import {
 } from "../model/index.ts";
 import { type AskedTasks, isFollowed, type Recipe, type RunFolder } from "../run/index.ts";
 import { locateModel } from "./builtin.ts";
-import { requireNoJudge } from "./check-model.ts";
+import { requireEndToken, requireNoJudge } from "./check-model.ts";
 import type { Effects } from "./effects.ts";
 import { requireTasks } from "./require-recipe.ts";
 import { baseCheckpoint } from "./stage-plan.ts";
@@ -98,6 +98,7 @@ export async function createWorkshop(
   const tasks = requireTasks(folder);
   const environment = await openEnvironment(tasks.environment);
   requireNoJudge(environment);
+  requireEndToken(config, `the models of "${folder.path}"`);
   const generator = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
   const scorer = createScorer(config, { numThreads, batchSize: tasks.evaluation.batchSize });
   return {

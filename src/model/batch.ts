@@ -16,9 +16,17 @@ export function encodeExample(
   example: { readonly prompt: string; readonly answer: string },
   endToken: number | undefined,
 ): Sequence {
-  const prompt = tokenizer.encode(example.prompt);
+  return appendAnswer(tokenizer, tokenizer.encode(example.prompt), { answer: example.answer, endToken });
+}
+
+/** A prompt that is token ids already, and its answer, as `encodeExample` gives them. */
+export function appendAnswer(
+  tokenizer: Tokenizer,
+  prompt: readonly number[],
+  { answer, endToken }: { readonly answer: string; readonly endToken: number | undefined },
+): Sequence {
   return {
-    tokens: [...prompt, ...tokenizer.encode(example.answer), ...(endToken === undefined ? [] : [endToken])],
+    tokens: [...prompt, ...tokenizer.encode(answer), ...(endToken === undefined ? [] : [endToken])],
     numPromptTokens: prompt.length,
   };
 }

@@ -14,7 +14,7 @@ export const templateUses = ["model", "none"] as const;
 /** One of `templateUses`. */
 export type TemplateUse = (typeof templateUses)[number];
 
-/** Whether a model has a template for conversations. */
+/** Whether a model has a template for conversations. Throws `UsageError` where it has several and none is the default. */
 export function hasChatTemplate({ files }: Pick<Tokenizer, "files">): boolean {
   return findSource(files) !== undefined;
 }
@@ -58,13 +58,17 @@ function readTokens(config: Readonly<Record<string, unknown>>): Readonly<Record<
   );
 }
 
-/** The template of a configuration: a text, or the default of several by name. */
+/** The template of a configuration: a text, or the default of several by name. Throws `UsageError` where none of several is it. */
 function findTemplate(value: unknown): string | undefined {
   if (typeof value === "string") return value;
-  if (!Array.isArray(value)) return undefined;
+  if (!Array.isArray(value) || value.length === 0) return undefined;
   const templates = value.map((entry: unknown) => toObject(entry));
-  const found = templates.find(({ name }) => name === "default") ?? templates[0];
-  return typeof found?.template === "string" ? found.template : undefined;
+  const found = templates.find(({ name }) => name === "default");
+  if (typeof found?.template === "string") return found.template;
+  const names = templates.map(({ name }) => `"${String(name)}"`).join(", ");
+  throw new UsageError(
+    `Cannot choose among the model's chat templates ${names} in its tokenizer_config.json: none is named "default"; name one so, or put it into chat_template.jinja`,
+  );
 }
 
 /** A special token: its text, or an object that holds it. */

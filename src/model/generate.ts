@@ -3,12 +3,19 @@
  * The cache lives here, in plain arrays that the decoding step only reads; rows that are done are dropped.
  */
 import type { Random } from "../base/index.ts";
-import { type CompileOptions, compile, type Program, type TensorData } from "../tensor/index.ts";
+import {
+  type CompileOptions,
+  compile,
+  type Program,
+  requireOutput,
+  type TensorData,
+} from "../tensor/index.ts";
 import { roundUpLength } from "./batch.ts";
 import { listEndTokens, type ModelConfig } from "./config.ts";
+import { type Decoder, describeTextEnd, takeDecodeStep } from "./decode-step.ts";
 import { sequencePositions } from "./decoder.ts";
 import { decodeOutputs, prefillOutputs } from "./generation-programs.ts";
-import { createCache, writeSlot } from "./key-value-cache.ts";
+import { createCache } from "./key-value-cache.ts";
 import { createLayout, feedParameters } from "./parameters.ts";
 import { createProgramCache, type ProgramCache } from "./program-cache.ts";
 import { chooseToken, type Sampling } from "./sampling.ts";
@@ -57,6 +64,7 @@ export interface GeneratorOptions extends CompileOptions {
 
 /** Batches are not shrunk below this many rows: a smaller step is hardly faster. */
 const smallestBatch = 16;
+
 /** Creates a generator for models of that config. */
 export function createGenerator(config: ModelConfig, options: GeneratorOptions): Generator {
   const layout = createLayout(config);
@@ -84,13 +92,10 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions):
   };
 }
 
-interface Engine {
-  readonly config: ModelConfig;
+interface Engine extends Decoder {
   readonly batchSize: number;
   /** Programs by batch size and prompt length. */
   readonly prefill: ProgramCache<Program>;
-  /** Programs by batch size and cache slots. */
-  readonly decode: ProgramCache<Program>;
 }
 
 /** A text being continued. */
@@ -125,20 +130,11 @@ async function generateBatch(
   for (let numNew = 1; numNew < options.maxNewTokens; numNew++) {
     batch = dropFinished(config, batch);
     if (batch.rows.length === 0) break;
-    const program = await engine.decode.find({ B: batch.B, T: batch.C });
-    const results = await program.run({ ...parameters, ...batch.cache, ...decodeFeeds(config, batch) });
-    for (const [row, { request, tokens }] of batch.rows.entries()) {
-      const slot = request.prompt.length + tokens.length - 1;
-      for (const [name, cache] of Object.entries(batch.cache))
-        writeSlot(cache, results[name.slice("past.".length)] ?? cache, {
-          config,
-          name,
-          C: batch.C,
-          row,
-          slot,
-        });
-    }
-    acceptTokens(config, batch.rows, results.logits ?? new Float32Array(0), options.sampling);
+    const ends = batch.rows.map(({ request, tokens }) =>
+      describeTextEnd(request.prompt.length + tokens.length, tokens.at(-1)),
+    );
+    const logits = await takeDecodeStep(engine, parameters, { ...batch, ends });
+    acceptTokens(config, batch.rows, { logits, sampling: options.sampling });
   }
   return rows.map(({ tokens, logProbs, isFinished }) => ({ tokens, logProbs, isFinished }));
 }
@@ -178,29 +174,14 @@ async function prefill(
       return [name, createCache(config, name, data, { B, numSlots: T, C })];
     }),
   );
-  acceptTokens(config, rows, results.logits ?? new Float32Array(0), sampling);
+  acceptTokens(config, rows, { logits: requireOutput(results, "logits"), sampling });
   return { B, C, rows, cache };
-}
-
-function decodeFeeds(config: ModelConfig, { B, rows }: Batch): Record<string, TensorData> {
-  const tokens = new Int32Array(B).fill(config.padToken);
-  const positions = new Int32Array(B);
-  const lengths = new Float32Array(B).fill(1);
-  for (const [row, { request, tokens: answer }] of rows.entries()) {
-    // The newest token is not in the cache yet: this step puts it there, at the position that is its index.
-    const position = request.prompt.length + answer.length - 1;
-    tokens[row] = answer.at(-1) ?? config.padToken;
-    positions[row] = position;
-    lengths[row] = position;
-  }
-  return { tokens, positions, lengths };
 }
 
 function acceptTokens(
   config: ModelConfig,
   rows: readonly Row[],
-  logits: Float32Array,
-  sampling: Sampling,
+  { logits, sampling }: { readonly logits: Float32Array; readonly sampling: Sampling },
 ): void {
   const V = config.vocabularySize;
   const endTokens = listEndTokens(config);

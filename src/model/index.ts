@@ -1,5 +1,12 @@
 /** model: a Llama-style decoder, its parameters, tokenizer and folder; what it says next, and how it scores texts. */
-export { encodeExample, normalize, packSequences, type Sequence, type TokenBatch } from "./batch.ts";
+export {
+  appendAnswer,
+  encodeExample,
+  normalize,
+  packSequences,
+  type Sequence,
+  type TokenBatch,
+} from "./batch.ts";
 export { hasChatTemplate, type TemplateUse, templateUses, writeChatPrompt } from "./chat-prompt.ts";
 export { type ModelConfig, parseModelConfig } from "./config.ts";
 export { runSequences, type SequencePass, sequencePositions } from "./decoder.ts";

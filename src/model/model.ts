@@ -4,6 +4,7 @@ import { parsePythonJson, UsageError } from "../base/index.ts";
 import { loadTensors, openCheckpoint, writeCheckpoint } from "../checkpoint/index.ts";
 import { fileExists, readText } from "../file/index.ts";
 import { sizeOf } from "../tensor/index.ts";
+import { hasChatTemplate } from "./chat-prompt.ts";
 import { applyGenerationConfig, describeModelConfig, type ModelConfig, parseModelConfig } from "./config.ts";
 import { createLayout } from "./parameters.ts";
 import { parseTokenizer, type Tokenizer } from "./tokenizer.ts";
@@ -16,7 +17,8 @@ export interface Model {
   readonly tokenizer: Tokenizer;
 }
 
-const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] as const;
+const templateFile = "chat_template.jinja";
+const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", templateFile] as const;
 
 /**
  * Reads a Hugging Face checkpoint folder, all or nothing. Throws `CheckpointError` for tensors that are missing,
@@ -48,17 +50,26 @@ async function readDescription(
     parseModelConfig(checkpoint.config, join(folder, "config.json")),
     places,
   );
-  const files: Record<string, string> = {};
-  for (const name of tokenizerFiles)
-    for (const place of places)
-      if (files[name] === undefined && (await fileExists(join(place, name))))
-        files[name] = await readText(join(place, name));
+  const files = await readTokenizerFiles(places);
   const tokenizer = parseTokenizer(files, folder);
   if (tokenizer.numTokens > config.vocabularySize)
     throw new UsageError(
       `Cannot use the checkpoint ${folder}: its tokenizer has ${tokenizer.numTokens} tokens but config.json says vocab_size ${config.vocabularySize}`,
     );
   return { config, tokenizer };
+}
+
+/** Each file of the tokenizer from the first folder that has it; a template from the first that has one of either kind. */
+async function readTokenizerFiles(places: readonly string[]): Promise<Readonly<Record<string, string>>> {
+  const files: Record<string, string> = {};
+  for (const place of places) {
+    // That of a base would go before the adapter's own, which lies in its tokenizer_config.json.
+    const hasTemplate = hasChatTemplate({ files });
+    for (const name of tokenizerFiles)
+      if (files[name] === undefined && !(hasTemplate && name === templateFile))
+        if (await fileExists(join(place, name))) files[name] = await readText(join(place, name));
+  }
+  return files;
 }
 
 /** The config with the end tokens of the first `generation_config.json` there is. */

@@ -25,22 +25,35 @@ export function createProgramCache<Program extends Releasable, Size extends obje
     for (const [key, oldest] of programs) {
       if (programs.size <= most) return;
       programs.delete(key);
-      await (await oldest).release();
+      await releaseBuilt(oldest);
     }
   };
   return {
     find: async (size) => {
-      const key = Object.values(size).join(" ");
+      const key = JSON.stringify(Object.entries(size).sort(([one], [other]) => (one < other ? -1 : 1)));
       const program = programs.get(key) ?? build(size);
       // The order of the map is that of the last use.
       programs.delete(key);
       programs.set(key, program);
-      await shrink();
-      return await program;
+      try {
+        await shrink();
+        return await program;
+      } catch (error) {
+        // What could not be built, for want of memory it may be, is tried again.
+        if (programs.get(key) === program) programs.delete(key);
+        throw error;
+      }
     },
     release: async () => {
-      for (const program of programs.values()) await (await program).release();
+      const built = [...programs.values()];
       programs.clear();
+      for (const program of built) await releaseBuilt(program);
     },
   };
+}
+
+/** Frees a program; one that could not be built has nothing to free. */
+async function releaseBuilt(program: Promise<Releasable>): Promise<void> {
+  const built = await program.catch(() => undefined);
+  await built?.release();
 }

@@ -3,11 +3,12 @@
  * steps together, and caches grow with the texts. For servers; `createGenerator` continues fixed batches.
  */
 import type { Random } from "../base/index.ts";
-import { type CompileOptions, compile, type Program } from "../tensor/index.ts";
+import { type CompileOptions, compile, type Program, requireOutput } from "../tensor/index.ts";
 import { roundUpLength } from "./batch.ts";
 import { listEndTokens, type ModelConfig } from "./config.ts";
+import { type Decoder, describeTextEnd, freshName, takeDecodeStep } from "./decode-step.ts";
 import { type ChunkSize, chunkOutputs, decodeOutputs } from "./generation-programs.ts";
-import { copySlots, createEmptyCache, slotBytes, writeSlot, writeSlots } from "./key-value-cache.ts";
+import { copySlots, createEmptyCache, slotBytes, writeSlots } from "./key-value-cache.ts";
 import { createProgramCache, type ProgramCache } from "./program-cache.ts";
 import { chooseToken, type Sampling } from "./sampling.ts";
 import { type ScoredToken, scoreToken } from "./token-scores.ts";
@@ -67,11 +68,9 @@ const smallestCache = 64;
 /** Compiled programs that are kept of a kind. */
 const mostPrograms = 24;
 
-interface Engine {
-  readonly config: ModelConfig;
+interface Engine extends Decoder {
   readonly endTokens: readonly number[];
   readonly chunk: ProgramCache<Program, ChunkSize>;
-  readonly decode: ProgramCache<Program>;
 }
 
 /** Creates an engine for models of that config. */
@@ -246,7 +245,7 @@ async function readChunk(engine: Engine, parameters: NamedParameters, reading: R
   const tokens = new Int32Array(T).fill(config.padToken);
   tokens.set(prompt.slice(start, start + count));
   const program = await engine.chunk.find({ T, C, givesAll });
-  const { logits = new Float32Array(0), ...fresh } = await program.run({
+  const results = await program.run({
     ...parameters,
     ...cache,
     tokens,
@@ -255,7 +254,8 @@ async function readChunk(engine: Engine, parameters: NamedParameters, reading: R
     ...(!givesAll && { lastRows: Int32Array.of(count - 1) }),
   });
   for (const [name, values] of Object.entries(cache))
-    writeSlots(values, fresh[name.slice("past.".length)] ?? values, { config, name, C, T, start, count });
+    writeSlots(values, requireOutput(results, freshName(name)), { config, name, C, T, start, count });
+  const logits = requireOutput(results, "logits");
   const V = config.vocabularySize;
   const row = (index: number): Float32Array => logits.subarray(index * V, (index + 1) * V);
   if (scoresPrompt) scorePrompt(text, { start, count, row });
@@ -296,34 +296,15 @@ function addToken(text: Text, logits: Float32Array, endTokens: readonly number[]
 
 /** One more token for each text of a batch. */
 async function takeStep(
-  { config, decode, endTokens }: Engine,
+  engine: Engine,
   parameters: NamedParameters,
   { B, C, texts, cache }: Batch,
 ): Promise<void> {
-  const tokens = new Int32Array(B).fill(config.padToken);
-  const positions = new Int32Array(B);
-  const lengths = new Float32Array(B).fill(1);
-  for (const [row, text] of texts.entries()) {
-    const position = countTokens(text) - 1;
-    tokens[row] = text.added.at(-1)?.token ?? config.padToken;
-    positions[row] = position;
-    lengths[row] = position;
-  }
-  const program = await decode.find({ B, T: C });
-  const { logits = new Float32Array(0), ...fresh } = await program.run({
-    ...parameters,
-    ...cache,
-    tokens,
-    positions,
-    lengths,
-  });
-  const V = config.vocabularySize;
-  for (const [row, text] of texts.entries()) {
-    const slot = countTokens(text) - 1;
-    for (const [name, values] of Object.entries(cache))
-      writeSlot(values, fresh[name.slice("past.".length)] ?? values, { config, name, C, row, slot });
-    addToken(text, logits.subarray(row * V, (row + 1) * V), endTokens);
-  }
+  const ends = texts.map((text) => describeTextEnd(countTokens(text), text.added.at(-1)?.token));
+  const logits = await takeDecodeStep(engine, parameters, { B, C, cache, ends });
+  const V = engine.config.vocabularySize;
+  for (const [row, text] of texts.entries())
+    addToken(text, logits.subarray(row * V, (row + 1) * V), engine.endTokens);
 }
 
 interface NewRow {

@@ -36,11 +36,21 @@ describe("readReply()", () => {
       ["<seed:think>", "</seed:think>"],
       ["[THINK]", "[/THINK]"],
       ["◁think▷", "◁/think▷"],
-    ]) {
+      ["<|START_THINKING|>", "<|END_THINKING|>"],
+      ["<|begin_of_thought|>", "<|end_of_thought|>"],
+      ["<|channel|>analysis<|message|>", "<|channel|>final<|message|>"],
+      ["<|channel>thought\n", "<channel|>"],
+    ] as const) {
       expect(stop(`${open}is it 14?${close}\n\n15`)).toEqual({ answer: "15" });
       expect(stop(`is it 14?${close}15`)).toEqual({ answer: "15" });
       expect(stop(`${open}is it 14? 15`)).toEqual({ answer: "", problem: "cut off" });
       expect(stop(`${open}a${close}14 ${open}is it 15`).problem).toBe("cut off");
+      expect(stop(`${open}a${close}14 ${open}no${close}15`)).toEqual({ answer: "15" });
+      expect(stop(`15\n${open}that was easy${close}\n`)).toEqual({ answer: "15" });
+      expect(stop(`${open}a${close}15 ${open}that was easy${close}`)).toEqual({ answer: "15" });
+      expect(stop(`${open}a${close}15${close}`)).toEqual({ answer: "15" });
+      expect(stop(`${open}what does ${open} mean?${close}15`)).toEqual({ answer: "15" });
+      expect(stop(`is it 14?${close}`)).toEqual({ answer: "", problem: "no answer" });
     }
   });
 
@@ -48,9 +58,13 @@ describe("readReply()", () => {
     const reply = { text: "it is 15", finish: "stop" };
     expect(readReply(reply, true)).toEqual({ answer: "", problem: "cut off" });
     expect(readReply({ ...reply, text: "hm</think>15" }, true)).toEqual({ answer: "15" });
+    expect(readReply({ ...reply, text: "<think>hm</think>15" }, true)).toEqual({ answer: "15" });
+    expect(readReply({ ...reply, text: "14 <think>hm</think>" }, true).problem).toBe("no answer");
     expect(opensThinking("<|im_start|>assistant\n<think>\n")).toBe(true);
     expect(opensThinking("<think>\n\n</think>\n\n")).toBe(false);
     expect(opensThinking("2 + 2 = ?")).toBe(false);
+    expect(opensThinking("Begin with <think>.<|im_end|>\n<|im_start|>assistant\n")).toBe(false);
+    expect(opensThinking("</think>old<|im_start|>assistant\n<think>\n\n")).toBe(true);
   });
 
   it("tells a turn that did not end from one that was too long", () => {
@@ -61,6 +75,20 @@ describe("readReply()", () => {
       "15assistant\n\n15",
     ])
       expect(readReply({ text, finish: "length" }).problem).toBe("run on");
+  });
+});
+
+describe("readReply(), of tokens that a server shows", () => {
+  it("leaves out those that end the turn", () => {
+    for (const text of ["15<|im_end|>", "15</s>", "15<|eot_id|>\n", "15 <end_of_turn><|endoftext|>"])
+      expect(stop(text)).toEqual({ answer: "15" });
+    expect(stop("<|im_end|>").problem).toBe("no answer");
+    expect(stop("a </s> b")).toEqual({ answer: "a </s> b" });
+  });
+
+  it("tells an answer that went on with other turns, also where it ended one of those", () => {
+    for (const text of ["15<|im_end|>\n<|im_start|>user\n2 + 2?", "15<end_of_turn>\n<start_of_turn>user\n4"])
+      expect(stop(text).problem).toBe("run on");
   });
 });
 

@@ -1,5 +1,6 @@
 /** rollout: a model answers tasks of an environment and is graded; what training and evaluation have in common. */
 export {
+  type Completion,
   gradeCompletion,
   type IncompleteOutcome,
   incompleteOutcomes,

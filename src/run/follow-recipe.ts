@@ -1,6 +1,7 @@
 /** What a run is asked that follows the checkpoints of another trainer, and the lineage file that says what cannot be guessed of them. */
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
+import { identityShape } from "../endpoint/index.ts";
 import { describeIssue } from "./issue.ts";
 import { count, evaluationSchema, nameSchema, spectraSchema } from "./recipe-fields.ts";
 import { defaultSweeps, sweepSchema } from "./sweep-plan.ts";
@@ -59,18 +60,7 @@ export const followRecipeSchema = z.strictObject({
       temperature: z.number().nonnegative().optional(),
       fields: z.record(z.string(), z.unknown()).optional(),
       /** Who graded what only a model can grade, and a hash of what it was asked. */
-      judge: z
-        .strictObject({
-          model: z.string(),
-          root: z.string().optional(),
-          parent: z.string().optional(),
-          fingerprint: z.string().optional(),
-          stamp: z.string().optional(),
-          url: z.string().optional(),
-          probe: z.array(z.number()).readonly().optional(),
-          prompt: z.string(),
-        })
-        .optional(),
+      judge: z.strictObject({ ...identityShape, prompt: z.string() }).optional(),
     })
     .optional(),
   spectra: z.union([z.literal(false), spectraSchema]).prefault({}),

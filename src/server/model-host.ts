@@ -1,4 +1,5 @@
 /** A checkpoint, and adapters to it, in a thread of their own: texts that come together are continued together. */
+import { totalmem } from "node:os";
 import type { MessagePort } from "node:worker_threads";
 import { createRandom, UsageError } from "../base/index.ts";
 import { CheckpointError } from "../checkpoint/index.ts";
@@ -20,8 +21,11 @@ import type {
   TextOrder,
 } from "./model-messages.ts";
 
-/** Most bytes that the caches of texts may take when all of them have reached their limits. */
-const mostCacheBytes = 2 ** 32;
+/**
+ * Most bytes that the caches of texts may take when all of them have reached their limits. The arrays that hold them have room for
+ * up to twice as many.
+ */
+const mostCacheBytes = Math.min(2 ** 32, totalmem() / 4);
 /** Messages of changes that may wait to be handed out: a server that is behind gets no further behind. */
 const mostUntaken = 2;
 /** Tokens of prompts read between two steps of the texts that are read already. */
@@ -57,6 +61,8 @@ interface State {
   readonly running: Map<number, Running>;
   readonly say: (answer: HostAnswer) => void;
   numUntaken: number;
+  /** Settled when all adapters are loaded, or could not be. */
+  loading: Promise<void>;
 }
 
 /** Serves a model to the other side of a port until it is told to close. */
@@ -98,7 +104,8 @@ async function openModel(options: HostOptions, say: State["say"]): Promise<State
       kind: "ready",
       model: { config, tokenizerFiles: tokenizer.files, fingerprint: weights.fingerprint },
     });
-    return { options, model, engine, models, waiting: new Map(), running: new Map(), say, numUntaken: 0 };
+    const texts = { waiting: new Map(), running: new Map() };
+    return { options, model, engine, models, ...texts, say, numUntaken: 0, loading: Promise.resolve() };
   } catch (error) {
     say({ kind: "unable", ...describe(error) });
     return undefined;
@@ -139,7 +146,8 @@ function receive(state: State, message: Exclude<HostMessage, { readonly kind: "c
       encode(state, message);
       return;
     case "load":
-      void load(state, message);
+      // One after the other: each counts the bytes of all before it, and takes a whole model's while it is read.
+      state.loading = state.loading.then(() => load(state, message));
       return;
     case "unload":
       models.delete(message.name);
@@ -161,6 +169,7 @@ function encode(
   }
 }
 
+/** Never rejects: what cannot be loaded is told to who asked, and the next one has its turn. */
 async function load(
   { options, model, engine, models, say }: State,
   { id, name, path }: Extract<HostMessage, { readonly kind: "load" }>,

@@ -4,5 +4,12 @@ export type { Outputs } from "./lowering.ts";
 export type { Operand, Rotation } from "./operations.ts";
 export * as op from "./operations.ts";
 export type { DataType, Primitive, Tensor } from "./primitive.ts";
-export { type CompileOptions, compile, engineVersion, type Program, type TensorData } from "./session.ts";
+export {
+  type CompileOptions,
+  compile,
+  engineVersion,
+  type Program,
+  requireOutput,
+  type TensorData,
+} from "./session.ts";
 export { type Shape, sizeOf } from "./shape.ts";

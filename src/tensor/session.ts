@@ -64,6 +64,14 @@ export async function compile<Name extends string>(
   };
 }
 
+/** An output of a program by its name. Throws `TypeError` where it gives none of that name. */
+export function requireOutput(outputs: Readonly<Record<string, Float32Array>>, name: string): Float32Array {
+  const values = outputs[name];
+  if (values === undefined)
+    throw new TypeError(`Cannot read the program's "${name}": it gives no such output`);
+  return values;
+}
+
 function createFeeds(
   inputs: readonly OnnxValue[],
   feeds: Readonly<Record<string, TensorData>>,

@@ -6,6 +6,7 @@ import {
   gradients,
   op,
   type Program,
+  requireOutput,
   type Tensor,
   type TensorData,
 } from "../tensor/index.ts";
@@ -110,7 +111,7 @@ function createRunner(
       learningRate: Float32Array.of(learningRate),
       step: Float32Array.of(step),
     });
-    const read = (name: string): Float32Array => results[name] ?? new Float32Array(0);
+    const read = (name: string): Float32Array => requireOutput(results, name);
     const slots = Object.fromEntries(optimizer.slots.map((name) => [name, read(`new.${name}`)]));
     const metrics = Object.keys(results).filter((name) => name.startsWith("metric."));
     return {

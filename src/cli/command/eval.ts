@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { type Split, splits } from "../../environment/index.ts";
-import { countIncomplete, describeIncomplete, type SplitResult } from "../../evaluation/index.ts";
+import { describeIncomplete, type SplitResult } from "../../evaluation/index.ts";
 import { askEndpoint, chooseTasks, countSplits, evaluateModel, evaluateRun } from "../../lab/index.ts";
 import { type AskedTasks, isRunFolder } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
@@ -133,13 +133,7 @@ function warn(
   results: Readonly<Partial<Record<Split, SplitResult>>>,
   { evaluation }: AskedTasks,
 ): readonly string[] {
-  const outcomes: Record<string, number> = {};
-  for (const result of Object.values(results))
-    for (const [name, count] of Object.entries(result.outcomes))
-      outcomes[name] = (outcomes[name] ?? 0) + count;
-  const numAnswers = Object.values(outcomes).reduce((sum, count) => sum + count, 0);
-  const { maxNewTokens } = evaluation;
-  const text = describeIncomplete(countIncomplete(outcomes), { numAnswers, maxNewTokens });
+  const text = describeIncomplete(Object.values(results), evaluation.maxNewTokens);
   return text === undefined ? [] : ["", text];
 }
 
