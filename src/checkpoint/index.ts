@@ -28,6 +28,7 @@ export {
   type WritableDtype,
 } from "./dtype.ts";
 export { type FoundWeights, findWeights, type WeightFormat } from "./find-weights.ts";
+export { type ListedFiles, listWeightFiles } from "./list-weights.ts";
 export type { AdapterOrigin, Checkpoint, CheckpointTensor, LowRankUpdate } from "./open-checkpoint.ts";
 export { requireUnquantized } from "./quantization.ts";
 export { rewriteCheckpoint, type TensorBytes } from "./rewrite.ts";

@@ -3,19 +3,27 @@ import { resolve } from "node:path";
 import { parsePythonJson, toObject } from "../../base/index.ts";
 import { fileExists, folderExists, readText } from "../../file/index.ts";
 import { CheckpointError, expectReadable, quote } from "../checkpoint-error.ts";
+import { findWeights } from "../find-weights.ts";
 import { mergeIt, UnusableAdapterError } from "./adapter-error.ts";
 import { type AdapterFields, checkLoraFields, checkType } from "./lora-fields.ts";
 
 /** The name of the file. */
 export const configName = "adapter_config.json";
 
-/** Whether a folder holds an adapter and no model of its own. */
+/** The names of the file that holds an adapter's tensors: as it is read, and as it was written before safetensors. */
+export const weightsName = "adapter_model.safetensors";
+export const pickledName = "adapter_model.bin";
+
+/**
+ * Whether a folder holds an adapter and no model of its own. Beside an adapter's tensors, only safetensors are a model: trainers keep
+ * the whole model that they train in other formats next to it.
+ */
 export async function isAdapterFolder(folder: string): Promise<boolean> {
   if (!(await fileExists(`${folder}/${configName}`))) return false;
-  const isModel = await Promise.all(
-    ["model.safetensors", "model.safetensors.index.json"].map((name) => fileExists(`${folder}/${name}`)),
-  );
-  return !isModel.includes(true);
+  const found = await findWeights(folder);
+  if (found.kind !== "weights") return true;
+  if (found.format === "safetensors" && found.files.some((name) => /^model\./.test(name))) return false;
+  return (await fileExists(`${folder}/${weightsName}`)) || (await fileExists(`${folder}/${pickledName}`));
 }
 
 /** What an adapter says of itself. */

@@ -9,7 +9,7 @@ import { CheckpointError, quote } from "../checkpoint-error.ts";
 import { createRangeDecoder, isFloatDtype, numBytesOf, type ReadableBytes } from "../dtype.ts";
 import type { Checkpoint, CheckpointTensor, LowRankUpdate } from "../open-checkpoint.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors-read.ts";
-import { readAdapterConfig, requireBaseFolder } from "./adapter-config.ts";
+import { pickledName, readAdapterConfig, requireBaseFolder, weightsName } from "./adapter-config.ts";
 import type { AdaptedTensor, AdapterContents } from "./adapter-contents.ts";
 import { UnusableAdapterError } from "./adapter-error.ts";
 import { type AdapterParts, sortKeys } from "./adapter-parts.ts";
@@ -17,9 +17,6 @@ import { checkParts } from "./check-parts.ts";
 import { openMerged } from "./merged-tensor.ts";
 import { findStored, planChanges } from "./plan-changes.ts";
 import { countTokens, type Plan, settleTie } from "./tied-head.ts";
-
-/** The name of the file that holds an adapter's tensors. */
-export const weightsName = "adapter_model.safetensors";
 
 /** How the sum of base and adapter is stored: in 32-bit floats, or in the base's own format, as merging by PEFT does. */
 export type MergedFormat = "exact" | "rounded";
@@ -68,10 +65,15 @@ export async function openAdapted(
   }
 }
 
-/** The open file of an adapter's tensors. Throws `CheckpointError`. */
+/** The open file of an adapter's tensors. Throws `CheckpointError`, and `UnusableAdapterError` where it is a pickle. */
 export async function openWeights(folder: string): Promise<SafetensorsFile> {
   const path = `${folder}/${weightsName}`;
   if (await fileExists(path)) return await openSafetensors(path);
+  if (await fileExists(`${folder}/${pickledName}`))
+    throw new UnusableAdapterError(
+      `it holds ${pickledName}, and of adapters only ${weightsName} is read; load it with PEFT and save it again with save_pretrained`,
+      { path: folder },
+    );
   throw new CheckpointError(`there is no ${weightsName} in it; save the adapter as safetensors`, {
     path: folder,
   });
@@ -161,7 +163,7 @@ function listThin(
 /** Tables of which an adapter may hold more rows than the base has. */
 const growingTable = /(?:embed_tokens|wte|word_embeddings|embed_in|lm_head|embed_out)\.weight$/;
 
-/** Format and shape of a tensor of the adapted model. */
+/** Format and shape of a tensor of the adapted model. Throws `CheckpointError` where it can't take the place of the base's. */
 function describeAdapted(
   contents: AdapterContents,
   {
@@ -194,6 +196,11 @@ function describeAdapted(
       place,
     );
   const { dtype, shape } = stored;
+  if (!isFloatDtype(dtype) && dtype !== own?.dtype)
+    throw new UnusableAdapterError(
+      `its numbers are ${dtype}, the base's ${own?.dtype ?? neighbor.dtype}: nothing says what they stand for; save the adapter in F32, F16 or BF16`,
+      place,
+    );
   if (!isComputed) return { ...neighbor, dtype, shape };
   return { ...neighbor, shape, dtype: format === "exact" ? "F32" : (own?.dtype ?? dtype) };
 }
