@@ -3,7 +3,7 @@
  * `model.safetensors.index.json`. What the configuration and the tensors mean is for others to know.
  */
 import { dirname } from "node:path";
-import { parsePythonJson } from "../base/index.ts";
+import { isObject, parsePythonJson } from "../base/index.ts";
 import { fileExists, folderExists, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import { isAdapterFolder } from "./adapter/adapter-config.ts";
 import { openInlined } from "./adapter/inlined.ts";
@@ -176,11 +176,7 @@ function parseConfig(text: string, path: string): Readonly<Record<string, unknow
   } catch (error) {
     return refuse(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`, error);
   }
-  return isRecord(config) ? config : refuse("it is not a JSON object");
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isObject(config) ? config : refuse("it is not a JSON object");
 }
 
 function checkTensors(

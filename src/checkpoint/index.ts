@@ -3,6 +3,7 @@ export {
   type AdapterConfig,
   findBaseFolder,
   isAdapterFolder,
+  listOrigins,
   readAdapterConfig,
 } from "./adapter/adapter-config.ts";
 export { UnusableAdapterError } from "./adapter/adapter-error.ts";

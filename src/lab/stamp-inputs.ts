@@ -1,15 +1,14 @@
 /** Stamps of what the outcome of a job depends on: names, sizes and times of files, which cost nothing to read. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { findBaseFolder, isAdapterFolder, listWeightFiles, readAdapterConfig } from "../checkpoint/index.ts";
-import { fileExists } from "../file/index.ts";
+import { listOrigins, listWeightFiles } from "../checkpoint/index.ts";
 import { stampFiles, stampWeights } from "../follow/index.ts";
 
 /**
  * A checkpoint's weights, configuration, tokenizer and template; of an adapter those of its base as well. Empty where there is none.
  */
 export async function stampCheckpoint(path: string): Promise<string> {
-  const stamps = (await listPlaces(path)).map(stampPlace);
+  const stamps = (await listOrigins(path)).map(stampPlace);
   return (await Promise.all(stamps)).join(" ");
 }
 
@@ -28,18 +27,11 @@ async function stampPlace(path: string): Promise<string> {
 /** Bytes of a checkpoint's weights; of an adapter with those of its base. */
 export async function measureCheckpoint(path: string): Promise<number> {
   let numBytes = 0;
-  for (const one of await listPlaces(path)) {
+  for (const one of await listOrigins(path)) {
     const { folder, names } = await listWeightFiles(one);
     for (const name of names) numBytes += (await stat(join(folder, name))).size;
   }
   return numBytes;
-}
-
-/** What a checkpoint is made of: its own folder or file, and of an adapter those of its base. */
-async function listPlaces(path: string): Promise<readonly string[]> {
-  if ((await fileExists(path)) || !(await isAdapterFolder(path))) return [path];
-  const base = await findBaseFolder(path, await readAdapterConfig(path));
-  return base === undefined ? [path] : [path, ...(await listPlaces(base))];
 }
 
 /** A user's own questions; empty for tasks that are made from a seed. */

@@ -1,6 +1,6 @@
 /** `adapter_config.json` as PEFT writes it: the base model, ranks and scales. */
 import { resolve } from "node:path";
-import { parsePythonJson, toObject } from "../../base/index.ts";
+import { isObject, parsePythonJson, toObject } from "../../base/index.ts";
 import { fileExists, folderExists, readText } from "../../file/index.ts";
 import { CheckpointError, expectReadable, quote } from "../checkpoint-error.ts";
 import { findWeights } from "../find-weights.ts";
@@ -61,7 +61,7 @@ export async function readJsonFile(path: string): Promise<AdapterFields> {
   } catch (cause) {
     throw new CheckpointError("it is not JSON; save the adapter again", { path, cause });
   }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return toObject(value);
+  if (isObject(value)) return value;
   throw new CheckpointError("it is not a JSON object; save the adapter again", { path });
 }
 
@@ -72,6 +72,27 @@ export async function readJsonFile(path: string): Promise<AdapterFields> {
 export async function findBaseFolder(folder: string, { base }: AdapterConfig): Promise<string | undefined> {
   if (base === undefined) return undefined;
   for (const path of [resolve(folder, base), resolve(base)]) if (await folderExists(path)) return path;
+  return undefined;
+}
+
+/** The place of a checkpoint, and of an adapter those of the models below it, the nearest first, as far as they are here. */
+export async function listOrigins(path: string): Promise<readonly string[]> {
+  const places = [path];
+  for (let place: string | undefined = path; place !== undefined && (await isAdapterFolder(place)); ) {
+    const base = await findBaseFolder(place, await readAdapterConfig(place));
+    // An adapter that names itself, or one above it, is refused where it is opened.
+    const isKnown = base === undefined || places.some((one) => resolve(one) === resolve(base));
+    place = isKnown ? undefined : base;
+    if (place !== undefined) places.push(place);
+  }
+  return places;
+}
+
+/** What the lowest of an adapter's configurations calls the model below all of them; `undefined` for what is no adapter. */
+export async function findBaseName(path: string): Promise<string | undefined> {
+  const origins = await listOrigins(path);
+  for (const place of origins.toReversed())
+    if (await isAdapterFolder(place)) return (await readAdapterConfig(place)).base;
   return undefined;
 }
 

@@ -93,6 +93,7 @@ export function sortAdapter({ path, header }: SafetensorsFile): AdapterParts {
 /** An adapted model, before it is known whether it is an adapter's or a folder's that holds base and adapter. */
 export interface AdaptedModel
   extends Pick<Checkpoint, "config" | "tensors" | "openBytes" | "readTensor" | "readBytes"> {
+  readonly computed: ReadonlySet<string>;
   readonly updates: ReadonlyMap<string, LowRankUpdate>;
   readonly replaced: ReadonlySet<string>;
 }
@@ -126,6 +127,7 @@ export function adaptModel(contents: AdapterContents, plan: Plan, format: Merged
     config: countTokens(base, tensors, { config: plan.config, path: file.path }),
     tensors,
     ...listThin(plan.tensors, base),
+    computed: listComputed(plan.tensors, base),
     openBytes,
     readBytes: async (name) => {
       const bytes = openBytes(name);
@@ -142,6 +144,14 @@ export function adaptModel(contents: AdapterContents, plan: Plan, format: Merged
       return { dtype, shape, data: createRangeDecoder(bytes, dtype)(0, count).slice() };
     },
   };
+}
+
+/** Which tensors are computed, by the adapter or by its base. */
+function listComputed(plan: Plan["tensors"], { computed = new Set() }: Checkpoint): ReadonlySet<string> {
+  const isComputed = ([, { source, change }]: readonly [string, AdaptedTensor]): boolean =>
+    change !== undefined || (source.from === "base" && computed.has(source.key));
+  const kept = [...computed].filter((name) => !plan.has(name));
+  return new Set([...kept, ...[...plan].filter(isComputed).map(([name]) => name)]);
 }
 
 /** Which tensors are the base's with a product added, and which are more than that. */
