@@ -36,4 +36,6 @@ export { rewriteCheckpoint, type TensorBytes } from "./rewrite.ts";
 export type { SafetensorsHeader, TensorEntry } from "./safetensors-header.ts";
 export { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";
 export { type SafetensorsMetadata, type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
-export { findHead, findLostTie, hasTokenRows } from "./tied-head.ts";
+export { takeRange } from "./stack.ts";
+export { findHead, findLostTie, findTie, hasTokenRows } from "./tied-head.ts";
+export { hasConv1D, packsTransposed } from "./transposed.ts";

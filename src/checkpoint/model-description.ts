@@ -7,7 +7,7 @@ import { openCheckpoint } from "./checkpoint.ts";
 import { parseFields } from "./compare-fields.ts";
 import type { TokenizerFiles } from "./compare-tokenizer.ts";
 import { findWeights } from "./find-weights.ts";
-import { findLostTie, type LostTie } from "./tied-head.ts";
+import { findLostTie, type Tie } from "./tied-head.ts";
 
 /** What was read of a checkpoint. */
 export interface ModelDescription {
@@ -18,7 +18,7 @@ export interface ModelDescription {
   readonly generation: Readonly<Record<string, unknown>>;
   readonly baseName: string | undefined;
   readonly tokenizer: TokenizerFiles;
-  readonly lostTie: LostTie | undefined;
+  readonly lostTie: Tie | undefined;
   /** Names of files that are no JSON objects; `tokenizer.json` is not read here. */
   readonly unreadable: readonly string[];
 }

@@ -7,6 +7,7 @@ import { toObject } from "../base/index.ts";
 import { numBytesOf, type ReadableBytes } from "./dtype.ts";
 import type { CheckpointTensor } from "./open-checkpoint.ts";
 import { numElementsOf } from "./safetensors-header.ts";
+import { packsTransposed } from "./transposed.ts";
 
 /** A tensor, or a matrix of a stack, under the name that other rooms know it by. */
 export interface TensorPart {
@@ -22,9 +23,6 @@ const leastSide = 16;
 
 /** More are no experts; the largest models have some hundreds. */
 const mostExperts = 4096;
-
-/** Models that pack experts with inputs as rows: their matrices are those of no other layout. */
-const transposedModels = /^(?:gpt_oss|llama4|aria|qwen3_vl_moe|openai_privacy_filter)/;
 
 /** Whether a shape is that of a stack of matrices. */
 export function isStack(shape: readonly number[]): boolean {
@@ -87,7 +85,7 @@ function findPacking(
       `${experts}.${expert}.${part}.weight`;
   const { text_config: text } = config;
   const { model_type: type, hidden_size: size } = { ...config, ...toObject(text) };
-  const isTransposed = typeof type !== "string" || transposedModels.test(type);
+  const isTransposed = typeof type !== "string" || packsTransposed(type);
   if (projection === "gate_up_proj" && !isTransposed && columns === size && rows % 4 === 0)
     return [nameAs("gate_proj"), nameAs("up_proj")];
   if (projection === "down_proj" && !isTransposed && rows === size) return [nameAs("down_proj")];

@@ -7,6 +7,7 @@ import {
   numBytesOf,
   openCheckpoint,
   type ReadableBytes,
+  takeRange,
 } from "../checkpoint/index.ts";
 import type { TaskHandler } from "../execution/index.ts";
 import {
@@ -139,16 +140,15 @@ async function perform(task: SpectraTask, tools: Tools): Promise<Omit<SpectraAns
 }
 
 /** The bytes of a part of a tensor whose elements take `width` bytes. */
-function takeRange(bytes: ReadableBytes, { start, shape }: TensorRange, width: number): ReadableBytes {
-  const [first, length] = [start * width, countElements(shape) * width];
-  return { length, subarray: (from, to) => bytes.subarray(first + from, first + to) };
+function takePart(bytes: ReadableBytes, { start, shape }: TensorRange, width: number): ReadableBytes {
+  return takeRange(bytes, { start: start * width, end: (start + countElements(shape)) * width });
 }
 
 async function readStored(checkpoint: Checkpoint, { name, part }: TensorPlace): Promise<StoredTensor> {
   const whole = checkpoint.openBytes(name);
   const { dtype, ...tensor } = checkpoint.tensors.get(name) ?? { dtype: "U8" as const, shape: [] };
   const shape = part?.shape ?? tensor.shape;
-  const stored = part === undefined ? whole : takeRange(whole, part, numBytesOf(dtype, 1));
+  const stored = part === undefined ? whole : takePart(whole, part, numBytesOf(dtype, 1));
   const readWhole = async (): Promise<Uint8Array> =>
     part === undefined ? await checkpoint.readBytes(name) : stored.subarray(0, stored.length);
   const bytes = isReadWhole(shape, stored.length) ? await readWhole() : stored;

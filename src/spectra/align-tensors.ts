@@ -2,7 +2,7 @@
  * Both checkpoints' tensors under common names: those that are called alike, those that are only spelled differently, experts one by
  * one beside packed ones, and a head beside the embeddings that it is tied to.
  */
-import { type CheckpointTensor, findHead } from "../checkpoint/index.ts";
+import { type CheckpointTensor, findHead, packsTransposed } from "../checkpoint/index.ts";
 import type { Change } from "./matrix-spectra.ts";
 import { parseExpert, spellName, unwrapName } from "./spelling.ts";
 import { countElements } from "./stored-tensor.ts";
@@ -157,9 +157,6 @@ function move(source: string, { from, to, name }: { from: Offers; to: Offers; na
   to.set(name, tensor);
 }
 
-/** Models that store packed experts with inputs as rows: their halves are no blocks of rows. */
-const transposed = /gpt_oss|llama4|aria|qwen3_vl_moe|privacy_filter/;
-
 interface ExpertPlaces extends Matching {
   /** The side whose experts are packed. */
   readonly packed: NamedTensors;
@@ -167,7 +164,8 @@ interface ExpertPlaces extends Matching {
 
 /**
  * Matches experts that one side has one by one with the parts of the other's stacks: `gate_up_proj` holds for each expert the rows
- * of its gate and then those of its up projection (Mixtral, Qwen-MoE and their like in transformers 5).
+ * of its gate and then those of its up projection (Mixtral, Qwen-MoE and their like in transformers 5). Of models that pack with
+ * inputs as rows the halves are no blocks of rows.
  */
 function matchExperts(side: "before" | "after", { rest, offered, packed }: ExpertPlaces): readonly string[] {
   const other = side === "before" ? "after" : "before";
@@ -175,7 +173,7 @@ function matchExperts(side: "before" | "after", { rest, offered, packed }: Exper
   /** Elements that were matched, by where they start, of each tensor that they lie in. */
   const used = new Map<string, Map<number, number>>();
   let numMatched = 0;
-  for (const [name, { shape }] of transposed.test(packed.model) ? [] : [...rest[side]]) {
+  for (const [name, { shape }] of packsTransposed(packed.model) ? [] : [...rest[side]]) {
     const part = findPart(spellName(name), shape, (spelling) => rest[other].get(stacks.get(spelling) ?? ""));
     if (part === undefined) continue;
     const label = unwrapName(name);

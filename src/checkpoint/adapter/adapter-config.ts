@@ -1,9 +1,10 @@
 /** `adapter_config.json` as PEFT writes it: the base model, ranks and scales. */
 import { resolve } from "node:path";
-import { isObject, parsePythonJson, toObject } from "../../base/index.ts";
-import { fileExists, folderExists, readText } from "../../file/index.ts";
-import { CheckpointError, expectReadable, quote } from "../checkpoint-error.ts";
+import { toObject } from "../../base/index.ts";
+import { fileExists, folderExists } from "../../file/index.ts";
+import { CheckpointError, quote } from "../checkpoint-error.ts";
 import { findWeights } from "../find-weights.ts";
+import { readJsonFile } from "../read-json.ts";
 import { mergeIt, UnusableAdapterError } from "./adapter-error.ts";
 import { type AdapterFields, checkLoraFields, checkType } from "./lora-fields.ts";
 
@@ -39,7 +40,7 @@ export interface AdapterConfig {
  * be added to weights.
  */
 export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
-  const fields = await readJsonFile(`${folder}/${configName}`);
+  const fields = await readJsonFile(`${folder}/${configName}`, "save the adapter again");
   checkType(fields, folder);
   checkLoraFields(fields, folder);
   const { base_model_name_or_path: base } = fields;
@@ -50,19 +51,6 @@ export async function readAdapterConfig(folder: string): Promise<AdapterConfig> 
       { path: folder },
     );
   return { base, fields };
-}
-
-/** A JSON object in a file, as Python writes it. Throws `CheckpointError`. */
-export async function readJsonFile(path: string): Promise<AdapterFields> {
-  const text = await expectReadable(path, readText(path));
-  let value: unknown;
-  try {
-    value = parsePythonJson(text);
-  } catch (cause) {
-    throw new CheckpointError("it is not JSON; save the adapter again", { path, cause });
-  }
-  if (isObject(value)) return value;
-  throw new CheckpointError("it is not a JSON object; save the adapter again", { path });
 }
 
 /**

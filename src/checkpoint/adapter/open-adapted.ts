@@ -9,6 +9,7 @@ import { CheckpointError, quote } from "../checkpoint-error.ts";
 import { createRangeDecoder, isFloatDtype, numBytesOf, type ReadableBytes } from "../dtype.ts";
 import type { Checkpoint, CheckpointTensor, LowRankUpdate } from "../open-checkpoint.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors-read.ts";
+import { hasTokenRows, isTokenTable } from "../tied-head.ts";
 import { pickledName, readAdapterConfig, requireBaseFolder, weightsName } from "./adapter-config.ts";
 import type { AdaptedTensor, AdapterContents } from "./adapter-contents.ts";
 import { UnusableAdapterError } from "./adapter-error.ts";
@@ -170,9 +171,6 @@ function listThin(
   return { updates, replaced };
 }
 
-/** Tables of which an adapter may hold more rows than the base has. */
-const growingTable = /(?:embed_tokens|wte|word_embeddings|embed_in|lm_head|embed_out)\.weight$/;
-
 /** Format and shape of a tensor of the adapted model. Throws `CheckpointError` where it can't take the place of the base's. */
 function describeAdapted(
   contents: AdapterContents,
@@ -191,7 +189,7 @@ function describeAdapted(
     own ?? base.tensors.get(source?.from === "base" ? source.key : "") ?? [...base.tensors.values()][0];
   const place = { path: file.path, tensor: source?.key ?? name };
   // A head that the base has not, because it has it as its embeddings, is no mistake.
-  if (stored === undefined || neighbor === undefined || (own === undefined && !growingTable.test(name)))
+  if (stored === undefined || neighbor === undefined || (own === undefined && !isTokenTable(name)))
     throw new CheckpointError(
       `its base model ${quote(base.folder)} has no tensor ${quote(name)}; give the base that the adapter was trained on`,
       place,
@@ -199,7 +197,8 @@ function describeAdapted(
   const isAlike =
     own === undefined ||
     own.shape.join() === stored.shape.join() ||
-    (growingTable.test(name) && own.shape.slice(1).join() === stored.shape.slice(1).join());
+    // An adapter may hold more rows than the base has.
+    (hasTokenRows(name) && own.shape.slice(1).join() === stored.shape.slice(1).join());
   if (!isAlike)
     throw new CheckpointError(
       `its shape is [${stored.shape.join(", ")}], the base's tensor is [${own.shape.join(", ")}]; give the base that the adapter was trained on`,
