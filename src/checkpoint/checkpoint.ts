@@ -3,15 +3,16 @@
  * `model.safetensors.index.json`. What the configuration and the tensors mean is for others to know.
  */
 import { dirname } from "node:path";
-import { parsePythonJson } from "../base/index.ts";
-import { fileExists, folderExists, readText, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
+import { fileExists, folderExists, writeFileAtomic, writeFolderAtomic } from "../file/index.ts";
 import { isAdapterFolder } from "./adapter/adapter-config.ts";
 import { openInlined } from "./adapter/inlined.ts";
 import { type MergedFormat, openAdapted } from "./adapter/open-adapted.ts";
-import { CheckpointError, expectReadable, quote } from "./checkpoint-error.ts";
+import { CheckpointError, quote } from "./checkpoint-error.ts";
 import { findWeights, type WeightFiles, type WeightFormat } from "./find-weights.ts";
 import { openGgufSource } from "./gguf/gguf-source.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
+import { readJsonFile } from "./read-json.ts";
+import { requireWhole } from "./require-whole.ts";
 import { openSafetensorsSource } from "./safetensors-source.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
 import { isPlainName } from "./shard-index.ts";
@@ -83,6 +84,7 @@ async function openAtDepth(
   const source = await openers[found.format](found);
   try {
     const config = source.config ?? stated ?? {};
+    if (source.isParted === true) requireWhole(source, { config, path });
     const isConverted = isFile || found.format !== "safetensors" || source.isParted === true;
     return await openInlined(
       {
@@ -162,25 +164,8 @@ export async function writeCheckpoint(
 /** The configuration beside the weights, or where verl keeps it; `undefined` where there is none. */
 async function readConfig(folder: string): Promise<Readonly<Record<string, unknown>> | undefined> {
   for (const path of [`${folder}/${CONFIG_NAME}`, `${folder}/huggingface/${CONFIG_NAME}`])
-    if (await fileExists(path)) return parseConfig(await expectReadable(path, readText(path)), path);
+    if (await fileExists(path)) return await readJsonFile(path, "correct the file or download it again");
   return undefined;
-}
-
-function parseConfig(text: string, path: string): Readonly<Record<string, unknown>> {
-  const refuse = (problem: string, cause?: unknown): never => {
-    throw new CheckpointError(`${problem}; correct the file or download it again`, { path, cause });
-  };
-  let config: unknown;
-  try {
-    config = parsePythonJson(text);
-  } catch (error) {
-    return refuse(`it is not JSON: ${error instanceof Error ? error.message : String(error)}`, error);
-  }
-  return isRecord(config) ? config : refuse("it is not a JSON object");
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function checkTensors(

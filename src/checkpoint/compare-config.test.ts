@@ -1,7 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
+import { writeAdapterFolder } from "../../test/support/adapter-folder.ts";
+import { openCheckpoint } from "./checkpoint.ts";
 import { compareConfigs } from "./compare-config.ts";
 import { writeSafetensors } from "./safetensors-write.ts";
 
@@ -183,6 +186,87 @@ describe("compareConfigs()", () => {
     expect(await compare(before, { ...before, ...other })).toEqual([
       "generation: generation: eos_token_id 2 before, [2,7] after",
       "generation: generation: temperature not given before, 0.6 after",
+    ]);
+  });
+
+  it("says which files it cannot read, and compares nothing of them", async () => {
+    const broken = { "tokenizer.json": "{", "tokenizer_config.json": "[]" };
+    const found = await compareConfigs(
+      await write({ "tokenizer.json": { model: { vocab: { a: 0 } } } }),
+      await write(broken),
+    );
+    expect(found.map(({ text }) => text)).toEqual([
+      "tokenizer: the tokenizer.json after is no JSON object, so their tokens are not compared",
+      expect.stringMatching(/tokenizer_config.json" is no JSON object, so it is not compared$/),
+    ]);
+  });
+});
+
+describe("compareConfigs() of what is no plain folder", () => {
+  const golden = fileURLToPath(new URL("../../test/golden/savers/", import.meta.url));
+
+  it("compares with a GGUF file what that says, and says that its tokenizer is not read", async () => {
+    const gguf = join(golden, "gguf/x.gguf");
+    const checkpoint = await openCheckpoint(gguf);
+    await checkpoint.close();
+    const { config: known } = checkpoint;
+    const more = { architectures: ["X"], torch_dtype: "bfloat16", hidden_act: "silu", eos_token_id: 2 };
+    const note =
+      "tokenizer: the tokenizer and the chat template in a GGUF file are not read, so they are not compared";
+    const tell = async (fields: object): Promise<readonly string[]> =>
+      (await compareConfigs(await write({ "config.json": { ...known, ...more, ...fields } }), gguf)).map(
+        ({ about, text }) => `${about}: ${text}`,
+      );
+    expect(await tell({})).toEqual([note]);
+    expect(await tell({ num_hidden_layers: 99 })).toEqual([
+      `architecture: configuration: num_hidden_layers 99 before, ${known.num_hidden_layers} after`,
+      note,
+    ]);
+  });
+
+  it("says once that one side has no configuration", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "untwist-test-"));
+    created.push(folder);
+    cpSync(join(golden, "torch/pytorch_model.bin"), join(folder, "x.bin"));
+    const tied = await write(config({ tie_word_embeddings: true, rope_theta: 1e4 }));
+    expect((await compareConfigs(tied, join(folder, "x.bin"))).map(({ about }) => about)).toEqual([
+      "architecture",
+    ]);
+  });
+
+  it("reads what verl keeps in a folder of its own", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "untwist-test-"));
+    created.push(folder);
+    cpSync(join(golden, "verl-copies"), folder, { recursive: true });
+    mkdirSync(join(folder, "huggingface"));
+    writeFileSync(join(folder, "huggingface/config.json"), JSON.stringify({ ...model, vocab_size: 161 }));
+    writeFileSync(join(folder, "huggingface/tokenizer_config.json"), '{"eos_token": "</s>"}');
+    const texts = await compareConfigs(
+      await write({ "tokenizer_config.json": '{"eos_token": "x"}' }),
+      folder,
+    );
+    expect(texts.map(({ text }) => text)).toEqual([
+      "configuration: vocab_size 160 before, 161 after",
+      'tokenizer: eos_token "x" before, "</s>" after',
+    ]);
+  });
+
+  it("reads an adapter to an adapter as its model, and a tokenizer from one folder", async () => {
+    const base = await write(config({ tie_word_embeddings: false }), 5);
+    writeFileSync(join(base, "tokenizer.json"), '{"model": {"vocab": {"a": 0}}}');
+    writeFileSync(join(base, "tokenizer_config.json"), '{"eos_token": "</s>"}');
+    const folder = mkdtempSync(join(tmpdir(), "untwist-test-"));
+    created.push(folder);
+    const head = "model.embed_tokens";
+    const [lower, upper] = [join(folder, "lower"), join(folder, "upper")];
+    for (const [path, below] of [
+      [lower, base],
+      [upper, lower],
+    ] as const)
+      await writeAdapterFolder(path, { base: below, modules: { [head]: [2, 2, 1] }, fields: { r: 1 } });
+    writeFileSync(join(upper, "tokenizer.json"), '{"model": {"vocab": {"a": 0}}}');
+    expect((await compareConfigs(lower, upper)).map(({ text }) => text)).toEqual([
+      'tokenizer: eos_token "</s>" before, not given after',
     ]);
   });
 });

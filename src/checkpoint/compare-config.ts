@@ -2,15 +2,12 @@
  * What two checkpoint folders say of themselves, compared in plain words: architecture, positions (RoPE), ties, number format,
  * vocabulary, the base's name, tokenizer, chat template and generation. Weights are for others to compare.
  */
-import { createHash } from "node:crypto";
 import { toObject } from "../base/index.ts";
-import { fileExists, readBytes, readText } from "../file/index.ts";
-import { findBaseFolder, isAdapterFolder, readAdapterConfig } from "./adapter/adapter-config.ts";
-import { openCheckpoint } from "./checkpoint.ts";
-import { compareFields, type Fields, isEmpty, parseFields, type Sides } from "./compare-fields.ts";
-import { compareTokenizers, type TokenizerFiles } from "./compare-tokenizer.ts";
+import { compareFields, type Fields, isEmpty, type Sides } from "./compare-fields.ts";
+import { compareTokenizers } from "./compare-tokenizer.ts";
 import { flattenConfig, readRope, tiesEmbeddings } from "./config-fields.ts";
-import { describeLostTie, findLostTie } from "./tied-head.ts";
+import { type ModelDescription, readDescription } from "./model-description.ts";
+import { describeLostTie } from "./tied-head.ts";
 
 /** Something that the folders of two checkpoints say differently. */
 export interface ConfigDifference {
@@ -28,109 +25,91 @@ export interface ConfigDifference {
 }
 
 /**
- * Compares the configurations of two checkpoint folders, an adapter's with its base's where its own folder says nothing. Spellings
- * of different versions count as equal; empty where both say the same. Throws `CheckpointError` as `openCheckpoint`.
+ * Compares the configurations of two checkpoints, an adapter's with its base's where its own folder says nothing. Spellings of
+ * different versions count as equal; empty where both say the same. What can't be compared is said. Throws `CheckpointError` as
+ * `openCheckpoint`.
  */
 export async function compareConfigs(before: string, after: string): Promise<readonly ConfigDifference[]> {
-  const sides = { before: await readFolder(before), after: await readFolder(after) };
-  const pick = <Value>(read: (side: FolderFiles) => Value): Sides<Value> => ({
-    before: read(sides.before),
-    after: read(sides.after),
-  });
+  const sides = { before: await readDescription(before), after: await readDescription(after) };
   const tell = (about: ConfigDifference["about"], texts: readonly string[]): readonly ConfigDifference[] =>
     texts.map((text) => ({ about, text }));
   return [
-    ...tell("architecture", compareArchitecture(pick(({ config }) => flattenConfig(config)))),
-    ...tell(
-      "rope",
-      compareFields(
-        pick(({ config }) => readRope(config)),
-        "RoPE",
-      ),
+    ...compareModels(sides),
+    ...tell("ties", [...tellLostTie(sides.before, "before"), ...tellLostTie(sides.after, "after")]),
+    ...tell("base", compareNames({ before: sides.before.baseName, after: sides.after.baseName })),
+    ...compareTexts(sides),
+    ...tell("generation", compareFields(pickFields(sides, readGeneration), "generation")),
+    ...tell("tokenizer", [...tellUnreadable(sides.before), ...tellUnreadable(sides.after)]),
+  ].toSorted((a, b) => order.indexOf(a.about) - order.indexOf(b.about));
+}
+
+/** The order in which differences are told. */
+const order: readonly ConfigDifference["about"][] = [
+  ...(["architecture", "rope", "ties", "format", "base"] as const),
+  ...(["tokenizer", "chat template", "generation"] as const),
+];
+
+/** What the configurations say of the models. */
+function compareModels(sides: Sides<ModelDescription>): readonly ConfigDifference[] {
+  const [first, second] = [sides.before, sides.after].map(({ config }) => Object.keys(config).length > 0);
+  if (first !== second) {
+    const where = first === true ? "before" : "after";
+    return [
+      {
+        about: "architecture",
+        text: `only the checkpoint ${where} has a configuration (config.json), so that nothing in it is compared`,
+      },
+    ];
+  }
+  const { before, after } = sides;
+  const parts = {
+    architecture: compareArchitecture(pickFields(sides, ({ config }) => flattenConfig(config))),
+    rope: compareFields(
+      pickFields(sides, ({ config }) => readRope(config)),
+      "RoPE",
     ),
-    ...tell("ties", compareTies(pick(({ config }) => tiesEmbeddings(config)))),
-    ...tell("ties", [...(await tellLostTie(before, "before")), ...(await tellLostTie(after, "after"))]),
-    ...tell(
-      "format",
-      compareFields(
-        pick(({ config }) => readFormat(config)),
-        "configuration",
-      ),
+    ties: compareTies({ before: tiesEmbeddings(before.config), after: tiesEmbeddings(after.config) }),
+    format: compareFields(
+      pickFields(sides, ({ config }) => readFormat(config)),
+      "configuration",
     ),
-    ...tell("base", compareNames(pick(({ baseName }) => baseName))),
-    ...tell("tokenizer", compareTokenizers(pick(({ tokenizer }) => tokenizer))),
-    ...tell("chat template", compareTemplates(pick(({ tokenizer }) => tokenizer.chatTemplate))),
-    ...tell("generation", compareFields(pick(readGeneration), "generation")),
+  } as const;
+  return (["architecture", "rope", "ties", "format"] as const).flatMap((about) =>
+    parts[about].map((text) => ({ about, text })),
+  );
+}
+
+/** Fields of both sides; beside a GGUF file, which leaves most of them out, those alone that both have. */
+function pickFields(
+  { before, after }: Sides<ModelDescription>,
+  read: (side: ModelDescription) => Fields,
+): Sides<Fields> {
+  const [first, second] = [read(before), read(after)];
+  if (!before.isGguf && !after.isGguf) return { before: first, after: second };
+  const keep = (fields: Fields, other: Fields): Fields =>
+    new Map([...fields].filter(([name]) => other.has(name)));
+  return { before: keep(first, second), after: keep(second, first) };
+}
+
+/** Tokenizers and templates. */
+function compareTexts({ before, after }: Sides<ModelDescription>): readonly ConfigDifference[] {
+  if (before.isGguf || after.isGguf)
+    return [
+      {
+        about: "tokenizer",
+        text: "the tokenizer and the chat template in a GGUF file are not read, so they are not compared",
+      },
+    ];
+  const sides = { before: before.tokenizer, after: after.tokenizer };
+  const templates = { before: sides.before.chatTemplate, after: sides.after.chatTemplate };
+  return [
+    ...compareTokenizers(sides).map((text) => ({ about: "tokenizer", text }) as const),
+    ...compareTemplates(templates).map((text) => ({ about: "chat template", text }) as const),
   ];
 }
 
-/** What is read of a folder. */
-interface FolderFiles {
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly generation: Readonly<Record<string, unknown>>;
-  readonly baseName: string | undefined;
-  readonly tokenizer: TokenizerFiles;
-}
-
-async function readFolder(folder: string): Promise<FolderFiles> {
-  const folders = [folder];
-  let baseName: string | undefined;
-  if (await isAdapterFolder(folder)) {
-    const adapter = await readAdapterConfig(folder);
-    baseName = adapter.base;
-    const base = await findBaseFolder(folder, adapter);
-    if (base !== undefined) folders.push(base);
-  }
-  const locate = async (name: string): Promise<string | undefined> => {
-    for (const one of folders) if (await fileExists(`${one}/${name}`)) return `${one}/${name}`;
-    return undefined;
-  };
-  const read = async (name: string): Promise<string | undefined> => {
-    const path = await locate(name);
-    return path === undefined ? undefined : await readText(path);
-  };
-  const config = parseFields(await read("config.json"));
-  const own = config._name_or_path;
-  return {
-    config,
-    generation: parseFields(await read("generation_config.json")),
-    baseName: baseName ?? (typeof own === "string" && own !== "" ? own : undefined),
-    tokenizer: await readTokenizerFiles(read, await locate("tokenizer.model")),
-  };
-}
-
-async function readTokenizerFiles(
-  read: (name: string) => Promise<string | undefined>,
-  modelPath: string | undefined,
-): Promise<TokenizerFiles> {
-  const settings = parseFields(await read("tokenizer_config.json"));
-  const template =
-    (await read("chat_template.jinja")) ??
-    settings.chat_template ??
-    parseFields(await read("chat_template.json")).chat_template;
-  const model = modelPath === undefined ? undefined : await readBytes(modelPath);
-  const added = parseFields(await read("added_tokens.json"));
-  const special = { ...parseFields(await read("special_tokens_map.json")), ...settings };
-  return {
-    json: await read("tokenizer.json"),
-    // A tokenizer without tokenizer.json: its files count as they are.
-    others: new Map([
-      ["tokenizer.model", model && createHash("sha256").update(model).digest("hex")],
-      ["vocab.json", await read("vocab.json")],
-      ["vocab.txt", await read("vocab.txt")],
-      ["merges.txt", await read("merges.txt")],
-    ]),
-    added,
-    settings: special,
-    chatTemplate: describeTemplate(template),
-  };
-}
-
-/** One text for a template or for several of different names. */
-function describeTemplate(template: unknown): string | undefined {
-  if (template === undefined || template === null) return undefined;
-  if (typeof template === "string") return template.trimEnd();
-  return JSON.stringify(template);
+function tellUnreadable({ unreadable }: ModelDescription): readonly string[] {
+  return unreadable.map((path) => `${JSON.stringify(path)} is no JSON object, so it is not compared`);
 }
 
 /** Fields that a model is shaped by; others that only one side gives share one sentence. */
@@ -159,14 +138,8 @@ function compareTies({ before, after }: Sides<boolean>): readonly string[] {
   return [`embeddings and head are ${say(before)} before, ${say(after)} after (tie_word_embeddings)`];
 }
 
-async function tellLostTie(folder: string, side: string): Promise<readonly string[]> {
-  const checkpoint = await openCheckpoint(folder);
-  try {
-    const lost = findLostTie(checkpoint);
-    return lost === undefined ? [] : [`${side}: ${describeLostTie(lost)}`];
-  } finally {
-    await checkpoint.close();
-  }
+function tellLostTie({ lostTie }: ModelDescription, side: string): readonly string[] {
+  return lostTie === undefined ? [] : [`${side}: ${describeLostTie(lostTie)}`];
 }
 
 function readFormat(config: Readonly<Record<string, unknown>>): Fields {
@@ -197,7 +170,7 @@ const notes = new Set([
 ]);
 
 /** How a model generates: its end tokens and sampling, with the ends that config.json gives where there is nothing else. */
-function readGeneration({ config, generation }: FolderFiles): Fields {
+function readGeneration({ config, generation }: ModelDescription): Fields {
   const text = toObject(config.text_config);
   const names = ["bos_token_id", "eos_token_id", "pad_token_id"];
   const ends = names.map((name) => [name, config[name] ?? text[name]] as const);

@@ -1,5 +1,5 @@
 /** Named values of two sides, compared one by one and written into sentences. */
-import { parsePythonJson, toObject } from "../base/index.ts";
+import { isObject, parsePythonJson } from "../base/index.ts";
 
 /** Fields by name, each written as text. */
 export type Fields = ReadonlyMap<string, string>;
@@ -10,13 +10,14 @@ export interface Sides<Value> {
   readonly after: Value;
 }
 
-/** The fields of a JSON file; one that cannot be read as an object counts by its text. */
-export function parseFields(text: string | undefined): Readonly<Record<string, unknown>> {
-  if (text === undefined) return {};
+/** The fields of a JSON file; `undefined` where it can't be read as an object. */
+export function parseFields(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
-    return toObject(parsePythonJson(text));
-  } catch {
-    return { unreadable: text };
+    const value = parsePythonJson(text);
+    return isObject(value) ? value : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
   }
 }
 

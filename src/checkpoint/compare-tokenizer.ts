@@ -41,6 +41,10 @@ function compareContent(before: TokenizerFiles, after: TokenizerFiles): readonly
     return [`tokenizer: only the checkpoint ${where} has a tokenizer.json, so their tokens are not compared`];
   }
   const [first, second] = [parseFields(before.json), parseFields(after.json)];
+  if (first === undefined || second === undefined) {
+    const where = first !== undefined ? "after" : second !== undefined ? "before" : "of both sides";
+    return [`tokenizer: the tokenizer.json ${where} is no JSON object, so their tokens are not compared`];
+  }
   const tokens = { before: readTokens(first), after: readTokens(second) };
   return [...compareTokens(tokens), ...compareRules(first, second)];
 }

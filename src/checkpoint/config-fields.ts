@@ -140,7 +140,12 @@ const tiedByDefault = new Set([
 
 /** Whether the head is the embeddings. */
 export function tiesEmbeddings(config: Config): boolean {
-  const text = toObject(config.text_config);
-  const given = config.tie_word_embeddings ?? text.tie_word_embeddings;
-  return typeof given === "boolean" ? given : tiedByDefault.has(String(config.model_type ?? text.model_type));
+  const type = config.model_type ?? toObject(config.text_config).model_type;
+  return saysTie(config) ?? tiedByDefault.has(String(type));
+}
+
+/** What a configuration says of head and embeddings itself; `undefined` where that is left to its type. */
+export function saysTie(config: Config): boolean | undefined {
+  const given = config.tie_word_embeddings ?? toObject(config.text_config).tie_word_embeddings;
+  return typeof given === "boolean" ? given : undefined;
 }

@@ -75,7 +75,7 @@ const nestedFolder = "pytorch_model_fsdp_0";
 export async function findWeights(path: string): Promise<FoundWeights> {
   if (await fileExists(path)) return findInFile(path);
   const [names, folders] = [await listFiles(path), await listFolders(path)];
-  const weights = names.filter((name) => !others.test(name));
+  const weights = names.filter((name) => !isOfTrainer(name));
   const everything = [...names, ...folders.map((name) => `${name}/`)];
   const named = findByRule("named", { folder: path, names: weights });
   if (named !== undefined) return named;
@@ -123,9 +123,13 @@ function findByRule(
   return undefined;
 }
 
-/** Names of files that hold an adapter, or the state of a trainer. */
 const others =
   /^(?:adapter_model\.|optim|scheduler|rng_state|random_states|training_args|scaler|data\.pt$|trainer_state|extra_state|.*optim_states|client_state|tokenizer)/;
+
+/** Whether a file holds an adapter, or the state of a trainer, by its name. */
+export function isOfTrainer(name: string): boolean {
+  return others.test(name);
+}
 
 /** The names that Hugging Face libraries write: whole, by an index, or as one variant of either. */
 function findNamed(

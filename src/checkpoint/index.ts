@@ -3,6 +3,7 @@ export {
   type AdapterConfig,
   findBaseFolder,
   isAdapterFolder,
+  listOrigins,
   readAdapterConfig,
 } from "./adapter/adapter-config.ts";
 export { UnusableAdapterError } from "./adapter/adapter-error.ts";
@@ -28,10 +29,13 @@ export {
   type WritableDtype,
 } from "./dtype.ts";
 export { type FoundWeights, findWeights, type WeightFormat } from "./find-weights.ts";
+export { type ListedFiles, listWeightFiles } from "./list-weights.ts";
 export type { AdapterOrigin, Checkpoint, CheckpointTensor, LowRankUpdate } from "./open-checkpoint.ts";
 export { requireUnquantized } from "./quantization.ts";
 export { rewriteCheckpoint, type TensorBytes } from "./rewrite.ts";
 export type { SafetensorsHeader, TensorEntry } from "./safetensors-header.ts";
 export { openSafetensors, type SafetensorsFile, type TensorData } from "./safetensors-read.ts";
 export { type SafetensorsMetadata, type WritableTensor, writeSafetensors } from "./safetensors-write.ts";
-export { findHead, findLostTie, hasTokenRows } from "./tied-head.ts";
+export { takeRange } from "./stack.ts";
+export { findHead, findLostTie, findTie, hasTokenRows } from "./tied-head.ts";
+export { hasConv1D, packsTransposed } from "./transposed.ts";

@@ -46,6 +46,8 @@ export interface Checkpoint {
    * holds an adapter's factors beside its weights. Such a checkpoint is written again as one new file.
    */
   readonly isConverted?: true;
+  /** Tensors that are computed when they are read, as an adapter's sums: their number format is that of no file. */
+  readonly computed?: ReadonlySet<string>;
   /** Of a LoRA adapter: what it was made of. */
   readonly adapter?: AdapterOrigin;
   /** A tensor's values as 32-bit floats. Throws `CheckpointError` when there is none or it is no float. */

@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { CheckpointError } from "./checkpoint-error.ts";
 import type { Dtype } from "./dtype.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
 import { requireUnquantized } from "./quantization.ts";
@@ -116,6 +117,14 @@ describe("requireUnquantized()", () => {
     writeFileSync(join(folder, "hf_quant_config.json"), '{"quantization": {"quant_algo": "NEW"}}');
     await expect(requireUnquantized(describeCheckpoint(tensors))).rejects.toThrow(/quantized \(NEW; /);
     rmSync(join(folder, "hf_quant_config.json"));
+  });
+
+  it("refuses a file beside the weights that is no JSON, in a sentence that names it", async () => {
+    writeFileSync(join(folder, "quantize_config.json"), "{");
+    const asked = requireUnquantized(describeCheckpoint({ [`${q}.weight`]: ["BF16", 48, 48] }));
+    await expect(asked).rejects.toThrow(CheckpointError);
+    await expect(asked).rejects.toThrow("quantize_config.json");
+    rmSync(join(folder, "quantize_config.json"));
   });
 
   it("accepts plain floats, buffers of integers, and dequantized weights whose configuration still names a method", async () => {

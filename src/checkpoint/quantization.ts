@@ -2,11 +2,12 @@
  * Whether a checkpoint's weights are quantized: stored as small numbers whose meaning lies in scales beside them, so that neither can
  * be compared with anything by itself. Told by the layouts' published names and number formats; nothing is dequantized.
  */
-import { parsePythonJson, toObject } from "../base/index.ts";
-import { fileExists, readText } from "../file/index.ts";
+import { toObject } from "../base/index.ts";
+import { fileExists } from "../file/index.ts";
 import { CheckpointError, quote } from "./checkpoint-error.ts";
 import { type Dtype, isFloatDtype } from "./dtype.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
+import { readJsonFile } from "./read-json.ts";
 
 /** How a checkpoint is quantized. */
 interface Quantization {
@@ -65,7 +66,7 @@ async function readMethod({ folder, config }: Checkpoint): Promise<string | unde
   }
   for (const name of configFiles) {
     if (!(await fileExists(`${folder}/${name}`))) continue;
-    const fields = toObject(parsePythonJson(await readText(`${folder}/${name}`)));
+    const fields = await readJsonFile(`${folder}/${name}`, "correct the file or download it again");
     return nameMethod({ ...fields, ...toObject(fields.quantization) }) ?? name;
   }
   return undefined;

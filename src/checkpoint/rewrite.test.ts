@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { drawExact, writeCheckpointFolder } from "../../test/support/checkpoint-folder.ts";
 import { createTemporaryFolder, removeFolder } from "../../test/support/untwist.ts";
-import { openCheckpoint, rewriteCheckpoint } from "./index.ts";
+import { type Checkpoint, openCheckpoint, rewriteCheckpoint } from "./index.ts";
 
 const folder = createTemporaryFolder();
 afterAll(() => removeFolder(folder));
@@ -73,5 +73,66 @@ describe("rewriteCheckpoint()", () => {
       "11 bytes in the place of 12",
     );
     await checkpoint.close();
+  });
+
+  /** Writes a checkpoint again as it is, with fields of it replaced. */
+  async function copy(
+    place: string,
+    name: string,
+    change: (checkpoint: Checkpoint) => Partial<Checkpoint> = () => ({}),
+  ): Promise<void> {
+    mkdirSync(at(name));
+    const checkpoint = await openCheckpoint(at(place));
+    try {
+      const changed = { ...checkpoint, ...change(checkpoint) };
+      await rewriteCheckpoint(changed, at(name), { tensors: new Map(), metadata: {} });
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  const readJson = (path: string) => JSON.parse(readFileSync(at(path), "utf8"));
+
+  it("writes an index that says how much the files hold now", async () => {
+    await writeCheckpointFolder(at("sized"), tensors, { numShards: 2 });
+    const index = readJson("sized/model.safetensors.index.json");
+    writeFileSync(
+      at("sized/model.safetensors.index.json"),
+      JSON.stringify({ ...index, metadata: { total_size: 7, note: "kept" } }),
+    );
+    await copy("sized", "resized");
+    expect(readJson("resized/model.safetensors.index.json")).toEqual({
+      ...index,
+      metadata: { note: "kept", total_size: 30 + 12 + 1920 },
+    });
+  });
+
+  it("refuses a stack whose matrices are of several formats, as a file has none", async () => {
+    await writeCheckpointFolder(at("stack"), tensors);
+    const widen = ({ tensors: all }: Checkpoint): Partial<Checkpoint> => ({
+      tensors: new Map(
+        [...all].map(([name, one]) => [name, name.endsWith("[1]") ? { ...one, dtype: "F32" } : one]),
+      ),
+    });
+    const refused = "several formats, BF16 and F32";
+    await expect(copy("stack", "mixed", widen)).rejects.toThrow(refused);
+    const whole = (one: Checkpoint): Partial<Checkpoint> => ({ ...widen(one), isConverted: true });
+    await expect(copy("stack", "mixed whole", whole)).rejects.toThrow(refused);
+  });
+
+  it("leaves a number format that some weights have, and names one that they have elsewhere", async () => {
+    await writeCheckpointFolder(at("formats"), tensors);
+    const say = (config: object) => (): Partial<Checkpoint> => ({ config: { ...config }, isConverted: true });
+    await copy("formats", "kept", say({ torch_dtype: "float32" }));
+    expect(readJson("kept/config.json")).toEqual({ torch_dtype: "float32" });
+    await copy("formats", "named", say({ text_config: { dtype: "float16" } }));
+    expect(readJson("named/config.json")).toEqual({ text_config: { dtype: "bfloat16" } });
+  });
+
+  it("takes the tokenizer of a single file from its folder", async () => {
+    await writeCheckpointFolder(at("single"), tensors);
+    writeFileSync(at("single/tokenizer.json"), "{}");
+    await copy("single/model.safetensors", "from file");
+    expect(readdirSync(at("from file"))).toEqual(["config.json", "model.safetensors", "tokenizer.json"]);
   });
 });

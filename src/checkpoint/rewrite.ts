@@ -2,7 +2,8 @@
  * A checkpoint folder written again with some tensors changed: the same files, tensors and order, everything that is not
  * changed copied byte for byte, a few megabytes at a time. Every header says what is written, in format and shape.
  */
-import { parsePythonJson, toObject } from "../base/index.ts";
+import { dirname } from "node:path";
+import { isObject, parsePythonJson, toObject } from "../base/index.ts";
 import {
   fileExists,
   folderExists,
@@ -12,13 +13,15 @@ import {
   readText,
   writeFileAtomic,
 } from "../file/index.ts";
-import { findTie, haveSameBytes, untie } from "./adapter/tied-head.ts";
+import { untie } from "./adapter/tied-head.ts";
 import { CheckpointError } from "./checkpoint-error.ts";
 import { isFloatDtype, numBytesOf, type ReadableBytes } from "./dtype.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
 import { encodeSafetensorsHeader, numElementsOf, type TensorEntry } from "./safetensors-header.ts";
 import { openSafetensors } from "./safetensors-read.ts";
+import { haveSameBytes } from "./same-bytes.ts";
 import { listParts } from "./stack.ts";
+import { findTie } from "./tied-head.ts";
 
 /** A tensor's new bytes, in chunks in their order: as many as the checkpoint says of it. */
 export type TensorBytes = () => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
@@ -141,22 +144,34 @@ function sortByWidth(tensors: readonly PlannedTensor[]): readonly PlannedTensor[
 
 /** What is written of a stored tensor: in the format and shape that the checkpoint gives it, or the matrices of a stack. */
 function describeTensor(
-  { tensors, config }: Checkpoint,
+  { folder, tensors, config }: Checkpoint,
   name: string,
   { dtype, shape }: Pick<TensorEntry, "dtype" | "shape">,
 ): PlannedTensor {
   const own = tensors.get(name);
   if (own !== undefined) return { name, dtype: own.dtype, shape: own.shape, parts: [name] };
   const parts = listParts(name, { dtype, shape, file: "" }, config).map((part) => part.name);
-  return { name, shape, dtype: tensors.get(parts[0] ?? "")?.dtype ?? dtype, parts };
+  const [first = dtype, ...others] = new Set(parts.map((part) => tensors.get(part)?.dtype ?? dtype));
+  if (others.length > 0) refuseMixed(folder, name, [first, ...others]);
+  return { name, shape, dtype: first, parts };
+}
+
+/** Throws what says of a stack that a file has one format for all of it. */
+function refuseMixed(folder: string, tensor: string, formats: readonly string[]): never {
+  throw new CheckpointError(
+    `its matrices are of several formats, ${formats.join(" and ")}, and a file stores all of them in one; edit all of its experts, or none`,
+    { path: folder, tensor },
+  );
 }
 
 /** All tensors in one new file, stacks put together again. */
-function planWhole({ tensors }: Checkpoint): PlannedFile {
+function planWhole({ folder, tensors }: Checkpoint): PlannedFile {
   const planned = new Map<string, PlannedTensor>();
   for (const [name, { dtype, shape }] of tensors) {
     const [, stack] = /^(.+)\[\d+\]$/.exec(name) ?? [];
-    const parts = [...(planned.get(stack ?? name)?.parts ?? []), name];
+    const known = planned.get(stack ?? name);
+    if (known !== undefined && known.dtype !== dtype) refuseMixed(folder, known.name, [known.dtype, dtype]);
+    const parts = [...(known?.parts ?? []), name];
     const whole = stack === undefined ? shape : [parts.length, ...shape];
     planned.set(stack ?? name, { name: stack ?? name, dtype, shape: whole, parts });
   }
@@ -218,19 +233,34 @@ async function copyOthers(
   { original, folder, written }: Places & { readonly written: readonly string[] },
 ): Promise<readonly string[]> {
   const leftOut: string[] = [];
-  if (!(await folderExists(original))) return leftOut;
+  const copyOwnTokenizers = async (): Promise<void> => {
+    for (const place of adapter === undefined ? [] : [adapter.base, own])
+      if (place !== original) await copyTokenizer(place, folder);
+  };
+  if (!(await folderExists(original))) {
+    // A single file of weights: what its folder says of a tokenizer is the model's.
+    await copyTokenizer(dirname(original), folder);
+    await copyOwnTokenizers();
+    return leftOut;
+  }
+  // Where verl keeps it.
+  await copyTokenizer(`${original}/huggingface`, folder);
   for (const name of await listFiles(original)) {
     if (written.includes(name) || name === CONFIG_NAME) continue;
     const isStale = STALE.test(name) || (name === INDEX_NAME && written.includes(MODEL_NAME));
     if (isStale) leftOut.push(name);
     else await copyFile(original, { name, folder });
   }
-  for (const place of adapter === undefined ? [] : [adapter.base, own])
-    if (place !== original)
-      for (const name of await listFiles(place))
-        if (TOKENIZER.test(name)) await copyFile(place, { name, folder });
+  await copyOwnTokenizers();
   const folders = (await listFolders(original)).map((name) => `${name}/`);
   return [...leftOut, ...folders];
+}
+
+/** Copies the files of a tokenizer, where there are any. */
+async function copyTokenizer(place: string, folder: string): Promise<void> {
+  if (!(await folderExists(place))) return;
+  for (const name of await listFiles(place))
+    if (TOKENIZER.test(name)) await copyFile(place, { name, folder });
 }
 
 async function copyFile(
@@ -247,11 +277,14 @@ async function writeIndex(files: readonly PlannedFile[], { original, folder }: P
   const index = toObject(parsePythonJson(await readText(`${original}/${INDEX_NAME}`)));
   const tensors = files.flatMap(({ name, tensors: own }) => own.map((tensor) => ({ file: name, tensor })));
   const map = toObject(index.weight_map);
-  const isSame = tensors.every(({ tensor }) => map[tensor.name] !== undefined);
-  if (isSame) return;
-  const weightMap = Object.fromEntries(tensors.map(({ file, tensor }) => [tensor.name, file]));
+  const { total_size: said, ...others } = toObject(index.metadata);
   const size = tensors.reduce((sum, { tensor }) => sum + sizeOf(tensor), 0);
-  const metadata = { ...toObject(index.metadata), total_size: size };
+  const isPlaced =
+    Object.keys(map).length === tensors.length &&
+    tensors.every(({ file, tensor }) => map[tensor.name] === file);
+  if (isPlaced && (said === undefined || said === size)) return;
+  const weightMap = Object.fromEntries(tensors.map(({ file, tensor }) => [tensor.name, file]));
+  const metadata = { ...others, total_size: size };
   const text = JSON.stringify({ ...index, metadata, weight_map: weightMap }, null, 2);
   await writeFileAtomic(`${folder}/${INDEX_NAME}`, `${text}\n`);
 }
@@ -279,10 +312,10 @@ async function isTieBroken(
   { config, tensors }: Checkpoint,
   { folder, files }: { readonly folder: string; readonly files: readonly PlannedFile[] },
 ): Promise<boolean> {
-  const tie = config.tie_word_embeddings === false ? undefined : findTie({ config, tensors });
+  const tie = findTie({ config, tensors });
   if (tie === undefined || !tensors.has(tie.head)) return false;
   const opened = await Promise.all(
-    [tie.embeddings, tie.head].map(async (tensor) => {
+    [tie.embedding, tie.head].map(async (tensor) => {
       const { name = MODEL_NAME } = files.find((one) => one.tensors.some((own) => own.name === tensor)) ?? {};
       const file = await openSafetensors(`${folder}/${name}`);
       return { file, bytes: file.openBytes(tensor) };
@@ -310,9 +343,15 @@ function nameFormat(
       bytes.set(name, (bytes.get(name) ?? 0) + sizeOf(tensor));
     }
   const [most] = [...bytes].toSorted(([, a], [, b]) => b - a);
-  const fields = ["dtype", "torch_dtype"].filter((field) => typeof config[field] === "string");
-  if (most === undefined || fields.length === 0) return config;
-  return { ...config, ...Object.fromEntries(fields.map((field) => [field, most[0]])) };
+  if (most === undefined) return config;
+  const rename = (fields: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> => {
+    const isStale = (value: unknown): boolean =>
+      typeof value === "string" && !bytes.has(value.replace(/^torch\./, ""));
+    const stale = ["dtype", "torch_dtype"].filter((field) => isStale(fields[field]));
+    return { ...fields, ...Object.fromEntries(stale.map((field) => [field, most[0]])) };
+  };
+  const { text_config: text } = config;
+  return { ...rename(config), ...(isObject(text) && { text_config: rename(text) }) };
 }
 
 /** JSON with Python's words for numbers that the standard has not. */

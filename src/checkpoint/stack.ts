@@ -3,9 +3,11 @@
  * rooms each of them is a tensor of its own. Experts as transformers 5 packs them are called by the names that transformers 4
  * gives them one by one (`experts.3.up_proj.weight`), others by the stack's name and their number (`experts.down_proj[3]`).
  */
+import { toObject } from "../base/index.ts";
 import { numBytesOf, type ReadableBytes } from "./dtype.ts";
 import type { CheckpointTensor } from "./open-checkpoint.ts";
 import { numElementsOf } from "./safetensors-header.ts";
+import { packsTransposed } from "./transposed.ts";
 
 /** A tensor, or a matrix of a stack, under the name that other rooms know it by. */
 export interface TensorPart {
@@ -21,9 +23,6 @@ const leastSide = 16;
 
 /** More are no experts; the largest models have some hundreds. */
 const mostExperts = 4096;
-
-/** Models that pack experts with inputs as rows: their matrices are those of no other layout. */
-const transposedModels = /^(?:gpt_oss|llama4|aria|qwen3_vl_moe|openai_privacy_filter)/;
 
 /** Whether a shape is that of a stack of matrices. */
 export function isStack(shape: readonly number[]): boolean {
@@ -85,14 +84,10 @@ function findPacking(
     (expert) =>
       `${experts}.${expert}.${part}.weight`;
   const { text_config: text } = config;
-  const { model_type: type, hidden_size: size } = { ...config, ...(isRecord(text) ? text : {}) };
-  const isTransposed = typeof type !== "string" || transposedModels.test(type);
+  const { model_type: type, hidden_size: size } = { ...config, ...toObject(text) };
+  const isTransposed = typeof type !== "string" || packsTransposed(type);
   if (projection === "gate_up_proj" && !isTransposed && columns === size && rows % 4 === 0)
     return [nameAs("gate_proj"), nameAs("up_proj")];
   if (projection === "down_proj" && !isTransposed && rows === size) return [nameAs("down_proj")];
   return [(expert) => `${name}[${expert}]`];
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -33,4 +33,5 @@ export { removeDeadTemporaries, removeTemporaries } from "./leftover.ts";
 export { BusyError, findHolder, type Lock, takeLock } from "./lock.ts";
 export { type ParquetColumn, writeParquet } from "./parquet.ts";
 export { isDiskProblem } from "./path-problem.ts";
+export { isTemporary } from "./temporary-name.ts";
 export { listZip, type ZipEntry } from "./zip.ts";

@@ -32,6 +32,11 @@ export interface TemporaryName {
   readonly isDead: boolean;
 }
 
+/** Whether a name is that of an unfinished write. */
+export function isTemporary(name: string): boolean {
+  return PATTERN.test(name);
+}
+
 /** What a file name says: `undefined` when it is no temporary name. */
 export function parseTemporaryName(name: string): TemporaryName | undefined {
   const { groups } = PATTERN.exec(name) ?? {};

@@ -3,6 +3,7 @@
  * matrix factorised once, every different pair of tensors compared once. What the cache holds is not done again, so
  * stopped work continues where it was.
  */
+import { UsageError } from "../base/index.ts";
 import { compareConfigs, numBytesOf } from "../checkpoint/index.ts";
 import type { LinearAlgebra } from "../linalg/index.ts";
 import {
@@ -141,8 +142,8 @@ async function readFingerprints(
   const fingerprints = new Map<string, string>();
   const nonFinite = new Map<string, number>();
   runner.expect(sumCosts([...tasks.values()]) + estimateRest(pairs, { settings, numPlaces: tasks.size }));
-  await runner.run([...tasks.values()], (task, { fingerprint = "", nonFinite: position }) => {
-    if (task.kind !== "fingerprint") return;
+  await runner.run([...tasks.values()], (task, { fingerprint, nonFinite: position }) => {
+    if (task.kind !== "fingerprint" || fingerprint === undefined) return;
     fingerprints.set(keyOf(task.tensor), fingerprint);
     if (position !== undefined) nonFinite.set(keyOf(task.tensor), position);
   });
@@ -174,14 +175,35 @@ function sumCosts(tasks: readonly PlannedSpectraTask[]): number {
   return tasks.reduce((sum, { cost }) => sum + cost, 0);
 }
 
+/** What is known of a tensor's bytes. Throws `UsageError` where nothing is: two unknown tensors must not count as the same. */
+function requireFingerprint(fingerprints: ReadonlyMap<string, string>, place: TensorPlace): string {
+  const fingerprint = fingerprints.get(keyOf(place));
+  if (fingerprint !== undefined && fingerprint !== "") return fingerprint;
+  throw new UsageError(
+    `Cannot compare tensor "${place.name}" of "${place.folder}": its bytes were not read with the others, as those of a checkpoint that was changed meanwhile; start the comparison again`,
+  );
+}
+
 /** Two tensors that are to be compared, by their content. */
 interface WantedComparison {
   readonly before: KnownTensor;
   readonly after: KnownTensor;
   readonly numBytes: number;
+  readonly isProduct: boolean;
 }
 
-const comparisonKey = (before: string, after: string): string => `${before} ${after}`;
+const comparisonKey = ({ before, after, isProduct }: Omit<ComparisonKey, "settings">): string =>
+  `${before} ${after} ${isProduct}`;
+
+const keyFingerprints = ({
+  before,
+  after,
+  isProduct,
+}: Pick<WantedComparison, "before" | "after" | "isProduct">): Omit<ComparisonKey, "settings"> => ({
+  before: before.fingerprint,
+  after: after.fingerprint,
+  isProduct,
+});
 
 /** Every different pair of tensors once, without those that hold values that are not finite. */
 function listComparisons(
@@ -196,13 +218,14 @@ function listComparisons(
       const know = (place: TensorPlace): KnownTensor => ({
         ...place,
         shape: tensor.shape,
-        fingerprint: fingerprints.get(keyOf(place)) ?? "",
+        fingerprint: requireFingerprint(fingerprints, place),
       });
       const [before, after] = [know(places.before), know(places.after)];
       const sizes = [countBytes(tensor, "before"), countBytes(tensor, "after")];
       // Of sides in different formats, one may be read whole and the larger one not.
       const numBytes = Math.max(0, ...sizes.filter((size) => isReadWhole(tensor.shape, size)));
-      wanted.set(comparisonKey(before.fingerprint, after.fingerprint), { before, after, numBytes });
+      const one = { before, after, numBytes, isProduct: pair.isProduct(tensor) };
+      wanted.set(comparisonKey(keyFingerprints(one)), one);
     }
   return [...wanted.values()];
 }
@@ -218,10 +241,10 @@ async function compareAll(
   const comparisons = new Map<string, Comparison>();
   const missing: WantedComparison[] = [];
   for (const one of wanted) {
-    const key: ComparisonKey = { before: one.before.fingerprint, after: one.after.fingerprint, settings };
+    const key: ComparisonKey = { ...keyFingerprints(one), settings };
     const known = await cache.readComparison(key);
     if (known === undefined) missing.push(one);
-    else comparisons.set(comparisonKey(key.before, key.after), known);
+    else comparisons.set(comparisonKey(key), known);
   }
   const factorisations = await planFactorisations(missing, settings, (tensor, numVectors) =>
     cache.hasFactors(tensor.fingerprint, { ...settings, numVectors }),
@@ -231,7 +254,7 @@ async function compareAll(
   await runner.run(factorisations, () => undefined);
   await runner.run(tasks, (task, { comparison }) => {
     if (task.kind !== "compare" || comparison === undefined) return;
-    comparisons.set(comparisonKey(task.before.fingerprint, task.after.fingerprint), comparison);
+    comparisons.set(comparisonKey(keyFingerprints(task)), comparison);
   });
   return comparisons;
 }
@@ -258,12 +281,12 @@ async function planFactorisations(
 }
 
 function planOne(
-  { before, after, numBytes }: WantedComparison,
+  { before, after, numBytes, isProduct }: WantedComparison,
   settings: SpectraSettings,
 ): PlannedSpectraTask {
   const numVectors = countVectors(before.shape, settings);
   const work = planComparison(before.shape, { numBytes, numVectors });
-  return { task: { kind: "compare", before, after, settings }, ...work };
+  return { task: { kind: "compare", before, after, settings, isProduct }, ...work };
 }
 
 async function assemble(
@@ -287,20 +310,20 @@ async function assemble(
       continue;
     }
     matched.push(tensor);
-    const [before = "", after = ""] = [places.before, places.after].map((place) =>
-      fingerprints.get(keyOf(place)),
-    );
-    const comparison = comparisons.get(comparisonKey(before, after));
+    const before = requireFingerprint(fingerprints, places.before);
+    const after = requireFingerprint(fingerprints, places.after);
+    const comparison = comparisons.get(comparisonKey({ before, after, isProduct: pair.isProduct(tensor) }));
+    if (comparison === undefined)
+      throw new RangeError(`Cannot put tensor "${tensor.name}" together: it was not compared`);
     const { name, layer, kind, source } = tensor;
     const lost: readonly Flag[] = source.after.name === pair.lostHead ? ["tie-lost"] : [];
-    if (comparison !== undefined)
-      compared.push({
-        ...comparison,
-        name,
-        ...(layer !== undefined && { layer }),
-        kind,
-        flags: [...comparison.flags, ...lost],
-      });
+    compared.push({
+      ...comparison,
+      name,
+      ...(layer !== undefined && { layer }),
+      kind,
+      flags: [...comparison.flags, ...lost],
+    });
   }
   const config = await compareConfigs(pair.before.folder, pair.after.folder);
   const names = { before: pair.before.name, after: pair.after.name };

@@ -105,6 +105,8 @@ export function openSpectraPieces(given: unknown, effects: Effects): PieceHandle
     after: { name: after, folder: after },
   }));
   let workers: SpectraWorkers | undefined;
+  // Headers are read and tensors matched once for all pieces.
+  let all: Promise<readonly MatchedPair[]> | undefined;
   return {
     carryOut: async ({ name }, share) => {
       const { randomisedSeed } = settings;
@@ -116,7 +118,8 @@ export function openSpectraPieces(given: unknown, effects: Effects): PieceHandle
         command: "untwist jobs",
         share,
       };
-      const matched = (await matchPairs(request)).filter(({ coverage }) => coverage.matched.length > 0);
+      all ??= matchPairs({ pairs, isWanted: () => true });
+      const matched = takeTensor(await all, name);
       // Threads take about a second to start: they serve all pieces of a pack.
       workers ??= createSpectraPool(input.cacheFolder, share);
       const known = await compareMatched(matched, { ...request, effects, workers });
@@ -128,6 +131,14 @@ export function openSpectraPieces(given: unknown, effects: Effects): PieceHandle
     },
     close: async () => await workers?.close(),
   };
+}
+
+/** The pairs in which a tensor is compared, with that tensor alone. */
+function takeTensor(pairs: readonly MatchedPair[], name: string): readonly MatchedPair[] {
+  return pairs.flatMap((pair) => {
+    const matched = pair.coverage.matched.filter((tensor) => tensor.name === name);
+    return matched.length === 0 ? [] : [{ ...pair, coverage: { ...pair.coverage, matched } }];
+  });
 }
 
 /** What a finished job knows of its tensors. Throws `UsageError` where nodes with and without LAPACK took part. */

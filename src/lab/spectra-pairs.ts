@@ -1,7 +1,20 @@
 /** Pairs of checkpoints whose tensors are matched: what can be compared, by headers and configurations alone. */
+import { resolve } from "node:path";
 import { UsageError } from "../base/index.ts";
-import { findLostTie, openCheckpoint, requireUnquantized, tiesEmbeddings } from "../checkpoint/index.ts";
-import { type Coverage, matchTensors, type NamedTensors, type TensorLabel } from "../spectra/index.ts";
+import {
+  type AdapterOrigin,
+  findLostTie,
+  openCheckpoint,
+  requireUnquantized,
+  tiesEmbeddings,
+} from "../checkpoint/index.ts";
+import {
+  type Coverage,
+  type MatchedTensor,
+  matchTensors,
+  type NamedTensors,
+  type TensorLabel,
+} from "../spectra/index.ts";
 
 /** A checkpoint folder under the name that results call it by. */
 export interface NamedCheckpoint {
@@ -23,6 +36,8 @@ export interface MatchedPair {
   readonly coverage: Coverage;
   /** The head's name after, where the weights do not keep a tie that their configuration promises. */
   readonly lostHead?: string;
+  /** Whether adapters that are added exactly to one base make the difference of a tensor, so that it is known as a thin product. */
+  readonly isProduct: (tensor: MatchedTensor) => boolean;
 }
 
 /** All pairs, matched. Throws `UsageError` for one that has nothing in common. */
@@ -46,26 +61,44 @@ export async function matchPairs({ pairs, isWanted }: PairRequest): Promise<read
     const sides = { before: await list(before), after: await list(after) };
     const { lostHead } = sides.after;
     const coverage = matchTensors(sides, isWanted);
-    matched.push({ before, after, coverage, ...(lostHead !== undefined && { lostHead }) });
+    const isProduct = (tensor: MatchedTensor): boolean => isMadeThin(sides, tensor);
+    matched.push({ before, after, coverage, isProduct, ...(lostHead !== undefined && { lostHead }) });
   }
   return matched;
 }
 
-interface ListedCheckpoint extends NamedTensors, Pick<MatchedPair, "lostHead"> {}
+interface ListedCheckpoint extends NamedTensors, Pick<MatchedPair, "lostHead"> {
+  /** Its own place, or that of an adapter's base. */
+  readonly base: string;
+  readonly adapter: AdapterOrigin | undefined;
+}
+
+function isMadeThin(
+  { before, after }: { readonly before: ListedCheckpoint; readonly after: ListedCheckpoint },
+  { source, isPart }: MatchedTensor,
+): boolean {
+  const { name } = source.after;
+  const isOther = source.before.name !== name || isPart || before.base !== after.base;
+  const adapters = [before.adapter, after.adapter];
+  const isReplaced = adapters.some((adapter) => adapter?.replaced.has(name));
+  return !isOther && !isReplaced && adapters.some((adapter) => adapter?.updates.has(name));
+}
 
 /** What can be known of a checkpoint without reading its weights. Throws `CheckpointError` where those are quantized. */
 async function listTensors(folder: string): Promise<ListedCheckpoint> {
   const checkpoint = await openCheckpoint(folder);
   try {
     await requireUnquantized(checkpoint);
-    const { tensors, config, adapter } = checkpoint;
+    const { tensors, config, adapter, computed } = checkpoint;
     const lostHead = findLostTie(checkpoint)?.head;
     const type = config.model_type;
     return {
       tensors,
       isTied: tiesEmbeddings(config),
       model: typeof type === "string" ? type : "",
-      sums: new Set(adapter?.updates.keys()),
+      sums: computed ?? new Set(),
+      base: resolve(adapter?.base ?? folder),
+      adapter,
       ...(lostHead !== undefined && { lostHead }),
     };
   } finally {
@@ -73,10 +106,10 @@ async function listTensors(folder: string): Promise<ListedCheckpoint> {
   }
 }
 
-function describeMismatch({ before, after, coverage: { unmatched } }: MatchedPair): string {
+function describeMismatch({ before, after, coverage: { unmatched, notes } }: MatchedPair): string {
   const subject = `Cannot compare "${before.folder}" with "${after.folder}"`;
   const [first] = unmatched;
   return first === undefined
     ? `${subject}: no tensor is chosen; choose others with --matrices and --layers`
-    : `${subject}: no tensor has its match, "${first.name}" is ${first.reason}; give two checkpoints of one model`;
+    : `${subject}: no tensor has its match, "${first.name}" is ${first.reason}; ${[...notes, "give two checkpoints of one model"].join("; ")}`;
 }

@@ -7,6 +7,7 @@ import {
   numBytesOf,
   openCheckpoint,
   type ReadableBytes,
+  takeRange,
 } from "../checkpoint/index.ts";
 import type { TaskHandler } from "../execution/index.ts";
 import {
@@ -74,6 +75,8 @@ export type SpectraTask =
 export interface ComparisonTask extends Change<KnownTensor> {
   readonly kind: "compare";
   readonly settings: SpectraSettings;
+  /** Whether adapters of one base make the difference as a thin product. */
+  readonly isProduct: boolean;
 }
 
 /** What came of a task. */
@@ -137,16 +140,15 @@ async function perform(task: SpectraTask, tools: Tools): Promise<Omit<SpectraAns
 }
 
 /** The bytes of a part of a tensor whose elements take `width` bytes. */
-function takeRange(bytes: ReadableBytes, { start, shape }: TensorRange, width: number): ReadableBytes {
-  const [first, length] = [start * width, countElements(shape) * width];
-  return { length, subarray: (from, to) => bytes.subarray(first + from, first + to) };
+function takePart(bytes: ReadableBytes, { start, shape }: TensorRange, width: number): ReadableBytes {
+  return takeRange(bytes, { start: start * width, end: (start + countElements(shape)) * width });
 }
 
 async function readStored(checkpoint: Checkpoint, { name, part }: TensorPlace): Promise<StoredTensor> {
   const whole = checkpoint.openBytes(name);
   const { dtype, ...tensor } = checkpoint.tensors.get(name) ?? { dtype: "U8" as const, shape: [] };
   const shape = part?.shape ?? tensor.shape;
-  const stored = part === undefined ? whole : takeRange(whole, part, numBytesOf(dtype, 1));
+  const stored = part === undefined ? whole : takePart(whole, part, numBytesOf(dtype, 1));
   const readWhole = async (): Promise<Uint8Array> =>
     part === undefined ? await checkpoint.readBytes(name) : stored.subarray(0, stored.length);
   const bytes = isReadWhole(shape, stored.length) ? await readWhole() : stored;
@@ -171,22 +173,12 @@ async function identify(
   return { fingerprint: fingerprint(tensor), ...(nonFinite !== undefined && { nonFinite }) };
 }
 
-/** after − before as a product of thin matrices, where adapters that are added exactly to one base made the difference. */
-function findProduct(
-  before: Checkpoint,
-  after: Checkpoint,
-  { before: first, after: second }: Change<TensorPlace>,
-): ThinProduct | undefined {
-  const { name } = second;
-  const isOther = first.name !== name || first.part !== undefined || second.part !== undefined;
-  const isReplaced = [before, after].some(({ adapter }) => adapter?.replaced.has(name));
-  if (isOther || isReplaced || baseOf(before) !== baseOf(after)) return undefined;
+/** after − before as a product of thin matrices, of a tensor of adapters that are added exactly to one base. */
+function findProduct({ before, after }: Change<Checkpoint>, name: string): ThinProduct | undefined {
   const [removed, added] = [before, after].map((one) => readUpdate(one, name));
   if (removed === undefined || added === undefined) return added ?? (removed && negate(removed));
   return addProducts(added, negate(removed));
 }
-
-const baseOf = ({ folder, adapter }: Checkpoint): string => resolve(adapter?.base ?? folder);
 
 /** What an adapter adds to a tensor; `undefined` where it adds nothing. */
 function readUpdate({ adapter, tensors }: Checkpoint, name: string): ThinProduct | undefined {
@@ -233,16 +225,20 @@ async function obtainFactors(
   return factors;
 }
 
-async function compare({ before, after, settings }: ComparisonTask, tools: Tools): Promise<Comparison> {
+async function compare(
+  { before, after, settings, isProduct }: ComparisonTask,
+  tools: Tools,
+): Promise<Comparison> {
   const { open, read, cache, algebra } = tools;
-  const key = { before: before.fingerprint, after: after.fingerprint, settings };
+  const key = { before: before.fingerprint, after: after.fingerprint, settings, isProduct };
   const isUnchanged = key.before === key.after;
   const obtain = (tensor: KnownTensor): Promise<Factors> =>
     obtainFactors(tensor, requestFactors(tensor.shape, settings), tools);
   const readPair = async (): Promise<TensorPair> => {
     const first = await read(before);
     if (isUnchanged) return { before: first, after: first, isUnchanged };
-    const product = findProduct(await open(before.folder), await open(after.folder), { before, after });
+    const opened = { before: await open(before.folder), after: await open(after.folder) };
+    const product = isProduct ? findProduct(opened, after.name) : undefined;
     return { before: first, after: await read(after), isUnchanged, ...(product && { product }) };
   };
   if (before.shape.length !== 2) {

@@ -2,7 +2,7 @@
  * Both checkpoints' tensors under common names: those that are called alike, those that are only spelled differently, experts one by
  * one beside packed ones, and a head beside the embeddings that it is tied to.
  */
-import { type CheckpointTensor, findHead } from "../checkpoint/index.ts";
+import { type CheckpointTensor, findHead, packsTransposed } from "../checkpoint/index.ts";
 import type { Change } from "./matrix-spectra.ts";
 import { parseExpert, spellName, unwrapName } from "./spelling.ts";
 import { countElements } from "./stored-tensor.ts";
@@ -48,7 +48,9 @@ export function alignTensors(sides: Change<NamedTensors>): Alignment {
     for (const [name, tensor] of sides[side].tensors)
       if (!rest[side].has(name)) offered[side].set(name, offerWhole(name, tensor));
   const notes = [
-    ...matchSpellings(rest, offered),
+    ...matchSpellings(sides, { rest, offered }),
+    ...matchPrefix("before", { rest, offered }),
+    ...matchPrefix("after", { rest, offered }),
     ...matchExperts("before", { rest, offered, packed: sides.after }),
     ...matchExperts("after", { rest, offered, packed: sides.before }),
     ...matchTied("before", { rest, offered, tied: sides.after }),
@@ -84,9 +86,16 @@ function listOthers(own: NamedTensors, other: NamedTensors): Offers {
   return new Map(names.map(([name, tensor]) => [name, offerWhole(name, tensor)]));
 }
 
+/** What is not matched yet, and what is. */
+interface Matching {
+  readonly rest: Change<Offers>;
+  readonly offered: Change<Offers>;
+}
+
 /** Matches what is spelled differently, and takes it from the rest. */
-function matchSpellings(rest: Change<Offers>, offered: Change<Offers>): readonly string[] {
-  const [first, second] = [indexSpellings(rest.before), indexSpellings(rest.after)];
+function matchSpellings(sides: Change<NamedTensors>, { rest, offered }: Matching): readonly string[] {
+  const first = indexSpellings(rest.before, sides.before);
+  const second = indexSpellings(rest.after, sides.after);
   const matched = [...first].flatMap(([spelling, before]) => {
     const after = second.get(spelling);
     const isTaken = after !== undefined && offered.after.has(unwrapName(after));
@@ -104,12 +113,41 @@ function matchSpellings(rest: Change<Offers>, offered: Change<Offers>): readonly
   ];
 }
 
-/** Names by spelling, without spellings that several names share. */
-function indexSpellings(offers: Offers): ReadonlyMap<string, string> {
-  const all = [...offers.keys()].map((name) => [spellName(name), name] as const);
+/** Names by spelling, without spellings that several names of the checkpoint share, matched or not. */
+function indexSpellings(offers: Offers, { tensors }: NamedTensors): ReadonlyMap<string, string> {
   const counts = new Map<string, number>();
-  for (const [spelling] of all) counts.set(spelling, (counts.get(spelling) ?? 0) + 1);
+  for (const name of tensors.keys()) counts.set(spellName(name), (counts.get(spellName(name)) ?? 0) + 1);
+  const all = [...offers.keys()].map((name) => [spellName(name), name] as const);
   return new Map(all.filter(([spelling]) => counts.get(spelling) === 1));
+}
+
+/**
+ * Where nothing matches: matches a whole side with what the other has under one prefix, as trainers that hold several models put in
+ * front of each (`policy.model.layers…`). A head may be missing there, as tied models have none.
+ */
+function matchPrefix(side: "before" | "after", { rest, offered }: Matching): readonly string[] {
+  const other = side === "before" ? "after" : "before";
+  const { head } = findHead(rest[side].keys());
+  const names = [...rest[side].keys()].filter((name) => name !== head);
+  const [first] = names;
+  if (first === undefined || offered[side].size + offered[other].size > 0) return [];
+  const prefixes = [...rest[other].keys()]
+    .filter((name) => name.endsWith(`.${first}`))
+    .map((name) => name.slice(0, -first.length))
+    .filter((prefix) => names.every((name) => rest[other].has(prefix + name)));
+  const [prefix, ...more] = prefixes;
+  if (prefix === undefined) return [];
+  if (more.length > 0)
+    return [
+      `the model ${side} is there ${prefixes.length} times ${other}, under ${prefixes.map((one) => `"${one}"`).join(" and ")}, and nothing says which one is meant`,
+    ];
+  for (const name of [...rest[side].keys()]) {
+    const partner = prefix + name;
+    if (!rest[other].has(partner)) continue;
+    move(name, { from: rest[side], to: offered[side], name: unwrapName(name) });
+    move(partner, { from: rest[other], to: offered[other], name: unwrapName(name) });
+  }
+  return [`names ${other} have "${prefix}" in front, and were matched without it`];
 }
 
 function move(source: string, { from, to, name }: { from: Offers; to: Offers; name: string }): void {
@@ -119,39 +157,50 @@ function move(source: string, { from, to, name }: { from: Offers; to: Offers; na
   to.set(name, tensor);
 }
 
-/** Models that store packed experts with inputs as rows: their halves are no blocks of rows. */
-const transposed = /gpt_oss|llama4|aria|qwen3_vl_moe|privacy_filter/;
-
-interface ExpertPlaces {
-  readonly rest: Change<Offers>;
-  readonly offered: Change<Offers>;
+interface ExpertPlaces extends Matching {
   /** The side whose experts are packed. */
   readonly packed: NamedTensors;
 }
 
 /**
  * Matches experts that one side has one by one with the parts of the other's stacks: `gate_up_proj` holds for each expert the rows
- * of its gate and then those of its up projection (Mixtral, Qwen-MoE and their like in transformers 5).
+ * of its gate and then those of its up projection (Mixtral, Qwen-MoE and their like in transformers 5). Of models that pack with
+ * inputs as rows the halves are no blocks of rows.
  */
 function matchExperts(side: "before" | "after", { rest, offered, packed }: ExpertPlaces): readonly string[] {
   const other = side === "before" ? "after" : "before";
-  const stacks = indexSpellings(rest[other]);
-  const used = new Set<string>();
+  const stacks = indexSpellings(rest[other], packed);
+  /** Elements that were matched, by where they start, of each tensor that they lie in. */
+  const used = new Map<string, Map<number, number>>();
   let numMatched = 0;
-  for (const [name, { shape }] of transposed.test(packed.model) ? [] : [...rest[side]]) {
+  for (const [name, { shape }] of packsTransposed(packed.model) ? [] : [...rest[side]]) {
     const part = findPart(spellName(name), shape, (spelling) => rest[other].get(stacks.get(spelling) ?? ""));
     if (part === undefined) continue;
     const label = unwrapName(name);
     move(name, { from: rest[side], to: offered[side], name: label });
     offered[other].set(label, part);
-    used.add(part.source);
+    const places = used.get(part.source) ?? new Map<number, number>();
+    used.set(part.source, places.set(part.start, countElements(part.shape)));
     numMatched += 1;
   }
-  for (const source of used) rest[other].delete(source);
+  for (const [source, places] of used) keepRemainder(rest[other], { source, places });
   if (numMatched === 0) return [];
   return [
     `experts are one by one ${side} and packed ${other}: ${numMatched} matrices were matched slice by slice, of gate_up_proj the gate's rows first`,
   ];
+}
+
+/** Takes matched parts from the rest; what else the stack holds stays there under its name. */
+function keepRemainder(
+  rest: Offers,
+  { source, places }: { readonly source: string; readonly places: ReadonlyMap<number, number> },
+): void {
+  const stack = rest.get(source);
+  if (stack === undefined) return;
+  const numMatched = [...places.values()].reduce((sum, count) => sum + count, 0);
+  const numOthers = countElements(stack.shape) - numMatched;
+  if (numOthers > 0) rest.set(source, { ...stack, shape: [numOthers] });
+  else rest.delete(source);
 }
 
 /** The part of a stack that is an expert's matrix of that shape. */

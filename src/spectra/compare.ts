@@ -141,13 +141,6 @@ export function compareMatrices(
   const compared = bothSides((side) =>
     ranks.map((rank) => compareSubspaces(pair, { bases: overlaps[side], rank }, context.algebra)),
   );
-  const energyByRank = splitEnergy(update.projected, {
-    ranks,
-    squares: elements.updateSquares,
-    numElements: rows * columns,
-  });
-  const headlineRank = chooseHeadlineRank(ranks, factors.before);
-  const energy = energyByRank.find(({ rank }) => rank === headlineRank);
   const comparison = {
     shape: [rows, columns] as const,
     dtype: { before: before.dtype, after: after.dtype },
@@ -159,8 +152,7 @@ export function compareMatrices(
     directions: describeDirections(pair, overlaps),
     update: {
       ...describeUpdate(update.values, { factors: factors.before, elements }),
-      ...(energy !== undefined && { energy }),
-      energyByRank,
+      ...describeEnergy(update.projected, { ranks, factors: factors.before, elements }),
       intruders: countIntruders(overlaps.left, factors.after),
     },
     sparsity: shareOf(elements.counts),
@@ -169,6 +161,25 @@ export function compareMatrices(
     randomness: mapChange(factors, detectRandomness),
   };
   return { ...comparison, flags: raiseFlags(comparison, tensors) };
+}
+
+/** Where the update's energy lies, by rank, and at the rank to speak of first. */
+function describeEnergy(
+  projected: Matrix,
+  {
+    ranks,
+    factors,
+    elements,
+  }: { readonly ranks: readonly number[]; readonly factors: Factors; readonly elements: ElementComparison },
+): Pick<UpdateRecord, "energy" | "energyByRank"> {
+  const energyByRank = splitEnergy(projected, {
+    ranks,
+    squares: elements.updateSquares,
+    numElements: factors.rows * factors.columns,
+  });
+  const headlineRank = chooseHeadlineRank(ranks, factors);
+  const energy = energyByRank.find(({ rank }) => rank === headlineRank);
+  return { ...(energy !== undefined && { energy }), energyByRank };
 }
 
 /** Both factorisations with the same number of vectors. */

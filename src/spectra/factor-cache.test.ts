@@ -12,7 +12,12 @@ import { type ComparisonKey, type FactorCache, openFactorCache } from "./factor-
 
 const name = "ab".repeat(32);
 const otherName = `${"ab".repeat(31)}cd`;
-const key: ComparisonKey = { before: name, after: otherName, settings: { ranks: [1, 2] } };
+const key: ComparisonKey = {
+  before: name,
+  after: otherName,
+  settings: { ranks: [1, 2] },
+  isProduct: false,
+};
 
 let folder = "";
 let damaged: string[] = [];
@@ -143,6 +148,7 @@ describe("openFactorCache()", () => {
     const tensor = storeMatrix(drawNoise(2, 2, 1));
     await open().writeComparison(key, compareVectors({ before: tensor, after: tensor, isUnchanged: true }));
     const others: readonly ComparisonKey[] = [
+      { ...key, isProduct: true },
       { ...key, before: otherName, after: name },
       { ...key, after: name },
       { ...key, settings: { ranks: [1, 2, 3] } },

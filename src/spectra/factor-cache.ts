@@ -37,6 +37,8 @@ export interface ComparisonKey {
   readonly before: string;
   readonly after: string;
   readonly settings: SpectraSettings;
+  /** Whether their difference was known as an adapter's product, which says more than the rounded sums. */
+  readonly isProduct: boolean;
 }
 
 /** The cache. Reading gives `undefined` for what is not there or is damaged. */
@@ -51,7 +53,7 @@ export interface FactorCache {
 }
 
 /** Changes whenever a measure or the layout of entries changes its meaning. */
-export const cacheVersion = 3;
+export const cacheVersion = 4;
 
 /** Whose results a cache holds, and who hears of damage. */
 export interface CacheOptions {
@@ -66,7 +68,7 @@ export function openFactorCache(folder: string, { backend, onDamage }: CacheOpti
   const factorsFolder = (fingerprint: string): string =>
     join(folder, `${backend}-${cacheVersion}`, "factors", fingerprint.slice(0, 2), fingerprint);
   const nameComparison = (key: ComparisonKey): string =>
-    hash(JSON.stringify([cacheVersion, backend, key.before, key.after, key.settings]));
+    hash(JSON.stringify([cacheVersion, backend, key.before, key.after, key.settings, key.isProduct]));
   const comparisonPath = (key: ComparisonKey): string => {
     const name = nameComparison(key);
     return join(folder, `${backend}-${cacheVersion}`, "comparisons", name.slice(0, 2), `${name}.json`);

@@ -102,4 +102,64 @@ describe("matchTensors()", () => {
   it("finds nothing in empty checkpoints", () => {
     expect(match({}, {})).toMatchObject({ matched: [], unmatched: [], numLeftOut: 0, notes: [] });
   });
+
+  const experts = (indices: readonly number[], parts: readonly string[]): Tensors =>
+    Object.fromEntries(
+      indices.flatMap((index) =>
+        parts.map((part) => [`model.layers.0.mlp.experts.${index}.${part}.weight`, [[4, 6]] as const]),
+      ),
+    );
+
+  it("keeps in its count what no expert matches of a stack", () => {
+    const stack: Tensors = { "model.layers.0.mlp.experts.gate_up_proj": [[3, 8, 6]] };
+    const whole = match(experts([0, 1, 2], ["gate_proj", "up_proj"]), stack);
+    expect([whole.matched.length, whole.unmatched]).toEqual([6, []]);
+    const { matched, unmatched, total } = match(experts([0, 2], ["gate_proj"]), stack);
+    expect(matched.map(({ source }) => source.after.start)).toEqual([0, 96]);
+    expect(unmatched).toEqual([
+      { name: "model.layers.0.mlp.experts.gate_up_proj", reason: "only in the checkpoint after" },
+    ]);
+    expect(total.numElements).toBe(3 * 8 * 6);
+  });
+
+  it("matches no spelling that two tensors of a checkpoint share, matched or not", () => {
+    const before: Tensors = { "model.norm.weight": [[2]], "norm.weight": [[2]] };
+    const after: Tensors = { "model.norm.weight": [[2]], "transformer.norm.weight": [[2]] };
+    const { matched, unmatched } = match(before, after);
+    expect(matched.map(({ name }) => name)).toEqual(["model.norm.weight"]);
+    expect(unmatched.map(({ name }) => name)).toEqual(["norm.weight", "transformer.norm.weight"]);
+  });
+
+  describe("of a side whose names all carry a prefix", () => {
+    const plain: Tensors = {
+      "model.embed_tokens.weight": [[3, 2]],
+      "model.layers.0.mlp.up_proj.weight": [[2, 2]],
+    };
+    const under = (prefix: string): Tensors =>
+      Object.fromEntries(Object.entries(plain).map(([name, tensor]) => [prefix + name, tensor]));
+
+    it("matches them without it, and says so", () => {
+      const { matched, unmatched, notes } = match(plain, {
+        ...under("policy."),
+        "value_head.weight": [[2]],
+      });
+      expect(matched.map(({ source }) => [source.before.name, source.after.name])).toEqual(
+        Object.keys(plain).map((name) => [name, `policy.${name}`]),
+      );
+      expect(matched[1]).toMatchObject({ kind: "up_proj", layer: 0 });
+      expect(unmatched.map(({ name }) => name)).toEqual(["value_head.weight"]);
+      expect(notes).toEqual(['names after have "policy." in front, and were matched without it']);
+      expect(match(under("actor.module."), plain).matched.map(({ name }) => name)).toEqual(
+        Object.keys(plain),
+      );
+    });
+
+    it("matches nothing where the model is there twice, or only a part of it", () => {
+      const twice = match(plain, { ...under("policy."), ...under("reference.") });
+      expect(twice.matched).toEqual([]);
+      expect(twice.notes[0]).toContain('under "policy." and "reference."');
+      const part = match(plain, { "policy.model.embed_tokens.weight": [[3, 2]] });
+      expect([part.matched, part.notes]).toEqual([[], []]);
+    });
+  });
 });

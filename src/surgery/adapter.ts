@@ -1,6 +1,12 @@
 /** Edits of low rank as a LoRA adapter in the layout of PEFT: what is added to the target, and nothing else. */
 import { UsageError } from "../base/index.ts";
-import type { AdapterOrigin, Checkpoint, WritableTensor } from "../checkpoint/index.ts";
+import {
+  type AdapterOrigin,
+  type Checkpoint,
+  findTie,
+  hasConv1D,
+  type WritableTensor,
+} from "../checkpoint/index.ts";
 import { createMatrix, type Matrix } from "../linalg/index.ts";
 import { limitRank } from "./edit.ts";
 import type { PlannedEdit } from "./resolve.ts";
@@ -61,15 +67,18 @@ function joinColumns(first: Matrix, second: Matrix): Matrix {
 /** Kinds of matrices that are tables of embeddings, which PEFT adapts in another way than linear layers. */
 const embeddingKinds: readonly RegExp[] = [/embed/, /^wte$/, /^wpe$/];
 
-/** Architectures whose linear layers are stored with inputs as rows (Conv1D): their adapters lie the other way round. */
-const transposedModels: readonly string[] = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer"];
-
 /**
  * Throws `UsageError` where no adapter of PEFT can say what an edited target is: one that does more than add products to a model, or
  * is no model that PEFT finds in its folder.
  */
 export function checkAdaptableTarget(
-  { folder, config, adapter, isConverted }: Pick<Checkpoint, "folder" | "config" | "adapter" | "isConverted">,
+  {
+    folder,
+    config,
+    tensors,
+    adapter,
+    isConverted,
+  }: Pick<Checkpoint, "folder" | "config" | "tensors" | "adapter" | "isConverted">,
   edits: readonly PlannedEdit[],
 ): void {
   const refuse = (problem: string): never => {
@@ -92,9 +101,9 @@ export function checkAdaptableTarget(
     /\.experts\./.test(name),
   );
   if (expert !== undefined) refuse(`${expert} is one of many experts, which PEFT adapts together`);
-  const head = edits.find(({ name }) => name.endsWith("lm_head.weight"));
-  if (head !== undefined && config.tie_word_embeddings === true)
-    refuse(`${head.name} is the table of embeddings as well, by tie_word_embeddings in config.json`);
+  const { head } = findTie({ config, tensors }) ?? {};
+  if (edits.some(({ name }) => name === head))
+    refuse(`${head} is the table of embeddings as well, by tie_word_embeddings in config.json`);
 }
 
 /**
@@ -108,8 +117,8 @@ export function checkAdaptable(edits: readonly PlannedEdit[], modelType: unknown
         `Cannot write ${name} as a LoRA: ${problem}; leave --as out for a whole checkpoint`,
       );
     };
-    if (typeof modelType === "string" && transposedModels.includes(modelType))
-      refuse(`the linear layers of ${modelType} are stored transposed`);
+    // Their adapters lie the other way round.
+    if (hasConv1D(modelType)) refuse(`the linear layers of ${modelType} are stored transposed`);
     if (embeddingKinds.some((pattern) => pattern.test(kind))) refuse("it is a table of embeddings");
     const [rows = 1, columns = 1, ...others] = shape;
     if (!name.endsWith(".weight") || shape.length !== 2 || others.length > 0)

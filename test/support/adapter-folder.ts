@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeSafetensors } from "../../src/checkpoint/index.ts";
-import { drawExact, type TensorSpec } from "./checkpoint-folder.ts";
+import { drawExact, relabel, type TensorSpec } from "./checkpoint-folder.ts";
 
 /** What an adapter is made of. */
 export interface AdapterSpec {
@@ -10,7 +10,7 @@ export interface AdapterSpec {
   readonly base: string;
   /** Modules with their outputs, inputs and rank. */
   readonly modules: Readonly<Record<string, readonly [outputs: number, inputs: number, rank: number]>>;
-  /** Further tensors by their names in the file, such as `base_model.model.lm_head.weight`, in F32, F16 or BF16. */
+  /** Further tensors by their names in the file, such as `base_model.model.lm_head.weight`. */
   readonly tensors?: readonly TensorSpec[];
   /** Fields of `adapter_config.json` on top of r = lora_alpha = 4; a module of another rank is in its pattern. */
   readonly fields?: Readonly<Record<string, unknown>>;
@@ -48,7 +48,8 @@ export async function writeAdapterFolder(
     ...fields,
   };
   writeFileSync(join(folder, "adapter_config.json"), JSON.stringify(config));
-  await writeSafetensors(join(folder, "adapter_model.safetensors"), [
+  const path = join(folder, "adapter_model.safetensors");
+  await writeSafetensors(path, [
     ...Object.entries(modules).flatMap(([module, shape]) => {
       const [outputs, inputs, rank] = shape;
       const name = (side: string): string => `base_model.model.${module}.lora_${side}.weight`;
@@ -74,5 +75,9 @@ export async function writeAdapterFolder(
       data: () => Float32Array.from(values),
     })),
   ]);
+  relabel(
+    path,
+    tensors.filter(({ dtype }) => dtype === "I32").map(({ name }) => name),
+  );
   return folder;
 }

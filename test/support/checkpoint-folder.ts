@@ -66,7 +66,7 @@ async function writeFile(path: string, tensors: readonly TensorSpec[]): Promise<
 }
 
 /** Calls F32 tensors I32: both take as many bytes, and their names are as long. */
-function relabel(path: string, names: readonly string[]): void {
+export function relabel(path: string, names: readonly string[]): void {
   const bytes = readFileSync(path);
   const end = 8 + Number(bytes.readBigUInt64LE(0));
   let header = bytes.subarray(8, end).toString("utf8");

@@ -1,21 +1,30 @@
 /** `adapter_config.json` as PEFT writes it: the base model, ranks and scales. */
 import { resolve } from "node:path";
-import { parsePythonJson, toObject } from "../../base/index.ts";
-import { fileExists, folderExists, readText } from "../../file/index.ts";
-import { CheckpointError, expectReadable, quote } from "../checkpoint-error.ts";
+import { toObject } from "../../base/index.ts";
+import { fileExists, folderExists } from "../../file/index.ts";
+import { CheckpointError, quote } from "../checkpoint-error.ts";
+import { findWeights } from "../find-weights.ts";
+import { readJsonFile } from "../read-json.ts";
 import { mergeIt, UnusableAdapterError } from "./adapter-error.ts";
 import { type AdapterFields, checkLoraFields, checkType } from "./lora-fields.ts";
 
 /** The name of the file. */
 export const configName = "adapter_config.json";
 
-/** Whether a folder holds an adapter and no model of its own. */
+/** The names of the file that holds an adapter's tensors: as it is read, and as it was written before safetensors. */
+export const weightsName = "adapter_model.safetensors";
+export const pickledName = "adapter_model.bin";
+
+/**
+ * Whether a folder holds an adapter and no model of its own. Beside an adapter's tensors, only safetensors are a model: trainers keep
+ * the whole model that they train in other formats next to it.
+ */
 export async function isAdapterFolder(folder: string): Promise<boolean> {
   if (!(await fileExists(`${folder}/${configName}`))) return false;
-  const isModel = await Promise.all(
-    ["model.safetensors", "model.safetensors.index.json"].map((name) => fileExists(`${folder}/${name}`)),
-  );
-  return !isModel.includes(true);
+  const found = await findWeights(folder);
+  if (found.kind !== "weights") return true;
+  if (found.format === "safetensors" && found.files.some((name) => /^model\./.test(name))) return false;
+  return (await fileExists(`${folder}/${weightsName}`)) || (await fileExists(`${folder}/${pickledName}`));
 }
 
 /** What an adapter says of itself. */
@@ -31,7 +40,7 @@ export interface AdapterConfig {
  * be added to weights.
  */
 export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
-  const fields = await readJsonFile(`${folder}/${configName}`);
+  const fields = await readJsonFile(`${folder}/${configName}`, "save the adapter again");
   checkType(fields, folder);
   checkLoraFields(fields, folder);
   const { base_model_name_or_path: base } = fields;
@@ -44,19 +53,6 @@ export async function readAdapterConfig(folder: string): Promise<AdapterConfig> 
   return { base, fields };
 }
 
-/** A JSON object in a file, as Python writes it. Throws `CheckpointError`. */
-export async function readJsonFile(path: string): Promise<AdapterFields> {
-  const text = await expectReadable(path, readText(path));
-  let value: unknown;
-  try {
-    value = parsePythonJson(text);
-  } catch (cause) {
-    throw new CheckpointError("it is not JSON; save the adapter again", { path, cause });
-  }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return toObject(value);
-  throw new CheckpointError("it is not a JSON object; save the adapter again", { path });
-}
-
 /**
  * The folder of an adapter's base model: absolute, or relative to the adapter or to where one stands; absent where there is
  * none, as nothing is downloaded.
@@ -64,6 +60,27 @@ export async function readJsonFile(path: string): Promise<AdapterFields> {
 export async function findBaseFolder(folder: string, { base }: AdapterConfig): Promise<string | undefined> {
   if (base === undefined) return undefined;
   for (const path of [resolve(folder, base), resolve(base)]) if (await folderExists(path)) return path;
+  return undefined;
+}
+
+/** The place of a checkpoint, and of an adapter those of the models below it, the nearest first, as far as they are here. */
+export async function listOrigins(path: string): Promise<readonly string[]> {
+  const places = [path];
+  for (let place: string | undefined = path; place !== undefined && (await isAdapterFolder(place)); ) {
+    const base = await findBaseFolder(place, await readAdapterConfig(place));
+    // An adapter that names itself, or one above it, is refused where it is opened.
+    const isKnown = base === undefined || places.some((one) => resolve(one) === resolve(base));
+    place = isKnown ? undefined : base;
+    if (place !== undefined) places.push(place);
+  }
+  return places;
+}
+
+/** What the lowest of an adapter's configurations calls the model below all of them; `undefined` for what is no adapter. */
+export async function findBaseName(path: string): Promise<string | undefined> {
+  const origins = await listOrigins(path);
+  for (const place of origins.toReversed())
+    if (await isAdapterFolder(place)) return (await readAdapterConfig(place)).base;
   return undefined;
 }
 

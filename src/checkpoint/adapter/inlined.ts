@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { fileExists } from "../../file/index.ts";
 import { CheckpointError } from "../checkpoint-error.ts";
 import type { Checkpoint, CheckpointTensor } from "../open-checkpoint.ts";
-import { configName, readAdapterConfig, readJsonFile } from "./adapter-config.ts";
+import { readJsonFile } from "../read-json.ts";
+import { configName, readAdapterConfig } from "./adapter-config.ts";
 import { UnusableAdapterError } from "./adapter-error.ts";
 import { type AdapterParts, sortKeys } from "./adapter-parts.ts";
 import { checkParts } from "./check-parts.ts";
@@ -70,7 +71,7 @@ async function findFields(folder: string): Promise<AdapterFields> {
   for (const place of ["", ".."]) {
     const note = join(folder, place, "lora_train_meta.json");
     if (!(await fileExists(note))) continue;
-    const { r, lora_alpha: alpha } = await readJsonFile(note);
+    const { r, lora_alpha: alpha } = await readJsonFile(note, "save the checkpoint again");
     return { peft_type: "LORA", r: r ?? null, lora_alpha: alpha ?? null };
   }
   throw new CheckpointError(

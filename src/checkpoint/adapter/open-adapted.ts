@@ -9,7 +9,8 @@ import { CheckpointError, quote } from "../checkpoint-error.ts";
 import { createRangeDecoder, isFloatDtype, numBytesOf, type ReadableBytes } from "../dtype.ts";
 import type { Checkpoint, CheckpointTensor, LowRankUpdate } from "../open-checkpoint.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors-read.ts";
-import { readAdapterConfig, requireBaseFolder } from "./adapter-config.ts";
+import { hasTokenRows, isTokenTable } from "../tied-head.ts";
+import { pickledName, readAdapterConfig, requireBaseFolder, weightsName } from "./adapter-config.ts";
 import type { AdaptedTensor, AdapterContents } from "./adapter-contents.ts";
 import { UnusableAdapterError } from "./adapter-error.ts";
 import { type AdapterParts, sortKeys } from "./adapter-parts.ts";
@@ -17,9 +18,6 @@ import { checkParts } from "./check-parts.ts";
 import { openMerged } from "./merged-tensor.ts";
 import { findStored, planChanges } from "./plan-changes.ts";
 import { countTokens, type Plan, settleTie } from "./tied-head.ts";
-
-/** The name of the file that holds an adapter's tensors. */
-export const weightsName = "adapter_model.safetensors";
 
 /** How the sum of base and adapter is stored: in 32-bit floats, or in the base's own format, as merging by PEFT does. */
 export type MergedFormat = "exact" | "rounded";
@@ -68,10 +66,15 @@ export async function openAdapted(
   }
 }
 
-/** The open file of an adapter's tensors. Throws `CheckpointError`. */
+/** The open file of an adapter's tensors. Throws `CheckpointError`, and `UnusableAdapterError` where it is a pickle. */
 export async function openWeights(folder: string): Promise<SafetensorsFile> {
   const path = `${folder}/${weightsName}`;
   if (await fileExists(path)) return await openSafetensors(path);
+  if (await fileExists(`${folder}/${pickledName}`))
+    throw new UnusableAdapterError(
+      `it holds ${pickledName}, and of adapters only ${weightsName} is read; load it with PEFT and save it again with save_pretrained`,
+      { path: folder },
+    );
   throw new CheckpointError(`there is no ${weightsName} in it; save the adapter as safetensors`, {
     path: folder,
   });
@@ -91,6 +94,7 @@ export function sortAdapter({ path, header }: SafetensorsFile): AdapterParts {
 /** An adapted model, before it is known whether it is an adapter's or a folder's that holds base and adapter. */
 export interface AdaptedModel
   extends Pick<Checkpoint, "config" | "tensors" | "openBytes" | "readTensor" | "readBytes"> {
+  readonly computed: ReadonlySet<string>;
   readonly updates: ReadonlyMap<string, LowRankUpdate>;
   readonly replaced: ReadonlySet<string>;
 }
@@ -124,6 +128,7 @@ export function adaptModel(contents: AdapterContents, plan: Plan, format: Merged
     config: countTokens(base, tensors, { config: plan.config, path: file.path }),
     tensors,
     ...listThin(plan.tensors, base),
+    computed: listComputed(plan.tensors, base),
     openBytes,
     readBytes: async (name) => {
       const bytes = openBytes(name);
@@ -142,6 +147,14 @@ export function adaptModel(contents: AdapterContents, plan: Plan, format: Merged
   };
 }
 
+/** Which tensors are computed, by the adapter or by its base. */
+function listComputed(plan: Plan["tensors"], { computed = new Set() }: Checkpoint): ReadonlySet<string> {
+  const isComputed = ([, { source, change }]: readonly [string, AdaptedTensor]): boolean =>
+    change !== undefined || (source.from === "base" && computed.has(source.key));
+  const kept = [...computed].filter((name) => !plan.has(name));
+  return new Set([...kept, ...[...plan].filter(isComputed).map(([name]) => name)]);
+}
+
 /** Which tensors are the base's with a product added, and which are more than that. */
 function listThin(
   plan: Plan["tensors"],
@@ -158,10 +171,7 @@ function listThin(
   return { updates, replaced };
 }
 
-/** Tables of which an adapter may hold more rows than the base has. */
-const growingTable = /(?:embed_tokens|wte|word_embeddings|embed_in|lm_head|embed_out)\.weight$/;
-
-/** Format and shape of a tensor of the adapted model. */
+/** Format and shape of a tensor of the adapted model. Throws `CheckpointError` where it can't take the place of the base's. */
 function describeAdapted(
   contents: AdapterContents,
   {
@@ -179,7 +189,7 @@ function describeAdapted(
     own ?? base.tensors.get(source?.from === "base" ? source.key : "") ?? [...base.tensors.values()][0];
   const place = { path: file.path, tensor: source?.key ?? name };
   // A head that the base has not, because it has it as its embeddings, is no mistake.
-  if (stored === undefined || neighbor === undefined || (own === undefined && !growingTable.test(name)))
+  if (stored === undefined || neighbor === undefined || (own === undefined && !isTokenTable(name)))
     throw new CheckpointError(
       `its base model ${quote(base.folder)} has no tensor ${quote(name)}; give the base that the adapter was trained on`,
       place,
@@ -187,13 +197,19 @@ function describeAdapted(
   const isAlike =
     own === undefined ||
     own.shape.join() === stored.shape.join() ||
-    (growingTable.test(name) && own.shape.slice(1).join() === stored.shape.slice(1).join());
+    // An adapter may hold more rows than the base has.
+    (hasTokenRows(name) && own.shape.slice(1).join() === stored.shape.slice(1).join());
   if (!isAlike)
     throw new CheckpointError(
       `its shape is [${stored.shape.join(", ")}], the base's tensor is [${own.shape.join(", ")}]; give the base that the adapter was trained on`,
       place,
     );
   const { dtype, shape } = stored;
+  if (!isFloatDtype(dtype) && dtype !== own?.dtype)
+    throw new UnusableAdapterError(
+      `its numbers are ${dtype}, the base's ${own?.dtype ?? neighbor.dtype}: nothing says what they stand for; save the adapter in F32, F16 or BF16`,
+      place,
+    );
   if (!isComputed) return { ...neighbor, dtype, shape };
   return { ...neighbor, shape, dtype: format === "exact" ? "F32" : (own?.dtype ?? dtype) };
 }

@@ -2,6 +2,7 @@
 import { quote } from "../checkpoint-error.ts";
 import type { LowRankUpdate } from "../open-checkpoint.ts";
 import type { TensorData } from "../safetensors-read.ts";
+import { hasConv1D, packsTransposed } from "../transposed.ts";
 import { UnusableAdapterError } from "./adapter-error.ts";
 
 /** lora_A [rank, inputs] and lora_B [outputs, rank], and how much their product counts. */
@@ -11,12 +12,8 @@ export interface Factors {
   readonly scale: number;
 }
 
-/** Architectures that store linear layers with inputs as rows (Conv1D), and the modules of theirs that are such layers. */
-const transposedTypes: readonly string[] = ["gpt2", "openai-gpt", "imagegpt", "decision_transformer"];
+/** The modules that are Conv1D, of architectures that have it. */
 const transposedModules = /(?:^|\.)(?:c_attn|c_fc|c_proj|q_attn)$/;
-
-/** Architectures that store experts with inputs as rows. */
-const transposedExperts = /^(?:gpt_oss|llama4|aria|openai_privacy_filter)/;
 
 /** What is known of a tensor that factors belong to. */
 export interface FactorPlace {
@@ -46,8 +43,7 @@ export function findOrientation(
   if (isEmbedding) return isTransposed ? "transposed" : undefined;
   if (isPlain !== isTransposed) return isPlain ? "plain" : "transposed";
   if (!isPlain) return undefined;
-  const isKnown = typeof modelType === "string" && transposedTypes.includes(modelType);
-  if (isKnown) return transposedModules.test(module) ? "transposed" : "plain";
+  if (hasConv1D(modelType)) return transposedModules.test(module) ? "transposed" : "plain";
   return saysTransposed ? "unclear" : "plain";
 }
 
@@ -96,7 +92,7 @@ export function createExpertUpdates(
       `nothing tells the rows of ${quote(name)} from its columns, as its config.json has no model_type; correct it`,
       { path },
     );
-  const isTransposed = isTurned && !(isPlain && !transposedExperts.test(String(modelType)));
+  const isTransposed = isTurned && !(isPlain && !packsTransposed(String(modelType)));
   return Array.from({ length: count }, (_, expert) => {
     const start = expert * rank * numInputs;
     const data = new Float32Array(numOutputs * rank);

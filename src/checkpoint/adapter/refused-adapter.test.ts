@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { type AdapterSpec, writeAdapterFolder } from "../../../test/support/adapter-folder.ts";
@@ -142,6 +142,11 @@ describe("openCheckpoint() of an adapter that cannot be read as PEFT means it", 
       "[12, 21]",
       "usable",
     ],
+    "a saved tensor of integers": [
+      { base, modules, tensors: [{ ...factor("lm_head.weight", [30, 24]), dtype: "I32" }] },
+      "its numbers are I32, the base's F32",
+      "usable",
+    ],
     "a module that it says to hold and does not": [
       { base, modules, fields: { modules_to_save: ["lm_head"] } },
       '"lm_head.weight"',
@@ -165,6 +170,13 @@ describe("openCheckpoint() of an adapter that cannot be read as PEFT means it", 
       await expect(openCheckpoint(path)).rejects.toThrow(word);
       expect((await inspectAdapter(path)).state).toBe(state);
     });
+});
+
+it("openCheckpoint() refuses an adapter in a pickle by its name, now and later", async () => {
+  const path = await writeAdapterFolder(at("pickled"), { base: at("base-F32"), modules });
+  renameSync(join(path, "adapter_model.safetensors"), join(path, "adapter_model.bin"));
+  await expect(openCheckpoint(path)).rejects.toThrow("adapter_model.bin");
+  expect(await inspectAdapter(path)).toMatchObject({ state: "unusable" });
 });
 
 describe("inspectAdapter()", () => {

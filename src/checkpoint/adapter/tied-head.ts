@@ -1,42 +1,11 @@
 /** Bases whose head is their table of embeddings: an adapter may change one of them only, and the model has two tables then. */
 import { toObject } from "../../base/index.ts";
 import { quote } from "../checkpoint-error.ts";
-import type { ReadableBytes } from "../dtype.ts";
 import type { Checkpoint, CheckpointTensor } from "../open-checkpoint.ts";
+import { haveSameBytes } from "../same-bytes.ts";
+import { findTie, isTokenTable } from "../tied-head.ts";
 import type { AdaptedTensor, AdapterContents } from "./adapter-contents.ts";
 import { mergeIt, UnusableAdapterError } from "./adapter-error.ts";
-
-/** Two names of one table. */
-export interface Tie {
-  readonly embeddings: string;
-  readonly head: string;
-}
-
-const embeddingName = /^(.*\.)?(?:embed_tokens|wte|word_embeddings|embed_in)\.weight$/;
-const headNames: readonly string[] = ["lm_head.weight", "embed_out.weight"];
-
-/** The names of a model's embeddings and head where its configuration ties them, or it has no head of its own. */
-export function findTie({
-  config,
-  tensors,
-}: {
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
-}): Tie | undefined {
-  const embeddings = [...tensors.keys()].find(
-    (name) => embeddingName.test(name) && !/\.layers?\.|\.h\./.test(name),
-  );
-  const ownHead = [...tensors.keys()].find((name) =>
-    headNames.some((end) => name === end || name.endsWith(`.${end}`)),
-  );
-  const { tie_word_embeddings: said = toObject(config.text_config).tie_word_embeddings } = config;
-  const isTied = said === true || (said !== false && ownHead === undefined);
-  if (embeddings === undefined || !isTied) return undefined;
-  return {
-    embeddings,
-    head: ownHead ?? (embeddings.includes("embed_in") ? "embed_out.weight" : "lm_head.weight"),
-  };
-}
 
 /** What an adapter makes of the tensors of its base, and of its configuration. */
 export interface Plan {
@@ -54,7 +23,7 @@ export function settleTie(contents: AdapterContents, planned: ReadonlyMap<string
   const tie = findTie(base);
   const tensors = new Map(planned);
   if (tie === undefined) return { tensors, config: base.config };
-  const { embeddings, head } = tie;
+  const { embedding: embeddings, head } = tie;
   const [ofEmbeddings, ofHead] = [planned.get(embeddings), planned.get(head)];
   const hasHead = base.tensors.has(head);
   for (const { module } of parts.factors)
@@ -104,28 +73,13 @@ function isSame({ file }: AdapterContents, one: AdaptedTensor, other: AdaptedTen
   );
 }
 
-/** Bytes compared at a time. */
-const comparedBytes = 16 * 2 ** 20;
-
-/** Whether two tensors hold the same bytes. */
-export function haveSameBytes(one: ReadableBytes, other: ReadableBytes): boolean {
-  if (one.length !== other.length) return false;
-  for (let start = 0; start < one.length; start += comparedBytes) {
-    const end = Math.min(start + comparedBytes, one.length);
-    const bytes = one.subarray(start, end);
-    const others = other.subarray(start, end);
-    if (bytes.some((byte, index) => byte !== others[index])) return false;
-  }
-  return true;
-}
-
 /** The configuration with the number of tokens that the tables have. Throws `UnusableAdapterError` where they have two. */
 export function countTokens(
   base: Pick<Checkpoint, "config" | "tensors">,
   tensors: ReadonlyMap<string, Pick<CheckpointTensor, "shape">>,
   { config, path }: { readonly config: Readonly<Record<string, unknown>>; readonly path: string },
 ): Readonly<Record<string, unknown>> {
-  const tables = [...tensors.keys()].filter((name) => embeddingName.test(name) || headNames.includes(name));
+  const tables = [...tensors.keys()].filter((name) => isTokenTable(name));
   const changed = tables.filter((name) => {
     const before = base.tensors.get(name)?.shape[0];
     return before !== undefined && before !== tensors.get(name)?.shape[0];

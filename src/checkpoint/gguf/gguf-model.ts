@@ -51,6 +51,13 @@ const configKeys: Readonly<Record<string, string>> = {
   max_position_embeddings: "context_length",
 };
 
+/** The shortest decimal of a 32-bit float, as a configuration has it: 1e-5 for 0.000009999999747378752. */
+function shorten(value: GgufValue | undefined): GgufValue | undefined {
+  if (typeof value !== "number" || Number.isInteger(value)) return value;
+  const shorter = [1, 2, 3, 4, 5, 6, 7, 8].map((digits) => Number(value.toPrecision(digits)));
+  return shorter.find((one) => Math.fround(one) === value) ?? value;
+}
+
 /** Reads what model a file holds. Throws `SyntaxError`, a clause, for a family whose names are not known. */
 export function describeGgufModel({ metadata, tensors }: GgufHeader): GgufModel {
   const architecture = metadata.get("general.architecture");
@@ -79,7 +86,7 @@ export function describeGgufModel({ metadata, tensors }: GgufHeader): GgufModel 
     tie_word_embeddings: !tensors.has("output.weight"),
     vocab_size: tensors.get("token_embd.weight")?.shape[0],
   };
-  for (const [name, key] of Object.entries(configKeys)) config[name] = read(key);
+  for (const [name, key] of Object.entries(configKeys)) config[name] = shorten(read(key));
   config.num_key_value_heads = numKeyHeads;
   const scaling = read("rope.scaling.type");
   if ((scaling !== undefined && scaling !== "none") || tensors.has("rope_freqs.weight"))

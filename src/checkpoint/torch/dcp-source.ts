@@ -86,7 +86,10 @@ export async function openDcpSource(found: WeightFiles): Promise<WeightSource> {
     return {
       tensors: new Map([...tensors].map(([name, tensor]) => [name, describe(tensor)])),
       openBytes: (name) => {
-        const { dtype, shape, chunks } = tensors.get(name) ?? { dtype: "U8", shape: [0], chunks: [] };
+        const tensor = tensors.get(name);
+        if (tensor === undefined)
+          throw new RangeError(`Cannot open tensor ${quote(name)}: it was not listed`);
+        const { dtype, shape, chunks } = tensor;
         const pieces = chunks.map((chunk): TensorPiece => {
           const source = sourceOf.get(chunk.file);
           if (source === undefined)
@@ -220,7 +223,9 @@ function parseChunked(
   const parsed = chunks.items.map((chunk): Chunk => {
     const offsets = parseCounts(findField(chunk, "offsets"));
     const sizes = parseCounts(findField(chunk, "sizes"));
-    const place = places.get(keyOf(name, offsets)) ?? places.get(keyOf(name, []));
+    // A place without offsets is that of a whole tensor.
+    const isWhole = sizes.join() === shape.join();
+    const place = places.get(keyOf(name, offsets)) ?? (isWhole ? places.get(keyOf(name, [])) : undefined);
     if (place === undefined)
       throw new SyntaxError(`it does not say where a part of its tensor ${JSON.stringify(name)} lies`);
     return { offsets, sizes, ...place };

@@ -74,6 +74,13 @@ export function createPiece(
   return { open, offsets, sizes, start, strides };
 }
 
+/** A tensor and the file that holds it. */
+interface HeldTensor {
+  readonly weights: TorchWeights;
+  readonly tensor: StoredTensor;
+  readonly file: string;
+}
+
 /** Opens the files of a model. Throws `CheckpointError`. */
 export async function openTorchSource({ folder, files, isIndex }: WeightFiles): Promise<WeightSource> {
   const [first = ""] = files;
@@ -81,48 +88,25 @@ export async function openTorchSource({ folder, files, isIndex }: WeightFiles): 
   const names = shardOf === undefined ? files : [...new Set(shardOf.values())];
   const { sources, close } = await openAll(names.map((name) => `${folder}/${name}`));
   try {
-    const tensors = new Map<string, CheckpointTensor>();
-    const holders = new Map<string, { readonly weights: TorchWeights; readonly tensor: StoredTensor }>();
-    for (const [index, source] of sources.entries()) {
-      const weights = readTorchWeights(source);
-      for (const [name, tensor] of weights.tensors) {
-        const place = { path: weights.path, tensor: name };
-        checkWhole(tensor, place);
-        const other = holders.get(name);
-        if (other !== undefined)
-          throw new CheckpointError(
-            `it is in ${quote(other.weights.path)} as well; save the model again`,
-            place,
-          );
-        if (shardOf !== undefined && shardOf.get(name) !== names[index])
-          throw new CheckpointError(
-            "the index puts it elsewhere; download or save the checkpoint again",
-            place,
-          );
-        tensors.set(name, { dtype: tensor.dtype, shape: tensor.shape, file: names[index] ?? "" });
-        holders.set(name, { weights, tensor });
-      }
-    }
+    const held = holdTensors(sources, { names, shardOf });
     for (const [tensor, shard] of shardOf ?? [])
-      if (!holders.has(tensor))
+      if (!held.has(tensor))
         throw new CheckpointError(
           "the index lists it, the file lacks it; download or save the checkpoint again",
-          {
-            path: `${folder}/${shard}`,
-            tensor,
-          },
+          { path: `${folder}/${shard}`, tensor },
         );
+    const describe = ({ tensor: { dtype, shape }, file }: HeldTensor): CheckpointTensor => ({
+      dtype,
+      shape,
+      file,
+    });
     return {
-      tensors,
+      tensors: new Map([...held].map(([name, one]) => [name, describe(one)])),
       openBytes: (name) => {
-        const holder = holders.get(name);
-        if (holder === undefined)
-          throw new RangeError(`Cannot open tensor ${quote(name)}: it was not listed`);
-        const { shape, dtype } = holder.tensor;
-        return joinPieces([createPiece(holder.weights, holder.tensor)], {
-          shape,
-          width: numBytesOf(dtype, 1),
-        });
+        const one = held.get(name);
+        if (one === undefined) throw new RangeError(`Cannot open tensor ${quote(name)}: it was not listed`);
+        const { shape, dtype } = one.tensor;
+        return joinPieces([createPiece(one.weights, one.tensor)], { shape, width: numBytesOf(dtype, 1) });
       },
       close,
     };
@@ -130,6 +114,37 @@ export async function openTorchSource({ folder, files, isIndex }: WeightFiles): 
     await close();
     throw error;
   }
+}
+
+/** The tensors of all files, each in one of them, and where the index says. */
+function holdTensors(
+  sources: readonly ByteSource[],
+  {
+    names,
+    shardOf,
+  }: { readonly names: readonly string[]; readonly shardOf: ReadonlyMap<string, string> | undefined },
+): ReadonlyMap<string, HeldTensor> {
+  const held = new Map<string, HeldTensor>();
+  for (const [index, source] of sources.entries()) {
+    const [weights, file] = [readTorchWeights(source), names[index] ?? ""];
+    for (const [name, tensor] of weights.tensors) {
+      const place = { path: weights.path, tensor: name };
+      checkWhole(tensor, place);
+      const other = held.get(name);
+      if (other !== undefined)
+        throw new CheckpointError(
+          `it is in ${quote(other.weights.path)} as well; save the model again`,
+          place,
+        );
+      if (shardOf !== undefined && shardOf.get(name) !== file)
+        throw new CheckpointError(
+          "the index puts it elsewhere; download or save the checkpoint again",
+          place,
+        );
+      held.set(name, { weights, tensor, file });
+    }
+  }
+  return held;
 }
 
 /** A file of one process of several holds parts of tensors. */
