@@ -3,5 +3,5 @@ export { UsageError } from "./errors.ts";
 export { parsePythonJson } from "./python-json.ts";
 export { quoteForShell } from "./quote-for-shell.ts";
 export { createRandom, type Random } from "./random.ts";
-export { isObject, toObject, toObject } from "./to-object.ts";
+export { isObject, toObject } from "./to-object.ts";
 export { toExpressionSource } from "./wildcard.ts";
