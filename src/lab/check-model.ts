@@ -9,7 +9,7 @@ import {
   splits,
 } from "../environment/index.ts";
 import { createLayout, type Model, type ModelConfig, type TemplateUse } from "../model/index.ts";
-import { writeTaskPrompt } from "../rollout/index.ts";
+import { encodeTaskPrompt, writeTaskPrompt } from "../rollout/index.ts";
 import type { Recipe } from "../run/index.ts";
 import { listPoints } from "./sweep-points.ts";
 
@@ -103,7 +103,7 @@ export function measurePrompts(
         `Cannot give ${environment.name} tasks in the rendering "${rendering}" to this model: its tokenizer lacks words of the prompt for ${environment.describeTask(task)}; choose another rendering or model`,
       );
     const whole = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });
-    longest = Math.max(longest, whole === prompt ? tokens.length : tokenizer.encode(whole).length);
+    longest = Math.max(longest, encodeTaskPrompt(whole, { rendering, tokenizer, template }).length);
   }
   return longest;
 }

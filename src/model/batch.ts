@@ -10,13 +10,13 @@ export interface Sequence {
   readonly numPromptTokens: number;
 }
 
-/** A prompt and its answer as one sequence that ends with the end token, where the model has one. */
+/** A plain prompt and its answer as one sequence that ends with the end token, where the model has one. */
 export function encodeExample(
   tokenizer: Tokenizer,
   example: { readonly prompt: string; readonly answer: string },
   endToken: number | undefined,
 ): Sequence {
-  return appendAnswer(tokenizer, tokenizer.encode(example.prompt), { answer: example.answer, endToken });
+  return appendAnswer(tokenizer, tokenizer.encodePrompt(example.prompt), { answer: example.answer, endToken });
 }
 
 /** A prompt that is token ids already, and its answer, as `encodeExample` gives them. */

@@ -6,6 +6,11 @@ import { toObject, UsageError } from "../base/index.ts";
 export interface Tokenizer {
   /** Token ids of a text; nothing is added before or after. */
   encode(text: string): readonly number[];
+  /**
+   * Token ids of a plain prompt: begun as the tokenizer begins texts (with `<s>`, where its post-processor says so), as
+   * transformers and vLLM do. What a chat template wrote holds all that it needs, and is for `encode`.
+   */
+  encodePrompt(text: string): readonly number[];
   /** The text of token ids, without special tokens. */
   decode(tokens: readonly number[]): string;
   /** The words of a text of which `encode` keeps no more than that they are unknown. */
@@ -30,11 +35,13 @@ export const specialTokens = {
 export function parseTokenizer(files: Readonly<Record<string, string>>, source: string): Tokenizer {
   const library = createLibraryTokenizer(files, source);
   const encode = (text: string): readonly number[] => library.encode(text, { add_special_tokens: false }).ids;
+  const startTokens = findStartTokens(library);
   const unknownToken = findUnknownToken(files["tokenizer.json"] ?? "{}");
   const isUnknown = (text: string): boolean =>
     unknownToken !== undefined && encode(text.replaceAll(unknownToken.text, " ")).includes(unknownToken.id);
   return {
     encode,
+    encodePrompt: (text) => [...startTokens, ...encode(text)],
     listUnknown: (text) => (isUnknown(text) ? text.split(/\s+/).filter(isUnknown) : []),
     decode: (tokens) =>
       tokens.length === 0
@@ -43,6 +50,13 @@ export function parseTokenizer(files: Readonly<Record<string, string>>, source: 
     numTokens: 1 + Math.max(-1, ...library.get_vocab().values()),
     files,
   };
+}
+
+/** The tokens that a tokenizer puts before a text of its own; what it puts behind is not for prompts. */
+function findStartTokens(library: LibraryTokenizer): readonly number[] {
+  const [plain, whole] = [false, true].map((isWhole) => library.encode("a", { add_special_tokens: isWhole }).ids);
+  const [first] = plain ?? [];
+  return first === undefined ? [] : (whole ?? []).slice(0, Math.max(0, (whole ?? []).indexOf(first)));
 }
 
 /** The token that stands for what a tokenizer does not know, where it has one. */

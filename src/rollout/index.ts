@@ -9,6 +9,7 @@ export {
 } from "./completion.ts";
 export {
   collectEpisodes,
+  encodeTaskPrompt,
   type Episode,
   type RolloutOptions,
   type Turn,

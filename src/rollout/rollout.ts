@@ -69,7 +69,7 @@ export async function collectEpisodes(
         return {
           index,
           task,
-          prompt: options.tokenizer.encode(text),
+          prompt: encodeTaskPrompt(text, options),
           isThinking: options.template === "model" && opensThinking(text),
         };
       })
@@ -107,6 +107,15 @@ export function writeTaskPrompt(
   return attempts.length === 0
     ? environment.prompt(task, rendering)
     : environment.retryPrompt(task, { rendering, attempts });
+}
+
+/** Token ids of a text that `writeTaskPrompt` wrote. */
+export function encodeTaskPrompt(
+  text: string,
+  { rendering, tokenizer, template }: Omit<PromptOptions, "environment">,
+): readonly number[] {
+  const isTemplated = template === "model" && rendering === "chat";
+  return isTemplated ? tokenizer.encode(text) : tokenizer.encodePrompt(text);
 }
 
 interface AskedTask {

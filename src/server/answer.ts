@@ -2,9 +2,9 @@
 
 import type { z } from "zod";
 import type { ScoredToken } from "../model/index.ts";
-import { writeChatPrompt } from "../model/index.ts";
+import { hasChatTemplate, writeChatPrompt } from "../model/index.ts";
 import { createAnswerText } from "./answer-text.ts";
-import type { TextOrder } from "./model-messages.ts";
+import type { TextOrder, WrittenPrompt } from "./model-messages.ts";
 import { type ModelService, RequestError } from "./model-service.ts";
 import {
   type CommonBody,
@@ -76,7 +76,7 @@ export async function listCompletionQuestions(
   const given = listPrompts(body.prompt);
   service.requireRoom(countAnswers(given.length, body));
   const prompts = await Promise.all(
-    given.map((prompt) => (typeof prompt === "string" ? encode(service, prompt) : prompt)),
+    given.map((prompt) => (typeof prompt === "string" ? encode(service, { text: prompt, isTemplated: false }) : prompt)),
   );
   const maxNewTokens = body.max_tokens ?? 16;
   for (const prompt of prompts) checkPrompt(service, prompt, maxNewTokens);
@@ -113,7 +113,10 @@ export async function listChatQuestions(
     role,
     content: typeof content === "string" ? content : content.map(({ text }) => text).join(""),
   }));
-  const prompt = await encode(service, writeChatPrompt(service.tokenizer, turns));
+  const prompt = await encode(service, {
+    text: writeChatPrompt(service.tokenizer, turns),
+    isTemplated: hasChatTemplate(service.tokenizer),
+  });
   const room = Math.max(1, service.maxPositions - prompt.length);
   const maxNewTokens = body.max_completion_tokens ?? body.max_tokens ?? room;
   checkPrompt(service, prompt, maxNewTokens);
@@ -142,8 +145,8 @@ function listQuestions(
 /** Most unknown words that a refusal names. */
 const mostNamed = 5;
 
-async function encode(service: ModelService, text: string): Promise<readonly number[]> {
-  const { tokens, unknown } = await service.encode(text);
+async function encode(service: ModelService, prompt: WrittenPrompt): Promise<readonly number[]> {
+  const { tokens, unknown } = await service.encode(prompt);
   if (unknown.length === 0) return tokens;
   const words = [...new Set(unknown)];
   const named = words.slice(0, mostNamed).map((word) => JSON.stringify(word.slice(0, 100)));

@@ -159,10 +159,11 @@ function receive(state: State, message: Exclude<HostMessage, { readonly kind: "c
 
 function encode(
   { model: { tokenizer }, say }: State,
-  { id, text }: Extract<HostMessage, { readonly kind: "encode" }>,
+  { id, prompt: { text, isTemplated } }: Extract<HostMessage, { readonly kind: "encode" }>,
 ): void {
   try {
-    const encoded = { tokens: tokenizer.encode(text), unknown: tokenizer.listUnknown(text) };
+    const tokens = isTemplated ? tokenizer.encode(text) : tokenizer.encodePrompt(text);
+    const encoded = { tokens, unknown: tokenizer.listUnknown(text) };
     say({ kind: "encoded", id, encoded });
   } catch (error) {
     say({ kind: "failed", id, ...describe(error) });

@@ -28,7 +28,7 @@ export interface TextOrder {
 export type HostMessage =
   | { readonly kind: "begin"; readonly id: number; readonly order: TextOrder }
   | { readonly kind: "drop"; readonly id: number }
-  | { readonly kind: "encode"; readonly id: number; readonly text: string }
+  | { readonly kind: "encode"; readonly id: number; readonly prompt: WrittenPrompt }
   | { readonly kind: "load"; readonly id: number; readonly name: string; readonly path: string }
   | { readonly kind: "unload"; readonly name: string }
   /** One more of the "changes" was handed out. */
@@ -41,6 +41,13 @@ export interface TextChange {
   readonly scored: readonly ScoredToken[];
   readonly added: readonly ScoredToken[];
   readonly end?: "stop" | "length";
+}
+
+/** A text that a model is to continue. */
+export interface WrittenPrompt {
+  readonly text: string;
+  /** Whether a chat template wrote it, with all that it begins with. */
+  readonly isTemplated: boolean;
 }
 
 /** A text as token ids. */

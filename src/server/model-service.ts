@@ -11,6 +11,7 @@ import type {
   HostOptions,
   TextChange,
   TextOrder,
+  WrittenPrompt,
 } from "./model-messages.ts";
 
 /** A request that cannot be carried out: its HTTP status, and what OpenAI's interface says beside the sentence. */
@@ -71,7 +72,7 @@ export interface ModelService {
   list(): readonly ServedModel[];
   /** Throws `RequestError` for a name that is not served. */
   find(name: string): ServedModel;
-  encode(text: string): Promise<EncodedText>;
+  encode(prompt: WrittenPrompt): Promise<EncodedText>;
   /** Throws `RequestError` where so many more texts are more than may wait. */
   requireRoom(numTexts: number): void;
   /** Rejects with the signal's reason once it is aborted; the text is let go then. */
@@ -131,7 +132,7 @@ export async function createModelService(
     failure: thread.failure,
     list: () => [...models.values()],
     find,
-    encode: (text) => encode(thread, text),
+    encode: (prompt) => encode(thread, prompt),
     requireRoom: (numTexts) => {
       if (thread.pending.size + numTexts > mostPending)
         throw new RequestError(
@@ -232,9 +233,9 @@ function restore({ message, isExpected, isPublic }: Failure): Error {
   return isExpected ? new UsageError(message) : new Error(message);
 }
 
-function encode(thread: Thread, text: string): Promise<EncodedText> {
+function encode(thread: Thread, prompt: WrittenPrompt): Promise<EncodedText> {
   return new Promise((resolve, reject) => {
-    thread.ask((id) => ({ kind: "encode", id, text }), {
+    thread.ask((id) => ({ kind: "encode", id, prompt }), {
       onAnswer: (answer) => {
         if (answer.kind === "encoded") resolve(answer.encoded);
       },
