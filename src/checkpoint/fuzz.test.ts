@@ -1,9 +1,20 @@
 /** Damaged and hostile files: nothing but sentences, whatever is in them. */
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { getHeapStatistics } from "node:v8";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { countAllocation } from "../../test/support/allocation.ts";
 import { describeTensors, packTorchFile, pickle } from "../../test/support/pickle-writer.ts";
 import { createRandom, type Random } from "../base/index.ts";
 import { CheckpointError, openCheckpoint } from "./index.ts";
@@ -30,6 +41,37 @@ function damage(bytes: Buffer, random: Random): Buffer {
   return random.integer(0, 9) === 0 ? damaged.subarray(0, random.integer(0, damaged.length)) : damaged;
 }
 
+/** Bytes that a reader may ask for beyond those of its files. */
+const spareBytes = 2 ** 20;
+/** Bytes by which lists and texts of a reader may let the heap grow, garbage included. */
+const mostHeapBytes = 300 * 2 ** 20;
+
+/** Reads files again and again, and adds up what that asked of memory. */
+function createMemoryWatch(): {
+  readonly read: (path: string) => Promise<boolean>;
+  readonly expectBounded: (numBytes: number) => void;
+} {
+  const heapBytes = getHeapStatistics().used_heap_size;
+  const most = { largest: 0, total: 0, heap: 0 };
+  return {
+    read: async (path) => {
+      let isRead = false;
+      const { largest, total } = await countAllocation(async () => {
+        isRead = await tryToRead(path);
+      });
+      most.largest = Math.max(most.largest, largest);
+      most.total = Math.max(most.total, total);
+      most.heap = Math.max(most.heap, getHeapStatistics().used_heap_size - heapBytes);
+      return isRead;
+    },
+    expectBounded: (numBytes) => {
+      expect(most.largest).toBeLessThan(numBytes + spareBytes);
+      expect(most.total).toBeLessThan(16 * (numBytes + spareBytes));
+      expect(most.heap).toBeLessThan(mostHeapBytes);
+    },
+  };
+}
+
 /** Opens a checkpoint and reads a little of each tensor: whether it went well. Any other error than a sentence is thrown. */
 async function tryToRead(path: string): Promise<boolean> {
   try {
@@ -49,6 +91,22 @@ async function tryToRead(path: string): Promise<boolean> {
   }
 }
 
+const sumBytes = (place: string): number =>
+  readdirSync(place).reduce((sum, name) => sum + statSync(join(place, name)).size, 0);
+
+describe("what watches memory", () => {
+  it.each<[string, () => unknown]>([
+    ["numbers", () => new Float64Array(2 ** 20)],
+    ["bytes", () => Buffer.alloc(2 ** 23)],
+    ["a list of a size", () => new Array(2 ** 20)],
+    ["numbers of a list", () => Float32Array.from({ length: 2 ** 21 })],
+  ])("sees %s", async (_, make) => {
+    const { largest, total } = await countAllocation(async () => make());
+    expect([largest, total].every((count) => count >= 2 ** 23)).toBe(true);
+    expect((await countAllocation(async () => new Uint8Array(new ArrayBuffer(16)))).total).toBe(16);
+  });
+});
+
 describe("damaged files", () => {
   it.each<[string, string, string, number]>([
     ["torch-views", "x.pt", "x.pt", 700],
@@ -67,14 +125,16 @@ describe("damaged files", () => {
     const whole = readFileSync(join(golden, name, file));
     // The front of a GGUF file is its header: damage to numbers says nothing.
     const size = file.endsWith(".gguf") ? 1500 : whole.length;
+    const memory = createMemoryWatch();
     let numRead = 0;
     for (let round = 0; round < numFiles; round++) {
       writeFileSync(
         join(place, file),
         Buffer.concat([damage(whole.subarray(0, size), random), whole.subarray(size)]),
       );
-      if (await tryToRead(join(place, path))) numRead++;
+      if (await memory.read(join(place, path))) numRead++;
     }
+    memory.expectBounded(sumBytes(place));
     expect(numRead).toBeLessThan(numFiles);
     writeFileSync(join(place, file), whole);
     expect(await tryToRead(join(place, path))).toBe(true);
@@ -130,6 +190,7 @@ describe("hostile pickles", () => {
     mkdirSync(join(folder, "hostile"));
     const file = join(folder, "hostile", "x.pt");
     const random = createRandom(1, "hostile");
+    const memory = createMemoryWatch();
     let numValues = 0;
     for (let round = 0; round < 6000; round++) {
       const body = Array.from({ length: random.integer(1, 30) }, () => drawOpcodes(random)).flat();
@@ -143,8 +204,9 @@ describe("hostile pickles", () => {
       }
       if (round >= 2000) continue;
       writeFileSync(file, packTorchFile(data, { 0: "x".repeat(16) }));
-      await tryToRead(file);
+      await memory.read(file);
     }
+    memory.expectBounded(sumBytes(join(folder, "hostile")));
     expect(numValues).toBeGreaterThan(100);
   });
 });
