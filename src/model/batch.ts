@@ -16,7 +16,10 @@ export function encodeExample(
   example: { readonly prompt: string; readonly answer: string },
   endToken: number | undefined,
 ): Sequence {
-  return appendAnswer(tokenizer, tokenizer.encodePrompt(example.prompt), { answer: example.answer, endToken });
+  return appendAnswer(tokenizer, tokenizer.encodePrompt(example.prompt), {
+    answer: example.answer,
+    endToken,
+  });
 }
 
 /** A prompt that is token ids already, and its answer, as `encodeExample` gives them. */

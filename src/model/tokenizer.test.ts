@@ -110,3 +110,35 @@ describe("parseTokenizer()", () => {
       expect(() => parseTokenizer(files, "some/folder")).toThrow("some/folder");
     });
 });
+
+describe("encodePrompt()", () => {
+  it.each([
+    [
+      "begins with what the post-processor puts before a text, and with nothing that it puts behind",
+      [1, 3, 4],
+    ],
+    ["adds nothing where there is no post-processor", [3, 4]],
+  ])("%s", (_, expected) => {
+    const plain = createWordTokenizer(words);
+    const description: object = JSON.parse(plain.files["tokenizer.json"]!);
+    const special = (id: string): object => ({ SpecialToken: { id, type_id: 0 } });
+    const text = { Sequence: { id: "A", type_id: 0 } };
+    const post_processor = {
+      type: "TemplateProcessing",
+      single: [special("<eos>"), text, special("<pad>")],
+      pair: [special("<eos>"), text, { Sequence: { id: "B", type_id: 1 } }],
+      special_tokens: {
+        "<eos>": { id: "<eos>", ids: [1], tokens: ["<eos>"] },
+        "<pad>": { id: "<pad>", ids: [0], tokens: ["<pad>"] },
+      },
+    };
+    const isBegun = expected.length === 3;
+    const files = {
+      ...plain.files,
+      "tokenizer.json": JSON.stringify({ ...description, ...(isBegun && { post_processor }) }),
+    };
+    const begun = parseTokenizer(files, "a test");
+    expect(begun.encodePrompt("play 10")).toEqual(expected);
+    expect(begun.encode("play 10")).toEqual([3, 4]);
+  });
+});

@@ -54,7 +54,9 @@ export function parseTokenizer(files: Readonly<Record<string, string>>, source: 
 
 /** The tokens that a tokenizer puts before a text of its own; what it puts behind is not for prompts. */
 function findStartTokens(library: LibraryTokenizer): readonly number[] {
-  const [plain, whole] = [false, true].map((isWhole) => library.encode("a", { add_special_tokens: isWhole }).ids);
+  const [plain, whole] = [false, true].map(
+    (isWhole) => library.encode("a", { add_special_tokens: isWhole }).ids,
+  );
   const [first] = plain ?? [];
   return first === undefined ? [] : (whole ?? []).slice(0, Math.max(0, (whole ?? []).indexOf(first)));
 }

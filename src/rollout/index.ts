@@ -9,8 +9,8 @@ export {
 } from "./completion.ts";
 export {
   collectEpisodes,
-  encodeTaskPrompt,
   type Episode,
+  encodeTaskPrompt,
   type RolloutOptions,
   type Turn,
   writeTaskPrompt,

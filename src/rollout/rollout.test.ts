@@ -91,10 +91,13 @@ function collect(
 /** Always x: right for a, wrong for b. */
 const stubborn = (): Policy => createPolicy(() => "x");
 
+const readLetters = (text: string): readonly number[] =>
+  [...text].map((letter) => letter.codePointAt(0) ?? 0);
 /** A tokenizer with a chat template that opens the thinking itself. */
 const chatting: Tokenizer = {
   ...tokenizer,
-  encode: (text) => [...text].map((letter) => letter.codePointAt(0) ?? 0),
+  encode: readLetters,
+  encodePrompt: readLetters,
   decode: (tokens) => String.fromCodePoint(...tokens.filter((token) => token !== endToken)),
   files: {
     "chat_template.jinja":

@@ -76,7 +76,9 @@ export async function listCompletionQuestions(
   const given = listPrompts(body.prompt);
   service.requireRoom(countAnswers(given.length, body));
   const prompts = await Promise.all(
-    given.map((prompt) => (typeof prompt === "string" ? encode(service, { text: prompt, isTemplated: false }) : prompt)),
+    given.map((prompt) =>
+      typeof prompt === "string" ? encode(service, { text: prompt, isTemplated: false }) : prompt,
+    ),
   );
   const maxNewTokens = body.max_tokens ?? 16;
   for (const prompt of prompts) checkPrompt(service, prompt, maxNewTokens);
