@@ -173,18 +173,22 @@ describe("findTrainings() refuses", () => {
     "a GGUF file": ["step-5/model.gguf", "step-5"],
     pickles: ["checkpoint-5/pytorch_model.bin", "pytorch_model.bin"],
     "shards of verl": ["global_step_5/actor/model_world_size_1_rank_0.pt", "rank_0.pt"],
-    "a pickled adapter": ["checkpoint-5/adapter_model.bin", "adapter_model"],
   };
   for (const [name, [path, word]] of Object.entries(torn))
     it(`for now, with the reason, what cannot be opened: ${name}`, async () => {
       put(`file:${path}`);
-      const config = path.includes("adapter") ? "adapter_config.json" : "config.json";
-      writeFileSync(join(folder, path, "..", config), '{"peft_type": "LORA"}');
+      writeFileSync(join(folder, path, "..", "config.json"), "{}");
       const found = await findOne();
       expect(found.partial.concat(found.leftOut)).toMatchObject([
         { step: 5, reason: expect.stringContaining(word) },
       ]);
     });
+
+  it("for good, with what to do, a pickled adapter", async () => {
+    put("file:checkpoint-5/adapter_model.bin");
+    writeFileSync(join(folder, "checkpoint-5/adapter_config.json"), '{"peft_type": "LORA"}');
+    await expect(findOne()).rejects.toThrow(/adapter_model\.bin.*save_pretrained/);
+  });
 
   it("nothing while there is something else to follow", async () => {
     put("a/checkpoint-10", "file:b/global_step5/mp_rank_00_model_states.pt", "epoch_1", "step_5", "step_6");

@@ -329,5 +329,5 @@ describe("untwist signals", () => {
   });
 
   it("refuses a run with too few checkpoints", () =>
-    expectRefusal([["signals", "empty"], "0 evaluated", "3", "keep more"], folder));
+    expectRefusal([["signals", "empty"], "0 evaluated", "3", "untwist eval empty"], folder));
 });

@@ -189,8 +189,12 @@ describe("adapters at one server", () => {
   });
 
   /** A server that says of adapters what a test wants, and answers the same whatever is loaded. */
-  async function serveLies(listsAdapters: boolean): Promise<{ readonly address: string; close(): void }> {
+  async function serveLies(
+    listsAdapters: boolean,
+    noise = 0,
+  ): Promise<{ readonly address: string; close(): void }> {
     const loaded: string[] = [];
+    let numAsked = 0;
     const server = createServer((incoming, outgoing) => {
       const parts: Buffer[] = [];
       incoming.on("data", (part: Buffer) => parts.push(part));
@@ -201,7 +205,9 @@ describe("adapters at one server", () => {
           { id: "served", root: at("base") },
           ...(listsAdapters ? loaded : []).map((id) => ({ id })),
         ];
-        const completion = { choices: [{ text: "", logprobs: { token_logprobs: [-0.5] } }] };
+        const completion = {
+          choices: [{ text: "", logprobs: { token_logprobs: [-0.5 - noise * (numAsked++ % 7)] } }],
+        };
         outgoing.end(JSON.stringify(incoming.url?.endsWith("/models") ? { data } : completion));
       });
     });
@@ -224,6 +230,14 @@ describe("adapters at one server", () => {
       expect([code, stderr.trimEnd().split("\n").at(-1)]).toEqual([2, expect.stringContaining(words)]);
       close();
     });
+
+  it("are told where a server's own noise is as large as what they change", async () => {
+    const { address, close } = await serveLies(true, 1e-3);
+    await readReport(["follow", "lora", "--base", "base", "--out", "lies-noise"], folder);
+    const { stderr } = await runUntwist(["eval", "lies-noise", ...asked, "--lora-endpoint", address], folder);
+    expect(stderr).toContain("no more differently than twice without it");
+    close();
+  });
 
   it("refuse a server of another base, naming what it serves", async () => {
     const address = await serve(at("out/checkpoint-4"));

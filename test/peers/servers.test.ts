@@ -5,11 +5,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../../src/lab/index.ts";
+import { findFreePort } from "../support/free-port.ts";
 import { findAbsence, locatePython, runPeer } from "../support/peers.ts";
 import { createTemporaryFolder, parseJson, readOutput, removeFolder, root } from "../support/untwist.ts";
 
@@ -25,14 +25,6 @@ const questions = [
 ] as const;
 let server: ChildProcess;
 let address: string;
-
-async function findFreePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const place = probe.address();
-  probe.close();
-  return typeof place === "object" && place !== null ? place.port : 0;
-}
 
 /** Resolves once the server answers, which it does when the model is loaded. */
 async function untilReady(): Promise<void> {

@@ -109,11 +109,11 @@ function describeSteps({ found: { checkpoints } }: FollowedTraining): string {
   const steps = checkpoints.map(({ step }) => step);
   const [first] = steps;
   const last = steps.at(-1);
-  const what = checkpoints.some(({ isAdapter }) => isAdapter) ? "adapters" : "checkpoints";
+  const what = checkpoints.some(({ isAdapter }) => isAdapter) ? "adapter" : "checkpoint";
   if (first === undefined || last === undefined) return "no whole checkpoint yet";
   return steps.length === 1
-    ? `1 of ${what}, step ${first}`
-    : `${steps.length} ${what}, steps ${first} to ${last}`;
+    ? `1 ${what}, step ${first}`
+    : `${steps.length} ${what}s, steps ${first} to ${last}`;
 }
 
 function describeStart({ from, isStartAssumed }: FollowedTraining): string {
