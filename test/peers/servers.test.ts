@@ -82,11 +82,11 @@ describe.skipIf(isSkipped)(`untwist eval --endpoint, of llama.cpp${because}`, ()
   it("asks a real chat model, and grades its answers as far as they are complete", async () => {
     const { items } = await ask("--max-new-tokens", "48");
     expect(items).toHaveLength(questions.length);
-    for (const [index, { outcome, answer }] of items.entries()) {
-      const isRight = new RegExp(questions[index]?.[1] ?? "", "i").test(answer);
-      expect(["cut off", isRight ? "correct" : "incorrect"]).toContain(outcome);
-    }
-    expect(items.some(({ outcome }: ReturnType<typeof parseJson>) => outcome === "correct")).toBe(true);
+    const right = items.filter(({ outcome }: ReturnType<typeof parseJson>) => outcome === "correct");
+    expect(right.length).toBeGreaterThan(0);
+    for (const { answer } of right)
+      expect(questions.some(([, expected]) => new RegExp(expected, "i").test(answer))).toBe(true);
+    for (const { outcome } of items) expect(["correct", "incorrect", "cut off"]).toContain(outcome);
   });
 
   it("counts answers at the limit of tokens as cut off, and none of them as right", async () => {
