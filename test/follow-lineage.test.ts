@@ -149,7 +149,7 @@ describe("one model and its base", () => {
       ["lora", "--lora-endpoint http://127.0.0.1:8000"],
     ]) {
       const text = await readOutput(["follow", "--out", `run-${name}`], folder);
-      expect(text).toContain(`eval run-${name} --environment general-points ${way}`);
+      expect(text).toContain(`eval run-${name} --environment items:FOLDER ${way}`);
     }
   });
 });

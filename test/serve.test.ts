@@ -124,6 +124,78 @@ describe("untwist eval RUN --serve", () => {
     ));
 });
 
+describe("untwist eval FOLDER", () => {
+  it("is answered by a server that is started for it, as the embedded engine answers", async () => {
+    const served = ["--items", "--serve", `${serving} {path} --port {port}`];
+    const own = await readReport(["eval", "out/checkpoint-12", ...asked, "--items"], folder);
+    const { items, usage } = await readReport(["eval", "out/checkpoint-12", ...asked, ...served], folder);
+    expect(items).toEqual(own.items.map(({ reference, ...item }: Json) => item));
+    expect(usage).toMatchObject({ numAsked: 48, numKnown: 0 });
+    // Its answers are kept by its folder and files.
+    const again = await readReport(["eval", "out/checkpoint-12", ...asked, ...served], folder);
+    expect([again.items, again.usage.numAsked]).toEqual([items, 0]);
+  });
+
+  const unused: Readonly<Record<string, readonly [args: readonly string[], word: string]>> = {
+    "a temperature without a server": [["base", "--temperature", "1"], "--temperature"],
+    "a judge without a server": [
+      ["run", "--judge-model", "m", "--judge-endpoint", "http://127.0.0.1:1"],
+      "--judge-model",
+    ],
+    "a file of answers without a server": [["base", "--answers", "a.jsonl"], "--answers"],
+    "splits of a run": [["run", "--splits", "ood"], "--splits"],
+    "a model's name beside --serve": [["run", "--model", "m", "--serve", "x {path} {port}"], "--model"],
+    "adapters of one folder": [["base", "--lora-endpoint", "http://127.0.0.1:1"], "untwist follow"],
+    "an endpoint of a run": [["run", "--endpoint", "http://127.0.0.1:1", "--model", "m"], "--serve"],
+  };
+  it.each(Object.keys(unused))("refuses what would be left out: %s", async (name) => {
+    const [args, word] = unused[name] ?? [[], ""];
+    await expectRefusal([["eval", ...args, ...asked], word], folder);
+  });
+});
+
+describe("checkpoints of one run with tokenizers of their own", () => {
+  const templates = {
+    forwards: "{% for m in messages %}{{ m.content }} {% endfor %}",
+    twice: "{% for m in messages %}{{ m.content }} {{ m.content }} {% endfor %}",
+  };
+  const chats = ["--environment", "items:cards", "--max-new-tokens", "6"];
+  beforeAll(() => {
+    mkdirSync(at("cards"));
+    const lines = ["1 2 3 4", "5 6 7 8", "10 12 2 2"].map((question) => ({ question, answer: "24" }));
+    for (const split of ["id", "ood"])
+      writeFileSync(at(`cards/${split}.jsonl`), lines.map((line) => JSON.stringify(line)).join("\n"));
+    for (const [name, template] of Object.entries({ ...templates, none: undefined })) {
+      cpSync(at("base"), at(name), { recursive: true });
+      if (template !== undefined) writeFileSync(at(name, "chat_template.jinja"), template);
+    }
+    // One that is padded otherwise, as trainers leave it.
+    const config = parseJson(readFileSync(at("twice/config.json"), "utf8"));
+    writeFileSync(at("twice/config.json"), JSON.stringify({ ...config, pad_token_id: 1 }));
+  });
+
+  it("are each asked by their own", async () => {
+    await readReport(["follow", "twice", "--base", "forwards", "--out", "templates"], folder);
+    await readReport(["eval", "templates", ...chats], folder);
+    for (const [id, name] of [
+      ["base", "forwards"],
+      ["sft-1", "twice"],
+    ] as const) {
+      const { items } = await readReport(["eval", name, ...chats, "--items"], folder);
+      const own = items.map(({ reference, ...item }: Json) => item);
+      expect(readAnswers("templates", id), id).toEqual(own);
+    }
+    expect(readAnswers("templates", "base")).not.toEqual(readAnswers("templates", "sft-1"));
+  });
+
+  it("are refused where only some have a chat template, unless all are asked by plain text", async () => {
+    await readReport(["follow", "forwards", "--base", "none", "--out", "mixed"], folder);
+    await expectRefusal([["eval", "mixed", ...chats], "sft-1 has a chat template and base has none"], folder);
+    await expectRefusal([["eval", "none", ...chats, "--template", "model"], "it has none"], folder);
+    await readReport(["eval", "mixed", ...chats, "--template", "none"], folder);
+  });
+});
+
 describe("adapters at one server", () => {
   const sweep = `name: thin\ntarget: sft-12\nsource: sft-4\ngrid:\n  - { what: [directions, vectors], top: [2, 8], layers: ["0-1"] }\n  - { what: [directions], top: [all], layers: ["0"], controls: false }\n`;
 
@@ -206,7 +278,9 @@ describe("adapters at one server", () => {
           ...(listsAdapters ? loaded : []).map((id) => ({ id })),
         ];
         const completion = {
-          choices: [{ text: "", logprobs: { token_logprobs: [-0.5 - noise * (numAsked++ % 7)] } }],
+          choices: [
+            { text: "", logprobs: { token_logprobs: [-0.5 - noise * Math.abs(Math.sin(numAsked++))] } },
+          ],
         };
         outgoing.end(JSON.stringify(incoming.url?.endsWith("/models") ? { data } : completion));
       });

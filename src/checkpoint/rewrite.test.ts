@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { writeAdapterFolder } from "../../test/support/adapter-folder.ts";
 import { drawExact, writeCheckpointFolder } from "../../test/support/checkpoint-folder.ts";
 import { createTemporaryFolder, removeFolder } from "../../test/support/untwist.ts";
 import { type Checkpoint, openCheckpoint, rewriteCheckpoint } from "./index.ts";
@@ -134,5 +135,24 @@ describe("rewriteCheckpoint()", () => {
     writeFileSync(at("single/tokenizer.json"), "{}");
     await copy("single/model.safetensors", "from file");
     expect(readdirSync(at("from file"))).toEqual(["config.json", "model.safetensors", "tokenizer.json"]);
+  });
+
+  it("takes an adapter's own tokenizer and template whole, and not beside the base's", async () => {
+    const name = "model.layers.0.self_attn.q_proj";
+    await writeCheckpointFolder(at("base"), [
+      { name: `${name}.weight`, shape: [4, 4], values: drawExact("q", 16), dtype: "F32" },
+    ]);
+    for (const file of ["tokenizer.json", "added_tokens.json", "chat_template.jinja"])
+      writeFileSync(at(`base/${file}`), '{"of": "base"}');
+    await writeAdapterFolder(at("adapter"), { base: at("base"), modules: { [name]: [4, 4, 2] }, seed: "a" });
+    writeFileSync(at("adapter/tokenizer.json"), '{"of": "adapter"}');
+    writeFileSync(at("adapter/tokenizer_config.json"), '{"chat_template": "own"}');
+    mkdirSync(at("merged"));
+    const checkpoint = await openCheckpoint(at("adapter"));
+    await rewriteCheckpoint(checkpoint, at("merged"), { tensors: new Map(), metadata: {} });
+    await checkpoint.close();
+    const names = readdirSync(at("merged")).filter((one) => !/^(?:config\.json|.*\.safetensors)$/.test(one));
+    expect(names).toEqual(["tokenizer.json", "tokenizer_config.json"]);
+    expect(readFileSync(at("merged/tokenizer.json"), "utf8")).toContain("adapter");
   });
 });

@@ -11,12 +11,14 @@ import {
   listFolders,
   openByteSource,
   readText,
+  removeFile,
   writeFileAtomic,
 } from "../file/index.ts";
 import { untie } from "./adapter/tied-head.ts";
 import { CheckpointError } from "./checkpoint-error.ts";
 import { isFloatDtype, numBytesOf, type ReadableBytes } from "./dtype.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
+import { readJsonFile } from "./read-json.ts";
 import { encodeSafetensorsHeader, numElementsOf, type TensorEntry } from "./safetensors-header.ts";
 import { openSafetensors } from "./safetensors-read.ts";
 import { haveSameBytes } from "./same-bytes.ts";
@@ -50,6 +52,12 @@ const STALE =
 /** Files of a tokenizer, which an adapter may have of its own. */
 const TOKENIZER =
   /^(?:tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\.(?:json|txt)|merges\.txt|.*\.model|chat_template\..*|generation_config\.json)$/;
+/** Those of them that belong together, and those that one with a vocabulary has. */
+const TOKENIZER_OF_ITS_OWN =
+  /^(?:tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\.(?:json|txt)|merges\.txt|.*\.model)$/;
+const VOCABULARY = /^(?:tokenizer\.json|vocab\.(?:json|txt)|.*\.model)$/;
+const TEMPLATE = /^chat_template\./;
+const SETTINGS_NAME = "tokenizer_config.json";
 
 /**
  * Writes the changed checkpoint into a folder, which the caller makes appear as a whole (`writeFolderAtomic`): its own files where
@@ -256,11 +264,28 @@ async function copyOthers(
   return [...leftOut, ...folders];
 }
 
-/** Copies the files of a tokenizer, where there are any. */
+/**
+ * Copies the files of a tokenizer, where there are any. They take the place of those that are there already: of one tokenizer half, or
+ * its template beside that of another, would be a third one.
+ */
 async function copyTokenizer(place: string, folder: string): Promise<void> {
   if (!(await folderExists(place))) return;
-  for (const name of await listFiles(place))
-    if (TOKENIZER.test(name)) await copyFile(place, { name, folder });
+  const names = (await listFiles(place)).filter((name) => TOKENIZER.test(name));
+  const isWhole = names.some((name) => VOCABULARY.test(name));
+  const hasTemplate = await findTemplate(place, names);
+  for (const name of await listFiles(folder)) {
+    const isReplaced = TEMPLATE.test(name) ? hasTemplate : isWhole && TOKENIZER_OF_ITS_OWN.test(name);
+    if (isReplaced) await removeFile(`${folder}/${name}`);
+  }
+  for (const name of names) await copyFile(place, { name, folder });
+}
+
+/** Whether a tokenizer's files hold a chat template, as a file or in its settings. */
+async function findTemplate(place: string, names: readonly string[]): Promise<boolean> {
+  if (names.some((name) => TEMPLATE.test(name))) return true;
+  if (!names.includes(SETTINGS_NAME)) return false;
+  const settings = await readJsonFile(`${place}/${SETTINGS_NAME}`, "correct the file or download it again");
+  return settings.chat_template !== undefined && settings.chat_template !== null;
 }
 
 async function copyFile(

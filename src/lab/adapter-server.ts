@@ -26,7 +26,7 @@ export interface AdapterServer {
   readonly baseFolder: string;
   /**
    * Loads an adapter, does `work` with the name that it has there, and unloads it. Throws `UsageError` where the server does not
-   * list it afterwards, or answers as without it.
+   * list it afterwards, or answers just as without it; an answer within the server's own noise is told.
    */
   withAdapter<Result>(path: string, work: (model: string) => Promise<Result>): Promise<Result>;
 }

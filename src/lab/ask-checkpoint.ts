@@ -1,11 +1,21 @@
 /** A server's model asked as a checkpoint of a run: the run's tasks, and answers kept in the run as they come. */
 import { realpath } from "node:fs/promises";
+import { UsageError } from "../base/index.ts";
 import { splits } from "../environment/index.ts";
 import type { EvaluatedItem } from "../evaluation/index.ts";
+import { pathExists } from "../file/index.ts";
 import { isFollowed, type RunFolder } from "../run/index.ts";
-import { askEndpoint, type EndpointChoice, type KnownWeights } from "./ask-endpoint.ts";
+import {
+  type AskingPlace,
+  askEndpoint,
+  type EndpointChoice,
+  type EndpointEvaluation,
+  type EndpointTasks,
+  type KnownWeights,
+} from "./ask-endpoint.ts";
 import type { Effects } from "./effects.ts";
 import { requireTasks } from "./require-recipe.ts";
+import { checkTemplate, type ServeWay, withServer } from "./serve-checkpoint.ts";
 import { stampCheckpoint } from "./stamp-inputs.ts";
 
 /** Asks all of the run's tasks. Throws as `askEndpoint`. */
@@ -37,6 +47,24 @@ export async function askCheckpoint(
     effects,
   });
   return items;
+}
+
+/** Asks a checkpoint folder by a server that is started for it. Throws as `withServer` and `askEndpoint`. */
+export async function askServed(
+  path: string,
+  way: Omit<ServeWay, "asking"> & { readonly asking: Omit<EndpointChoice, "url" | "model"> },
+  tasks: EndpointTasks,
+  place: Omit<AskingPlace, "weights" | "judge">,
+): Promise<EndpointEvaluation> {
+  checkTemplate(way.template);
+  if (!(await pathExists(path)))
+    throw new UsageError(
+      `Cannot evaluate "${path}": there is nothing of that name; name a checkpoint folder`,
+    );
+  const weights = await describeWeights(path);
+  return await withServer(way, weights.path, place, (server) =>
+    askEndpoint({ ...way.asking, ...server }, tasks, { ...place, weights }),
+  );
 }
 
 /** A checkpoint as what a server has: its place, and what tells whether it was written again. */

@@ -41,15 +41,21 @@ export function resolveEnvironment(name: string): string {
   return folder === undefined ? name : `items:${resolve(folder)}`;
 }
 
-/** How tasks are put to a model of the embedded engine: by its own template where it has one and they are chats. */
+/**
+ * How tasks are put to a model of the embedded engine: by its own template where it has one and they are chats. Throws `UsageError`
+ * where its template was asked for and it has none.
+ */
 export function chooseTemplate(
   { tokenizer }: Pick<Model, "tokenizer">,
-  {
-    rendering,
-    template = "model",
-  }: { readonly rendering: Rendering; readonly template?: TemplateUse | undefined },
+  { rendering, template }: { readonly rendering: Rendering; readonly template?: TemplateUse | undefined },
 ): TemplateUse {
-  return rendering === "chat" && hasChatTemplate(tokenizer) ? template : "none";
+  if (rendering !== "chat") return "none";
+  if (hasChatTemplate(tokenizer)) return template ?? "model";
+  if (template === "model")
+    throw new UsageError(
+      "Cannot put chats by the model's own template: it has none; put a chat_template.jinja beside it, or leave --template out for plain text",
+    );
+  return "none";
 }
 
 /** What is asked, in full. Throws `UsageError` for more tasks than there are, or more than the model can take. */

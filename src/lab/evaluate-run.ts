@@ -19,7 +19,7 @@ import { evaluateCheckpoint, keepEvaluation } from "./keep-checkpoint.ts";
 import { withLock } from "./run-lock.ts";
 import { checkTemplate, withServer } from "./serve-checkpoint.ts";
 import { type EvaluationWay, settleTasks } from "./settle-tasks.ts";
-import { createWorkshop, restoreFirstModel } from "./workshop.ts";
+import { createWorkshop, fitWorkshop, restoreFirstModel } from "./workshop.ts";
 
 export type { EvaluationWay, TaskChoice };
 
@@ -61,11 +61,11 @@ export async function evaluateRun(
     const missing = await listMissing(opened, place.effects);
     const isEmbedded = place.way.way === "embedded" && missing.length > 0;
     const model = isEmbedded ? await restoreFirstModel(opened) : undefined;
-    if (model !== undefined) requireEndToken(model.config, `the models of "${path}"`);
+    if (model !== undefined) requireEndToken(model.config, `the first checkpoint of "${path}"`);
     const isDry = place.job?.mode === "describe";
     if (isDry && missing.length === 0)
       throw new HandedOverError("All checkpoints are evaluated: nothing would be submitted", []);
-    const folder = await settleTasks(opened, { ...place, choice, isDry, model, numMissing: missing.length });
+    const folder = await settleTasks(opened, { ...place, choice, isDry, model, missing });
     place.effects.report({ kind: "planned", stages: [], numEvaluations: missing.length });
     if (missing.length > 0) await evaluateMissing(folder, missing, { ...place, model });
     if (isFollowed(folder.recipe)) await renewSummary(folder);
@@ -205,22 +205,15 @@ async function evaluateEmbedded(
   missing: readonly LineageEntry[],
   { model: first, command, effects, onEvaluated }: EvaluationPlace & { readonly model: Model },
 ): Promise<void> {
-  const workshop = await createWorkshop(folder, first, effects);
+  let workshop = await createWorkshop(folder, first, effects);
   try {
     for (const { id, path } of missing) {
       const model = await loadModel(folder.locate(path));
-      requireSameSizes(id, model, first);
+      workshop = await fitWorkshop(workshop, model);
       await evaluateCheckpoint(workshop, { checkpoint: id, parameters: model.parameters, command });
       await onEvaluated?.();
     }
   } finally {
     await workshop.release();
   }
-}
-
-function requireSameSizes(id: string, { config }: Model, first: Model): void {
-  if (JSON.stringify(config) !== JSON.stringify(first.config))
-    throw new UsageError(
-      `Cannot evaluate ${id} beside the other checkpoints: its config.json describes another model; follow checkpoints of one model`,
-    );
 }

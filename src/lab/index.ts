@@ -1,6 +1,7 @@
 /** lab: recipes carried out; the only room that knows all the others below it. Knows neither terminals nor HTTP. */
 
 export { showAddress } from "./alert-hooks.ts";
+export { askServed } from "./ask-checkpoint.ts";
 export {
   askEndpoint,
   countSplits,

@@ -136,7 +136,7 @@ export async function sweepRun(
       return await keep(records);
     }
     const model = await restoreFirstModel(folder);
-    await requireSameAsking(folder, { way: { way: "embedded" }, model, effects, numMissing: 1 });
+    await requireSameAsking(folder, { way: { way: "embedded" }, model, effects, missing: [] });
     const workshop = await createWorkshop(folder, model, effects);
     try {
       const place = { workshop, trajectory, command, job };

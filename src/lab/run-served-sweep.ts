@@ -57,7 +57,7 @@ export async function runServedSweep(plan: SweepPlan, place: ServedSweepPlace): 
     });
   const missing = await listMissing(points, plan, { folder, ends });
   if (missing.length > 0) {
-    await requireSameAsking(folder, { way, model: undefined, effects, numMissing: missing.length });
+    await requireSameAsking(folder, { way, model: undefined, effects, missing });
     const server = await connectAdapters(way, target.base, effects);
     for (const [index, point] of missing.entries()) {
       const answers = await askRepair(point, { plan, ends, server, place });

@@ -1,5 +1,6 @@
 /** Sweeps: repairs of a checkpoint of a run, evaluated in memory on the run's own tasks, beside their controls. */
 import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../base/index.ts";
 import { isDetached } from "../job/index.ts";
 import type { LinearAlgebra } from "../linalg/index.ts";
@@ -220,10 +221,15 @@ async function evaluatePoints(
     readonly effects: Effects;
   },
 ): Promise<void> {
-  const { folder } = workshop;
+  const { folder, config } = workshop;
+  const { tokenizer, config: own } = models.target;
+  if (!isDeepStrictEqual(config, own))
+    throw new UsageError(
+      `Cannot sweep "${folder.path}": the config.json of ${ends.target.id} is another than that of the run's first checkpoint`,
+    );
   for (const [index, point] of points.entries()) {
     const { parameters, moved } = editParameters(point.operation, models, algebra);
-    const items = await answerTasks(workshop, parameters, command);
+    const items = await answerTasks({ ...workshop, tokenizer }, parameters, command);
     await folder.writeRepair(plan.name, pointKey(point, ends), { moved, items });
     effects.report({
       kind: "progress",

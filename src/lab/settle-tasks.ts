@@ -2,12 +2,13 @@
 import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../base/index.ts";
 import { openEnvironment, splits } from "../environment/index.ts";
-import type { Model, TemplateUse } from "../model/index.ts";
+import { findChatTemplate, type Model, type TemplateUse } from "../model/index.ts";
 import {
   type AskedTasks,
   type FollowRecipe,
   findTasks,
   isFollowed,
+  type LineageEntry,
   openRunFolder,
   type RunFolder,
 } from "../run/index.ts";
@@ -37,7 +38,7 @@ export interface SettlingPlace {
   /** Where the embedded engine answers: any of the checkpoints. */
   readonly model: Model | undefined;
   /** Checkpoints that are to be asked now. */
-  readonly numMissing: number;
+  readonly missing: readonly Pick<LineageEntry, "id" | "path">[];
 }
 
 /**
@@ -64,6 +65,7 @@ export async function settleTasks(folder: RunFolder, place: SettlingPlace): Prom
   const environment = resolveEnvironment(named);
   const tasks = await chooseTasks({ ...choice, environment }, { splits, model, template });
   requireTwo(tasks);
+  if (way.way === "embedded") await requireOneTemplate(folder, tasks, place);
   const asked = { ...recipe, ...tasks, asking: await describeAsking(tasks, { ...place, template }) };
   // Told again what it says already, the recipe stays as it is.
   if (isDeepStrictEqual(asked, recipe)) return folder;
@@ -80,12 +82,31 @@ function requireTwo({ environment, evaluation: { numTasks } }: AskedTasks): void
     );
 }
 
+/** Throws `UsageError` where chats would be put to some checkpoints by their template and to others by plain text. */
+async function requireOneTemplate(
+  { path, locate }: RunFolder,
+  { rendering }: AskedTasks,
+  { way, missing }: SettlingPlace,
+): Promise<void> {
+  if (rendering !== "chat" || way.way !== "embedded" || way.template === "none") return;
+  const found = new Map<boolean, string>();
+  for (const { id, path: place } of missing) found.set(await findChatTemplate(locate(place)), id);
+  const [templated, plain] = [found.get(true), found.get(false)];
+  if (templated !== undefined && plain !== undefined)
+    throw new UsageError(
+      `Cannot ask the checkpoints of "${path}" alike: ${templated} has a chat template and ${plain} has none; put that chat_template.jinja beside ${plain}, or ask all by plain text with --template none`,
+    );
+}
+
 async function hasEvaluations(folder: RunFolder): Promise<boolean> {
   for (const { id } of await folder.readLineage()) if (await folder.hasEvaluation(id)) return true;
   return false;
 }
 
 type Asking = NonNullable<FollowRecipe["asking"]>;
+
+/** Who is to be asked, and whether anybody is. */
+type AskedNow = Pick<SettlingPlace, "way" | "model" | "effects"> & { readonly missing: readonly unknown[] };
 
 /** What answers depend on beside the tasks. */
 async function describeAsking(
@@ -94,9 +115,9 @@ async function describeAsking(
     way,
     model,
     effects,
-    numMissing,
+    missing,
     template,
-  }: Pick<SettlingPlace, "way" | "model" | "effects" | "numMissing"> & {
+  }: AskedNow & {
     readonly template: TemplateUse | undefined;
   },
 ): Promise<Asking> {
@@ -108,7 +129,7 @@ async function describeAsking(
   const { api, temperature, fields } = way.asking;
   // Where nobody is asked any more, no judge need be there.
   const judge =
-    numMissing === 0
+    missing.length === 0
       ? undefined
       : await identifyJudge(await openEnvironment(environment), way.asking, effects);
   return { engine: "server", api, temperature, fields, ...(judge !== undefined && { judge }) };
@@ -118,10 +139,7 @@ async function describeAsking(
  * Throws `UsageError` where the checkpoints of a followed run so far were asked in another way: their answers could not be
  * compared.
  */
-export async function requireSameAsking(
-  { path, recipe }: RunFolder,
-  place: Pick<SettlingPlace, "way" | "model" | "effects" | "numMissing">,
-): Promise<void> {
+export async function requireSameAsking({ path, recipe }: RunFolder, place: AskedNow): Promise<void> {
   const tasks = findTasks(recipe);
   if (!isFollowed(recipe) || tasks === undefined) return;
   const { way } = place;

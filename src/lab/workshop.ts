@@ -1,5 +1,6 @@
 /** What all stages of a run share: the folder, the environment, and the compiled programs of its model. */
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { createRandom, UsageError } from "../base/index.ts";
 import { type Environment, findEnvironment, openEnvironment } from "../environment/index.ts";
 import { folderExists } from "../file/index.ts";
@@ -8,6 +9,7 @@ import {
   createScorer,
   createWordTokenizer,
   type Generator,
+  hasChatTemplate,
   initializeParameters,
   loadModel,
   type Model,
@@ -81,11 +83,33 @@ export async function restoreFirstModel(folder: RunFolder): Promise<Model> {
   return createFirstModel(recipe, record.seed);
 }
 
-/** Any checkpoint of a run that follows another trainer: all have the same sizes. Throws as `loadModel`. */
+/** The first checkpoint of a run that follows another trainer. Throws as `loadModel`. */
 async function loadFollowedModel({ path, readLineage, locate }: RunFolder): Promise<Model> {
   const [first] = await readLineage();
   if (first !== undefined) return loadModel(locate(first.path));
   throw new UsageError(`Cannot load a model of "${path}": it has no checkpoint yet`);
+}
+
+/**
+ * The workshop for a model with parameters of its own: the same programs where they fit, and always its own tokenizer and template.
+ * Throws `UsageError` as `createWorkshop`, and where the model has no room for the tasks or no template as the others have.
+ */
+export async function fitWorkshop(before: Workshop, model: Model): Promise<Workshop> {
+  const { folder, effects, config } = before;
+  if (!isDeepStrictEqual(config, model.config)) {
+    await before.release();
+    return await createWorkshop(folder, model, effects);
+  }
+  requireOwnTemplate(folder, model);
+  return { ...before, tokenizer: model.tokenizer };
+}
+
+/** Throws `UsageError` for a model without a chat template where those of its run are asked by theirs. */
+function requireOwnTemplate({ recipe, path }: RunFolder, { tokenizer }: Pick<Model, "tokenizer">): void {
+  if (isFollowed(recipe) && recipe.asking?.template === "model" && !hasChatTemplate(tokenizer))
+    throw new UsageError(
+      `Cannot ask a checkpoint of "${path}": it has no chat template, and the others are asked by theirs; put a chat_template.jinja beside it, or follow the checkpoints into another run and ask them with --template none`,
+    );
 }
 
 /** Sets up what the stages of a run share. Throws `UsageError` where it was not said what checkpoints are asked. */
@@ -94,11 +118,12 @@ export async function createWorkshop(
   { config, tokenizer }: Model,
   effects: Effects,
 ): Promise<Workshop> {
+  requireOwnTemplate(folder, { tokenizer });
   const { numThreads } = folder.record;
   const tasks = requireTasks(folder);
   const environment = await openEnvironment(tasks.environment);
   requireNoJudge(environment);
-  requireEndToken(config, `the models of "${folder.path}"`);
+  requireEndToken(config, `a checkpoint of "${folder.path}"`);
   const generator = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
   const scorer = createScorer(config, { numThreads, batchSize: tasks.evaluation.batchSize });
   return {

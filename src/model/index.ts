@@ -18,7 +18,7 @@ export {
   type Generator,
   type GeneratorOptions,
 } from "./generate.ts";
-export { loadModel, type Model, saveModel } from "./model.ts";
+export { findChatTemplate, loadModel, type Model, saveModel } from "./model.ts";
 export {
   createLayout,
   createValueHeadLayout,

@@ -1,7 +1,7 @@
 /** A language model as a value: dimensions, parameters, tokenizer; read from and written to Hugging Face folders. */
 import { join } from "node:path";
 import { parsePythonJson, UsageError } from "../base/index.ts";
-import { loadTensors, openCheckpoint, writeCheckpoint } from "../checkpoint/index.ts";
+import { type Checkpoint, loadTensors, openCheckpoint, writeCheckpoint } from "../checkpoint/index.ts";
 import { fileExists, readText } from "../file/index.ts";
 import { sizeOf } from "../tensor/index.ts";
 import { hasChatTemplate } from "./chat-prompt.ts";
@@ -38,14 +38,25 @@ export async function loadModel(folder: string, options: { readonly base?: strin
   return { config, parameters, tokenizer };
 }
 
+/** Whether a checkpoint folder, or the base of an adapter, has a chat template. Throws as `openCheckpoint`. */
+export async function findChatTemplate(folder: string): Promise<boolean> {
+  const checkpoint = await openCheckpoint(folder);
+  await checkpoint.close();
+  return hasChatTemplate({ files: await readTokenizerFiles(listPlaces(folder, checkpoint)) });
+}
+
+/** An adapter need not repeat the files of its base. */
+function listPlaces(folder: string, { adapter }: Pick<Checkpoint, "adapter">): readonly string[] {
+  return [folder, ...(adapter === undefined ? [] : [adapter.base])];
+}
+
 async function readDescription(
   folder: string,
   options: { readonly base?: string },
 ): Promise<Pick<Model, "config" | "tokenizer">> {
   const checkpoint = await openCheckpoint(folder, options);
   await checkpoint.close();
-  // An adapter need not repeat the files of its base.
-  const places = [folder, ...(checkpoint.adapter === undefined ? [] : [checkpoint.adapter.base])];
+  const places = listPlaces(folder, checkpoint);
   const config = await readGenerationConfig(
     parseModelConfig(checkpoint.config, join(folder, "config.json")),
     places,

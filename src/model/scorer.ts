@@ -38,7 +38,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions): Score
     parameters: Float32Array,
     sequences: readonly Sequence[],
   ): Promise<readonly Float32Array[]> => {
-    const numRows = fitSize(sequences.length, smallestBatch);
+    const numRows = Math.ceil(sequences.length / rowStep) * rowStep;
     const batch = packSequences(sequences, { numRows, padToken: config.padToken });
     const places = findAnswers(batch.answerMask);
     const R = fitSize(places.length, smallestRows);
@@ -52,17 +52,29 @@ export function createScorer(config: ModelConfig, options: ScorerOptions): Score
   };
   return {
     score: async (parameters, sequences) => {
-      const results: Float32Array[] = [];
-      for (let start = 0; start < sequences.length; start += options.batchSize)
-        results.push(...(await scoreBatch(parameters, sequences.slice(start, start + options.batchSize))));
+      const results: Float32Array[] = sequences.map(() => new Float32Array(0));
+      for (const places of planBatches(sequences, options.batchSize)) {
+        const batch = places.flatMap((place) => sequences[place] ?? []);
+        for (const [row, scores] of (await scoreBatch(parameters, batch)).entries())
+          results[places[row] ?? 0] = scores;
+      }
       return results;
     },
     release: () => programs.release(),
   };
 }
 
+/** Places of sequences by batch: alike in length and number, so that little is padding. */
+function planBatches(sequences: readonly Sequence[], batchSize: number): readonly (readonly number[])[] {
+  const lengthOf = (place: number): number => sequences[place]?.tokens.length ?? 0;
+  const places = [...sequences.keys()].sort((a, b) => lengthOf(a) - lengthOf(b));
+  const numBatches = Math.ceil(places.length / batchSize);
+  const size = Math.ceil(places.length / Math.max(1, numBatches));
+  return Array.from({ length: numBatches }, (_, index) => places.slice(index * size, (index + 1) * size));
+}
+
 /** Few sizes, so few programs. */
-const smallestBatch = 8;
+const rowStep = 8;
 const smallestRows = 32;
 
 /** The smallest of `smallest` times 1, 1.5, 2, 3, 4, 6, 8, … that holds so many. */

@@ -24,7 +24,7 @@ mkdir -p screens
 step "model" model "$python" "$here/make_model.py" model
 step "task" task "$python" "$here/make_task.py" task
 for kind in full lora; do
-  last=$([ $kind = full ] && echo 60 || echo 30)
+  last=$([ $kind = full ] && echo 60 || echo 20)
   step "$kind: training by TRL" "$kind/checkpoint-$last" "$python" "$here/train.py" $kind model task $kind
   step "$kind: follow" "runs/$kind" untwist follow $kind --base model --out "runs/$kind"
   step "$kind: eval" "screens/$kind-eval.txt" \

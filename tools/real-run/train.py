@@ -2,7 +2,7 @@
 
     python train.py full|lora MODEL DATA OUT
 
-Steps of 8 conversations in 32-bit floats: 60 on all weights at a rate of 1e-4, with a checkpoint every 20; or 30 on a LoRA of rank 16 on all
+Steps of 8 conversations in 32-bit floats: 60 on all weights at a rate of 1e-4, with a checkpoint every 20; or 20 on a LoRA of rank 16 on all
 linear layers at 1e-3, with a checkpoint at the end.
 """
 
@@ -15,7 +15,7 @@ from transformers import set_seed
 from trl import SFTConfig, SFTTrainer
 
 kind, model, data, out = sys.argv[1:]
-steps, save_steps, rate = {"full": (60, 20, 1e-4), "lora": (30, 30, 1e-3)}[kind]
+steps, save_steps, rate = {"full": (60, 20, 1e-4), "lora": (20, 20, 1e-3)}[kind]
 torch.set_num_threads(2)
 set_seed(0)
 SFTTrainer(

@@ -4,6 +4,7 @@ import { UsageError } from "../../base/index.ts";
 import { type Interface, interfaces } from "../../endpoint/index.ts";
 import type { EndpointChoice, EvaluationWay, Usage } from "../../lab/index.ts";
 import { type TemplateUse, templateUses } from "../../model/index.ts";
+import { listGiven } from "./describe-command.ts";
 import { parseChoice, parseCount, parseNumber, parseSeconds } from "./parse-flags.ts";
 
 /** The flags as they are given. */
@@ -60,10 +61,7 @@ export interface WayFlags extends AskingFlags {
 export function addWayFlags(command: Command): Command {
   return addAskingFlags(
     command
-      .option(
-        "--serve <command>",
-        "of a run: start this server for each checkpoint; {path} and {port} are filled in",
-      )
+      .option("--serve <command>", "start this server for each checkpoint; {path} and {port} are filled in")
       .option("--serve-timeout <seconds>", "longest that a server may take to start", "1800")
       .option("--lora-endpoint <url>", "of a run: load its adapters, one after the other, at this server")
       .option(
@@ -88,6 +86,34 @@ export function chooseWay(flags: WayFlags): EvaluationWay {
       asking,
     };
   return url === undefined ? { way: "embedded", template } : { way: "adapters", url, model, asking };
+}
+
+/** Flags that only servers know what to do with, as commander names them. */
+const serverFlags: ReadonlySet<string> = new Set([
+  ...[
+    "model",
+    "api",
+    "temperature",
+    "body",
+    "concurrency",
+    "timeout",
+    "tries",
+    "price",
+    "serveTimeout",
+    "answers",
+  ],
+  ...["judgeEndpoint", "judgeModel", "apiKeyEnv", "judgeApiKeyEnv"],
+]);
+
+/** Throws `UsageError` where flags for servers were given and no server is: they would be left out without a word. */
+export function requireServer(given: Command, server: string | undefined): void {
+  if (server !== undefined) return;
+  const names = Object.keys(listGiven(given)).filter((name) => serverFlags.has(name));
+  const flags = names.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+  if (flags.length > 0)
+    throw new UsageError(
+      `Cannot use ${flags.join(", ")} on the embedded engine: they are for servers; name one too, or leave them out`,
+    );
 }
 
 /** How chats are put on the embedded engine. Throws `UsageError` where a server answers. */
@@ -143,8 +169,6 @@ function parseFields(text: string | undefined): Readonly<Record<string, unknown>
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     return refuse(`give a JSON object, as in '{"top_p":0.9}'`);
-  for (const key of ["model", "messages", "prompt", "stream", "n"])
-    if (key in value) refuse(`its "${key}" is not for it to say`);
   return { ...value };
 }
 

@@ -3,7 +3,15 @@ import { Command } from "commander";
 import { UsageError } from "../../base/index.ts";
 import { type Split, splits } from "../../environment/index.ts";
 import { describeIncomplete, type SplitResult } from "../../evaluation/index.ts";
-import { askEndpoint, chooseTasks, countSplits, evaluateModel, evaluateRun } from "../../lab/index.ts";
+import {
+  askEndpoint,
+  askServed,
+  chooseTasks,
+  countSplits,
+  type Effects,
+  evaluateModel,
+  evaluateRun,
+} from "../../lab/index.ts";
 import { type AskedTasks, isRunFolder } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatCount } from "../screen/format.ts";
@@ -16,6 +24,7 @@ import {
   formatUsage,
   parseAsking,
   parseTemplate,
+  requireServer,
   type WayFlags,
 } from "./asking-flags.ts";
 import { describeCommand, listGiven } from "./describe-command.ts";
@@ -35,6 +44,7 @@ interface EvalFlags extends WayFlags, TaskFlags, JobFlags {
 const examples = `
 Examples:
   untwist eval general-points-base --environment general-points --count 200
+  untwist eval repaired --environment items:my-questions --serve 'vllm serve {path} --port {port}'
   untwist eval runs/mine --environment general-points         every checkpoint of a run that is not evaluated yet
   untwist eval runs/mine --environment general-points --serve 'vllm serve {path} --port {port}'
   untwist eval runs/lora --environment general-points --lora-endpoint http://127.0.0.1:8000
@@ -63,20 +73,41 @@ export function createEvalCommand(): Command {
 
 async function evaluate(target: string | undefined, flags: EvalFlags, given: Command): Promise<void> {
   const command = describeCommand("eval", target === undefined ? [] : [target], listGiven(given));
-  const { endpoint, on } = flags;
+  const { endpoint, serve, loraEndpoint, on } = flags;
   if (on !== undefined && (target === undefined || !(await isRunFolder(target))))
     throw new UsageError("Cannot use --on for one model: it is for all checkpoints of a run; name a run");
-  if (endpoint !== undefined && target === undefined) return await evaluateServed(endpoint, flags, command);
-  if (target === undefined)
+  requireServer(given, endpoint ?? serve ?? loraEndpoint);
+  if (target === undefined) return await evaluateEndpoint(flags, command);
+  const isRun = await isRunFolder(target);
+  if (endpoint !== undefined && isRun)
     throw new UsageError(
-      "Cannot evaluate nothing: name a checkpoint folder or a run, or a server by --endpoint",
+      "Cannot evaluate all checkpoints of a run at one --endpoint: start a server for each with --serve, or load adapters at one with --lora-endpoint",
     );
-  if (await isRunFolder(target)) return await evaluateCheckpoints(target, flags, command);
   if (endpoint !== undefined)
     throw new UsageError(
-      `Cannot evaluate "${target}" through --endpoint: leave the folder out, and name the server's model by --model`,
+      `Cannot evaluate "${target}" through --endpoint: it asks a server that runs already; leave the folder out and name the server's model by --model, or start a server for it by --serve`,
     );
-  await evaluateFolder(target, flags);
+  if (isRun) {
+    requireOfRun(given);
+    return await evaluateCheckpoints(target, flags, command);
+  }
+  if (loraEndpoint !== undefined)
+    throw new UsageError(
+      `Cannot load "${target}" at --lora-endpoint: it is for the adapters of a run; make one of it by untwist follow "${target}" --base BASE --out RUN`,
+    );
+  await (serve === undefined ? evaluateFolder(target, flags) : evaluateServed(target, flags, command));
+}
+
+/** Flags that are for one model: a run is asked both splits, keeps its answers itself, and prints its summary. */
+const ofOneModel = ["splits", "answers", "items", "price"] as const;
+
+/** Throws `UsageError` where flags were given that are for one model: they would be left out without a word. */
+function requireOfRun(given: Command): void {
+  const all = listGiven(given);
+  const flags = ofOneModel.filter((name) => all[name] !== undefined).map((name) => `--${name}`);
+  if (all.serve !== undefined && all.model !== undefined) flags.push("--model");
+  if (flags.length > 0)
+    throw new UsageError(`Cannot use ${flags.join(", ")} for the checkpoints of a run; leave it out`);
 }
 
 function requireEnvironment({ environment }: EvalFlags): string {
@@ -137,28 +168,52 @@ function warn(
   return text === undefined ? [] : ["", text];
 }
 
-async function evaluateServed(url: string, flags: EvalFlags, command: string): Promise<void> {
-  const { model, price, answers } = flags;
+/** A model behind a server that runs already. */
+async function evaluateEndpoint(flags: EvalFlags, command: string): Promise<void> {
+  const { endpoint: url, model } = flags;
+  if (url === undefined)
+    throw new UsageError(
+      "Cannot evaluate nothing: name a checkpoint folder or a run, or a server by --endpoint",
+    );
   if (model === undefined)
     throw new UsageError(
       `Cannot ask the server at ${url}: name its model by --model; its /v1/models lists them`,
     );
   parseTemplate(flags, url);
-  const chosen = parseSplits(flags.splits);
-  const tasks = await chooseTasks(
-    { ...parseTasks(flags), environment: requireEnvironment(flags) },
-    { splits: chosen },
+  await askAndPrint(flags, (asking, tasks, effects) =>
+    askEndpoint({ ...asking, url, model }, tasks, { command, effects, answers: flags.answers }),
   );
+}
+
+/** A checkpoint folder, by a server that is started for it. */
+async function evaluateServed(checkpoint: string, flags: EvalFlags, command: string): Promise<void> {
+  const way = chooseWay(flags);
+  if (way.way !== "serve") throw new RangeError("Cannot serve without --serve");
+  if (flags.model !== undefined)
+    throw new UsageError("Cannot use --model beside --serve: the model is found by its folder; leave it out");
+  await askAndPrint(flags, (asking, tasks, effects) =>
+    askServed(checkpoint, { ...way, asking }, tasks, { command, effects, answers: flags.answers }),
+  );
+}
+
+async function askAndPrint(
+  flags: EvalFlags,
+  ask: (
+    asking: ReturnType<typeof parseAsking> & { readonly maxNewTokens: number },
+    tasks: Parameters<typeof askEndpoint>[1],
+    effects: Effects,
+  ) => ReturnType<typeof askEndpoint>,
+): Promise<void> {
+  const { price } = flags;
+  const chosen = parseSplits(flags.splits);
+  const choice = { ...parseTasks(flags), environment: requireEnvironment(flags) };
+  const tasks = await chooseTasks(choice, { splits: chosen });
   const { environment, rendering, evaluation } = tasks;
-  const choice = { ...parseAsking(flags), url, model, maxNewTokens: evaluation.maxNewTokens };
+  const asking = { ...parseAsking(flags), maxNewTokens: evaluation.maxNewTokens };
   if (price !== undefined)
     computeCost({ numPromptTokens: 0, numNewTokens: 0, numAsked: 0, numKnown: 0, numRetries: 0 }, price);
   const asked = await withEffects((effects) =>
-    askEndpoint(
-      choice,
-      { environment, rendering, splits: chosen, ...evaluation },
-      { command, effects, ...(answers !== undefined && { answers }) },
-    ),
+    ask(asking, { environment, rendering, splits: chosen, ...evaluation }, effects),
   );
   const results = countSplits(asked, chosen);
   const { identity, judge, usage, items } = asked;
@@ -182,10 +237,6 @@ async function evaluateServed(url: string, flags: EvalFlags, command: string): P
 
 async function evaluateCheckpoints(path: string, flags: EvalFlags, command: string): Promise<void> {
   const choice = parseTasks(flags);
-  if (flags.endpoint !== undefined)
-    throw new UsageError(
-      "Cannot evaluate all checkpoints of a run at one --endpoint: start a server for each with --serve, or load adapters at one with --lora-endpoint",
-    );
   const way = chooseWay(flags);
   const job = await parsePlace(flags);
   const { summary, evaluated } = await withEffects((effects) =>

@@ -6,7 +6,7 @@ import { sweepRun } from "../../lab/index.ts";
 import { openRunFolder, parseSweep, type SweepPlan } from "../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatSweep } from "../screen/sweep-screen.ts";
-import { type AskingFlags, addAskingFlags, parseAsking } from "./asking-flags.ts";
+import { type AskingFlags, addAskingFlags, parseAsking, requireServer } from "./asking-flags.ts";
 import { describeCommand, listGiven } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
 import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "./job-flags.ts";
@@ -53,6 +53,7 @@ async function sweep(
   { flags, given }: { readonly flags: SweepFlags; readonly given: Command },
 ): Promise<void> {
   const { loraEndpoint: url, model } = flags;
+  requireServer(given, url);
   const way =
     url === undefined ? undefined : { way: "adapters" as const, url, model, asking: parseAsking(flags) };
   const plans = file === undefined ? undefined : [await readSweep(file, path)];

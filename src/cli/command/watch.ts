@@ -5,7 +5,7 @@ import { showAddress, type WatchState, watchRun } from "../../lab/index.ts";
 import { createOutput, wantsColor } from "../output.ts";
 import { colorPaint, plainPaint } from "../screen/paint.ts";
 import { describeWatch, formatWatch, formatWatchLine } from "../screen/watch-screen.ts";
-import { addWayFlags, chooseWay, type WayFlags } from "./asking-flags.ts";
+import { addWayFlags, chooseWay, requireServer, type WayFlags } from "./asking-flags.ts";
 import { describeCommand, listGiven } from "./describe-command.ts";
 import { withEffects } from "./effects.ts";
 import { requireNamed } from "./out-folder.ts";
@@ -67,6 +67,7 @@ export function createWatchCommand(): Command {
 
 async function watch(folders: readonly string[], flags: WatchFlags, given: Command): Promise<void> {
   requireNamed(flags.out);
+  requireServer(given, flags.serve ?? flags.loraEndpoint);
   const isPainted = wantsColor(process.stderr);
   const paint = isPainted ? colorPaint : plainPaint;
   const shown = flags.webhook === undefined ? {} : { webhook: showAddress(flags.webhook) };

@@ -37,7 +37,7 @@ export function formatFollowed(
     ...(outline === undefined ? [] : ["", ...formatOutline(outline, paint)]),
     "",
     `${report.added.length} checkpoints new, ${report.lineage.length} in all; their weights stay where they are`,
-    `Next:  untwist eval ${path} --environment general-points${chooseWay(report.trainings, outline)}        what each checkpoint can do, ID and OOD`,
+    `Next:  untwist eval ${path} --environment items:FOLDER${chooseWay(report.trainings, outline)}        what each checkpoint can do on your questions (docs/follow.md), ID and OOD`,
     `       untwist spectra ${path}        what changed in the weights`,
     `       untwist studio ${path}         all of it in the browser`,
   ];
