@@ -25,17 +25,25 @@ export function chooseToken(logits: Float32Array, sampling: Sampling, random: Ra
   const { temperature } = sampling;
   const likeliest = argmax(logits);
   const highest = logits[likeliest] ?? 0;
-  const scale = temperature === 0 ? 1 : 1 / temperature;
-  // Plain loops: this runs for every token, and iterators would cost more than the model does.
+  if (temperature === 0) return { token: likeliest, logProb: 0 - Math.log(sumOdds(logits, highest)) };
+  const scale = 1 / temperature;
   const odds = new Float64Array(logits.length);
   let total = 0;
+  // Plain loops: this runs for every token, and iterators would cost more than the model does.
   for (let token = 0; token < odds.length; token++) {
     const odd = Math.exp(((logits[token] ?? 0) - highest) * scale);
     odds[token] = odd;
     total += odd;
   }
-  const token = temperature === 0 ? likeliest : drawToken(odds, { total, sampling, random });
+  const token = drawToken(odds, { total, sampling, random });
   return { token, logProb: ((logits[token] ?? 0) - highest) * scale - Math.log(total) };
+}
+
+/** Sum of the odds at temperature 1 against the likeliest token. */
+function sumOdds(logits: Float32Array, highest: number): number {
+  let total = 0;
+  for (let token = 0; token < logits.length; token++) total += Math.exp((logits[token] ?? 0) - highest);
+  return total;
 }
 
 function argmax(values: Float32Array): number {
