@@ -188,6 +188,16 @@ describe("checkpoints of one run with tokenizers of their own", () => {
     expect(readAnswers("templates", "base")).not.toEqual(readAnswers("templates", "sft-1"));
   });
 
+  it("are refused where one has no room for its prompts", async () => {
+    cpSync(at("forwards"), at("long"), { recursive: true });
+    const template =
+      "{% for m in messages %}{% for _ in range(999) %}{{ m.content }} {% endfor %}{% endfor %}";
+    writeFileSync(at("long/chat_template.jinja"), template);
+    await readReport(["follow", "long", "--base", "forwards", "--out", "roomless"], folder);
+    const { code, stderr } = await runUntwist(["eval", "roomless", ...chats], folder);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/3996 tokens.*sft-1 has 128 positions/)]);
+  });
+
   it("are refused where only some have a chat template, unless all are asked by plain text", async () => {
     await readReport(["follow", "forwards", "--base", "none", "--out", "mixed"], folder);
     await expectRefusal([["eval", "mixed", ...chats], "sft-1 has a chat template and base has none"], folder);

@@ -9,16 +9,14 @@ import {
   folderExists,
   listFiles,
   listFolders,
-  openByteSource,
   readText,
-  removeFile,
   writeFileAtomic,
 } from "../file/index.ts";
 import { untie } from "./adapter/tied-head.ts";
 import { CheckpointError } from "./checkpoint-error.ts";
+import { COPIED_BYTES, copyFile, copyTokenizer } from "./copy-files.ts";
 import { isFloatDtype, numBytesOf, type ReadableBytes } from "./dtype.ts";
 import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
-import { readJsonFile } from "./read-json.ts";
 import { encodeSafetensorsHeader, numElementsOf, type TensorEntry } from "./safetensors-header.ts";
 import { openSafetensors } from "./safetensors-read.ts";
 import { haveSameBytes } from "./same-bytes.ts";
@@ -38,9 +36,6 @@ export interface Rewrite {
   readonly onBytes?: (count: number) => void;
 }
 
-/** Bytes copied at a time. */
-const COPIED_BYTES = 16 * 2 ** 20;
-
 const MODEL_NAME = "model.safetensors";
 const INDEX_NAME = "model.safetensors.index.json";
 const CONFIG_NAME = "config.json";
@@ -48,16 +43,6 @@ const CONFIG_NAME = "config.json";
 /** Files that hold weights in another form, or the state of a trainer: they would no longer fit the weights. */
 const STALE =
   /\.(safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|ot|npz|distcp)$|\.bin\.index\.json$|^\.metadata$/;
-
-/** Files of a tokenizer, which an adapter may have of its own. */
-const TOKENIZER =
-  /^(?:tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\.(?:json|txt)|merges\.txt|.*\.model|chat_template\..*|generation_config\.json)$/;
-/** Those of them that belong together, and those that one with a vocabulary has. */
-const TOKENIZER_OF_ITS_OWN =
-  /^(?:tokenizer.*|special_tokens_map\.json|added_tokens\.json|vocab\.(?:json|txt)|merges\.txt|.*\.model)$/;
-const VOCABULARY = /^(?:tokenizer\.json|vocab\.(?:json|txt)|.*\.model)$/;
-const TEMPLATE = /^chat_template\./;
-const SETTINGS_NAME = "tokenizer_config.json";
 
 /**
  * Writes the changed checkpoint into a folder, which the caller makes appear as a whole (`writeFolderAtomic`): its own files where
@@ -264,37 +249,6 @@ async function copyOthers(
   return [...leftOut, ...folders];
 }
 
-/**
- * Copies the files of a tokenizer, where there are any. They take the place of those that are there already: of one tokenizer half, or
- * its template beside that of another, would be a third one.
- */
-async function copyTokenizer(place: string, folder: string): Promise<void> {
-  if (!(await folderExists(place))) return;
-  const names = (await listFiles(place)).filter((name) => TOKENIZER.test(name));
-  const isWhole = names.some((name) => VOCABULARY.test(name));
-  const hasTemplate = await findTemplate(place, names);
-  for (const name of await listFiles(folder)) {
-    const isReplaced = TEMPLATE.test(name) ? hasTemplate : isWhole && TOKENIZER_OF_ITS_OWN.test(name);
-    if (isReplaced) await removeFile(`${folder}/${name}`);
-  }
-  for (const name of names) await copyFile(place, { name, folder });
-}
-
-/** Whether a tokenizer's files hold a chat template, as a file or in its settings. */
-async function findTemplate(place: string, names: readonly string[]): Promise<boolean> {
-  if (names.some((name) => TEMPLATE.test(name))) return true;
-  if (!names.includes(SETTINGS_NAME)) return false;
-  const settings = await readJsonFile(`${place}/${SETTINGS_NAME}`, "correct the file or download it again");
-  return settings.chat_template !== undefined && settings.chat_template !== null;
-}
-
-async function copyFile(
-  place: string,
-  { name, folder }: { readonly name: string; readonly folder: string },
-): Promise<void> {
-  await writeFileAtomic(`${folder}/${name}`, readChunks(`${place}/${name}`));
-}
-
 /** An index that says what the files hold now; none where the model is in one file. */
 async function writeIndex(files: readonly PlannedFile[], { original, folder }: Places): Promise<void> {
   if (files.some(({ name }) => name === MODEL_NAME) || !(await fileExists(`${original}/${INDEX_NAME}`)))
@@ -388,14 +342,4 @@ function formatPythonJson(value: unknown): string {
     2,
   );
   return text.replaceAll(new RegExp(`"${mark}(-?\\w+)"`, "gu"), "$1");
-}
-
-async function* readChunks(path: string): AsyncGenerator<Uint8Array, void, void> {
-  const source = await openByteSource(path);
-  try {
-    for (let start = 0; start < source.size; start += COPIED_BYTES)
-      yield await source.read(start, Math.min(start + COPIED_BYTES, source.size));
-  } finally {
-    await source.close();
-  }
 }

@@ -208,7 +208,8 @@ async function scoreReferences(
     scored.map(({ sequence }) => sequence),
   );
   for (const [index, { place }] of scored.entries()) {
-    const logProbs = scores[index] ?? new Float32Array(0);
+    const logProbs = scores[index];
+    if (logProbs === undefined) throw new RangeError(`Cannot score task ${place}: it has no score`);
     references[place] = {
       negativeLogLikelihood: -logProbs.reduce((sum, value) => sum + value, 0),
       numTokens: logProbs.length,

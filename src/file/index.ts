@@ -32,6 +32,6 @@ export {
 export { removeDeadTemporaries, removeTemporaries } from "./leftover.ts";
 export { BusyError, findHolder, type Lock, takeLock } from "./lock.ts";
 export { type ParquetColumn, writeParquet } from "./parquet.ts";
-export { isDiskProblem } from "./path-problem.ts";
+export { hasCode, isDiskProblem } from "./path-problem.ts";
 export { isTemporary } from "./temporary-name.ts";
 export { listZip, type ZipEntry } from "./zip.ts";

@@ -1,7 +1,7 @@
 /** What the cache holds, by kind, and how old factors and comparisons are given up. Answers and jobs are never touched. */
-import { readdir, stat, unlink } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
-import { folderExists, isTemporary } from "../file/index.ts";
+import { folderExists, hasCode, isTemporary, removeFile } from "../file/index.ts";
 import { cacheVersion } from "../spectra/index.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
 
@@ -64,8 +64,7 @@ export async function pruneCache(beforeMs: number): Promise<CacheUse> {
     ({ kind, usedMs }) =>
       kind === "earlier versions" || ((kind === "factors" || kind === "comparisons") && usedMs < beforeMs),
   );
-  // Another process may have deleted it meanwhile.
-  for (const { path } of old) await orAbsent(unlink(path));
+  for (const { path } of old) await removeFile(path);
   return addUp(old);
 }
 
@@ -80,23 +79,17 @@ async function listCached(folder: string): Promise<readonly CachedFile[]> {
   for (const entry of entries) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
-    const stats = await orAbsent(stat(path));
+    const stats = await stat(path).catch((error: unknown) => {
+      // Another process may have deleted it meanwhile.
+      if (!hasCode(error, ["ENOENT"])) throw error;
+      return undefined;
+    });
     if (stats === undefined) continue;
     // What is being written belongs to the process that writes it.
     const kind = isTemporary(entry.name) ? "other files" : kindOf(relative(folder, path).split(sep));
     files.push({ path, kind, numBytes: stats.size, usedMs: Math.max(stats.mtimeMs, stats.atimeMs) });
   }
   return files;
-}
-
-/** What is asked of a file; `undefined` where it is no more. */
-async function orAbsent<Value>(asked: Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
-    throw error;
-  }
 }
 
 function kindOf([top = "", below = ""]: readonly string[]): CacheKind {

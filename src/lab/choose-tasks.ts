@@ -117,8 +117,30 @@ function fitAnswers(
     readonly wanted: number | undefined;
   },
 ): AskedTasks {
-  const { rendering, evaluation } = tasks;
-  const { seed, numTasks } = evaluation;
+  const { evaluation } = tasks;
+  const room = requireRoom(model, tasks, { environment, splits, template, numTokens: wanted ?? 1 });
+  return { ...tasks, evaluation: { ...evaluation, maxNewTokens: Math.min(evaluation.maxNewTokens, room) } };
+}
+
+/**
+ * Tokens that a model has room for behind the longest prompt of its tasks. Throws `UsageError` where they are fewer than `numTokens`, or where its
+ * tokenizer lacks words of a prompt.
+ */
+export function requireRoom(
+  model: Model,
+  { rendering, evaluation: { seed, numTasks } }: AskedTasks,
+  {
+    environment,
+    splits,
+    template,
+    numTokens,
+    subject = "the model",
+  }: Omit<Asked, "model"> & {
+    readonly environment: Environment;
+    readonly numTokens: number;
+    readonly subject?: string;
+  },
+): number {
   const asked = splits.flatMap((split) =>
     createTasks({ environment, rendering, seed }, { split, first: 0, numTasks }),
   );
@@ -126,9 +148,9 @@ function fitAnswers(
   const longest = measurePrompts(model, asked, { environment, rendering, template: used });
   const { maxPositions } = model.config;
   const room = maxPositions - longest;
-  if (room < (wanted ?? 1))
+  if (room < numTokens)
     throw new UsageError(
-      `Cannot answer prompts of ${longest} tokens with up to ${wanted ?? 1} more: the model has ${maxPositions} positions; lower --max-new-tokens`,
+      `Cannot answer prompts of ${longest} tokens with up to ${numTokens} more: ${subject} has ${maxPositions} positions; lower --max-new-tokens`,
     );
-  return { ...tasks, evaluation: { ...evaluation, maxNewTokens: Math.min(evaluation.maxNewTokens, room) } };
+  return room;
 }

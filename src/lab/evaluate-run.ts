@@ -209,7 +209,7 @@ async function evaluateEmbedded(
   try {
     for (const { id, path } of missing) {
       const model = await loadModel(folder.locate(path));
-      workshop = await fitWorkshop(workshop, model);
+      workshop = await fitWorkshop(workshop, { checkpoint: id, model });
       await evaluateCheckpoint(workshop, { checkpoint: id, parameters: model.parameters, command });
       await onEvaluated?.();
     }

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { createRandom, UsageError } from "../base/index.ts";
-import { type Environment, findEnvironment, openEnvironment } from "../environment/index.ts";
+import { type Environment, findEnvironment, openEnvironment, splits } from "../environment/index.ts";
 import { folderExists } from "../file/index.ts";
 import {
   createGenerator,
@@ -17,11 +17,13 @@ import {
   type Scorer,
   saveModel,
   specialTokens,
+  type TemplateUse,
   type Tokenizer,
 } from "../model/index.ts";
 import { type AskedTasks, isFollowed, type Recipe, type RunFolder } from "../run/index.ts";
 import { locateModel } from "./builtin.ts";
 import { requireEndToken, requireNoJudge } from "./check-model.ts";
+import { requireRoom } from "./choose-tasks.ts";
 import type { Effects } from "./effects.ts";
 import { requireTasks } from "./require-recipe.ts";
 import { baseCheckpoint } from "./stage-plan.ts";
@@ -94,19 +96,31 @@ async function loadFollowedModel({ path, readLineage, locate }: RunFolder): Prom
  * The workshop for a model with parameters of its own: the same programs where they fit, and always its own tokenizer and template.
  * Throws `UsageError` as `createWorkshop`, and where the model has no room for the tasks or no template as the others have.
  */
-export async function fitWorkshop(before: Workshop, model: Model): Promise<Workshop> {
-  const { folder, effects, config } = before;
-  if (!isDeepStrictEqual(config, model.config)) {
-    await before.release();
-    return await createWorkshop(folder, model, effects);
-  }
+export async function fitWorkshop(
+  before: Workshop,
+  { checkpoint, model }: { readonly checkpoint: string; readonly model: Model },
+): Promise<Workshop> {
+  const { folder, effects, config, tasks, environment, tokenizer } = before;
   requireOwnTemplate(folder, model);
-  return { ...before, tokenizer: model.tokenizer };
+  if (!isDeepStrictEqual(tokenizer.files, model.tokenizer.files)) {
+    const { maxNewTokens: numTokens } = tasks.evaluation;
+    const template = findTemplateUse(folder);
+    requireRoom(model, tasks, { environment, splits, template, numTokens, subject: checkpoint });
+  }
+  if (isDeepStrictEqual(config, model.config)) return { ...before, tokenizer: model.tokenizer };
+  await before.release();
+  return await createWorkshop(folder, model, effects);
+}
+
+/** How chats are put to the checkpoints of a run. Our own training learns from plain prompts, and is asked by the same. */
+export function findTemplateUse({ recipe }: Pick<RunFolder, "recipe">): TemplateUse | undefined {
+  return isFollowed(recipe) ? recipe.asking?.template : undefined;
 }
 
 /** Throws `UsageError` for a model without a chat template where those of its run are asked by theirs. */
-function requireOwnTemplate({ recipe, path }: RunFolder, { tokenizer }: Pick<Model, "tokenizer">): void {
-  if (isFollowed(recipe) && recipe.asking?.template === "model" && !hasChatTemplate(tokenizer))
+function requireOwnTemplate(folder: RunFolder, { tokenizer }: Pick<Model, "tokenizer">): void {
+  const { path } = folder;
+  if (findTemplateUse(folder) === "model" && !hasChatTemplate(tokenizer))
     throw new UsageError(
       `Cannot ask a checkpoint of "${path}": it has no chat template, and the others are asked by theirs; put a chat_template.jinja beside it, or follow the checkpoints into another run and ask them with --template none`,
     );

@@ -52,25 +52,34 @@ export function createScorer(config: ModelConfig, options: ScorerOptions): Score
   };
   return {
     score: async (parameters, sequences) => {
-      const results: Float32Array[] = sequences.map(() => new Float32Array(0));
-      for (const places of planBatches(sequences, options.batchSize)) {
-        const batch = places.flatMap((place) => sequences[place] ?? []);
-        for (const [row, scores] of (await scoreBatch(parameters, batch)).entries())
-          results[places[row] ?? 0] = scores;
+      const scored = new Map<number, Float32Array>();
+      for (const batch of planBatches(sequences, options.batchSize)) {
+        const scores = await scoreBatch(
+          parameters,
+          batch.map(([, sequence]) => sequence),
+        );
+        for (const [row, [place]] of batch.entries()) scored.set(place, requireScore(scores[row]));
       }
-      return results;
+      return sequences.map((_, place) => requireScore(scored.get(place)));
     },
     release: () => programs.release(),
   };
 }
 
-/** Places of sequences by batch: alike in length and number, so that little is padding. */
-function planBatches(sequences: readonly Sequence[], batchSize: number): readonly (readonly number[])[] {
-  const lengthOf = (place: number): number => sequences[place]?.tokens.length ?? 0;
-  const places = [...sequences.keys()].sort((a, b) => lengthOf(a) - lengthOf(b));
-  const numBatches = Math.ceil(places.length / batchSize);
-  const size = Math.ceil(places.length / Math.max(1, numBatches));
-  return Array.from({ length: numBatches }, (_, index) => places.slice(index * size, (index + 1) * size));
+function requireScore(logProbs: Float32Array | undefined): Float32Array {
+  if (logProbs === undefined) throw new RangeError("Cannot score a sequence: it was in no batch");
+  return logProbs;
+}
+
+/** Batches of sequences with their places, alike in length and number, so that little is padding. */
+function planBatches(
+  sequences: readonly Sequence[],
+  batchSize: number,
+): readonly (readonly (readonly [place: number, sequence: Sequence])[])[] {
+  const sorted = [...sequences.entries()].sort(([, a], [, b]) => a.tokens.length - b.tokens.length);
+  const numBatches = Math.ceil(sorted.length / batchSize);
+  const size = Math.ceil(sorted.length / Math.max(1, numBatches));
+  return Array.from({ length: numBatches }, (_, index) => sorted.slice(index * size, (index + 1) * size));
 }
 
 /** Few sizes, so few programs. */

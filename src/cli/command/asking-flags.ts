@@ -4,7 +4,7 @@ import { UsageError } from "../../base/index.ts";
 import { type Interface, interfaces } from "../../endpoint/index.ts";
 import type { EndpointChoice, EvaluationWay, Usage } from "../../lab/index.ts";
 import { type TemplateUse, templateUses } from "../../model/index.ts";
-import { listGiven } from "./describe-command.ts";
+import { listGiven, nameFlag } from "./describe-command.ts";
 import { parseChoice, parseCount, parseNumber, parseSeconds } from "./parse-flags.ts";
 
 /** The flags as they are given. */
@@ -89,30 +89,18 @@ export function chooseWay(flags: WayFlags): EvaluationWay {
 }
 
 /** Flags that only servers know what to do with, as commander names them. */
-const serverFlags: ReadonlySet<string> = new Set([
-  ...[
-    "model",
-    "api",
-    "temperature",
-    "body",
-    "concurrency",
-    "timeout",
-    "tries",
-    "price",
-    "serveTimeout",
-    "answers",
-  ],
-  ...["judgeEndpoint", "judgeModel", "apiKeyEnv", "judgeApiKeyEnv"],
-]);
+const serverFlags: readonly string[] =
+  "model api temperature body concurrency timeout tries price serveTimeout answers judgeEndpoint judgeModel apiKeyEnv judgeApiKeyEnv".split(
+    " ",
+  );
 
 /** Throws `UsageError` where flags for servers were given and no server is: they would be left out without a word. */
 export function requireServer(given: Command, server: string | undefined): void {
   if (server !== undefined) return;
-  const names = Object.keys(listGiven(given)).filter((name) => serverFlags.has(name));
-  const flags = names.map((name) => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`);
+  const flags = Object.keys(listGiven(given)).filter((name) => serverFlags.includes(name));
   if (flags.length > 0)
     throw new UsageError(
-      `Cannot use ${flags.join(", ")} on the embedded engine: they are for servers; name one too, or leave them out`,
+      `Cannot use ${flags.map(nameFlag).join(", ")} on the embedded engine: only servers know what to do with that; name a server too, or leave it out`,
     );
 }
 

@@ -12,10 +12,14 @@ export function describeCommand(
     .filter(([, value]) => value !== undefined)
     .flatMap(([flag, value]) => (Array.isArray(value) ? value : [value]).map((one) => [flag, one] as const))
     .map(([flag, value]) => {
-      const dashed = flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-      return value === true ? `--${dashed}` : `--${dashed} ${quoteForShell(String(value))}`;
+      return value === true ? nameFlag(flag) : `${nameFlag(flag)} ${quoteForShell(String(value))}`;
     });
   return [`untwist ${name}`, ...folders.map(quoteForShell), ...given].join(" ");
+}
+
+/** A flag as it is written, by the name that commander gives it: `--lora-endpoint` for `loraEndpoint`. */
+export function nameFlag(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 /** The flags of a command that were really given, without those that have their defaults. */
