@@ -4,6 +4,7 @@ import { defineConfig, type ViteUserConfig } from "vitest/config";
 const config: ViteUserConfig = defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
+    globalSetup: ["test/support/build-programs.ts"],
     reporters: ["default", "./tools/summary-line.ts"],
     // Limits that only a test that hangs can reach: no test is to depend on how busy the machine is.
     testTimeout: 600_000,

@@ -9,12 +9,12 @@ if (!existsSync(`${root}node_modules/onnxruntime-node`)) {
   process.stderr.write("Cannot start: the packages are not installed; run npm ci first\n");
   process.exit(2);
 }
-// The page is built last: where it is there, all is.
-if (!existsSync(`${root}dist/figures/figures.js`)) {
+// The first and the last that a build makes: where both are there, all is.
+if (!["node/cli.js", "figures/figures.js"].every((file) => existsSync(`${root}dist/${file}`))) {
   const { status } = spawnSync("npm", ["run", "-s", "build"], { cwd: root, stdio: "inherit" });
   if (status !== 0) process.exit(1);
 }
-const { main } = await import("../dist/cli/index.js");
+const { main } = await import("../dist/node/cli.js");
 const code = await main(process.argv);
 // A command may have set one of its own: of a pack, that pieces failed.
 if (code !== 0) process.exitCode = code;

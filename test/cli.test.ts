@@ -33,9 +33,9 @@ async function succeed(...args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-describe("untwist --help", () => {
+describe("untwist --help", async () => {
   // Not `work`, which executors start.
-  const program = createProgram();
+  const program = await createProgram();
   const names = program
     .createHelp()
     .visibleCommands(program)
@@ -56,9 +56,9 @@ describe("untwist --help", () => {
     expect(text).toContain("Exit codes:");
   });
 
-  it("is what examples in it can be trusted to parse like", () => {
+  it("is what examples in it can be trusted to parse like", async () => {
     // Each example's flags must exist; a made-up one is an error of commander's.
-    for (const command of createProgram().commands) {
+    for (const command of (await createProgram()).commands) {
       let text = "";
       command.configureOutput({
         writeOut: (part) => {

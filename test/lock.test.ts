@@ -4,13 +4,14 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
+import { builtProgram } from "./support/build-programs.ts";
 import { forbidLinks } from "./support/no-links.ts";
 import {
   createTemporaryFolder,
   type Environment,
   removeFolder,
-  root,
   runUntwist,
   tinyRecipe,
 } from "./support/untwist.ts";
@@ -30,7 +31,7 @@ interface Worker {
 }
 
 async function startWorker(environment: Environment): Promise<Worker> {
-  const child = spawn(process.execPath, [join(root, "test/support/lock-worker.mjs")], {
+  const child = spawn(process.execPath, [fileURLToPath(builtProgram("lock-worker"))], {
     env: { ...process.env, ...environment },
     stdio: ["pipe", "pipe", "inherit"],
   });

@@ -3,27 +3,6 @@ import { Command, CommanderError } from "commander";
 import { UsageError } from "../base/index.ts";
 import { CheckpointError } from "../checkpoint/index.ts";
 import { listVersions, StoppedError } from "../lab/index.ts";
-import { createApplyCommand } from "./command/apply.ts";
-import { createCacheCommand } from "./command/cache.ts";
-import { createDoctorCommand } from "./command/doctor.ts";
-import { createEvalCommand } from "./command/eval.ts";
-import { createExportCommand } from "./command/export.ts";
-import { createFollowCommand } from "./command/follow.ts";
-import { createGradeCommand } from "./command/grade.ts";
-import { createImportCommand } from "./command/import.ts";
-import { createJobCommands } from "./command/jobs.ts";
-import { createLsCommand } from "./command/ls.ts";
-import { createReportCommand } from "./command/report.ts";
-import { createRestoreCommand } from "./command/restore.ts";
-import { createRunCommand } from "./command/run.ts";
-import { createServeCommand } from "./command/serve.ts";
-import { createShowCommand } from "./command/show.ts";
-import { createSignalsCommand } from "./command/signals.ts";
-import { createSpectraCommand } from "./command/spectra.ts";
-import { createStudioCommand } from "./command/studio.ts";
-import { createSweepCommand } from "./command/sweep.ts";
-import { createWatchCommand } from "./command/watch.ts";
-import { createWorkCommand } from "./command/work.ts";
 
 const exitCodes = `
 Exit codes:
@@ -33,43 +12,63 @@ Exit codes:
   3    untwist watch --stop-on-alert found that OOD has fallen
   130  stopped by Ctrl-C; what was done is kept, and the same command goes on`;
 
-/** The `untwist` command with all its subcommands. */
-export function createProgram(): Command {
-  const program = new Command("untwist")
+type CommandTable = Readonly<Record<string, () => Promise<Command>>>;
+
+/** The commands in the order of the help, each loaded when it is wanted: one of them needs a fraction of the code. */
+const commands = {
+  run: async () => (await import("./command/run.ts")).createRunCommand(),
+  follow: async () => (await import("./command/follow.ts")).createFollowCommand(),
+  watch: async () => (await import("./command/watch.ts")).createWatchCommand(),
+  ls: async () => (await import("./command/ls.ts")).createLsCommand(),
+  show: async () => (await import("./command/show.ts")).createShowCommand(),
+  spectra: async () => (await import("./command/spectra.ts")).createSpectraCommand(),
+  restore: async () => (await import("./command/restore.ts")).createRestoreCommand(),
+  apply: async () => (await import("./command/apply.ts")).createApplyCommand(),
+  sweep: async () => (await import("./command/sweep.ts")).createSweepCommand(),
+  studio: async () => (await import("./command/studio.ts")).createStudioCommand(),
+  report: async () => (await import("./command/report.ts")).createReportCommand(),
+  signals: async () => (await import("./command/signals.ts")).createSignalsCommand(),
+  eval: async () => (await import("./command/eval.ts")).createEvalCommand(),
+  serve: async () => (await import("./command/serve.ts")).createServeCommand(),
+  import: async () => (await import("./command/import.ts")).createImportCommand(),
+  export: async () => (await import("./command/export.ts")).createExportCommand(),
+  grade: async () => (await import("./command/grade.ts")).createGradeCommand(),
+  jobs: async () => (await import("./command/jobs.ts")).createJobsCommand(),
+  attach: async () => (await import("./command/jobs.ts")).createAttachCommand(runArguments),
+  cancel: async () => (await import("./command/jobs.ts")).createCancelCommand(),
+  retry: async () => (await import("./command/jobs.ts")).createRetryCommand(runArguments),
+  cache: async () => (await import("./command/cache.ts")).createCacheCommand(),
+  doctor: async () => (await import("./command/doctor.ts")).createDoctorCommand(),
+} satisfies CommandTable;
+
+/** What executors start: not for people, so it is not listed. */
+const hidden = {
+  work: async () => (await import("./command/work.ts")).createWorkCommand(),
+} satisfies CommandTable;
+
+/** The `untwist` command with the subcommand that is named, or with all: for help, and to say what a wrong name may have meant. */
+export async function createProgram(name?: string): Promise<Command> {
+  const program = configure(new Command("untwist"))
     .description(
       "see when a fine-tune starts to forget, and what comes back: base → SFT → RL, measured at every checkpoint",
     )
-    .version(listVersions().untwist ?? "")
-    .addHelpText("after", exitCodes);
-  const commands = [
-    createRunCommand(),
-    createFollowCommand(),
-    createWatchCommand(),
-    createLsCommand(),
-    createShowCommand(),
-    createSpectraCommand(),
-    createRestoreCommand(),
-    createApplyCommand(),
-    createSweepCommand(),
-    createStudioCommand(),
-    createReportCommand(),
-    createSignalsCommand(),
-    createEvalCommand(),
-    createServeCommand(),
-    createImportCommand(),
-    createExportCommand(),
-    createGradeCommand(),
-    ...createJobCommands(async (args) => {
-      await createProgram().parseAsync(["node", "untwist", ...args]);
-    }),
-    createCacheCommand(),
-    createDoctorCommand(),
-  ];
-  for (const command of [program, ...commands])
-    command.exitOverride().configureOutput({ outputError: writeError });
-  for (const command of commands) program.addCommand(command.addHelpText("after", exitCodes));
-  program.addCommand(createWorkCommand().exitOverride(), { hidden: true });
+    .version(listVersions().untwist);
+  const load = new Map(Object.entries({ ...commands, ...hidden })).get(name ?? "");
+  const isVersion = name === "--version" || name === "-V";
+  const wanted = load === undefined ? Object.values(isVersion ? {} : commands) : [load];
+  for (const one of wanted) program.addCommand(configure(await one()), { hidden: one === hidden.work });
   return program;
+}
+
+/** Errors are thrown, in our words; the help ends with the exit codes. */
+function configure(command: Command): Command {
+  return command.exitOverride().configureOutput({ outputError: writeError }).addHelpText("after", exitCodes);
+}
+
+/** Runs the command line with the arguments that follow its name. */
+async function runArguments(args: readonly string[]): Promise<void> {
+  const program = await createProgram(args[0]);
+  await program.parseAsync([...args], { from: "user" });
 }
 
 /** Errors are one line, whatever is quoted in them. */
@@ -86,7 +85,7 @@ function writeError(text: string, write: (text: string) => void): void {
 export async function main(argv: readonly string[]): Promise<number> {
   bearClosedOutput();
   try {
-    await createProgram().parseAsync([...argv]);
+    await runArguments(argv.slice(2));
     return 0;
   } catch (error) {
     return explain(error);

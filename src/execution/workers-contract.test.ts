@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { afterEach, describe, expect, it } from "vitest";
+import { builtProgram } from "../../test/support/build-programs.ts";
 import { UsageError } from "../base/index.ts";
 import { createWorkerPool } from "./worker-pool.ts";
 import { createInlineWorkers, type TaskHandler, type Workers } from "./workers.ts";
@@ -24,7 +25,7 @@ interface FixtureResult {
 
 type FixtureWorkers = Workers<FixtureTask, FixtureResult>;
 
-const fixture = new URL("../../test/support/worker-fixture.mjs", import.meta.url);
+const fixture = builtProgram("worker-fixture");
 const alone = { numThreads: 1 };
 const limitMs = 120_000;
 
@@ -119,7 +120,7 @@ describe.each([
     expect(error).toMatchObject({
       message: "Cannot add: far too large",
       stack: expect.stringMatching(
-        /^RangeError: Cannot add: far too large\n.*(worker-fixture\.mjs|workers-contract\.test)/s,
+        /^RangeError: Cannot add: far too large\n.*(worker-fixture\.js|workers-contract\.test)/s,
       ),
     });
   });

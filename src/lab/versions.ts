@@ -1,7 +1,6 @@
 /** Versions of what a result may depend on. */
 import { createRequire } from "node:module";
 import { z } from "zod";
-import { engineVersion } from "../tensor/index.ts";
 
 /** Versions of Untwist, Node.js and the engine, by name. */
 export function listVersions(): {
@@ -9,9 +8,14 @@ export function listVersions(): {
   readonly node: string;
   readonly onnxruntime: string;
 } {
+  // Sources and built files lie equally deep below the package's root.
+  const untwist = readVersion("../../package.json");
+  return { untwist, node: process.versions.node, onnxruntime: readVersion("onnxruntime-node/package.json") };
+}
+
+function readVersion(path: string): string {
   const require = createRequire(import.meta.url);
-  const { version } = z.object({ version: z.string() }).parse(require("../../package.json"));
-  return { untwist: version, node: process.versions.node, onnxruntime: engineVersion };
+  return z.object({ version: z.string() }).parse(require(path)).version;
 }
 
 /** What differs between the versions a run was started with and those of now, in words; empty where nothing does. */

@@ -7,7 +7,6 @@ export type { DataType, Primitive, Tensor } from "./primitive.ts";
 export {
   type CompileOptions,
   compile,
-  engineVersion,
   type Program,
   requireOutput,
   type TensorData,

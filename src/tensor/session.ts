@@ -4,9 +4,14 @@ import { lowerGraph, type Outputs } from "./lowering.ts";
 import { encodeOnnxModel, type OnnxValue } from "./onnx-model.ts";
 import { formatShape, sizeOf } from "./shape.ts";
 
-// ONNX Runtime collects usage events unless it is told not to before it is loaded. Nothing leaves this machine.
-process.env.ORT_DISABLE_TELEMETRY = "1";
-const onnxruntime = await import("onnxruntime-node");
+type Engine = typeof import("onnxruntime-node");
+
+/** ONNX Runtime, loaded at its first use: most commands compile nothing. */
+function loadEngine(): Promise<Engine> {
+  // It collects usage events unless it is told not to before it is loaded. Nothing leaves this machine.
+  process.env.ORT_DISABLE_TELEMETRY = "1";
+  return import("onnxruntime-node");
+}
 
 /** The numbers of one tensor, row-major. */
 export type TensorData = Float32Array | Int32Array;
@@ -35,16 +40,14 @@ export interface Program<Name extends string = string> {
   release(): Promise<void>;
 }
 
-/** The version of ONNX Runtime that programs run on. */
-export const engineVersion: string = onnxruntime.env.versions.node ?? onnxruntime.env.versions.common;
-
 /** Compiles the expressions into one ONNX Runtime session (tenths of a second for a training step). */
 export async function compile<Name extends string>(
   outputs: Outputs & Readonly<Record<Name, Outputs[string]>>,
   { numThreads, waitsActively = false, keepsMemory = true }: CompileOptions,
 ): Promise<Program<Name>> {
   const graph = lowerGraph(outputs);
-  const session = await onnxruntime.InferenceSession.create(encodeOnnxModel(graph), {
+  const engine = await loadEngine();
+  const session = await engine.InferenceSession.create(encodeOnnxModel(graph), {
     intraOpNumThreads: numThreads,
     interOpNumThreads: 1,
     executionMode: "sequential",
@@ -56,7 +59,7 @@ export async function compile<Name extends string>(
   });
   return {
     run: async (feeds) => {
-      const results = await session.run(createFeeds(graph.inputs, feeds));
+      const results = await session.run(createFeeds(graph.inputs, feeds, engine));
       const values = Object.entries(results).map(([name, value]) => [name, value.data as Float32Array]);
       return Object.fromEntries(values) as Record<Name, Float32Array>;
     },
@@ -75,13 +78,14 @@ export function requireOutput(outputs: Readonly<Record<string, Float32Array>>, n
 function createFeeds(
   inputs: readonly OnnxValue[],
   feeds: Readonly<Record<string, TensorData>>,
+  { Tensor }: Engine,
 ): Record<string, EngineTensor> {
   const entries = inputs.map(({ name, dtype, shape }): [string, EngineTensor] => {
     const data = feeds[name];
     if (data === undefined) throw new TypeError(`Cannot run the program: input "${name}" is not fed`);
     if (data.length !== sizeOf(shape))
       throw new TypeError(`Cannot feed ${data.length} values to "${name}" of shape ${formatShape(shape)}`);
-    return [name, new onnxruntime.Tensor(dtype, data, shape)];
+    return [name, new Tensor(dtype, data, shape)];
   });
   return Object.fromEntries(entries);
 }

@@ -10,12 +10,10 @@ import {
   type Profile,
   parseProfile,
 } from "../../src/job/index.ts";
+import { builtProgram } from "./build-programs.ts";
 
 /** How packs of such jobs are carried out. */
-export const workCommand: readonly string[] = [
-  process.execPath,
-  fileURLToPath(new URL("job-worker.mjs", import.meta.url)),
-];
+export const workCommand: readonly string[] = [process.execPath, fileURLToPath(builtProgram("job-worker"))];
 
 /** A profile that asks for nothing. */
 export const plainProfile: Profile = parseProfile(undefined, []);

@@ -1,8 +1,8 @@
-/** A worker thread for the tests of pools. It imports what `npm run build` made: threads cannot load TypeScript here. */
+/** A worker thread for the tests of pools. Built before the tests run (`build-programs.ts`). */
 import { spawnSync } from "node:child_process";
 import { workerData } from "node:worker_threads";
-import { UsageError } from "../../dist/base/index.js";
-import { serveTasks } from "../../dist/execution/index.js";
+import { UsageError } from "../../src/base/index.ts";
+import { serveTasks } from "../../src/execution/index.ts";
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 

@@ -19,49 +19,62 @@ Examples:
 /** Runs the command line again, as given. */
 export type RunAgain = (args: readonly string[]) => Promise<void>;
 
-/** The commands. `runAgain` is the command line itself. */
-export function createJobCommands(runAgain: RunAgain): readonly Command[] {
-  const again = async (job: string, origin: JobOrigin, { json }: Json): Promise<void> => {
-    const { folder } = origin;
-    const args = json === true ? [...origin.args, "--json"] : origin.args;
-    try {
-      process.chdir(folder);
-    } catch (cause) {
-      throw new UsageError(
-        `Cannot attach to job ${job}: the folder "${folder}", where it was made, is gone`,
-        {
-          cause,
-        },
-      );
-    }
-    setGivenCommand({ args, job });
-    await runAgain(args);
-  };
-  return [
-    new Command("jobs")
-      .description("list the jobs that were handed to an executor, and how they stand")
-      .option("--json", "print the list as JSON")
-      .addHelpText("after", jobsExamples)
-      .action(list),
-    new Command("attach")
-      .description("wait for a job's result, as the command that made it would")
-      .argument("<job>", "its 12 characters")
-      .option("--json", "print the result as JSON")
-      .addHelpText("after", showExample("attach", "Ctrl-C leaves it again"))
-      .action(async (id: string, flags: Json) => await again(id, await readJobOrigin(id), flags)),
-    new Command("cancel")
-      .description("cancel a job; what is done is kept")
-      .argument("<job>", "its 12 characters")
-      .option("--json", "print what was done as JSON")
-      .addHelpText("after", showExample("cancel", "untwist retry goes on with it"))
-      .action(cancel),
-    new Command("retry")
-      .description("submit what is missing of a job that failed or was cancelled, and wait for its result")
-      .argument("<job>", "its 12 characters")
-      .option("--json", "print the result as JSON")
-      .addHelpText("after", showExample("retry", "after what was wrong has been put right"))
-      .action(async (id: string, flags: Json) => await again(id, await retryJob(id), flags)),
-  ];
+/** `untwist jobs`. */
+export function createJobsCommand(): Command {
+  return new Command("jobs")
+    .description("list the jobs that were handed to an executor, and how they stand")
+    .option("--json", "print the list as JSON")
+    .addHelpText("after", jobsExamples)
+    .action(list);
+}
+
+/** `untwist attach`. */
+export function createAttachCommand(runAgain: RunAgain): Command {
+  return new Command("attach")
+    .description("wait for a job's result, as the command that made it would")
+    .argument("<job>", "its 12 characters")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", showExample("attach", "Ctrl-C leaves it again"))
+    .action(async (id: string, flags: Json) => {
+      await again(id, await readJobOrigin(id), flags, runAgain);
+    });
+}
+
+/** `untwist cancel`. */
+export function createCancelCommand(): Command {
+  return new Command("cancel")
+    .description("cancel a job; what is done is kept")
+    .argument("<job>", "its 12 characters")
+    .option("--json", "print what was done as JSON")
+    .addHelpText("after", showExample("cancel", "untwist retry goes on with it"))
+    .action(cancel);
+}
+
+/** `untwist retry`. */
+export function createRetryCommand(runAgain: RunAgain): Command {
+  return new Command("retry")
+    .description("submit what is missing of a job that failed or was cancelled, and wait for its result")
+    .argument("<job>", "its 12 characters")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", showExample("retry", "after what was wrong has been put right"))
+    .action(async (id: string, flags: Json) => {
+      await again(id, await retryJob(id), flags, runAgain);
+    });
+}
+
+/** Gives the command that made the job once more, where it was given. */
+async function again(job: string, origin: JobOrigin, { json }: Json, runAgain: RunAgain): Promise<void> {
+  const { folder } = origin;
+  const args = json === true ? [...origin.args, "--json"] : origin.args;
+  try {
+    process.chdir(folder);
+  } catch (cause) {
+    throw new UsageError(`Cannot attach to job ${job}: the folder "${folder}", where it was made, is gone`, {
+      cause,
+    });
+  }
+  setGivenCommand({ args, job });
+  await runAgain(args);
 }
 
 interface Json {
