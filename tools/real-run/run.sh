@@ -6,6 +6,8 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 python=$1
 mkdir -p "$2" && cd "$2"
+# Else each start of Python may compile all libraries anew.
+unset PYTHONDONTWRITEBYTECODE
 export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error UNTWIST_CACHE="$PWD/cache"
 untwist() { node "$here/../../bin/untwist.js" "$@"; }
 
