@@ -9,7 +9,7 @@ const config: ViteUserConfig = defineConfig({
     // Limits that only a test that hangs can reach: no test is to depend on how busy the machine is.
     testTimeout: 600_000,
     hookTimeout: 600_000,
-    // Where it is set, Python compiles the peers' libraries anew at each start: 20 s of processor time instead of 5.
+    // Where it is set, Python compiles the peers' libraries anew at each start: 25 s of processor time instead of 9.
     env: { PYTHONDONTWRITEBYTECODE: "" },
     pool: "forks",
     // One more than there are cores: some tests mostly wait, for servers, clusters and processes.

@@ -133,6 +133,16 @@ describe("createProgram()", () => {
     });
   });
 
+  it("has the one that is named, and the one that executors start only by its name", async () => {
+    const listNames = async (name: string): Promise<readonly string[]> =>
+      (await createProgram(name)).commands.map((command) => command.name());
+    expect(await listNames("ls")).toEqual(["ls"]);
+    expect(await listNames("work")).toEqual(["work"]);
+    expect(await listNames("--version")).toEqual([]);
+    // What every object has is no command.
+    expect(await listNames("constructor")).toEqual(await listNames("--help"));
+  });
+
   it("describes every command and flag", async () => {
     for (const command of (await createProgram()).commands) {
       expect(command.description()).not.toBe("");

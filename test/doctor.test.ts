@@ -1,8 +1,17 @@
 /** `untwist doctor`: what it finds on this machine, as JSON and in words. */
+import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { openLinearAlgebra } from "../src/linalg/index.ts";
-import { type Environment, parseJson, runUntwist } from "./support/untwist.ts";
+import {
+  createTemporaryFolder,
+  type Environment,
+  parseJson,
+  removeFolder,
+  root,
+  runUntwist,
+} from "./support/untwist.ts";
 
 async function examine(flags: readonly string[] = [], environment: Environment = {}): Promise<string> {
   const { code, stdout, stderr } = await runUntwist(["doctor", ...flags], tmpdir(), environment);
@@ -36,4 +45,37 @@ it("says what would be faster where there is no LAPACK, and where the cache is",
   const text = await examine([], { UNTWIST_LAPACK: "none", UNTWIST_CACHE: "/somewhere/else" });
   expect(text).toMatch(/^linear algebra +ml-matrix .*OpenBLAS.*UNTWIST_LAPACK/m);
   expect(text).toMatch(/^cache +\/somewhere\/else /m);
+});
+
+it("says why the engine cannot be loaded, and so does a command that needs it", async () => {
+  const folder = createTemporaryFolder();
+  const script = join(folder, "no-engine.cjs");
+  writeFileSync(
+    script,
+    `const { dlopen } = process;
+    process.dlopen = (module, path, ...rest) => {
+      if (path.includes("onnxruntime")) throw new Error("libstdc++.so.6: cannot open shared object file");
+      return dlopen.call(process, module, path, ...rest);
+    };`,
+  );
+  const environment = { NODE_OPTIONS: `--require=${script}` };
+  const sentence = `Cannot load ONNX Runtime on ${process.platform} ${process.arch}: libstdc++.so.6: cannot open shared object file; install the packages on this machine, by npm ci`;
+  try {
+    expect(await examine([], environment)).toContain(`engine          ${sentence}\n`);
+    const args = [
+      "eval",
+      join(root, "models/general-points-base"),
+      "--environment",
+      "general-points",
+      "--count",
+      "2",
+    ];
+    expect(await runUntwist(args, folder, environment)).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: `${sentence}\n`,
+    });
+  } finally {
+    removeFolder(folder);
+  }
 });

@@ -8,6 +8,7 @@ export {
   type CompileOptions,
   compile,
   type Program,
+  readEngineVersion,
   requireOutput,
   type TensorData,
 } from "./session.ts";

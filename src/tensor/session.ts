@@ -1,16 +1,31 @@
 /** Runs programs: tensor expressions compiled by ONNX Runtime into one call each. */
 import type { Tensor as EngineTensor } from "onnxruntime-node";
+import { UsageError } from "../base/index.ts";
 import { lowerGraph, type Outputs } from "./lowering.ts";
 import { encodeOnnxModel, type OnnxValue } from "./onnx-model.ts";
 import { formatShape, sizeOf } from "./shape.ts";
 
 type Engine = typeof import("onnxruntime-node");
 
-/** ONNX Runtime, loaded at its first use: most commands compile nothing. */
-function loadEngine(): Promise<Engine> {
+/** ONNX Runtime, loaded at its first use: most commands compile nothing. Throws `UsageError` where it does not run on this machine. */
+async function loadEngine(): Promise<Engine> {
   // It collects usage events unless it is told not to before it is loaded. Nothing leaves this machine.
   process.env.ORT_DISABLE_TELEMETRY = "1";
-  return import("onnxruntime-node");
+  try {
+    return await import("onnxruntime-node");
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new UsageError(
+      `Cannot load ONNX Runtime on ${process.platform} ${process.arch}: ${reason}; install the packages on this machine, by npm ci`,
+      { cause },
+    );
+  }
+}
+
+/** The version of ONNX Runtime that programs run on, which is loaded. Throws `UsageError` where it does not run on this machine. */
+export async function readEngineVersion(): Promise<string> {
+  const { env } = await loadEngine();
+  return env.versions.node ?? env.versions.common;
 }
 
 /** The numbers of one tensor, row-major. */
@@ -40,7 +55,7 @@ export interface Program<Name extends string = string> {
   release(): Promise<void>;
 }
 
-/** Compiles the expressions into one ONNX Runtime session (tenths of a second for a training step). */
+/** Compiles the expressions into one ONNX Runtime session (tenths of a second for a training step). Throws `UsageError` as `readEngineVersion`. */
 export async function compile<Name extends string>(
   outputs: Outputs & Readonly<Record<Name, Outputs[string]>>,
   { numThreads, waitsActively = false, keepsMemory = true }: CompileOptions,

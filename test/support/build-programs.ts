@@ -2,7 +2,6 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "vite";
 
 const folder = import.meta.dirname;
 
@@ -11,6 +10,8 @@ export const builtProgram = (name: string): URL => new URL(`../../dist/test/${na
 
 /** Called by Vitest once, before it starts its workers. */
 export async function setup(): Promise<void> {
+  // Not at the top: tests that only ask where a program lies need no Vite.
+  const { build } = await import("vite");
   await build({
     configFile: false,
     logLevel: "warn",

@@ -9,8 +9,8 @@ const elements = {
 const values = Float64Array.from({ length: 100 * 120 }, (_, index) => elements[process.argv[2]](index));
 const source = createDenseSource(createMatrix(100, 120, values));
 const algebra = await openLinearAlgebra("none");
-const isOne = [0, 5].map((numVectors) => {
+const areRankOne = [0, 5].map((numVectors) => {
   const { values } = factorize(source, { numVectors, tolerance: 1e-8 }, algebra);
   return values[1] / values[0] < 1e-12;
 });
-process.stdout.write(JSON.stringify(isOne));
+process.stdout.write(JSON.stringify(areRankOne));

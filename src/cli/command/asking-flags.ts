@@ -89,10 +89,22 @@ export function chooseWay(flags: WayFlags): EvaluationWay {
 }
 
 /** Flags that only servers know what to do with, as commander names them. */
-const serverFlags: readonly string[] =
-  "model api temperature body concurrency timeout tries price serveTimeout answers judgeEndpoint judgeModel apiKeyEnv judgeApiKeyEnv".split(
-    " ",
-  );
+const serverFlags: readonly string[] = [
+  "model",
+  "api",
+  "temperature",
+  "body",
+  "concurrency",
+  "timeout",
+  "tries",
+  "price",
+  "serveTimeout",
+  "answers",
+  "judgeEndpoint",
+  "judgeModel",
+  "apiKeyEnv",
+  "judgeApiKeyEnv",
+];
 
 /** Throws `UsageError` where flags for servers were given and no server is: they would be left out without a word. */
 export function requireServer(given: Command, server: string | undefined): void {

@@ -11,6 +11,7 @@ import {
   openBackend,
 } from "../../lab/index.ts";
 import type { LinearAlgebra } from "../../linalg/index.ts";
+import { readEngineVersion } from "../../tensor/index.ts";
 import { createOutput } from "../output.ts";
 import { formatTable } from "../screen/table.ts";
 
@@ -24,13 +25,13 @@ export function createDoctorCommand(): Command {
 }
 
 async function examine(flags: { readonly json?: boolean }): Promise<void> {
-  const { untwist, node, onnxruntime } = listVersions();
+  const { untwist, node } = listVersions();
   const pytorch = findPythonModule("torch");
   const algebra = await findAlgebra();
   const findings = {
     untwist,
     node,
-    engine: `onnxruntime ${onnxruntime}, CPU`,
+    engine: await describeEngine(),
     threads: { used: chooseNumThreads(), available: availableParallelism() },
     memoryBytes: totalmem(),
     recipes: await listBuiltinRecipes(),
@@ -53,6 +54,16 @@ async function examine(flags: { readonly json?: boolean }): Promise<void> {
     ],
   ];
   createOutput(flags).print(formatTable(rows), findings);
+}
+
+/** The engine once it is loaded, or why it cannot be. */
+async function describeEngine(): Promise<string> {
+  try {
+    return `onnxruntime ${await readEngineVersion()}, CPU`;
+  } catch (error) {
+    if (error instanceof UsageError) return error.message;
+    throw error;
+  }
 }
 
 interface FoundAlgebra {
