@@ -2,6 +2,7 @@
 import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { memoryVersion } from "../src/lab/answer-memory.ts";
 import { cacheVersion } from "../src/spectra/index.ts";
 import {
   createTemporaryFolder,
@@ -20,8 +21,10 @@ const files = [
   ...[
     `portable-${cacheVersion}/factors/ab/abcd/exact-4.safetensors`,
     `lapack-${cacheVersion}/comparisons/cd/cdef.json`,
+    `embedded-${memoryVersion}/ef/ef01.json`,
   ],
-  ...["portable-1/factors/ab/abcd/exact-4.safetensors", "answers/one.jsonl", "jobs/x/plan.json", "notes.txt"],
+  ...["portable-1/factors/ab/abcd/exact-4.safetensors", "embedded-0/ef/ef01.json"],
+  ...["answers/one.jsonl", "jobs/x/plan.json", "notes.txt"],
 ];
 
 beforeEach(() => {
@@ -42,8 +45,8 @@ describe("untwist cache", () => {
     expect(await read()).toEqual({
       folder: environment.UNTWIST_CACHE,
       kinds: {
-        ...{ factors: one, comparisons: one, "earlier versions": one },
-        ...{ answers: one, jobs: one, "other files": one },
+        ...{ factors: one, comparisons: one, "embedded answers": one },
+        ...{ "earlier versions": { numFiles: 2, numBytes: 16 }, answers: one, jobs: one, "other files": one },
       },
     });
     removeFolder(environment.UNTWIST_CACHE);
@@ -54,8 +57,8 @@ describe("untwist cache", () => {
     const old = new Date("2020-01-01");
     for (const file of files) utimesSync(join(environment.UNTWIST_CACHE, file), old, old);
     writeFileSync(join(environment.UNTWIST_CACHE, files[1]!), "12345678");
-    expect((await read("--prune", "30")).pruned).toEqual({ numFiles: 2, numBytes: 16 });
-    expect(listFilesBelow(environment.UNTWIST_CACHE)).toEqual([...files.slice(3), files[1]].sort());
+    expect((await read("--prune", "30")).pruned).toEqual({ numFiles: 4, numBytes: 32 });
+    expect(listFilesBelow(environment.UNTWIST_CACHE)).toEqual([...files.slice(5), files[1]].sort());
   });
 
   it("refuses what is no number of days", async () => {

@@ -33,5 +33,6 @@ export { removeDeadTemporaries, removeTemporaries } from "./leftover.ts";
 export { BusyError, findHolder, type Lock, takeLock } from "./lock.ts";
 export { type ParquetColumn, writeParquet } from "./parquet.ts";
 export { hasCode, isDiskProblem } from "./path-problem.ts";
+export { readSealed, type SealedText, writeSealed } from "./sealed-text.ts";
 export { isTemporary } from "./temporary-name.ts";
 export { listZip, type ZipEntry } from "./zip.ts";

@@ -1,14 +1,16 @@
-/** What the cache holds, by kind, and how old factors and comparisons are given up. Answers and jobs are never touched. */
+/** What the cache holds, by kind, and how what can be computed again is given up. Answers of servers and jobs are never touched. */
 import { readdir, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import { folderExists, hasCode, isTemporary, removeFile } from "../file/index.ts";
 import { cacheVersion } from "../spectra/index.ts";
+import { memoryVersion } from "./answer-memory.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
 
 /** Kinds of what lies in the cache. */
 export const cacheKinds = [
   "factors",
   "comparisons",
+  "embedded answers",
   "earlier versions",
   "answers",
   "jobs",
@@ -46,6 +48,7 @@ export async function measureCache(): Promise<CacheReport> {
     kinds: {
       factors: count("factors"),
       comparisons: count("comparisons"),
+      "embedded answers": count("embedded answers"),
       "earlier versions": count("earlier versions"),
       answers: count("answers"),
       jobs: count("jobs"),
@@ -54,15 +57,14 @@ export async function measureCache(): Promise<CacheReport> {
   };
 }
 
-/**
- * Deletes factors and comparisons that were not used since `beforeMs`, and all of earlier versions: they can be computed again.
- * Says how much that was.
- */
+/** What can be computed again. */
+const computedKinds: ReadonlySet<CacheKind> = new Set(["factors", "comparisons", "embedded answers"]);
+
+/** Deletes what can be computed again and was not used since `beforeMs`, and all of earlier versions. Says how much that was. */
 export async function pruneCache(beforeMs: number): Promise<CacheUse> {
   const files = await listCached(chooseCacheFolder());
   const old = files.filter(
-    ({ kind, usedMs }) =>
-      kind === "earlier versions" || ((kind === "factors" || kind === "comparisons") && usedMs < beforeMs),
+    ({ kind, usedMs }) => kind === "earlier versions" || (computedKinds.has(kind) && usedMs < beforeMs),
   );
   for (const { path } of old) await removeFile(path);
   return addUp(old);
@@ -94,8 +96,9 @@ async function listCached(folder: string): Promise<readonly CachedFile[]> {
 
 function kindOf([top = "", below = ""]: readonly string[]): CacheKind {
   if (top === "answers" || top === "jobs") return top;
-  const [, version] = /^(?:lapack|portable)-(\d+)$/.exec(top) ?? [];
+  const [, of, version] = /^(lapack|portable|embedded)-(\d+)$/.exec(top) ?? [];
   if (version === undefined) return "other files";
-  if (Number(version) !== cacheVersion) return "earlier versions";
+  if (Number(version) !== (of === "embedded" ? memoryVersion : cacheVersion)) return "earlier versions";
+  if (of === "embedded") return "embedded answers";
   return below === "factors" || below === "comparisons" ? below : "other files";
 }

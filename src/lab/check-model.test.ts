@@ -89,7 +89,9 @@ describe("a model without a token that ends answers", async () => {
   writeFileSync(join(folder, "config.json"), JSON.stringify({ ...config, eos_token_id: null }));
 
   it("is neither asked nor trained, and the reason is said", async () => {
-    const asked = evaluateModel(folder, { environment: "general-points", splits: ["id"], numTasks: 2 });
+    const effects = { report: () => undefined, now: () => 0, signal: new AbortController().signal };
+    const tasks = { environment: "general-points", splits: ["id"], numTasks: 2 } as const;
+    const asked = evaluateModel(folder, tasks, { command: "", effects });
     await expect(asked).rejects.toThrow(/endless.*eos_token_id/);
     const recipe = await loadRecipe("general-points-quick", []);
     const endless = await loadModel(folder);

@@ -3,9 +3,11 @@ import { type Environment, openEnvironment, type Split } from "../environment/in
 import { aggregate, type EvaluatedItem, evaluate, type SplitResult } from "../evaluation/index.ts";
 import { createGenerator, createScorer, loadModel, type TemplateUse } from "../model/index.ts";
 import type { AskedTasks } from "../run/index.ts";
+import { rememberAnswers } from "./answer-memory.ts";
 import { locateModel } from "./builtin.ts";
 import { requireEndToken, requireNoJudge } from "./check-model.ts";
 import { chooseTasks, chooseTemplate, type TaskChoice } from "./choose-tasks.ts";
+import { type Effects, StoppedError } from "./effects.ts";
 import { chooseNumThreads } from "./threads.ts";
 
 /** What to evaluate on. */
@@ -27,10 +29,14 @@ export interface ModelEvaluation {
   readonly items: readonly EvaluatedItem[];
 }
 
-/** Loads a checkpoint folder (or a shipped model by name) and evaluates it. Throws as `loadModel` and `locateModel`. */
+/**
+ * Loads a checkpoint folder (or a shipped model by name) and evaluates it. Throws as `loadModel` and `locateModel`, and
+ * `StoppedError` between batches once a stop is wished: answers that were given by then are kept in the cache.
+ */
 export async function evaluateModel(
   nameOrPath: string,
   options: ModelEvaluationOptions,
+  { command, effects }: { readonly command: string; readonly effects: Effects },
 ): Promise<ModelEvaluation> {
   const { splits } = options;
   const environment = await openEnvironment(options.environment);
@@ -42,15 +48,22 @@ export async function evaluateModel(
   const template = chooseTemplate(model, { rendering, template: options.template });
   const { batchSize } = evaluation;
   const numThreads = chooseNumThreads();
-  const generator = createGenerator(model.config, { numThreads, batchSize });
-  const scorer = createScorer(model.config, { numThreads, batchSize });
+  const { config } = model;
+  const compiled = {
+    generator: createGenerator(config, { numThreads, batchSize }),
+    scorer: createScorer(config, { numThreads, batchSize }),
+  };
+  const engine = rememberAnswers(compiled, { config, numThreads, report: effects.report });
+  const onBatch = (): void => {
+    if (effects.signal.aborted) throw new StoppedError(command);
+  };
   try {
-    const asked = { ...evaluation, environment, rendering, template, splits };
-    const items = await evaluate(model, { generator, scorer }, asked);
+    const asked = { ...evaluation, environment, rendering, template, splits, onBatch };
+    const items = await evaluate(model, engine, asked);
     const results = Object.fromEntries(splits.map((split) => [split, aggregate(items, split)]));
     return { environment: environment.name, tasks, template, results, items };
   } finally {
-    await generator.release();
-    await scorer.release();
+    await engine.generator.release();
+    await engine.scorer.release();
   }
 }

@@ -21,6 +21,7 @@ import {
   type Tokenizer,
 } from "../model/index.ts";
 import { type AskedTasks, isFollowed, type Recipe, type RunFolder } from "../run/index.ts";
+import { rememberAnswers } from "./answer-memory.ts";
 import { locateModel } from "./builtin.ts";
 import { requireEndToken, requireNoJudge } from "./check-model.ts";
 import { requireRoom } from "./choose-tasks.ts";
@@ -138,8 +139,15 @@ export async function createWorkshop(
   const environment = await openEnvironment(tasks.environment);
   requireNoJudge(environment);
   requireEndToken(config, `a checkpoint of "${folder.path}"`);
-  const generator = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
-  const scorer = createScorer(config, { numThreads, batchSize: tasks.evaluation.batchSize });
+  const { batchSize } = tasks.evaluation;
+  const compiled = {
+    generator: createGenerator(config, { numThreads, batchSize }),
+    scorer: createScorer(config, { numThreads, batchSize }),
+  };
+  // Our own training asks each of its checkpoints once; those of others may be followed into several runs.
+  const { generator, scorer } = isFollowed(folder.recipe)
+    ? rememberAnswers(compiled, { config, numThreads, report: effects.report })
+    : compiled;
   return {
     folder,
     effects,

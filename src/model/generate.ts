@@ -193,13 +193,14 @@ function acceptTokens(
   }
 }
 
-/** The smallest of `largest`, a half of it, a quarter, … that holds the rows: few sizes, so few programs. */
+/** The smallest of `largest`, three quarters of it, a half, three eighths, … that holds the rows: few sizes, so few programs. */
 function fitBatch(numRows: number, largest: number): number {
-  const half = Math.ceil(largest / 2);
-  return numRows <= half && half >= smallestBatch ? fitBatch(numRows, half) : largest;
+  const [half, between] = [Math.ceil(largest / 2), Math.ceil(largest * 0.75)];
+  if (numRows <= half && half >= smallestBatch) return fitBatch(numRows, half);
+  return numRows <= between && between >= smallestBatch ? between : largest;
 }
 
-/** Leaves out finished rows; once no more than half of the batch runs, moves the rest into a smaller one. */
+/** Leaves out finished rows; once the rest fits into a smaller batch, moves it there. */
 function dropFinished(config: ModelConfig, batch: Batch): Batch {
   const running = [...batch.rows.entries()].filter(([, row]) => !row.isFinished);
   if (running.length === batch.rows.length) return batch;

@@ -12,7 +12,7 @@ import {
   type SafetensorsFile,
   writeSafetensors,
 } from "../checkpoint/index.ts";
-import { fileExists, folderExists, listFiles, readText, writeFileAtomic } from "../file/index.ts";
+import { fileExists, folderExists, listFiles, readSealed, writeSealed } from "../file/index.ts";
 import {
   createMatrix,
   type Factors,
@@ -97,10 +97,8 @@ export function openFactorCache(folder: string, { backend, onDamage }: CacheOpti
       return await orDamaged(readComparison(path, nameComparison(key)), () => onDamage(path));
     },
     writeComparison: async (key, comparison) => {
-      const text = JSON.stringify(comparison);
-      await explainFailure(
-        writeFileAtomic(comparisonPath(key), `${hash(`${nameComparison(key)}\n${text}`)}\n${text}\n`),
-      );
+      const sealed = { name: nameComparison(key), text: JSON.stringify(comparison) };
+      await explainFailure(writeSealed(comparisonPath(key), sealed));
     },
   };
 }
@@ -222,13 +220,8 @@ function hash(text: string): string {
 }
 
 async function readComparison(path: string, name: string): Promise<Comparison> {
-  const text = await readText(path);
-  const end = text.indexOf("\n");
-  const json = text.slice(end + 1, -1);
-  if (hash(`${name}\n${json}`) !== text.slice(0, end))
-    throw new CheckpointError("its checksum is wrong; delete it", { path });
-  // The checksum says that it is what writeComparison wrote.
-  return JSON.parse(json) as Comparison;
+  // Its seal says that it is what writeComparison wrote.
+  return JSON.parse(await readSealed(path, name)) as Comparison;
 }
 
 async function orDamaged<Value>(read: Promise<Value>, onDamage: () => void): Promise<Value | undefined> {

@@ -16,7 +16,7 @@ export function createCacheCommand(): Command {
     .description("say what the cache holds, and delete what was not used for long")
     .option(
       "--prune <days>",
-      "delete factors and comparisons that were not used for so many days, and those of earlier versions; answers and jobs stay",
+      "delete factors, comparisons and answers of the embedded engine that were not used for so many days, and those of earlier versions; answers of servers and jobs stay",
     )
     .option("--json", "print it as JSON")
     .addHelpText("after", "\nExamples:\n  untwist cache\n  untwist cache --prune 30")

@@ -95,7 +95,7 @@ async function evaluate(target: string | undefined, flags: EvalFlags, given: Com
     throw new UsageError(
       `Cannot load "${target}" at --lora-endpoint: it is for the adapters of a run; make one of it by untwist follow "${target}" --base BASE --out RUN`,
     );
-  await (serve === undefined ? evaluateFolder(target, flags) : evaluateServed(target, flags, command));
+  await (serve === undefined ? evaluateFolder : evaluateServed)(target, flags, command);
 }
 
 /** Flags that are for one model: a run is asked both splits, keeps its answers itself, and prints its summary. */
@@ -122,14 +122,15 @@ function parseSplits(text: string): readonly Split[] {
   return [...new Set(named)];
 }
 
-async function evaluateFolder(checkpoint: string, flags: EvalFlags): Promise<void> {
+async function evaluateFolder(checkpoint: string, flags: EvalFlags, command: string): Promise<void> {
   const chosen = parseSplits(flags.splits);
-  const evaluation = await evaluateModel(checkpoint, {
+  const options = {
     ...parseTasks(flags),
     environment: requireEnvironment(flags),
     splits: chosen,
     template: parseTemplate(flags),
-  });
+  };
+  const evaluation = await withEffects((effects) => evaluateModel(checkpoint, options, { command, effects }));
   const { items, tasks, ...result } = evaluation;
   const lines = [
     ...formatSplits(chosen, evaluation.results),

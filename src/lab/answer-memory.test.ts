@@ -1,0 +1,181 @@
+/** What the embedded engine was asked before: found by all that it depends on, and by nothing less. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createTemporaryFolder, listFilesBelow, removeFolder } from "../../test/support/untwist.ts";
+import { createRandom } from "../base/index.ts";
+import { type GenerationRequest, greedy, loadModel, type Sequence } from "../model/index.ts";
+import { memoryFolder, rememberAnswers } from "./answer-memory.ts";
+import { locateModel } from "./builtin.ts";
+import { StoppedError } from "./effects.ts";
+import { evaluateModel } from "./evaluate-model.ts";
+
+const folder = createTemporaryFolder();
+afterAll(() => removeFolder(folder));
+const { config } = await loadModel(await locateModel("general-points-base"));
+const place = join(folder, "cache");
+
+beforeEach(() => {
+  removeFolder(place);
+  vi.stubEnv("UNTWIST_CACHE", place);
+});
+afterEach(() => vi.unstubAllEnvs());
+
+const weights = Float32Array.of(1, 2, 3);
+const askFor = (...prompts: readonly (readonly number[])[]): readonly GenerationRequest[] =>
+  prompts.map((prompt) => ({ prompt, random: createRandom(1, "answer") }));
+const options = { maxNewTokens: 4, sampling: greedy };
+
+/** An engine whose answers tell the weights and the prompt, and what it was asked. `change` makes its numbers others. */
+function createFake(change: Partial<{ numThreads: number; value: number }> = {}) {
+  const calls: string[] = [];
+  const told: string[] = [];
+  const engine = rememberAnswers(
+    {
+      generator: {
+        maxPositions: 64,
+        generate: (parameters, requests) => {
+          calls.push("generate");
+          return Promise.resolve(
+            requests.map(({ prompt }) => ({
+              tokens: [...parameters, ...prompt],
+              logProbs: [change.value ?? -1 / 3],
+              isFinished: true,
+            })),
+          );
+        },
+        release: () => Promise.resolve(),
+      },
+      scorer: {
+        score: (parameters, sequences) => {
+          calls.push("score");
+          return Promise.resolve(
+            sequences.map(({ tokens }) => Float32Array.of(...parameters, ...tokens, 1 / 3)),
+          );
+        },
+        release: () => Promise.resolve(),
+      },
+    },
+    {
+      config,
+      numThreads: change.numThreads ?? 2,
+      report: (event) => void (event.kind === "notice" && told.push(event.text)),
+    },
+  );
+  return { ...engine, calls, told };
+}
+
+type Asked = readonly [
+  fake: ReturnType<typeof createFake>,
+  parameters: Float32Array,
+  requests: readonly GenerationRequest[],
+  how?: typeof options,
+];
+
+describe("rememberAnswers()", () => {
+  it("computes what is asked again by equal weights once, number for number, and says so", async () => {
+    const first = createFake();
+    const answers = await first.generator.generate(weights, askFor([5], [6]), options);
+    expect([first.calls, first.told]).toEqual([["generate"], []]);
+    const second = createFake();
+    for (const _ of [1, 2])
+      expect(
+        await second.generator.generate(Float32Array.from(weights), askFor([5], [6]), options),
+      ).toStrictEqual(answers);
+    expect(second.calls).toEqual([]);
+    expect(second.told).toHaveLength(1);
+    expect(second.told[0]).toMatch(/^Asked before with the same weights: answers are taken from .*embedded-/);
+  });
+
+  it("keeps scores to the last bit", async () => {
+    const sequences: readonly Sequence[] = [{ tokens: [7, 8], numPromptTokens: 1 }];
+    const scores = await createFake().scorer.score(weights, sequences);
+    const again = createFake();
+    expect(await again.scorer.score(weights, sequences)).toStrictEqual(scores);
+    expect(again.calls).toEqual([]);
+    await again.scorer.score(weights, [{ tokens: [7, 8], numPromptTokens: 2 }]);
+    expect(again.calls).toEqual(["score"]);
+  });
+
+  it("computes anew what depends on anything else", async () => {
+    await createFake().generator.generate(weights, askFor([5], [6]), options);
+    const others: readonly Asked[] = [
+      [createFake(), Float32Array.of(1, 2, 3.0000002), askFor([5], [6])],
+      [createFake(), weights, askFor([6], [5])],
+      [createFake(), weights, askFor([5])],
+      [createFake(), weights, askFor([5], [6]), { ...options, maxNewTokens: 5 }],
+      [createFake({ numThreads: 1 }), weights, askFor([5], [6])],
+    ];
+    for (const [fake, parameters, requests, how = options] of others) {
+      const answers = await fake.generator.generate(parameters, requests, how);
+      expect(fake.calls).toEqual(["generate"]);
+      expect(answers.map(({ tokens }) => tokens)).toEqual(
+        requests.map(({ prompt }) => [...parameters, ...prompt]),
+      );
+    }
+  });
+
+  it("keeps nothing that was drawn, and nothing that is not a number", async () => {
+    const drawn = createFake();
+    for (const _ of [1, 2])
+      await drawn.generator.generate(weights, askFor([5]), { maxNewTokens: 4, sampling: { temperature: 1 } });
+    expect(drawn.calls).toEqual(["generate", "generate"]);
+    const broken = createFake({ value: Number.NaN });
+    for (const _ of [1, 2]) {
+      const [answer] = await broken.generator.generate(weights, askFor([5]), options);
+      expect(answer?.logProbs).toEqual([Number.NaN]);
+    }
+    expect(broken.calls).toEqual(["generate", "generate"]);
+  });
+
+  it("makes a damaged entry again, and says so", async () => {
+    await createFake().generator.generate(weights, askFor([5]), options);
+    const [entry = ""] = listFilesBelow(join(place, memoryFolder));
+    const path = join(place, memoryFolder, entry);
+    writeFileSync(path, readFileSync(path, "utf8").replace("[1,2,3,5]", "[1,2,3,6]"));
+    const again = createFake();
+    const [answer] = await again.generator.generate(weights, askFor([5]), options);
+    expect(answer?.tokens).toEqual([1, 2, 3, 5]);
+    expect(again.told).toEqual([`Damaged cache entry made again: ${path}`]);
+    expect(readFileSync(path, "utf8")).toContain("[1,2,3,5]");
+  });
+
+  it("gives answers where they cannot be kept, and says so once", async () => {
+    mkdirSync(place);
+    writeFileSync(join(place, memoryFolder), "no folder");
+    const fake = createFake();
+    for (const prompt of [5, 6]) {
+      const [answer] = await fake.generator.generate(weights, askFor([prompt]), options);
+      expect(answer?.tokens).toEqual([1, 2, 3, prompt]);
+    }
+    expect(fake.told).toHaveLength(1);
+    expect(fake.told[0]).toMatch(/^Answers are not kept for later: Cannot write .*UNTWIST_CACHE/);
+  });
+});
+
+describe("evaluateModel()", () => {
+  const tasks = { environment: "general-points", splits: ["id", "ood"], numTasks: 130 } as const;
+  const evaluate = (signal: AbortSignal, report = () => undefined as undefined) =>
+    evaluateModel("general-points-base", tasks, {
+      command: "untwist eval again",
+      effects: { report, now: () => 0, signal },
+    });
+
+  it("stops between batches, and goes on with the next one to the same items", async () => {
+    // Looked at before each batch: at the third look a stop is wished.
+    let numLooks = 0;
+    const stopped = Object.create(new AbortController().signal, {
+      aborted: { get: () => ++numLooks > 2 },
+    });
+    await expect(evaluate(stopped)).rejects.toThrow(new StoppedError("untwist eval again"));
+    const numKept = listFilesBelow(place).length;
+    expect(numKept).toBeGreaterThan(1);
+    const told: unknown[] = [];
+    const open = new AbortController().signal;
+    const { items } = await evaluate(open, (...event: unknown[]) => void told.push(...event));
+    expect(told).toEqual([{ kind: "notice", text: expect.stringContaining("Asked before") }]);
+    expect(listFilesBelow(place).length).toBeGreaterThan(numKept);
+    removeFolder(place);
+    expect((await evaluate(open)).items).toStrictEqual(items);
+  });
+});
