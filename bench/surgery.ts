@@ -19,7 +19,7 @@ import {
   type LinearAlgebra,
   openLinearAlgebra,
 } from "../src/linalg/index.ts";
-import { createGenerator, createLayout, createScorer, loadModel, saveModel } from "../src/model/index.ts";
+import { createGenerator, createLayout, loadModel, saveModel } from "../src/model/index.ts";
 import { fingerprint, openFactorCache, type StoredTensor } from "../src/spectra/index.ts";
 import { type Operation, planEdit } from "../src/surgery/index.ts";
 import { runChild, withTemporaryFolder } from "./child.ts";
@@ -149,12 +149,9 @@ async function benchSweep(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const models = await createModels(folder, algebra);
     const { config, tokenizer } = models.target;
-    const engine = {
-      generator: createGenerator(config, { numThreads, batchSize: 128 }),
-      scorer: createScorer(config, { numThreads, batchSize: 128 }),
-    };
+    const generator = createGenerator(config, { numThreads, batchSize: 128 });
     const answer = (parameters: Float32Array): Promise<unknown> =>
-      evaluate({ config, tokenizer, parameters }, engine, {
+      evaluate({ config, tokenizer, parameters }, generator, {
         environment: findEnvironment("general-points"),
         rendering: "compact",
         splits,
@@ -183,8 +180,7 @@ async function benchSweep(): Promise<void> {
       `  repairs, edited and evaluated       ${sweep.toFixed(1)} s   ratio ${(sweep / checkpoints).toFixed(2)}`,
     );
     console.log(`  of which editing                    ${editing.toFixed(2)} s`);
-    await engine.generator.release();
-    await engine.scorer.release();
+    await generator.release();
   });
 }
 

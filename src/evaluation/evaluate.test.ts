@@ -5,7 +5,6 @@ import { createRandom } from "../base/index.ts";
 import { findEnvironment } from "../environment/index.ts";
 import {
   createGenerator,
-  createScorer,
   createWordTokenizer,
   encodeExample,
   initializeParameters,
@@ -35,17 +34,11 @@ const createModel = (seed: number): Model => ({
   tokenizer,
   parameters: initializeParameters(config, createRandom(seed, "model")),
 });
-const engine = {
-  generator: createGenerator(config, { batchSize: 16, numThreads: 1 }),
-  scorer: createScorer(config, { numThreads: 1, batchSize: 16 }),
-};
-afterAll(async () => {
-  await engine.generator.release();
-  await engine.scorer.release();
-});
+const generator = createGenerator(config, { batchSize: 16, numThreads: 1 });
+afterAll(() => generator.release());
 
 const ask = (model: Model, change: Partial<EvaluationOptions> = {}): Promise<readonly EvaluatedItem[]> =>
-  evaluate(model, engine, {
+  evaluate(model, generator, {
     environment,
     rendering: "compact",
     splits: ["id", "ood"],

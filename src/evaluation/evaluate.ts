@@ -11,8 +11,6 @@ import {
   greedy,
   type Model,
   type Sampling,
-  type Scorer,
-  type Sequence,
   type TemplateUse,
 } from "../model/index.ts";
 import { collectEpisodes, type Episode } from "../rollout/index.ts";
@@ -64,29 +62,23 @@ export interface EvaluationOptions {
   readonly template?: TemplateUse | undefined;
   /** Default: greedy. */
   readonly sampling?: Sampling;
-  /** Tasks answered and scored together. */
+  /** Tasks answered together. */
   readonly batchSize: number;
   /** Called before every batch; what it throws stops the evaluation. */
   readonly onBatch?: () => void;
 }
 
-/** The programs that answer and score. */
-export interface EvaluationEngine {
-  readonly generator: Generator;
-  readonly scorer: Scorer;
-}
-
 /** Answers and grades every task of the splits, a batch at a time; items in order of split and index. */
 export async function evaluate(
   model: Model,
-  engine: EvaluationEngine,
+  generator: Generator,
   options: EvaluationOptions,
 ): Promise<readonly EvaluatedItem[]> {
   const items: EvaluatedItem[] = [];
   for (const split of options.splits)
     for (let first = 0; first < options.numTasks; first += options.batchSize) {
       options.onBatch?.();
-      items.push(...(await evaluateBatch(model, engine, { split, first, options })));
+      items.push(...(await evaluateBatch(model, generator, { split, first, options })));
     }
   return items;
 }
@@ -100,7 +92,7 @@ interface BatchPlace {
 
 async function evaluateBatch(
   model: Model,
-  { generator, scorer }: EvaluationEngine,
+  generator: Generator,
   { split, first, options }: BatchPlace,
 ): Promise<readonly EvaluatedItem[]> {
   const numTasks = Math.min(options.batchSize, options.numTasks - first);
@@ -111,18 +103,11 @@ async function evaluateBatch(
     tokenizer: model.tokenizer,
     sampling: options.sampling ?? greedy,
     path: ["evaluation", split, first],
+    references: tasks.map((task) => encodeReference(model, task, options)),
   });
-  const prompts = episodes.map(([first]) => first?.sequence).map(readPrompt);
-  const references = await scoreReferences(model, scorer, { tasks, prompts, ...options });
   return tasks.map((task, row) =>
-    describeItem({ split, index: first + row, task, options }, episodes[row] ?? [], references[row]),
+    describeItem({ split, index: first + row, task, options }, episodes[row] ?? []),
   );
-}
-
-/** The prompt's tokens of what was answered first. */
-function readPrompt(sequence: Sequence | undefined): readonly number[] {
-  if (sequence === undefined) throw new RangeError("Cannot score a task that was not answered");
-  return sequence.tokens.slice(0, sequence.numPromptTokens);
 }
 
 /** Some of the tasks of a split: the same for every checkpoint that is evaluated with these options. */
@@ -154,12 +139,8 @@ interface ItemSource {
   readonly options: EvaluationOptions;
 }
 
-function describeItem(
-  { split, index, task, options }: ItemSource,
-  episode: Episode,
-  reference: ReferenceScore | undefined,
-): EvaluatedItem {
-  const last = episode.at(-1);
+function describeItem({ split, index, task, options }: ItemSource, episode: Episode): EvaluatedItem {
+  const [last, referenceLogProbs] = [episode.at(-1), episode[0]?.referenceLogProbs];
   if (last === undefined) throw new RangeError(`Cannot grade task ${index} of ${split}: it was not answered`);
   return {
     split,
@@ -171,7 +152,7 @@ function describeItem(
     reward: last.verdict.reward,
     parts: last.verdict.parts,
     ...describeChance(options.environment, task),
-    ...(reference !== undefined && { reference }),
+    ...(referenceLogProbs !== undefined && { reference: scoreReference(referenceLogProbs) }),
   };
 }
 
@@ -181,41 +162,20 @@ export function describeChance(environment: Environment, task: unknown): Pick<Ev
   return chance === 0 ? {} : { chance };
 }
 
-/** A score for each task; absent for one without a text to score. */
-async function scoreReferences(
-  { config, tokenizer, parameters }: Model,
-  scorer: Scorer,
-  {
-    tasks,
-    prompts,
-    environment,
-    rendering,
-  }: EvaluationOptions & {
-    readonly tasks: readonly unknown[];
-    /** The prompt of each as token ids. */
-    readonly prompts: readonly (readonly number[])[];
-  },
-): Promise<readonly (ReferenceScore | undefined)[]> {
-  const references: (ReferenceScore | undefined)[] = tasks.map(() => undefined);
-  const scored = tasks.flatMap((task, place) => {
-    const answer = findScoredAnswer(environment, task, rendering);
-    const prompt = prompts[place];
-    if (answer === undefined || prompt === undefined) return [];
-    return [{ place, sequence: appendAnswer(tokenizer, prompt, { answer, endToken: config.endToken }) }];
-  });
-  const scores = await scorer.score(
-    parameters,
-    scored.map(({ sequence }) => sequence),
-  );
-  for (const [index, { place }] of scored.entries()) {
-    const logProbs = scores[index];
-    if (logProbs === undefined) throw new RangeError(`Cannot score task ${place}: it has no score`);
-    references[place] = {
-      negativeLogLikelihood: -logProbs.reduce((sum, value) => sum + value, 0),
-      numTokens: logProbs.length,
-    };
-  }
-  return references;
+/** A task's reference answer as token ids, the end token included where the model has one; absent where there is no text to score. */
+function encodeReference(
+  { tokenizer, config }: Model,
+  task: unknown,
+  { environment, rendering }: EvaluationOptions,
+): readonly number[] | undefined {
+  const answer = findScoredAnswer(environment, task, rendering);
+  if (answer === undefined) return undefined;
+  return appendAnswer(tokenizer, [], { answer, endToken: config.endToken }).tokens;
+}
+
+function scoreReference(logProbs: readonly number[]): ReferenceScore {
+  const sum = logProbs.reduce((sum, value) => sum + value, 0);
+  return { negativeLogLikelihood: -sum, numTokens: logProbs.length };
 }
 
 function findScoredAnswer(environment: Environment, task: unknown, rendering: Rendering): string | undefined {

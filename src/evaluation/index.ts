@@ -10,7 +10,6 @@ export { type AskOptions, askTasks, type Respond } from "./ask-tasks.ts";
 export {
   createTasks,
   type EvaluatedItem,
-  type EvaluationEngine,
   type EvaluationOptions,
   evaluate,
   hashTask,

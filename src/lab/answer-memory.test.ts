@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createTemporaryFolder, listFilesBelow, removeFolder } from "../../test/support/untwist.ts";
 import { createRandom } from "../base/index.ts";
-import { type GenerationRequest, greedy, loadModel, type Sequence } from "../model/index.ts";
+import { type GenerationRequest, greedy, loadModel } from "../model/index.ts";
 import { memoryFolder, rememberAnswers } from "./answer-memory.ts";
 import { locateModel } from "./builtin.ts";
 import { StoppedError } from "./effects.ts";
@@ -23,38 +23,28 @@ afterEach(() => vi.unstubAllEnvs());
 
 const weights = Float32Array.of(1, 2, 3);
 const askFor = (...prompts: readonly (readonly number[])[]): readonly GenerationRequest[] =>
-  prompts.map((prompt) => ({ prompt, random: createRandom(1, "answer") }));
+  prompts.map((prompt) => ({ prompt, random: createRandom(1, "answer"), reference: [3, 7] }));
 const options = { maxNewTokens: 4, sampling: greedy };
 
 /** An engine whose answers tell the weights and the prompt, and what it was asked. `change` makes its numbers others. */
 function createFake(change: Partial<{ numThreads: number; value: number }> = {}) {
   const calls: string[] = [];
   const told: string[] = [];
-  const engine = rememberAnswers(
+  const generator = rememberAnswers(
     {
-      generator: {
-        maxPositions: 64,
-        generate: (parameters, requests) => {
-          calls.push("generate");
-          return Promise.resolve(
-            requests.map(({ prompt }) => ({
-              tokens: [...parameters, ...prompt],
-              logProbs: [change.value ?? -1 / 3],
-              isFinished: true,
-            })),
-          );
-        },
-        release: () => Promise.resolve(),
+      maxPositions: 64,
+      generate: (parameters, requests) => {
+        calls.push("generate");
+        return Promise.resolve(
+          requests.map(({ prompt, reference }) => ({
+            tokens: [...parameters, ...prompt],
+            logProbs: [change.value ?? -1 / 3],
+            isFinished: true,
+            ...(reference !== undefined && { referenceLogProbs: reference.map((token) => -1 / token) }),
+          })),
+        );
       },
-      scorer: {
-        score: (parameters, sequences) => {
-          calls.push("score");
-          return Promise.resolve(
-            sequences.map(({ tokens }) => Float32Array.of(...parameters, ...tokens, 1 / 3)),
-          );
-        },
-        release: () => Promise.resolve(),
-      },
+      release: () => Promise.resolve(),
     },
     {
       config,
@@ -62,7 +52,7 @@ function createFake(change: Partial<{ numThreads: number; value: number }> = {})
       report: (event) => void (event.kind === "notice" && told.push(event.text)),
     },
   );
-  return { ...engine, calls, told };
+  return { generator, calls, told };
 }
 
 type Asked = readonly [
@@ -87,22 +77,14 @@ describe("rememberAnswers()", () => {
     expect(second.told[0]).toMatch(/^Asked before with the same weights: answers are taken from .*embedded-/);
   });
 
-  it("keeps scores to the last bit", async () => {
-    const sequences: readonly Sequence[] = [{ tokens: [7, 8], numPromptTokens: 1 }];
-    const scores = await createFake().scorer.score(weights, sequences);
-    const again = createFake();
-    expect(await again.scorer.score(weights, sequences)).toStrictEqual(scores);
-    expect(again.calls).toEqual([]);
-    await again.scorer.score(weights, [{ tokens: [7, 8], numPromptTokens: 2 }]);
-    expect(again.calls).toEqual(["score"]);
-  });
-
   it("computes anew what depends on anything else", async () => {
     await createFake().generator.generate(weights, askFor([5], [6]), options);
     const others: readonly Asked[] = [
       [createFake(), Float32Array.of(1, 2, 3.0000002), askFor([5], [6])],
       [createFake(), weights, askFor([6], [5])],
       [createFake(), weights, askFor([5])],
+      [createFake(), weights, askFor([5], [6]).map((one) => ({ ...one, reference: [3, 8] }))],
+      [createFake(), weights, askFor([5], [6]).map((one) => ({ ...one, reference: undefined }))],
       [createFake(), weights, askFor([5], [6]), { ...options, maxNewTokens: 5 }],
       [createFake({ numThreads: 1 }), weights, askFor([5], [6])],
     ];

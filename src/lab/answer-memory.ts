@@ -8,9 +8,8 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { UsageError } from "../base/index.ts";
-import type { EvaluationEngine } from "../evaluation/index.ts";
 import { fileExists, readSealed, type SealedText, writeSealed } from "../file/index.ts";
-import type { Generation, ModelConfig } from "../model/index.ts";
+import type { Generation, Generator, ModelConfig } from "../model/index.ts";
 import { chooseCacheFolder } from "./cache-folder.ts";
 import type { Effects } from "./effects.ts";
 import { listVersions } from "./versions.ts";
@@ -25,49 +24,39 @@ export interface MemoryOptions {
   readonly report: Effects["report"];
 }
 
-/** The engine, which computes only what it was not asked before, and keeps it in the cache. Whoever releases it releases the engine. */
-export function rememberAnswers(
-  { generator, scorer }: EvaluationEngine,
-  options: MemoryOptions,
-): EvaluationEngine {
+/** The generator, which computes only what it was not asked before, and keeps it in the cache. */
+export function rememberAnswers(generator: Generator, options: MemoryOptions): Generator {
   const memory = openMemory(options);
   return {
-    generator: {
-      ...generator,
-      generate: async (parameters, requests, generation) => {
-        const compute = (): Promise<readonly Generation[]> =>
-          generator.generate(parameters, requests, generation);
-        // What is drawn depends on streams that were drawn from before.
-        if (generation.sampling.temperature !== 0) return await compute();
-        const { maxNewTokens, sampling } = generation;
-        const asked = { prompts: requests.map(({ prompt }) => prompt), maxNewTokens, sampling };
-        return await memory.recall(parameters, asked, { compute, schema: generationsSchema });
-      },
-    },
-    scorer: {
-      ...scorer,
-      score: async (parameters, sequences) => {
-        const compute = async (): Promise<readonly (readonly number[])[]> =>
-          (await scorer.score(parameters, sequences)).map((logProbs) => [...logProbs]);
-        const scores = await memory.recall(parameters, { sequences }, { compute, schema: scoresSchema });
-        return scores.map((logProbs) => Float32Array.from(logProbs));
-      },
+    ...generator,
+    generate: async (parameters, requests, generation) => {
+      const compute = (): Promise<readonly Generation[]> =>
+        generator.generate(parameters, requests, generation);
+      // What is drawn depends on streams that were drawn from before.
+      if (generation.sampling.temperature !== 0) return await compute();
+      const { maxNewTokens, sampling } = generation;
+      const texts = requests.map(({ prompt, reference }) => ({ prompt, reference }));
+      return await memory.recall(parameters, { texts, maxNewTokens, sampling }, compute);
     },
   };
 }
 
-const scoresSchema = z.array(z.array(z.number()));
 const generationsSchema = z.array(
-  z.object({ tokens: z.array(z.number()), logProbs: z.array(z.number()), isFinished: z.boolean() }),
+  z.object({
+    tokens: z.array(z.number()),
+    logProbs: z.array(z.number()),
+    isFinished: z.boolean(),
+    referenceLogProbs: z.array(z.number()).optional(),
+  }),
 );
 
 interface Memory {
   /** What was kept, or else what is computed now. */
-  recall<Value>(
+  recall(
     parameters: Float32Array,
     asked: unknown,
-    how: { readonly compute: () => Promise<Value>; readonly schema: z.ZodType<Value> },
-  ): Promise<Value>;
+    compute: () => Promise<readonly Generation[]>,
+  ): Promise<readonly Generation[]>;
 }
 
 /** The folder in the cache. */
@@ -87,7 +76,7 @@ function openMemory({ config, numThreads, report }: MemoryOptions): Memory {
   };
   const write = createWriter(report);
   return {
-    recall: async (parameters, asked, { compute, schema }) => {
+    recall: async (parameters, asked, compute) => {
       const weights = digests.get(parameters) ?? hashParameters(parameters);
       digests.set(parameters, weights);
       const name = createHash("sha256")
@@ -97,13 +86,13 @@ function openMemory({ config, numThreads, report }: MemoryOptions): Memory {
       const kept = await readKept(path, name, report);
       if (kept !== undefined) {
         tell(weights);
-        return schema.parse(JSON.parse(kept));
+        return generationsSchema.parse(JSON.parse(kept));
       }
-      const value = await compute();
-      const text = JSON.stringify(value);
+      const generations = await compute();
+      const text = JSON.stringify(generations);
       // JSON has no words for what is not finite.
       if (!text.includes("null")) await write(path, { name, text });
-      return value;
+      return generations;
     },
   };
 }

@@ -13,8 +13,8 @@ export async function answerTasks(
   parameters: Float32Array,
   command: string,
 ): Promise<readonly EvaluatedItem[]> {
-  const { tasks, effects, environment, config, tokenizer, folder } = workshop;
-  return evaluate({ config, tokenizer, parameters }, workshop, {
+  const { tasks, effects, environment, config, tokenizer, folder, generator } = workshop;
+  return evaluate({ config, tokenizer, parameters }, generator, {
     ...tasks.evaluation,
     environment,
     rendering: tasks.rendering,

@@ -1,7 +1,7 @@
 /** Evaluating a checkpoint folder outside of any run. */
 import { type Environment, openEnvironment, type Split } from "../environment/index.ts";
 import { aggregate, type EvaluatedItem, evaluate, type SplitResult } from "../evaluation/index.ts";
-import { createGenerator, createScorer, loadModel, type TemplateUse } from "../model/index.ts";
+import { createGenerator, loadModel, type TemplateUse } from "../model/index.ts";
 import type { AskedTasks } from "../run/index.ts";
 import { rememberAnswers } from "./answer-memory.ts";
 import { locateModel } from "./builtin.ts";
@@ -49,21 +49,17 @@ export async function evaluateModel(
   const { batchSize } = evaluation;
   const numThreads = chooseNumThreads();
   const { config } = model;
-  const compiled = {
-    generator: createGenerator(config, { numThreads, batchSize }),
-    scorer: createScorer(config, { numThreads, batchSize }),
-  };
-  const engine = rememberAnswers(compiled, { config, numThreads, report: effects.report });
+  const compiled = createGenerator(config, { numThreads, batchSize });
+  const generator = rememberAnswers(compiled, { config, numThreads, report: effects.report });
   const onBatch = (): void => {
     if (effects.signal.aborted) throw new StoppedError(command);
   };
   try {
     const asked = { ...evaluation, environment, rendering, template, splits, onBatch };
-    const items = await evaluate(model, engine, asked);
+    const items = await evaluate(model, generator, asked);
     const results = Object.fromEntries(splits.map((split) => [split, aggregate(items, split)]));
     return { environment: environment.name, tasks, template, results, items };
   } finally {
-    await engine.generator.release();
-    await engine.scorer.release();
+    await generator.release();
   }
 }

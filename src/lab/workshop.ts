@@ -6,7 +6,6 @@ import { type Environment, findEnvironment, openEnvironment, splits } from "../e
 import { folderExists } from "../file/index.ts";
 import {
   createGenerator,
-  createScorer,
   createWordTokenizer,
   type Generator,
   hasChatTemplate,
@@ -14,7 +13,6 @@ import {
   loadModel,
   type Model,
   type ModelConfig,
-  type Scorer,
   saveModel,
   specialTokens,
   type TemplateUse,
@@ -40,7 +38,6 @@ export interface Workshop {
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
   readonly generator: Generator;
-  readonly scorer: Scorer;
   loadParameters(checkpoint: string): Promise<Float32Array>;
   saveCheckpoint(checkpoint: string, parameters: Float32Array): Promise<void>;
   release(): Promise<void>;
@@ -139,13 +136,9 @@ export async function createWorkshop(
   const environment = await openEnvironment(tasks.environment);
   requireNoJudge(environment);
   requireEndToken(config, `a checkpoint of "${folder.path}"`);
-  const { batchSize } = tasks.evaluation;
-  const compiled = {
-    generator: createGenerator(config, { numThreads, batchSize }),
-    scorer: createScorer(config, { numThreads, batchSize }),
-  };
+  const compiled = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
   // Our own training asks each of its checkpoints once; those of others may be followed into several runs.
-  const { generator, scorer } = isFollowed(folder.recipe)
+  const generator = isFollowed(folder.recipe)
     ? rememberAnswers(compiled, { config, numThreads, report: effects.report })
     : compiled;
   return {
@@ -156,14 +149,10 @@ export async function createWorkshop(
     config,
     tokenizer,
     generator,
-    scorer,
     loadParameters: async (checkpoint) =>
       (await loadModel(folder.locate(checkpointPath(checkpoint)))).parameters,
     saveCheckpoint: (checkpoint, parameters) =>
       saveModel(folder.locate(checkpointPath(checkpoint)), { config, parameters, tokenizer }),
-    release: async () => {
-      await generator.release();
-      await scorer.release();
-    },
+    release: () => generator.release(),
   };
 }

@@ -133,29 +133,51 @@ function causalMask(T: number, G: number): Tensor {
 
 /**
  * The decoder over whole sequences, each starting at position 0. Shorter ones are padded on the right: causal
- * attention keeps padding from reaching what precedes it.
+ * attention keeps padding from reaching what precedes it. With `numShared` S, all of them follow the same S tokens, which were read
+ * before: their keys and values are inputs, "shared.keys.N" [K, D, S] and "shared.values.N" [K, S, D] a layer.
  */
-export function runSequences(config: ModelConfig, weights: Weights, tokens: Tensor): SequencePass {
+export function runSequences(
+  config: ModelConfig,
+  weights: Weights,
+  tokens: Tensor,
+  numShared = 0,
+): SequencePass {
   const [B = 0, T = 0] = tokens.shape;
   const { numHeads: H, numKeyValueHeads: K, headSize: D } = config;
-  const G = H / K;
+  const [G, S] = [H / K, numShared];
   const positions = op.input("positions", [B, T], "int32");
   const mask = causalMask(T, G);
   const cache: LayerCache[] = [];
-  const attend: Attend = (_, [q, keys, values]) => {
+  const attend: Attend = (layer, [q, keys, values]) => {
     cache.push({ keys, values });
     // The queries of a group are neighbours, so that a group is simply more rows against the same keys.
-    const scores = op.matmul(op.reshape(q, [B, K, G * T, D]), keys, { transposeRight: true });
-    const attention = op.softmax(op.add(scores, mask));
-    return op.reshape(op.matmul(attention, values), [B, H, T, D]);
+    const q_BKND = op.reshape(q, [B, K, G * T, D]);
+    const own = op.add(op.matmul(q_BKND, keys, { transposeRight: true }), mask);
+    if (S === 0) return op.reshape(op.matmul(op.softmax(own), values), [B, H, T, D]);
+    const past = multiplyShared(q_BKND, op.input(`shared.keys.${layer}`, [K, D, S]));
+    const attention = op.softmax(op.concatenate([past, own], -1));
+    const fromPast = multiplyShared(
+      op.slice(attention, { axis: 3, start: 0, end: S }),
+      op.input(`shared.values.${layer}`, [K, S, D]),
+    );
+    const fromOwn = op.matmul(op.slice(attention, { axis: 3, start: S, end: S + T }), values);
+    return op.reshape(op.add(fromPast, fromOwn), [B, H, T, D]);
   };
-  const hidden_NE = runLayers({ config, weights, tokens, positions, numPositions: T, attend });
+  const hidden_NE = runLayers({ config, weights, tokens, positions, numPositions: S + T, attend });
   return { hidden_NE, cache };
 }
 
-/** The positions that `runSequences` is fed with: 0 … T − 1 for each of B sequences. */
-export function sequencePositions(B: number, T: number): Int32Array {
-  return Int32Array.from({ length: B * T }, (_, index) => index % T);
+/** x [B, K, N, I] times what all sequences share, [K, I, J]: [B, K, N, J]. A head's rows of all sequences are one matrix. */
+function multiplyShared(x: Tensor, shared: Tensor): Tensor {
+  const [B = 0, K = 0, N = 0, I = 0] = x.shape;
+  const byHead = op.reshape(op.transpose(x, [1, 0, 2, 3]), [K, B * N, I]);
+  const product = op.reshape(op.matmul(byHead, shared), [K, B, N, shared.shape[2] ?? 0]);
+  return op.transpose(product, [1, 0, 2, 3]);
+}
+
+/** The positions that `runSequences` is fed with: T from `start` on for each of B sequences. */
+export function sequencePositions(B: number, T: number, start = 0): Int32Array {
+  return Int32Array.from({ length: B * T }, (_, index) => start + (index % T));
 }
 
 /** Inputs and outputs of one decoding step. */

@@ -51,26 +51,25 @@ async function nextLogProbs(tokens: readonly number[], temperature = 1): Promise
 
 interface Continuation {
   readonly tokens: readonly number[];
-  readonly logProbs: readonly number[];
 }
 
 /** Greedy decoding that knows no end. */
 async function continueGreedily(prompt: readonly number[]): Promise<Continuation> {
-  const [tokens, logProbs]: [number[], number[]] = [[], []];
+  const tokens: number[] = [];
   for (let count = 0; count < maxNewTokens; count++) {
     const next = await nextLogProbs([...prompt, ...tokens]);
-    const highest = Math.max(...next);
-    tokens.push(next.indexOf(highest));
-    logProbs.push(highest);
+    tokens.push(next.indexOf(Math.max(...next)));
   }
-  return { tokens, logProbs };
+  return { tokens };
 }
 
-function cut({ tokens, logProbs }: Continuation, endToken: number): Generation {
+function cut({ tokens }: Continuation, endToken: number): Expected {
   const end = tokens.indexOf(endToken);
   const length = end < 0 ? tokens.length : end + 1;
-  return { tokens: tokens.slice(0, length), logProbs: logProbs.slice(0, length), isFinished: end >= 0 };
+  return { tokens: tokens.slice(0, length), isFinished: end >= 0 };
 }
+
+type Expected = Pick<Generation, "tokens" | "isFinished">;
 
 const endless: readonly Continuation[] = await Promise.all(prompts.map(continueGreedily));
 
@@ -83,7 +82,7 @@ function chooseEnd(): number {
 
 const endToken = chooseEnd();
 const config: ModelConfig = { ...goldenConfig, endToken };
-const expected: readonly Generation[] = endless.map((each) => cut(each, endToken));
+const expected: readonly Expected[] = endless.map((each) => cut(each, endToken));
 
 async function generate(
   chosen: readonly (readonly number[])[],
@@ -97,13 +96,12 @@ async function generate(
   return results;
 }
 
-function expectGenerations(actual: readonly Generation[], wanted: readonly Generation[]): void {
+function expectGenerations(actual: readonly Generation[], wanted: readonly Expected[]): void {
   expect(actual.map(({ tokens, isFinished }) => ({ tokens, isFinished }))).toEqual(
     wanted.map(({ tokens, isFinished }) => ({ tokens, isFinished })),
   );
-  for (const [index, { logProbs }] of wanted.entries())
-    for (const [at, logProb] of logProbs.entries())
-      expect(Math.abs(actual[index]!.logProbs[at]! - logProb)).toBeLessThan(1e-4);
+  // The likeliest token is certain to be taken.
+  for (const { tokens, logProbs } of actual) expect(logProbs).toEqual(tokens.map(() => 0));
 }
 
 describe("the prompts of these tests", () => {
@@ -156,6 +154,75 @@ describe("Generator.generate()", () => {
     const over = { ...options, maxNewTokens: room.maxNewTokens + 1 };
     await expect(generate([prompts[8]!], over, { batchSize: 1 })).rejects.toThrow(RangeError);
     await expect(generate(prompts, over, { batchSize: 40 })).rejects.toThrow(/64 positions/);
+  });
+});
+
+describe("Generator.generate() with references", () => {
+  const options = { maxNewTokens, sampling: greedy };
+  /** Every other prompt has one, of 0 … 20 tokens: longer than the answers, too. */
+  const references = prompts.map((_, index) =>
+    index % 2 === 0
+      ? undefined
+      : Array.from({ length: index % 3 === 0 ? index % 21 : 3 }, (_, at) => 3 + ((at * 5 + index) % (V - 3))),
+  );
+
+  it("scores them as whole passes do, and continues the prompts as if they were not there", async () => {
+    for (const batchSize of [40, 17]) {
+      const generator = createGenerator(config, { batchSize, numThreads: 1 });
+      const requests = prompts.map((prompt, index) => ({
+        prompt,
+        random: createRandom(1, index),
+        reference: references[index],
+      }));
+      const results = await generator.generate(parameters, requests, options);
+      await generator.release();
+      expectGenerations(results, expected);
+      for (const [index, { referenceLogProbs }] of results.entries()) {
+        const reference = references[index];
+        expect(referenceLogProbs?.length).toBe(reference?.length);
+        for (const [at, token] of (reference ?? []).entries()) {
+          const next = await nextLogProbs([...prompts[index]!, ...reference!.slice(0, at)]);
+          expect(Math.abs(referenceLogProbs![at]! - next[token]!)).toBeLessThan(1e-4);
+        }
+      }
+    }
+  });
+});
+
+describe("Generator.generate() of prompts that begin alike", () => {
+  const options = { maxNewTokens, sampling: greedy };
+  const beginning = Array.from({ length: 21 }, (_, at) => 3 + ((at * 7) % (V - 3)));
+
+  it.each([
+    [21, "any length"],
+    [17, "a length between programs"],
+    [15, "a few tokens"],
+  ])("continues and scores them as whole passes do: %i tokens, %s", async (length) => {
+    // One of them is no more than the beginning, so that its last token is read apart.
+    const tails = [[], ...prompts.slice(0, 11)];
+    const texts = tails.map((tail) => [...beginning.slice(0, length), ...tail]);
+    const generator = createGenerator(config, { batchSize: 16, numThreads: 1 });
+    const reference = [3, 5, 4];
+    const requests = texts.map((prompt, index) => ({ prompt, random: createRandom(1, index), reference }));
+    const results = await generator.generate(parameters, requests, options);
+    const alone = await Promise.all(texts.map(continueGreedily));
+    expectGenerations(
+      results,
+      alone.map((each) => cut(each, endToken)),
+    );
+    for (const [index, prompt] of texts.entries())
+      for (const [at, token] of reference.entries()) {
+        const next = await nextLogProbs([...prompt, ...reference.slice(0, at)]);
+        expect(Math.abs(results[index]!.referenceLogProbs![at]! - next[token]!)).toBeLessThan(1e-4);
+      }
+    await generator.release();
+  });
+
+  it("reads prompts that are the same throughout", async () => {
+    const same = [beginning, beginning, beginning];
+    const [first, ...others] = await generate(same, options, { batchSize: 4 });
+    const alone = cut(await continueGreedily(beginning), endToken);
+    expectGenerations([first!, ...others], [alone, alone, alone]);
   });
 });
 

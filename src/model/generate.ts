@@ -3,27 +3,18 @@
  * The cache lives here, in plain arrays that the decoding step only reads; rows that are done are dropped.
  */
 import type { Random } from "../base/index.ts";
-import {
-  type CompileOptions,
-  compile,
-  type Program,
-  requireOutput,
-  type TensorData,
-} from "../tensor/index.ts";
+import { type CompileOptions, compile, type TensorData } from "../tensor/index.ts";
 import { roundUpLength } from "./batch.ts";
 import { listEndTokens, type ModelConfig } from "./config.ts";
 import { type Decoder, describeTextEnd, takeDecodeStep } from "./decode-step.ts";
-import { sequencePositions } from "./decoder.ts";
-import { decodeOutputs, prefillOutputs } from "./generation-programs.ts";
-import { createCache } from "./key-value-cache.ts";
+import { decodeOutputs, type PrefillSize, prefillOutputs } from "./generation-programs.ts";
 import { createLayout, feedParameters } from "./parameters.ts";
-import { createProgramCache, type ProgramCache } from "./program-cache.ts";
+import { createProgramCache } from "./program-cache.ts";
+import { type PromptReader, type PromptRequest, readPrompts } from "./read-prompts.ts";
 import { chooseToken, type Sampling } from "./sampling.ts";
 
 /** A text to continue. */
-export interface GenerationRequest {
-  /** Token ids of the prompt, at least one. */
-  readonly prompt: readonly number[];
+export interface GenerationRequest extends PromptRequest {
   /** The stream that sampling draws from; greedy decoding draws nothing. */
   readonly random: Random;
 }
@@ -38,10 +29,12 @@ export interface GenerationOptions {
 export interface Generation {
   /** New token ids, the end token included where the model gave one. */
   readonly tokens: readonly number[];
-  /** log π of each new token at the sampling temperature (1 when greedy), before top-k and top-p. */
+  /** log π of each new token at the sampling temperature, before top-k and top-p; 0 when greedy, which is certain. */
   readonly logProbs: readonly number[];
   /** Whether the model ended it; otherwise it was cut at `maxNewTokens`. */
   readonly isFinished: boolean;
+  /** log π of each token of the reference, at temperature 1; absent where there is none. */
+  readonly referenceLogProbs?: readonly number[] | undefined;
 }
 
 /** Continues texts with the given parameters; programs are compiled once a batch size and length. */
@@ -71,7 +64,7 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions):
   const engine: Engine = {
     config,
     batchSize: options.batchSize,
-    prefill: createProgramCache(({ B, T }) => compile(prefillOutputs(config, B, T), options)),
+    prefill: createProgramCache((size: PrefillSize) => compile(prefillOutputs(config, size), options)),
     decode: createProgramCache(({ B, T: C }) => compile(decodeOutputs(config, B, C), options)),
   };
   return {
@@ -92,10 +85,8 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions):
   };
 }
 
-interface Engine extends Decoder {
+interface Engine extends Decoder, PromptReader {
   readonly batchSize: number;
-  /** Programs by batch size and prompt length. */
-  readonly prefill: ProgramCache<Program>;
 }
 
 /** A text being continued. */
@@ -104,6 +95,7 @@ interface Row {
   readonly tokens: number[];
   readonly logProbs: number[];
   isFinished: boolean;
+  referenceLogProbs?: readonly number[] | undefined;
 }
 
 /** The rows of a batch that still run, and their cache: a layer's keys [B, K, D, C] and values [B, K, C, D]. */
@@ -136,10 +128,10 @@ async function generateBatch(
     const logits = await takeDecodeStep(engine, parameters, { ...batch, ends });
     acceptTokens(config, batch.rows, { logits, sampling: options.sampling });
   }
-  return rows.map(({ tokens, logProbs, isFinished }) => ({ tokens, logProbs, isFinished }));
+  return rows.map(({ request: _, ...generation }) => generation);
 }
 
-/** Runs the prompts, fills the cache with their keys and values, and chooses the first token of each row. */
+/** Reads the prompts, and chooses the first token of each row. */
 async function prefill(
   engine: Engine,
   parameters: Feeds,
@@ -156,26 +148,13 @@ async function prefill(
     throw new RangeError(
       `Cannot generate ${maxNewTokens} tokens after ${longest}: the model has ${config.maxPositions} positions`,
     );
-  const B = Math.min(engine.batchSize, Math.ceil(rows.length / smallestBatch) * smallestBatch);
-  const T = roundUpLength(longest);
-  const tokens = new Int32Array(B * T).fill(config.padToken);
-  const lastRows = Int32Array.from({ length: B }, (_, row) => row * T);
-  for (const [row, { request }] of rows.entries()) {
-    tokens.set(request.prompt, row * T);
-    lastRows[row] = row * T + request.prompt.length - 1;
-  }
-  const program = await engine.prefill.find({ B, T });
-  const results = await program.run({ ...parameters, tokens, lastRows, positions: sequencePositions(B, T) });
+  const requests = rows.map(({ request }) => request);
+  const B = fitBatch(rows.length, engine.batchSize);
   const C = roundUpLength(longest + maxNewTokens);
-  const caches = Object.entries(results).filter(([name]) => name !== "logits");
-  const cache = Object.fromEntries(
-    caches.map(([layerName, data]) => {
-      const name = `past.${layerName}`;
-      return [name, createCache(config, name, data, { B, numSlots: T, C })];
-    }),
-  );
-  acceptTokens(config, rows, { logits: requireOutput(results, "logits"), sampling });
-  return { B, C, rows, cache };
+  const read = await readPrompts(engine, parameters, { requests, B, C });
+  acceptTokens(config, rows, { logits: read.logits, sampling });
+  for (const [index, row] of rows.entries()) row.referenceLogProbs = read.referenceLogProbs[index];
+  return { B, C: read.C, rows, cache: read.cache };
 }
 
 function acceptTokens(
@@ -193,27 +172,30 @@ function acceptTokens(
   }
 }
 
-/** The smallest of `largest`, three quarters of it, a half, three eighths, … that holds the rows: few sizes, so few programs. */
+/** Rows of the program for so many, of `largest` at most: few sizes, so few programs. */
 function fitBatch(numRows: number, largest: number): number {
-  const [half, between] = [Math.ceil(largest / 2), Math.ceil(largest * 0.75)];
-  if (numRows <= half && half >= smallestBatch) return fitBatch(numRows, half);
-  return numRows <= between && between >= smallestBatch ? between : largest;
+  return Math.min(largest, Math.ceil(numRows / smallestBatch) * smallestBatch);
 }
 
-/** Leaves out finished rows; once the rest fits into a smaller batch, moves it there. */
+/** Leaves out finished rows, whose places the last ones take, and goes on with no more of the batch than the rest needs. */
 function dropFinished(config: ModelConfig, batch: Batch): Batch {
-  const running = [...batch.rows.entries()].filter(([, row]) => !row.isFinished);
-  if (running.length === batch.rows.length) return batch;
-  const B = fitBatch(running.length, batch.B);
+  const kept = [...batch.rows.entries()];
+  for (let place = 0; place < kept.length; ) {
+    if (kept[place]?.[1].isFinished === false) place++;
+    else {
+      const last = kept.pop();
+      if (last !== undefined && place < kept.length) kept[place] = last;
+    }
+  }
+  if (kept.length === batch.rows.length) return batch;
+  const B = fitBatch(kept.length, batch.B);
   const rowSize = config.numKeyValueHeads * batch.C * config.headSize;
-  const cache = Object.fromEntries(
-    Object.entries(batch.cache).map(([name, data]) => {
-      const moved = B === batch.B ? data : new Float32Array(B * rowSize);
-      for (const [to, [from]] of running.entries())
-        if (moved !== data || to !== from)
-          moved.set(data.subarray(from * rowSize, (from + 1) * rowSize), to * rowSize);
-      return [name, moved];
-    }),
-  );
-  return { ...batch, B, rows: running.map(([, row]) => row), cache };
+  const shrink = (data: Float32Array): Float32Array => {
+    for (const [to, [from]] of kept.entries())
+      if (to !== from) data.copyWithin(to * rowSize, from * rowSize, (from + 1) * rowSize);
+    // No copy: as large as it is, making another one takes as long as a step.
+    return data.subarray(0, B * rowSize);
+  };
+  const cache = Object.fromEntries(Object.entries(batch.cache).map(([name, data]) => [name, shrink(data)]));
+  return { ...batch, B, rows: kept.map(([, row]) => row), cache };
 }

@@ -3,6 +3,7 @@ import { op, type Tensor } from "../tensor/index.ts";
 import type { ModelConfig } from "./config.ts";
 import { applyHead, type LayerCache, runChunk, runDecodeStep, runSequences } from "./decoder.ts";
 import { createLayout, createWeights } from "./parameters.ts";
+import { scoreRows } from "./score-targets.ts";
 
 function cacheOutputs(cache: readonly LayerCache[]): Record<string, Tensor> {
   return Object.fromEntries(
@@ -13,12 +14,27 @@ function cacheOutputs(cache: readonly LayerCache[]): Record<string, Tensor> {
   );
 }
 
-/** Of whole prompts [B, T]: the logits after "lastRows" [B], and keys and values. */
-export function prefillOutputs(config: ModelConfig, B: number, T: number): Record<string, Tensor> {
+/** Size of a program that reads B prompts of T tokens behind S that all share, and scores R tokens, wherever they stand. */
+export interface PrefillSize {
+  readonly B: number;
+  readonly T: number;
+  readonly S: number;
+  readonly R: number;
+}
+
+/**
+ * Of prompts [B, T], or what follows what they share: the logits after "lastRows" [B], keys and values, and where R is not 0 "scores" [R]: log π of "targets" [R]
+ * after "rows" [R].
+ */
+export function prefillOutputs(config: ModelConfig, { B, T, S, R }: PrefillSize): Record<string, Tensor> {
   const weights = createWeights(createLayout(config));
-  const { hidden_NE, cache } = runSequences(config, weights, op.input("tokens", [B, T], "int32"));
+  const { hidden_NE, cache } = runSequences(config, weights, op.input("tokens", [B, T], "int32"), S);
   const last_BE = op.gatherRows(hidden_NE, op.input("lastRows", [B], "int32"));
-  return { logits: applyHead(config, weights, last_BE), ...cacheOutputs(cache) };
+  return {
+    logits: applyHead(config, weights, last_BE),
+    ...(R > 0 && { scores: scoreRows(config, weights, { hidden_NE, R }) }),
+    ...cacheOutputs(cache),
+  };
 }
 
 /** Of one more token for each of B texts with C cache slots: its logits [B, V], keys and values. */

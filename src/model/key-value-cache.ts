@@ -10,6 +10,8 @@ export interface SlotCopy {
   /** Slots a head has in the source, and in the cache. */
   readonly numSlots: number;
   readonly C: number;
+  /** The slot of the cache that the source's first one goes to. */
+  readonly first: number;
 }
 
 /** Whether a cache array holds keys, whose slots are columns; those of values are rows. */
@@ -17,19 +19,20 @@ function holdsKeys(name: string): boolean {
   return name.startsWith("past.keys");
 }
 
-/** A cache array with `C` slots a head whose first slots are those of `data` [B, K, numSlots, D]. */
+/** A cache array with `C` slots a head, from `first` on those of `data` [B, K, numSlots, D]. */
 export function createCache(
   config: ModelConfig,
   name: string,
   data: Float32Array,
-  { B, numSlots, C }: SlotCopy,
+  { B, numSlots, C, first }: SlotCopy,
 ): Float32Array {
   const { numKeyValueHeads: K, headSize: D } = config;
   const cache = new Float32Array(B * K * C * D);
   for (let head = 0; head < B * K; head++) {
     const source = data.subarray(head * numSlots * D, (head + 1) * numSlots * D);
-    if (holdsKeys(name)) setTransposed(cache, source, { first: head * C * D, numColumns: D, stride: C });
-    else cache.set(source, head * C * D);
+    if (holdsKeys(name))
+      setTransposed(cache, source, { first: head * C * D + first, numColumns: D, stride: C });
+    else cache.set(source, (head * C + first) * D);
   }
   return cache;
 }

@@ -14,7 +14,7 @@ export interface Sampling {
 /** The likeliest token, always. */
 export const greedy: Sampling = { temperature: 0 };
 
-/** A chosen token and its log-probability at the temperature (1 when greedy), before top-k and top-p. */
+/** A chosen token and its log-probability at the temperature, before top-k and top-p: 0 when greedy, a choice that is certain. */
 export interface TokenChoice {
   readonly token: number;
   readonly logProb: number;
@@ -24,8 +24,8 @@ export interface TokenChoice {
 export function chooseToken(logits: Float32Array, sampling: Sampling, random: Random): TokenChoice {
   const { temperature } = sampling;
   const likeliest = argmax(logits);
+  if (temperature === 0) return { token: likeliest, logProb: 0 };
   const highest = logits[likeliest] ?? 0;
-  if (temperature === 0) return { token: likeliest, logProb: 0 - Math.log(sumOdds(logits, highest)) };
   const scale = 1 / temperature;
   const odds = new Float64Array(logits.length);
   let total = 0;
@@ -39,17 +39,12 @@ export function chooseToken(logits: Float32Array, sampling: Sampling, random: Ra
   return { token, logProb: ((logits[token] ?? 0) - highest) * scale - Math.log(total) };
 }
 
-/** Sum of the odds at temperature 1 against the likeliest token. */
-function sumOdds(logits: Float32Array, highest: number): number {
-  let total = 0;
-  for (let token = 0; token < logits.length; token++) total += Math.exp((logits[token] ?? 0) - highest);
-  return total;
-}
-
 function argmax(values: Float32Array): number {
-  let best = 0;
-  for (let index = 1; index < values.length; index++)
-    if ((values[index] ?? 0) > (values[best] ?? 0)) best = index;
+  let [best, highest] = [0, values[0] ?? 0];
+  for (let index = 1; index < values.length; index++) {
+    const value = values[index] ?? 0;
+    if (value > highest) [best, highest] = [index, value];
+  }
   return best;
 }
 

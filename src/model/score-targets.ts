@@ -40,3 +40,36 @@ export function scoreTargets(
     hidden_NE,
   };
 }
+
+/** Hidden states of which R rows are scored, at a temperature. */
+export interface ScoredRows {
+  readonly hidden_NE: Tensor;
+  readonly R: number;
+  /** 1 unless given. */
+  readonly temperature?: number | undefined;
+}
+
+/**
+ * log π [R] of "targets" [R] after the hidden states at "rows" [R] (graph inputs, int32). Vocabularies are large, and most tokens belong
+ * to prompts: only those rows go through the head.
+ */
+export function scoreRows(
+  config: ModelConfig,
+  weights: Weights,
+  { hidden_NE, R, temperature = 1 }: ScoredRows,
+): Tensor {
+  const answers_RE = op.gatherRows(hidden_NE, op.input("rows", [R], "int32"));
+  const logits_RV = applyHead(config, weights, answers_RE);
+  const scaled = temperature === 1 ? logits_RV : op.multiply(logits_RV, 1 / temperature);
+  return op.reshape(op.takeLast(op.logSoftmax(scaled), op.input("targets", [R], "int32")), [R]);
+}
+
+/** Rows that a scoring program takes at the least. */
+const smallestRows = 32;
+
+/** Rows of the program for so many: 32 times 1, 1.5, 2, 3, 4, 6, 8, …, so that few are compiled. */
+export function fitRows(count: number): number {
+  let size = smallestRows;
+  while (size < count) size = size * 1.5 >= count ? size * 1.5 : size * 2;
+  return size;
+}

@@ -3,10 +3,10 @@
 import { type CompileOptions, compile, op, type Tensor } from "../tensor/index.ts";
 import { packSequences, type Sequence } from "./batch.ts";
 import type { ModelConfig } from "./config.ts";
-import { applyHead, runSequences } from "./decoder.ts";
+import { runSequences } from "./decoder.ts";
 import { createLayout, createWeights, feedParameters, type Weights } from "./parameters.ts";
 import { createProgramCache } from "./program-cache.ts";
-import type { BatchSize } from "./score-targets.ts";
+import { type BatchSize, fitRows, scoreRows } from "./score-targets.ts";
 
 /** Scores answers; programs are compiled once a size. */
 export interface Scorer {
@@ -41,7 +41,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions): Score
     const numRows = Math.ceil(sequences.length / rowStep) * rowStep;
     const batch = packSequences(sequences, { numRows, padToken: config.padToken });
     const places = findAnswers(batch.answerMask);
-    const R = fitSize(places.length, smallestRows);
+    const R = fitRows(places.length);
     const program = await programs.find({ ...batch.size, R });
     const rows = new Int32Array(R);
     rows.set(places);
@@ -82,31 +82,17 @@ function planBatches(
   return Array.from({ length: numBatches }, (_, index) => sorted.slice(index * size, (index + 1) * size));
 }
 
-/** Few sizes, so few programs. */
+/** Sequences of a program are a multiple of this: few sizes, so few programs. */
 const rowStep = 8;
-const smallestRows = 32;
 
-/** The smallest of `smallest` times 1, 1.5, 2, 3, 4, 6, 8, … that holds so many. */
-function fitSize(count: number, smallest: number): number {
-  let size = smallest;
-  while (size < count) size = size * 1.5 >= count ? size * 1.5 : size * 2;
-  return size;
-}
-
-/**
- * log π [R] of "targets" [R] after the tokens at "rows" [R] of "tokens" [B, T], flattened. The vocabulary is large, and most tokens
- * belong to prompts: only those rows go through the head.
- */
+/** log π [R] of "targets" [R] after the tokens at "rows" [R] of "tokens" [B, T], flattened. */
 function scoreAnswers(
   config: ModelConfig,
   weights: Weights,
-  { B, T, R, temperature = 1 }: ScoringSize & { readonly temperature?: number },
+  { B, T, R, temperature }: ScoringSize & { readonly temperature?: number },
 ): Tensor {
   const { hidden_NE } = runSequences(config, weights, op.input("tokens", [B, T], "int32"));
-  const answers_RE = op.gatherRows(hidden_NE, op.input("rows", [R], "int32"));
-  const logits_RV = applyHead(config, weights, answers_RE);
-  const scaled = temperature === 1 ? logits_RV : op.multiply(logits_RV, 1 / temperature);
-  return op.reshape(op.takeLast(op.logSoftmax(scaled), op.input("targets", [R], "int32")), [R]);
+  return scoreRows(config, weights, { hidden_NE, R, temperature });
 }
 
 /** Where the mask is set. */

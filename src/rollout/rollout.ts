@@ -26,6 +26,8 @@ export interface Turn {
   /** The answer, without the thinking before it. */
   readonly text: string;
   readonly verdict: Verdict;
+  /** log π of each token of the task's reference after the prompt; absent where there is none, and after the first attempt. */
+  readonly referenceLogProbs?: readonly number[] | undefined;
 }
 
 /** The attempts at one task, the last one solved or the last allowed. */
@@ -49,6 +51,8 @@ export interface RolloutOptions extends PromptOptions {
   /** Names the random streams of the answers, so that a rollout can be repeated. */
   readonly seed: number;
   readonly path: readonly (string | number)[];
+  /** A task's reference as token ids, one a task: it is scored after the prompt of the first attempt. Default: none. */
+  readonly references?: readonly (readonly number[] | undefined)[];
 }
 
 /**
@@ -78,6 +82,7 @@ export async function collectEpisodes(
     const requests = open.map(({ index, prompt }) => ({
       prompt,
       random: createRandom(options.seed, ...options.path, index, attempt),
+      ...(attempt === 0 && { reference: options.references?.[index] }),
     }));
     const generations = await options.generator.generate(parameters, requests, options);
     for (const [row, asked] of open.entries()) {
@@ -127,7 +132,7 @@ interface AskedTask {
 
 function gradeTurn(
   { task, prompt, isThinking }: AskedTask,
-  { tokens, logProbs, isFinished }: Generation,
+  { tokens, logProbs, isFinished, referenceLogProbs }: Generation,
   { environment, rendering, tokenizer }: RolloutOptions,
 ): Turn {
   const reply = { text: tokenizer.decode(tokens), finish: isFinished ? "stop" : "length" };
@@ -137,5 +142,6 @@ function gradeTurn(
     logProbs,
     text: completion.answer,
     verdict: gradeCompletion({ environment, task, rendering }, completion),
+    ...(referenceLogProbs !== undefined && { referenceLogProbs }),
   };
 }
