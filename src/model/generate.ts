@@ -64,7 +64,10 @@ export function createGenerator(config: ModelConfig, options: GeneratorOptions):
   const engine: Engine = {
     config,
     batchSize: options.batchSize,
-    prefill: createProgramCache((size: PrefillSize) => compile(prefillOutputs(config, size), options)),
+    // It runs once a batch, and needs much memory for long prompts.
+    prefill: createProgramCache((size: PrefillSize) =>
+      compile(prefillOutputs(config, size), { ...options, keepsMemory: false }),
+    ),
     decode: createProgramCache(({ B, T: C }) => compile(decodeOutputs(config, B, C), options)),
   };
   return {
