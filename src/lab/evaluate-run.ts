@@ -1,6 +1,6 @@
 /** The checkpoints of a run evaluated, those that are not yet: what `untwist eval RUN` does. */
 import { resolve } from "node:path";
-import { UsageError } from "../base/index.ts";
+import { requireItem, UsageError } from "../base/index.ts";
 import { isAdapterFolder, readAdapterConfig } from "../checkpoint/index.ts";
 import { loadModel, type Model } from "../model/index.ts";
 import { isFollowed, type LineageEntry, openRunFolder, type RunFolder, type Summary } from "../run/index.ts";
@@ -133,7 +133,7 @@ async function evaluateByJob(
           await job.keepResult(piece, { ms: 0, items: await folder.readEvaluation(id) });
     },
     onResult: async (job, piece) => {
-      const { id } = entries[piece] ?? { id: "" };
+      const { id } = requireItem(entries, piece);
       if (await folder.hasEvaluation(id)) return;
       await keepEvaluation(folder, { checkpoint: id, ...(await readPieceEvaluation(job, piece)) }, effects);
       await onEvaluated?.();

@@ -1,6 +1,7 @@
 /** Evaluations as a job: a piece for each checkpoint of a run; its answers are the result. */
 import { resolve } from "node:path";
 import { z } from "zod";
+import { requireValue } from "../base/index.ts";
 import { interfaces } from "../endpoint/index.ts";
 import { splits } from "../environment/index.ts";
 import { computePieceKey, type JobFolder, type JobPlan, type PieceHandler } from "../job/index.ts";
@@ -105,10 +106,11 @@ export function estimateAnswering({ evaluation }: AskedTasks, numParameters: num
 /** Carries out pieces: checkpoints answer the tasks of their run, where servers' answers are kept as they come. */
 export function openEvaluationPieces(given: unknown, effects: Effects): PieceHandler {
   const { run, paths, way } = inputSchema.parse(given);
+  const pathOf = new Map(Object.entries(paths));
   return {
     carryOut: async ({ name }) => {
       const startMs = effects.now();
-      const [folder, path] = [await openRunFolder(run), paths[name] ?? ""];
+      const [folder, path] = [await openRunFolder(run), requireValue(pathOf, name)];
       const items =
         way.way === "embedded"
           ? await answerEmbedded(folder, path, effects)

@@ -96,9 +96,10 @@ export async function keepEvaluation(
 async function keepContent(folder: RunFolder, checkpoint: string): Promise<void> {
   const lineage = await folder.readLineage();
   const entry = lineage.find(({ id }) => id === checkpoint);
-  const place = folder.locate(entry?.path ?? "");
+  if (entry?.stamp === undefined) return;
+  const place = folder.locate(entry.path);
   // What was written again meanwhile is not what answered.
-  if (entry?.stamp === undefined || (await stampWeights(place)) !== entry.stamp) return;
+  if ((await stampWeights(place)) !== entry.stamp) return;
   const content = await hashWeights(place);
   await folder.writeLineage(lineage.map((one) => (one === entry ? { ...one, content } : one)));
 }

@@ -1,5 +1,6 @@
 /** Factors of tensors brought into the cache, so that they can be read from there. */
 import { availableParallelism } from "node:os";
+import { requireValue } from "../base/index.ts";
 import { CheckpointError, type Dtype, numBytesOf } from "../checkpoint/index.ts";
 import type { Factors } from "../linalg/index.ts";
 import {
@@ -75,19 +76,19 @@ export async function prepareFactors(
       tasks.reduce((sum, { cost }) => sum + cost, 0);
     runner.expect(total(prints) + wanted.reduce((sum, one) => sum + planWanted(one).cost, 0));
     const fingerprints = new Map<string, string>();
-    await runner.run(prints, (task, { fingerprint = "", nonFinite }) => {
-      if (task.kind !== "fingerprint") return;
+    await runner.run(prints, (task, { fingerprint, nonFinite }) => {
+      if (task.kind !== "fingerprint" || fingerprint === undefined) return;
       if (nonFinite !== undefined) throw describeNonFinite(task.tensor, nonFinite);
       fingerprints.set(keyOf(task.tensor), fingerprint);
     });
-    const fingerprintOf = (place: TensorPlace): string => fingerprints.get(keyOf(place)) ?? "";
+    const fingerprintOf = (place: TensorPlace): string => requireValue(fingerprints, keyOf(place));
     const requests = new Map(
       wanted.map((one) => [keyOf(one), { numVectors: keepVectors(one.shape, one.numVectors) }]),
     );
     const missing = new Map<string, PlannedSpectraTask>();
     for (const one of wanted) {
       const fingerprint = fingerprintOf(one);
-      const request = requests.get(keyOf(one)) ?? { numVectors: 0 };
+      const request = requireValue(requests, keyOf(one));
       if (await cache.hasFactors(fingerprint, request)) continue;
       const tensor = { folder: one.folder, name: one.name, shape: one.shape, fingerprint };
       missing.set(`${fingerprint} ${request.numVectors}`, {
@@ -100,7 +101,7 @@ export async function prepareFactors(
     await runner.run(tasks, () => undefined);
     const repair = createSpectraHandler(cacheFolder);
     return async ({ shape, ...place }) => {
-      const request = requests.get(keyOf(place)) ?? { numVectors: 0 };
+      const request = requireValue(requests, keyOf(place));
       const fingerprint = fingerprintOf(place);
       const factors = await cache.readFactors(fingerprint, request);
       if (factors !== undefined) return factors;

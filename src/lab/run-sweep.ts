@@ -1,7 +1,7 @@
 /** Sweeps: repairs of a checkpoint of a run, evaluated in memory on the run's own tasks, beside their controls. */
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { UsageError } from "../base/index.ts";
+import { requireItem, UsageError } from "../base/index.ts";
 import { isDetached } from "../job/index.ts";
 import type { LinearAlgebra } from "../linalg/index.ts";
 import {
@@ -269,7 +269,7 @@ async function evaluateByJob(
           await job.keepResult(piece, await folder.readRepair(plan.name, key));
     },
     onResult: async (job, piece) => {
-      const key = keys[piece] ?? "";
+      const key = requireItem(keys, piece);
       if (await folder.hasRepair(plan.name, key)) return;
       await folder.writeRepair(plan.name, key, await readPieceRepair(job, piece));
     },
@@ -305,16 +305,18 @@ export async function describePoints(
       paths: { target: folder.locate(ends.target.path), source: folder.locate(ends.source.path) },
     }),
     ends: { target: countEnd(target), source: countEnd(source) },
-    repairs: measured.repairs.map(({ recovered, ...measure }, index) => ({
-      ...measure,
-      recovered: recovered ?? null,
-      role: repairs[index]?.point.role ?? "edit",
-      moved: Number((repairs[index]?.moved ?? 0).toPrecision(6)),
-      operation: repairs[index]?.point.operation ?? { operation: "rebuild" as const },
-      ...(repairs[index]?.point.controls !== undefined && {
-        controls: [...(repairs[index]?.point.controls ?? [])],
-      }),
-    })),
+    repairs: measured.repairs.map(({ recovered, ...measure }, index) => {
+      const { point, moved } = requireItem(repairs, index);
+      const { role, operation, controls } = point;
+      return {
+        ...measure,
+        recovered: recovered ?? null,
+        role,
+        moved: Number(moved.toPrecision(6)),
+        operation,
+        ...(controls !== undefined && { controls: [...controls] }),
+      };
+    }),
     best:
       measured.best === undefined ? null : { ...measured.best, recovered: measured.best.recovered ?? null },
   };

@@ -9,6 +9,9 @@ mkdir -p "$2" && cd "$2"
 # Else each start of Python may compile all libraries anew.
 unset PYTHONDONTWRITEBYTECODE
 export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error UNTWIST_CACHE="$PWD/cache"
+# Spectra need a LAPACK: that of NumPy is there on every machine. One that was named is used.
+openblas=$("$python" -c 'import glob, os, numpy; print(*glob.glob(os.path.join(os.path.dirname(numpy.__file__), "..", "numpy.libs", "*openblas*")))')
+export UNTWIST_LAPACK="${UNTWIST_LAPACK:-$openblas}"
 untwist() { node "$here/../../bin/untwist.js" "$@"; }
 
 # A step's name, the file or folder that shows that it is done, and its command; how long it took goes into times.txt.
