@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real run, from the model to what brings it back: tools/real-run/run.sh PYTHON OUT
 # PYTHON: that of the environment "main" which tools/make-peers.sh makes. OUT: a folder; what is there already is not done again.
-# docs/real-run.md tells what comes out of it. Half an hour on two cores, and 3 GB of disk.
+# docs/real-run.md tells what comes out of it. 22 minutes on two idle cores, and 3 GB of disk.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 python=$1
