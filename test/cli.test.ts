@@ -1,8 +1,9 @@
 /** The command line from outside: its commands and flags, its JSON, and what a run looks like to those who read it. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createProgram } from "../src/cli/main.ts";
+import { memoryFolder } from "../src/lab/answer-memory.ts";
 import { count, summaryShape } from "./support/summary-shape.ts";
 import {
   createTemporaryFolder,
@@ -25,9 +26,11 @@ beforeAll(async () => {
 });
 afterAll(() => removeFolder(folder));
 
-/** Runs `untwist` where the run lies, and expects it to succeed quietly. */
+/** Runs `untwist` where the run lies, and expects it to succeed quietly: with a cache of its own, in which nothing is known yet. */
 async function succeed(...args: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await runUntwist(args, folder);
+  const { code, stdout, stderr } = await runUntwist(args, folder, {
+    UNTWIST_CACHE: mkdtempSync(join(folder, "cache-")),
+  });
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   expect(stdout).not.toContain(escapeCode);
   return stdout;
@@ -156,6 +159,16 @@ describe("untwist eval", () => {
     const text = await succeed(...args);
     expect(text).toMatch(/^id +\d\/8 +\d+\.\d % \[\d+\.\d, \d+\.\d\] /m);
     expect(text).toMatch(/^ood +\d\/8 /m);
+  });
+
+  it("says where answers come from that it was asked for before, and gives the same", async () => {
+    const cache = { UNTWIST_CACHE: join(folder, "cache") };
+    const [first, again] = [await runUntwist(args, folder, cache), await runUntwist(args, folder, cache)];
+    expect(first).toMatchObject({ code: 0, stderr: "" });
+    expect(again).toMatchObject({ code: 0, stdout: first.stdout });
+    expect(again.stderr).toBe(
+      `Asked before with the same weights: answers are taken from ${join(cache.UNTWIST_CACHE, memoryFolder)}\n`,
+    );
   });
 
   it("gives the same counts as JSON each time, and other tasks for another seed", async () => {

@@ -1,13 +1,15 @@
 /** The engine keeps to itself: no usage events are stored (to be sent) when it runs. */
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 
 it("the engine stores no usage events in the user's home", () => {
-  const home = mkdtempSync(join(tmpdir(), "untwist-home-"));
+  const folder = mkdtempSync(join(tmpdir(), "untwist-home-"));
+  const home = join(folder, "home");
+  mkdirSync(home);
   try {
     const argv = [
       "bin/untwist.js",
@@ -22,6 +24,7 @@ it("the engine stores no usage events in the user's home", () => {
     const env = {
       ...process.env,
       HOME: home,
+      UNTWIST_CACHE: join(folder, "cache"),
       XDG_CACHE_HOME: join(home, ".cache"),
       ORT_DISABLE_TELEMETRY: "0",
     };
@@ -30,6 +33,6 @@ it("the engine stores no usage events in the user's home", () => {
     expect(status).toBe(0);
     expect(readdirSync(home, { recursive: true })).toEqual([]);
   } finally {
-    rmSync(home, { recursive: true });
+    rmSync(folder, { recursive: true });
   }
 });
