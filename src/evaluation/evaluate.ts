@@ -36,7 +36,7 @@ export interface EvaluatedItem {
   readonly chance?: number | undefined;
   /**
    * Negative log-likelihood in nats of the reference answer, end token included, and its number of tokens; absent where the
-   * model lies behind an endpoint.
+   * model lies behind an endpoint, or gives no numbers.
    */
   readonly reference?: ReferenceScore | undefined;
 }
@@ -152,7 +152,7 @@ function describeItem({ split, index, task, options }: ItemSource, episode: Epis
     reward: last.verdict.reward,
     parts: last.verdict.parts,
     ...describeChance(options.environment, task),
-    ...(referenceLogProbs !== undefined && { reference: scoreReference(referenceLogProbs) }),
+    ...(referenceLogProbs !== undefined && scoreReference(referenceLogProbs)),
   };
 }
 
@@ -173,9 +173,12 @@ function encodeReference(
   return appendAnswer(tokenizer, [], { answer, endToken: config.endToken }).tokens;
 }
 
-function scoreReference(logProbs: readonly number[]): ReferenceScore {
+/** What an item says of its reference. A model whose weights are not finite has no likelihoods. */
+function scoreReference(logProbs: readonly number[]): Pick<EvaluatedItem, "reference"> {
   const sum = logProbs.reduce((sum, value) => sum + value, 0);
-  return { negativeLogLikelihood: -sum, numTokens: logProbs.length };
+  return Number.isFinite(sum)
+    ? { reference: { negativeLogLikelihood: -sum, numTokens: logProbs.length } }
+    : {};
 }
 
 function findScoredAnswer(environment: Environment, task: unknown, rendering: Rendering): string | undefined {

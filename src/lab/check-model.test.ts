@@ -5,11 +5,12 @@ import { afterAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { UsageError } from "../base/index.ts";
 import { findEnvironment } from "../environment/index.ts";
-import { createWordTokenizer, loadModel } from "../model/index.ts";
-import { parseSweep } from "../run/index.ts";
+import { createWordTokenizer, loadModel, saveModel } from "../model/index.ts";
+import { itemSchema, parseSweep } from "../run/index.ts";
 import { loadRecipe, locateModel } from "./builtin.ts";
 import { checkDemand, checkModel } from "./check-model.ts";
 import { chooseTasks } from "./choose-tasks.ts";
+import type { LabEvent } from "./effects.ts";
 import { evaluateModel } from "./evaluate-model.ts";
 
 const environment = findEnvironment("general-points");
@@ -96,5 +97,29 @@ describe("a model without a token that ends answers", async () => {
     const recipe = await loadRecipe("general-points-quick", []);
     const endless = await loadModel(folder);
     expect(() => checkModel(endless, recipe)).toThrow("eos_token_id");
+  });
+});
+
+describe("a model whose weights hold NaN", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "untwist-nan-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const parameters = model.parameters.slice();
+  parameters[parameters.length >> 1] = Number.NaN;
+  await saveModel(join(folder, "nan"), { ...model, parameters });
+
+  it("is evaluated to items that can be kept, and this is said", async () => {
+    const told: unknown[] = [];
+    const effects = {
+      report: (event: LabEvent) => void (event.kind === "notice" && told.push(event.text)),
+      now: () => 0,
+      signal: new AbortController().signal,
+    };
+    const tasks = { environment: "general-points", splits: ["id"], numTasks: 4 } as const;
+    const { items, results } = await evaluateModel(join(folder, "nan"), tasks, { command: "", effects });
+    expect(told).toEqual([expect.stringMatching(/nan: its weights hold NaN or infinite values/)]);
+    expect(itemSchema.array().parse(JSON.parse(JSON.stringify(items)))).toEqual(items);
+    expect(items.map(({ reference }) => reference)).toEqual(items.map(() => undefined));
+    expect(results.id).toMatchObject({ solved: { correct: 0, total: 4 } });
+    expect(results.id?.loss).toBeNull();
   });
 });

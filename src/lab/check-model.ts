@@ -8,9 +8,10 @@ import {
   type Split,
   splits,
 } from "../environment/index.ts";
-import { createLayout, type Model, type ModelConfig, type TemplateUse } from "../model/index.ts";
+import { areFinite, createLayout, type Model, type ModelConfig, type TemplateUse } from "../model/index.ts";
 import { encodeTaskPrompt, writeTaskPrompt } from "../rollout/index.ts";
 import type { Recipe } from "../run/index.ts";
+import type { Effects } from "./effects.ts";
 import { listPoints } from "./sweep-points.ts";
 
 /** Throws `UsageError` where it takes a judge to grade answers: only evaluation through a server has one. */
@@ -110,4 +111,14 @@ export function measurePrompts(
 
 function withoutSpace(text: string): string {
   return text.replaceAll(/\s/g, "");
+}
+
+/** Says so where weights hold what is not a number: such a model is evaluated as any other, and what it answers means nothing. */
+export function reportNotFinite(
+  parameters: Float32Array,
+  { checkpoint, report }: { readonly checkpoint: string; readonly report: Effects["report"] },
+): void {
+  if (areFinite(parameters)) return;
+  const text = `${checkpoint}: its weights hold NaN or infinite values, so that its answers mean nothing; untwist spectra names the tensors`;
+  report({ kind: "notice", text });
 }

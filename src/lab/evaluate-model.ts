@@ -5,7 +5,7 @@ import { createGenerator, loadModel, type TemplateUse } from "../model/index.ts"
 import type { AskedTasks } from "../run/index.ts";
 import { rememberAnswers } from "./answer-memory.ts";
 import { locateModel } from "./builtin.ts";
-import { requireEndToken, requireNoJudge } from "./check-model.ts";
+import { reportNotFinite, requireEndToken, requireNoJudge } from "./check-model.ts";
 import { chooseTasks, chooseTemplate, type TaskChoice } from "./choose-tasks.ts";
 import { type Effects, StoppedError } from "./effects.ts";
 import { chooseNumThreads } from "./threads.ts";
@@ -43,6 +43,7 @@ export async function evaluateModel(
   requireNoJudge(environment);
   const model = await loadModel(await locateModel(nameOrPath));
   requireEndToken(model.config, `"${nameOrPath}"`);
+  reportNotFinite(model.parameters, { checkpoint: nameOrPath, report: effects.report });
   const tasks = await chooseTasks(options, { splits, model, template: options.template });
   const { rendering, evaluation } = tasks;
   const template = chooseTemplate(model, { rendering, template: options.template });

@@ -6,6 +6,7 @@ import { folderExists } from "../file/index.ts";
 import { hashWeights, stampWeights } from "../follow/index.ts";
 import { findTasks, isFollowed, type LineageEntry, type RunFolder } from "../run/index.ts";
 import { answerTasks } from "./answer-tasks.ts";
+import { reportNotFinite } from "./check-model.ts";
 import { type Effects, resumeCommand } from "./effects.ts";
 import { checkpointPath, type Workshop } from "./workshop.ts";
 
@@ -49,6 +50,7 @@ export async function evaluateCheckpoint(
 ): Promise<void> {
   const { folder, effects } = workshop;
   const startMs = effects.now();
+  reportNotFinite(parameters, { checkpoint, report: effects.report });
   const items = await answerTasks(workshop, parameters, command);
   await keepEvaluation(folder, { checkpoint, items, ms: effects.now() - startMs }, effects);
 }

@@ -20,6 +20,7 @@ export {
 } from "./generate.ts";
 export { findChatTemplate, loadModel, type Model, saveModel } from "./model.ts";
 export {
+  areFinite,
   createLayout,
   createValueHeadLayout,
   createWeights,

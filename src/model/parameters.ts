@@ -152,3 +152,11 @@ export function feedParameters(
     ]),
   );
 }
+
+/** Whether every parameter is a number, neither NaN nor infinite: of any other model no answer means anything. */
+export function areFinite(parameters: Float32Array): boolean {
+  // A plain loop: there may be billions.
+  for (let index = 0; index < parameters.length; index++)
+    if (!Number.isFinite(parameters[index])) return false;
+  return true;
+}
