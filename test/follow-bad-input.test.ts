@@ -1,8 +1,8 @@
 /** What `untwist follow` refuses, in one sentence, without touching anything. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
+import { buildModel, nameShard, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { expectRefusal, type Mistake } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import { writeAdapterTraining, writeTrainerFolder } from "./support/trainer-folder.ts";
@@ -19,6 +19,9 @@ describe("untwist follow refuses", () => {
     await writeTrainerFolder(at("exp/grpo"), "TRL", [10, 20]);
     await writeAdapterTraining(at("lora"), "org/base", [10, 20]);
     await readReport(["follow", "lora", "--base", "base", "--out", "run-lora"], folder);
+    await writeTrainerFolder(at("one"), "the Hugging Face Trainer", [10]);
+    truncateSync(at("one/checkpoint-10", nameShard(0, 2)), 100);
+    await readReport(["follow", "one", "--base", "base", "--out", "run-one"], folder);
     mkdirSync(at("empty"));
     writeFileSync(at("notes.txt"), "mine");
     mkdirSync(at("pieces/global_step5"), { recursive: true });
@@ -75,6 +78,7 @@ describe("untwist follow refuses", () => {
     ],
     "a training that is named twice": [["follow", "--lineage", "twice.yaml", ...out], "twice", "exp/sft"],
     "a lineage file that is empty": [["follow", "--lineage", "notes.txt", ...out], "notes.txt", "--help"],
+    "spectra of a run whose only other checkpoint is damaged": [["spectra", "run-one"], "run-one", "whole"],
     "malformed YAML": [["follow", "--lineage", "malformed.yaml", ...out], "malformed.yaml", "line"],
     "an output folder without a name": [["follow", "lora", "--out", ""], "--out"],
     "an output folder that holds something else": [

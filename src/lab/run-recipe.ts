@@ -80,6 +80,7 @@ export async function renewSpectra(
     const finished = await folder.readSummary();
     const { trajectory } = finished ?? (await summarize(folder));
     const computed = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+    requirePairs(path, computed);
     await keepRunSpectra(folder, computed);
     if (finished !== undefined) await folder.writeSummary({ ...finished, spectra: computed.record });
     return computed;
@@ -94,7 +95,17 @@ export async function examineRun(
 ): Promise<RunSpectra> {
   const folder = await openRunFolder(path);
   const { trajectory } = (await folder.readSummary()) ?? (await summarize(folder));
-  return await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+  const computed = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+  requirePairs(path, computed);
+  return computed;
+}
+
+/** Throws `UsageError` for a run that has nothing to compare: an empty table would look like a result. */
+function requirePairs(path: string, { pairs }: RunSpectra): void {
+  if (pairs.length === 0)
+    throw new UsageError(
+      `Cannot compare checkpoints of "${path}": it has none beside the first; train on, or follow the checkpoints again once they are whole`,
+    );
 }
 
 /** Carries out a sweep on a run that has an SFT stage; once the run is finished, its summary holds the result. */
