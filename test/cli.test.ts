@@ -167,7 +167,7 @@ describe("untwist eval", () => {
     expect(first).toMatchObject({ code: 0, stderr: "" });
     expect(again).toMatchObject({ code: 0, stdout: first.stdout });
     expect(again.stderr).toBe(
-      `Asked before with the same weights: answers are taken from ${join(cache.UNTWIST_CACHE, memoryFolder)}\n`,
+      `Answers that the same weights gave before are taken from ${join(cache.UNTWIST_CACHE, memoryFolder)}\n`,
     );
   });
 

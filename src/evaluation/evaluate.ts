@@ -64,8 +64,8 @@ export interface EvaluationOptions {
   readonly sampling?: Sampling;
   /** Tasks answered together. */
   readonly batchSize: number;
-  /** Called before every batch; what it throws stops the evaluation. */
-  readonly onBatch?: () => void;
+  /** Called before every batch with the fraction of the tasks that are answered; what it throws stops the evaluation. */
+  readonly onBatch?: (doneFraction: number) => void;
 }
 
 /** Answers and grades every task of the splits, a batch at a time; items in order of split and index. */
@@ -75,9 +75,10 @@ export async function evaluate(
   options: EvaluationOptions,
 ): Promise<readonly EvaluatedItem[]> {
   const items: EvaluatedItem[] = [];
-  for (const split of options.splits)
-    for (let first = 0; first < options.numTasks; first += options.batchSize) {
-      options.onBatch?.();
+  const { splits, numTasks, batchSize } = options;
+  for (const split of splits)
+    for (let first = 0; first < numTasks; first += batchSize) {
+      options.onBatch?.(items.length / (splits.length * numTasks));
       items.push(...(await evaluateBatch(model, generator, { split, first, options })));
     }
   return items;

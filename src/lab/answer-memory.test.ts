@@ -7,7 +7,7 @@ import { createRandom } from "../base/index.ts";
 import { type GenerationRequest, greedy, loadModel } from "../model/index.ts";
 import { memoryFolder, rememberAnswers } from "./answer-memory.ts";
 import { locateModel } from "./builtin.ts";
-import { StoppedError } from "./effects.ts";
+import { type Effects, type LabEvent, StoppedError } from "./effects.ts";
 import { evaluateModel } from "./evaluate-model.ts";
 
 const folder = createTemporaryFolder();
@@ -74,7 +74,16 @@ describe("rememberAnswers()", () => {
       ).toStrictEqual(answers);
     expect(second.calls).toEqual([]);
     expect(second.told).toHaveLength(1);
-    expect(second.told[0]).toMatch(/^Asked before with the same weights: answers are taken from .*embedded-/);
+    expect(second.told[0]).toMatch(/^Answers that the same weights gave before are taken from .*embedded-/);
+  });
+
+  it("computes anew what weights give that were changed in place", async () => {
+    const fake = createFake();
+    const own = Float32Array.from(weights);
+    await fake.generator.generate(own, askFor([5]), options);
+    own[0] = 9;
+    const [answer] = await fake.generator.generate(own, askFor([5]), options);
+    expect(answer?.tokens).toEqual([9, 2, 3, 5]);
   });
 
   it("computes anew what depends on anything else", async () => {
@@ -137,7 +146,7 @@ describe("rememberAnswers()", () => {
 
 describe("evaluateModel()", () => {
   const tasks = { environment: "general-points", splits: ["id", "ood"], numTasks: 130 } as const;
-  const evaluate = (signal: AbortSignal, report = () => undefined as undefined) =>
+  const evaluate = (signal: AbortSignal, report: Effects["report"] = () => undefined) =>
     evaluateModel("general-points-base", tasks, {
       command: "untwist eval again",
       effects: { report, now: () => 0, signal },
@@ -152,10 +161,18 @@ describe("evaluateModel()", () => {
     await expect(evaluate(stopped)).rejects.toThrow(new StoppedError("untwist eval again"));
     const numKept = listFilesBelow(place).length;
     expect(numKept).toBeGreaterThan(1);
-    const told: unknown[] = [];
+    const events: LabEvent[] = [];
     const open = new AbortController().signal;
-    const { items } = await evaluate(open, (...event: unknown[]) => void told.push(...event));
-    expect(told).toEqual([{ kind: "notice", text: expect.stringContaining("Asked before") }]);
+    const { items } = await evaluate(open, (event) => void events.push(event));
+    expect(events.filter(({ kind }) => kind === "notice")).toEqual([
+      { kind: "notice", text: expect.stringContaining("gave before") },
+    ]);
+    expect(events.flatMap((event) => (event.kind === "progress" ? [event.doneFraction] : []))).toEqual([
+      0,
+      128 / 260,
+      130 / 260,
+      258 / 260,
+    ]);
     expect(listFilesBelow(place).length).toBeGreaterThan(numKept);
     removeFolder(place);
     expect((await evaluate(open)).items).toStrictEqual(items);

@@ -67,18 +67,17 @@ function openMemory({ config, numThreads, report }: MemoryOptions): Memory {
   const { untwist, onnxruntime } = listVersions();
   // Other processors round otherwise, and so may other numbers of threads.
   const engine = { untwist, onnxruntime, processor: cpus()[0]?.model, numThreads };
-  const digests = new WeakMap<Float32Array, string>();
   const told = new Set<string>();
   const tell = (weights: string): void => {
     if (told.has(weights)) return;
     told.add(weights);
-    report({ kind: "notice", text: `Asked before with the same weights: answers are taken from ${folder}` });
+    report({ kind: "notice", text: `Answers that the same weights gave before are taken from ${folder}` });
   };
   const write = createWriter(report);
   return {
     recall: async (parameters, asked, compute) => {
-      const weights = digests.get(parameters) ?? hashParameters(parameters);
-      digests.set(parameters, weights);
+      // Each time: it costs little beside a batch, and an array may have been changed since.
+      const weights = hashParameters(parameters);
       const name = createHash("sha256")
         .update(JSON.stringify([engine, config, weights, asked]))
         .digest("hex");
@@ -117,7 +116,8 @@ async function readKept(path: string, name: string, report: Effects["report"]): 
   if (!(await fileExists(path))) return undefined;
   try {
     return await readSealed(path, name);
-  } catch {
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
     report({ kind: "notice", text: `Damaged cache entry made again: ${path}` });
     return undefined;
   }

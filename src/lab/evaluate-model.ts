@@ -52,8 +52,12 @@ export async function evaluateModel(
   const { config } = model;
   const compiled = createGenerator(config, { numThreads, batchSize });
   const generator = rememberAnswers(compiled, { config, numThreads, report: effects.report });
-  const onBatch = (): void => {
+  const startMs = effects.now();
+  const onBatch = (doneFraction: number): void => {
     if (effects.signal.aborted) throw new StoppedError(command);
+    const remainingMs = ((effects.now() - startMs) * (1 - doneFraction)) / doneFraction;
+    const remaining = doneFraction > 0 ? { remainingMs } : {};
+    effects.report({ kind: "progress", work: "evaluation", what: nameOrPath, doneFraction, ...remaining });
   };
   try {
     const asked = { ...evaluation, environment, rendering, template, splits, onBatch };

@@ -17,6 +17,7 @@ import {
 } from "../run/index.ts";
 import { answerTasks } from "./answer-tasks.ts";
 import { askCheckpoint } from "./ask-checkpoint.ts";
+import { reportNotFinite } from "./check-model.ts";
 import type { Effects } from "./effects.ts";
 import { requireTasks } from "./require-recipe.ts";
 import { type ServeWay, withServer } from "./serve-checkpoint.ts";
@@ -113,7 +114,7 @@ export function openEvaluationPieces(given: unknown, effects: Effects): PieceHan
       const [folder, path] = [await openRunFolder(run), requireValue(pathOf, name)];
       const items =
         way.way === "embedded"
-          ? await answerEmbedded(folder, path, effects)
+          ? await answerEmbedded(folder, { checkpoint: name, path }, effects)
           : await answerServed(folder, { checkpoint: name, path, way }, effects);
       return { ms: effects.now() - startMs, items };
     },
@@ -136,10 +137,11 @@ async function answerServed(
 
 async function answerEmbedded(
   folder: RunFolder,
-  path: string,
+  { checkpoint, path }: { readonly checkpoint: string; readonly path: string },
   effects: Effects,
 ): Promise<readonly ItemRecord[]> {
   const model = await loadModel(path);
+  reportNotFinite(model.parameters, { checkpoint, report: effects.report });
   const workshop = await createWorkshop(folder, model, effects);
   try {
     return await answerTasks(workshop, model.parameters, command);

@@ -157,7 +157,7 @@ async function prefill(
   const read = await readPrompts(engine, parameters, { requests, B, C });
   acceptTokens(config, rows, { logits: read.logits, sampling });
   for (const [index, row] of rows.entries()) row.referenceLogProbs = read.referenceLogProbs[index];
-  return { B, C: read.C, rows, cache: read.cache };
+  return { B, C, rows, cache: read.cache };
 }
 
 function acceptTokens(

@@ -14,27 +14,36 @@ function cacheOutputs(cache: readonly LayerCache[]): Record<string, Tensor> {
   );
 }
 
-/** Size of a program that reads B prompts of T tokens behind S that all share, and scores R tokens, wherever they stand. */
+/**
+ * Size of a program that reads B texts of T tokens behind S that all share, gives keys and values of the first P of them, and scores R
+ * tokens, wherever they stand.
+ */
 export interface PrefillSize {
   readonly B: number;
   readonly T: number;
+  readonly P: number;
   readonly S: number;
   readonly R: number;
 }
 
 /**
- * Of prompts [B, T], or what follows what they share: the logits after "lastRows" [B], keys and values, and where R is not 0 "scores" [R]: log π of "targets" [R]
- * after "rows" [R].
+ * Of texts "tokens" [B, T], each a prompt and what is scored behind it: the logits [B, V] after "lastRows" [B], keys and values
+ * [B, K, P, D] a layer, and where R is not 0 "scores" [R]: log π of "targets" [R] after "rows" [R].
  */
-export function prefillOutputs(config: ModelConfig, { B, T, S, R }: PrefillSize): Record<string, Tensor> {
+export function prefillOutputs(config: ModelConfig, { B, T, P, S, R }: PrefillSize): Record<string, Tensor> {
   const weights = createWeights(createLayout(config));
   const { hidden_NE, cache } = runSequences(config, weights, op.input("tokens", [B, T], "int32"), S);
   const last_BE = op.gatherRows(hidden_NE, op.input("lastRows", [B], "int32"));
   return {
     logits: applyHead(config, weights, last_BE),
     ...(R > 0 && { scores: scoreRows(config, weights, { hidden_NE, R }) }),
-    ...cacheOutputs(cache),
+    ...cacheOutputs(P === T ? cache : cache.map((layer) => takeSlots(layer, P))),
   };
+}
+
+function takeSlots({ keys, values }: LayerCache, count: number): LayerCache {
+  const range = { axis: 2, start: 0, end: count };
+  return { keys: op.slice(keys, range), values: op.slice(values, range) };
 }
 
 /** Of one more token for each of B texts with C cache slots: its logits [B, V], keys and values. */

@@ -25,7 +25,7 @@ export interface PromptRequest {
   readonly reference?: readonly number[] | undefined;
 }
 
-/** Prompts, the rows of the program that reads them, and the cache slots that a text needs at the least. */
+/** Prompts, the rows of the program that reads them, and the slots that a text has in the cache: more than any prompt has tokens. */
 export interface PromptBatch {
   readonly requests: readonly PromptRequest[];
   readonly B: number;
@@ -38,8 +38,6 @@ export interface ReadPrompts {
   readonly logits: Float32Array;
   /** log π of each token of a reference at temperature 1, one array a request; absent where it has none. */
   readonly referenceLogProbs: readonly (readonly number[] | undefined)[];
-  /** Slots of the cache, as many as were asked for or more. */
-  readonly C: number;
   /** A layer's keys [B, K, D, C] and values [B, K, C, D]. What was read behind a prompt lies in slots that count as empty. */
   readonly cache: Readonly<Record<string, Float32Array>>;
 }
@@ -53,17 +51,16 @@ export async function readPrompts(
   batch: PromptBatch,
 ): Promise<ReadPrompts> {
   const { config, prefill } = reader;
-  const { requests } = batch;
+  const { requests, C } = batch;
   const shared = await readShared(reader, parameters, requests);
   const { size, feeds } = feedPrompts(config, batch, shared.length);
-  const { B, T, S } = size;
+  const { B, P, S } = size;
   const program = await prefill.find(size);
   const results = await program.run({ ...parameters, ...shared.feeds, ...feeds });
   const { logits: _, scores, ...layers } = results;
-  const C = Math.max(batch.C, S + T);
   const cache = Object.entries(layers).map(([layerName, data]) => {
     const name = `past.${layerName}`;
-    const slots = createCache(config, name, data, { B, numSlots: T, C, first: S });
+    const slots = createCache(config, name, data, { B, numSlots: P, C, first: S });
     const from = shared.feeds[`shared.${layerName}`];
     if (from !== undefined)
       for (const row of requests.keys())
@@ -73,7 +70,6 @@ export async function readPrompts(
   return {
     logits: requireOutput(results, "logits"),
     referenceLogProbs: cutScores(requests, scores),
-    C,
     cache: Object.fromEntries(cache),
   };
 }
@@ -103,7 +99,7 @@ async function readShared(
   const prompts = requests.map(({ prompt }) => prompt);
   const S = countShared(prompts);
   if (S === 0) return { length: 0, feeds: {} };
-  const program = await prefill.find({ B: 1, T: S, S: 0, R: 0 });
+  const program = await prefill.find({ B: 1, T: S, P: S, S: 0, R: 0 });
   const tokens = Int32Array.from(prompts[0] ?? []).subarray(0, S);
   const inputs = { tokens, lastRows: new Int32Array(1), positions: sequencePositions(1, S) };
   const { logits: _, ...layers } = await program.run({ ...parameters, ...inputs });
@@ -122,6 +118,7 @@ function feedPrompts(
 ): { readonly size: PrefillSize; readonly feeds: Feeds } {
   const texts = requests.map(({ prompt, reference = [] }) => [...prompt.slice(S), ...reference.slice(0, -1)]);
   const T = roundUpLength(Math.max(...texts.map(({ length }) => length)));
+  const P = roundUpLength(Math.max(...requests.map(({ prompt }) => prompt.length - S)));
   const tokens = new Int32Array(B * T).fill(padToken);
   const lastRows = Int32Array.from({ length: B }, (_, row) => row * T);
   const scored: { readonly place: number; readonly target: number }[] = [];
@@ -132,12 +129,12 @@ function feedPrompts(
     for (const [index, target] of reference.entries()) scored.push({ place: last + index, target });
   }
   const feeds = { tokens, lastRows, positions: sequencePositions(B, T, S) };
-  if (scored.length === 0) return { size: { B, T, S, R: 0 }, feeds };
+  if (scored.length === 0) return { size: { B, T, P, S, R: 0 }, feeds };
   const R = fitRows(scored.length);
   const [rows, targets] = [new Int32Array(R), new Int32Array(R)];
   rows.set(scored.map(({ place }) => place));
   targets.set(scored.map(({ target }) => target));
-  return { size: { B, T, S, R }, feeds: { ...feeds, rows, targets } };
+  return { size: { B, T, P, S, R }, feeds: { ...feeds, rows, targets } };
 }
 
 /** The scores of each reference, from those of all, one after the other. */
