@@ -16,10 +16,10 @@ export default defineConfig({
     emptyOutDir: true,
     rolldownOptions: {
       input: {
-        cli: "src/cli/index.ts",
-        "model-worker": "src/server/model-worker.ts",
-        "spectra-worker": "src/lab/spectra-worker.ts",
-        "parquet-worker": "src/interchange/parquet-worker.ts",
+        cli: "src/face/cli/index.ts",
+        "model-worker": "src/face/serving/model/model-worker.ts",
+        "spectra-worker": "src/lab/factor/spectra-worker.ts",
+        "parquet-worker": "src/bridge/interchange/parquet-worker.ts",
       },
       // Our own modules do nothing when they are loaded, so that what a command does not use is left out of its part.
       treeshake: { moduleSideEffects: (id) => id.includes("/node_modules/") },

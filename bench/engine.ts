@@ -3,8 +3,8 @@
  * one run so that both see the same machine. Prints medians and ratios; without PyTorch, ours alone.
  */
 import { spawnSync } from "node:child_process";
-import { createRandom } from "../src/base/index.ts";
-import { createGenerator, initializeParameters, type ModelConfig } from "../src/model/index.ts";
+import { createRandom } from "../src/base/core/index.ts";
+import { createGenerator, initializeParameters, type ModelConfig } from "../src/engine/model/index.ts";
 import { adamW, constantSchedule, createSupervisedTrainer } from "../src/training/index.ts";
 
 const numThreads = 2;

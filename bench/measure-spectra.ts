@@ -4,7 +4,7 @@
  */
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { createRandom, type Random } from "../src/base/index.ts";
+import { createRandom, type Random } from "../src/base/core/index.ts";
 import {
   createDenseSource,
   createDifference,
@@ -16,8 +16,13 @@ import {
   openLinearAlgebra,
   pairBases,
   principalAngles,
-} from "../src/linalg/index.ts";
-import { compareMatrices, createStoredSource, type StoredTensor, tolerances } from "../src/spectra/index.ts";
+} from "../src/weights/linalg/index.ts";
+import {
+  compareMatrices,
+  createStoredSource,
+  type StoredTensor,
+  tolerances,
+} from "../src/weights/spectra/index.ts";
 
 /** What is measured, and where the matrices lie. */
 export interface MeasureRequest {

@@ -6,11 +6,13 @@
  */
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
-import { createRandom } from "../src/base/index.ts";
-import { findEnvironment, splits } from "../src/environment/index.ts";
-import { evaluate } from "../src/evaluation/index.ts";
-import { type EditedModels, editParameters, readTensors } from "../src/lab/edit-model.ts";
-import { writeEdited } from "../src/lab/edit-tensor.ts";
+import { createRandom } from "../src/base/core/index.ts";
+import { createGenerator, createLayout, loadModel, saveModel } from "../src/engine/model/index.ts";
+import { openFactorCache } from "../src/lab/cache/index.ts";
+import { type EditedModels, editParameters, readTensors } from "../src/lab/edit/edit-model.ts";
+import { writeEdited } from "../src/lab/edit/edit-tensor.ts";
+import { findEnvironment, splits } from "../src/tasks/environment/index.ts";
+import { evaluate } from "../src/tasks/evaluation/index.ts";
 import {
   createDenseSource,
   createMatrix,
@@ -18,10 +20,9 @@ import {
   factorize,
   type LinearAlgebra,
   openLinearAlgebra,
-} from "../src/linalg/index.ts";
-import { createGenerator, createLayout, loadModel, saveModel } from "../src/model/index.ts";
-import { fingerprint, openFactorCache, type StoredTensor } from "../src/spectra/index.ts";
-import { type Operation, planEdit } from "../src/surgery/index.ts";
+} from "../src/weights/linalg/index.ts";
+import { fingerprint, type StoredTensor } from "../src/weights/spectra/index.ts";
+import { type Operation, planEdit } from "../src/weights/surgery/index.ts";
 import { runChild, withTemporaryFolder } from "./child.ts";
 
 const editRank = 256;

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openCheckpoint } from "../src/checkpoint/index.ts";
+import { openCheckpoint } from "../src/weights/checkpoint/index.ts";
 import { writeAdapterFolder } from "./support/adapter-folder.ts";
 import {
   buildModel,

@@ -1,7 +1,15 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { findViolations, readImports, readSources, rows, type Source } from "../tools/architecture.ts";
+import {
+  findViolations,
+  readImports,
+  readPurpose,
+  readSources,
+  rooms,
+  type Source,
+  wings,
+} from "../tools/architecture.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -24,9 +32,10 @@ describe("src", () => {
     const missing = imports.filter(({ target }) => target !== undefined && !files.has(target));
     expect(missing).toEqual([]);
     expect(imports).toContainEqual({
-      file: "src/trajectory/point.ts",
-      specifier: "../statistics/index.ts",
-      target: "src/statistics/index.ts",
+      file: "src/tasks/trajectory/point.ts",
+      specifier: "../../base/statistics/index.ts",
+      target: "src/base/statistics/index.ts",
+      isTypes: true,
     });
   });
 });
@@ -35,83 +44,128 @@ describe("findViolations()", () => {
   const cases: Readonly<
     Record<string, { readonly texts: Record<string, string>; readonly found: string[] }>
   > = {
-    "an upward import": {
-      texts: { "model/a": 'import { b } from "../training/index.ts";' },
-      found: ['src/model/a.ts imports src/training/index.ts, but room "training" is not below "model"'],
+    "an import of a higher wing": {
+      texts: { "engine/model/a": 'import { b } from "../../training/index.ts";' },
+      found: [
+        'src/engine/model/a.ts imports src/training/index.ts, but room "training" is not below "engine/model"',
+      ],
+    },
+    "an import of a higher row of the same wing": {
+      texts: { "weights/spectra/a": 'import { b } from "../surgery/index.ts";' },
+      found: [
+        'src/weights/spectra/a.ts imports src/weights/surgery/index.ts, but room "weights/surgery" is not below "weights/spectra"',
+      ],
     },
     "an import of a room in the same row": {
-      texts: { "training/a": 'import { b } from "../evaluation/index.ts";' },
+      texts: { "lab/factor/a": 'import { b } from "../answer/index.ts";' },
       found: [
-        'src/training/a.ts imports src/evaluation/index.ts, but room "evaluation" is not below "training"',
+        'src/lab/factor/a.ts imports src/lab/answer/index.ts, but room "lab/answer" is not below "lab/factor"',
       ],
     },
     "an import past the index of another room": {
-      texts: { "model/a": 'import { b } from "../base/random.ts";' },
-      found: ["src/model/a.ts imports src/base/random.ts, not through index.ts"],
+      texts: { "engine/model/a": 'import { b } from "../../base/core/random.ts";' },
+      found: ["src/engine/model/a.ts imports src/base/core/random.ts, not through index.ts"],
     },
     "an import of the index of a folder inside another room": {
-      texts: { "model/a": 'import { b } from "../environment/general-points/index.ts";' },
-      found: ["src/model/a.ts imports src/environment/general-points/index.ts, not through index.ts"],
+      texts: { "tasks/rollout/a": 'import { b } from "../environment/general-points/index.ts";' },
+      found: [
+        "src/tasks/rollout/a.ts imports src/tasks/environment/general-points/index.ts, not through index.ts",
+      ],
     },
     "an import of the room's own index": {
-      texts: { "model/a": 'import { b } from "./index.ts";' },
+      texts: { "engine/model/a": 'import { b } from "./index.ts";' },
       found: [
-        "src/model/a.ts imports src/model/index.ts, the index.ts of its own room: import the file itself",
+        "src/engine/model/a.ts imports src/engine/model/index.ts, the index.ts of its own room: import the file itself",
+      ],
+    },
+    "an import of the index of its own room from a folder in it": {
+      texts: { "cluster/executor/slurm/a": 'import { b } from "../index.ts";' },
+      found: [
+        "src/cluster/executor/slurm/a.ts imports src/cluster/executor/index.ts, the index.ts of its own room: import the file itself",
       ],
     },
     "an upward import of types": {
-      texts: { "model/a": 'import type { B } from "../lab/index.ts";' },
-      found: ['src/model/a.ts imports src/lab/index.ts, but room "lab" is not below "model"'],
+      texts: { "engine/model/a": 'import type { B } from "../../lab/recipe/index.ts";' },
+      found: [
+        'src/engine/model/a.ts imports src/lab/recipe/index.ts, but room "lab/recipe" is not below "engine/model"',
+      ],
     },
     "an upward import inside a type": {
-      texts: { "model/a": 'export type B = import("../lab/index.ts").B;' },
-      found: ['src/model/a.ts imports src/lab/index.ts, but room "lab" is not below "model"'],
+      texts: { "engine/model/a": 'export type B = import("../../run/index.ts").B;' },
+      found: ['src/engine/model/a.ts imports src/run/index.ts, but room "run" is not below "engine/model"'],
     },
     "an upward import() inside a function": {
-      texts: { "model/deep/a": 'export const b = async () => await import("../../cli/index.ts");' },
-      found: ['src/model/deep/a.ts imports src/cli/index.ts, but room "cli" is not below "model"'],
+      texts: {
+        "engine/model/deep/a": 'export const b = async () => await import("../../../face/cli/index.ts");',
+      },
+      found: [
+        'src/engine/model/deep/a.ts imports src/face/cli/index.ts, but room "face/cli" is not below "engine/model"',
+      ],
     },
     "an import() of a computed path": {
-      texts: { "cli/a": 'export const b = (name: string) => import("./" + name);' },
-      found: ["src/cli/a.ts imports a computed path: write it out, so that it can be checked"],
+      texts: { "face/cli/a": 'export const b = (name: string) => import("./" + name);' },
+      found: ["src/face/cli/a.ts imports a computed path: write it out, so that it can be checked"],
     },
     "an upward re-export": {
-      texts: { "base/index": 'export { b } from "../tensor/index.ts";\nexport * from "../file/index.ts";' },
+      texts: {
+        "base/core/index":
+          'export { b } from "../../engine/tensor/index.ts";\nexport * from "../file/index.ts";',
+      },
       found: [
-        'src/base/index.ts imports src/tensor/index.ts, but room "tensor" is not below "base"',
-        'src/base/index.ts imports src/file/index.ts, but room "file" is not below "base"',
+        'src/base/core/index.ts imports src/engine/tensor/index.ts, but room "engine/tensor" is not below "base/core"',
+        'src/base/core/index.ts imports src/base/file/index.ts, but room "base/file" is not below "base/core"',
       ],
     },
     "a cycle of files, types included": {
       texts: {
-        "tensor/a": 'import { b } from "./b.ts";',
-        "tensor/b": 'import { c } from "./c.ts";',
-        "tensor/c": 'import type { B } from "./b.ts";',
+        "engine/tensor/a": 'import { b } from "./b.ts";',
+        "engine/tensor/b": 'import { c } from "./c.ts";',
+        "engine/tensor/c": 'import type { B } from "./b.ts";',
       },
-      found: ["Cycle: src/tensor/b.ts → src/tensor/c.ts → src/tensor/b.ts"],
+      found: ["Cycle: src/engine/tensor/b.ts → src/engine/tensor/c.ts → src/engine/tensor/b.ts"],
     },
     "a file that imports itself": {
       texts: { "run/a": 'import type { A } from "./a.ts";' },
       found: ["Cycle: src/run/a.ts → src/run/a.ts"],
     },
     "a file in no room": {
-      texts: { main: "", "common/a": "", "cli/a": 'import { a } from "../common/a.ts";' },
+      texts: {
+        main: "",
+        "weights/a": "",
+        "common/a": "",
+        "face/cli/a": 'import { a } from "../../common/a.ts";',
+      },
       found: [
         "src/main.ts is in no room",
+        "src/weights/a.ts is in no room",
         "src/common/a.ts is in no room",
-        "src/cli/a.ts imports src/common/a.ts, which is in no room",
+        "src/face/cli/a.ts imports src/common/a.ts, which is in no room",
       ],
     },
     "an import from outside of src": {
-      texts: { "lab/a": 'import { rows } from "../../tools/architecture.ts";' },
-      found: ["src/lab/a.ts imports tools/architecture.ts, which is in no room"],
+      texts: { "lab/recipe/a": 'import { rows } from "../../../tools/architecture.ts";' },
+      found: ["src/lab/recipe/a.ts imports tools/architecture.ts, which is in no room"],
     },
-    "a module of Node's with effects in a pure room": {
-      texts: { "model/a": 'import { readFile } from "node:fs/promises";\nimport fs from "fs";' },
+    "a module of Node's with effects in a room that only uses files": {
+      texts: { "engine/model/a": 'import { readFile } from "node:fs/promises";\nimport fs from "fs";' },
       found: [
-        'src/model/a.ts imports node:fs/promises, but room "model" is pure',
-        'src/model/a.ts imports fs, but room "model" is pure',
+        'src/engine/model/a.ts imports node:fs/promises, but room "engine/model" touches the outside only through base/file',
+        'src/engine/model/a.ts imports fs, but room "engine/model" touches the outside only through base/file',
       ],
+    },
+    "a room without effects that reads files": {
+      texts: { "weights/spectra/deep/a": 'import { type B, readText } from "../../../base/file/index.ts";' },
+      found: [
+        'src/weights/spectra/deep/a.ts imports src/base/file/index.ts, but room "weights/spectra" has no effects: it may name types of base/file only',
+      ],
+    },
+    "a folder with too many files": {
+      texts: Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`lab/factor/${index}`, "\n"])),
+      found: ["src/lab/factor holds 16 files with 16 lines: make rooms or folders of it"],
+    },
+    "a folder with too many lines": {
+      texts: { "run/a": "\n".repeat(1501), "run/deep/a": "\n".repeat(1500) },
+      found: ["src/run holds 1 files with 1501 lines: make rooms or folders of it"],
     },
   };
   for (const [name, { texts, found }] of Object.entries(cases)) {
@@ -136,49 +190,79 @@ describe("findViolations()", () => {
     "export const a = globalThis.process;": "globalThis",
   };
   for (const [text, name] of Object.entries(effects)) {
-    it(`reports ${name} in a pure room: ${text}`, () => {
-      const found = [`src/statistics/a.ts uses ${name}, but room "statistics" is pure`];
-      expect(findViolations(plant({ "statistics/a": text }))).toEqual(found);
+    it(`reports ${name} in a room without effects: ${text}`, () => {
+      const found = [`src/base/statistics/a.ts uses ${name}, but room "base/statistics" has no effects`];
+      expect(findViolations(plant({ "base/statistics/a": text }))).toEqual(found);
     });
   }
 
   it("accepts downward imports through the index, and effects where they belong", () => {
     const texts = {
-      "base/index": 'export { a } from "./a.ts";',
-      "base/a": 'import { z } from "zod";',
-      "model/a": 'import { a } from "../base/index.ts";\nimport { join } from "node:path";',
-      "model/deep/b": 'import { c } from "../c.ts";\nimport { createHash } from "node:crypto";',
-      "model/c": "export const x = (a) => Math.max(a.process, { Date: 1, console: 2 }.Date, 'Math.random');",
-      "model/d":
+      "base/core/index": 'export { a } from "./a.ts";',
+      "base/core/a": 'import { z } from "zod";',
+      "weights/spectra/a": 'import type { ByteSource } from "../../base/file/index.ts";',
+      "engine/model/a":
+        'import { readText } from "../../base/file/index.ts";\nimport { join } from "node:path";',
+      "engine/model/deep/b": 'import { c } from "../c.ts";\nimport { createHash } from "node:crypto";',
+      "engine/model/c":
+        "export const x = (a) => Math.max(a.process, { Date: 1, console: 2 }.Date, 'Math.random');",
+      "engine/model/d":
         "/** Not Math.random or process. */\nexport interface D { readonly fetch: number; process(): void }",
-      "file/a": 'import { open } from "node:fs/promises";\nexport const a = Math.random() + process.pid;',
-      "tensor/session": "export const a = performance.now();",
-      "cli/a": 'import { b } from "../lab/index.ts";\nconsole.log(Date.now());',
+      "base/file/a":
+        'import { open } from "node:fs/promises";\nexport const a = Math.random() + process.pid;',
+      "engine/tensor/session": "export const a = performance.now();",
+      "face/cli/a": 'import { b } from "../../lab/recipe/index.ts";\nconsole.log(Date.now());',
     };
     expect(findViolations(plant(texts))).toEqual([]);
   });
 
   it("refuses what it cannot parse", () => {
-    expect(() => findViolations(plant({ "base/a": "import {" }))).toThrow("src/base/a.ts");
+    expect(() => findViolations(plant({ "base/core/a": "import {" }))).toThrow("src/base/core/a.ts");
   });
 });
 
 describe("the table of rooms", () => {
-  const rooms = rows.flat();
+  const sources = readSources(root);
 
-  it("names each room once, with one sentence", () => {
-    expect(new Set(rooms.map(({ name }) => name)).size).toBe(rooms.length);
-    for (const { purpose } of rooms) expect(purpose).toMatch(/^[A-Z(][^.]+\.$/);
+  it("names each room once, and no more than ten wings, as src does", () => {
+    expect(new Set(rooms.map(({ path }) => path)).size).toBe(rooms.length);
+    expect(wings.length).toBeLessThanOrEqual(10);
+    expect(readdirSync(`${root}src`).sort()).toEqual(wings.map(({ name }) => name).sort());
+  });
+
+  it("leaves it to each index.ts to say what its room is for", () => {
+    for (const room of rooms) expect(readPurpose(sources, room)).toMatch(/^[A-Z][^.]+\.$/);
+    const silent = plant({ "base/core/index": '/** core: things */\nexport { a } from "./a.ts";' });
+    expect(() => readPurpose(silent, { path: "base/core" })).toThrow("src/base/core/index.ts");
   });
 
   it.runIf(existsSync(`${root}/ARCHITECTURE.md`))("is the one in ARCHITECTURE.md", () => {
-    const lines = readFileSync(`${root}/ARCHITECTURE.md`, "utf8").split("\n");
-    const missing = rooms.filter(
-      ({ name, purpose }) =>
-        !lines.some(
-          (line) => new RegExp(`\\b${name}\\b`).test(line.replace(purpose, "")) && line.includes(purpose),
-        ),
+    const lines = readFileSync(`${root}/ARCHITECTURE.md`, "utf8")
+      .split("\n")
+      .map((line) => line.replaceAll(/ +/g, " "));
+    const expected = [
+      ...wings.map(
+        ({ name, purpose }) => `| **${name}** | ${purpose ?? readPurpose(sources, { path: name })} |`,
+      ),
+      ...rooms
+        .filter(({ path }) => path.includes("/"))
+        .map((room) => `| ${room.path} | ${readPurpose(sources, room)} |`),
+    ];
+    expect(expected.filter((line) => !lines.includes(line))).toEqual([]);
+  });
+
+  it("names only files that exist, as all documents do", () => {
+    const documents = readdirSync(root, { recursive: true, encoding: "utf8" }).filter(
+      (path) => /^(?:docs\/)?[^/]+\.md$|^docs\/how-to\//.test(path) && !/LOG\.md$/.test(path),
     );
-    expect(missing).toEqual([]);
+    const named = documents.flatMap((path) =>
+      [
+        ...readFileSync(`${root}${path}`, "utf8").matchAll(
+          /`((?:src|test|tools|web|bench|docs|bin)\/[\w./-]+)`/g,
+        ),
+      ].map(([, name]) => `${path}: ${name}`),
+    );
+    expect(named.length).toBeGreaterThan(20);
+    expect(named.filter((line) => !existsSync(`${root}${line.split(": ")[1]}`))).toEqual([]);
   });
 });

@@ -2,8 +2,8 @@
 import { cpSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "vitest";
-import { openCheckpoint, type WritableTensor, writeCheckpoint } from "../src/checkpoint/index.ts";
-import { listVersions } from "../src/lab/index.ts";
+import { listVersions } from "../src/base/machine/index.ts";
+import { openCheckpoint, type WritableTensor, writeCheckpoint } from "../src/weights/checkpoint/index.ts";
 import { expectRefusal as expectRefusalIn, type Mistake } from "./support/refusal.ts";
 import { createTemporaryFolder, removeFolder, root, tinyRecipe } from "./support/untwist.ts";
 

@@ -2,8 +2,8 @@
 import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
-import { memoryVersion } from "../src/lab/answer-memory.ts";
-import { cacheVersion } from "../src/spectra/index.ts";
+import { memoryVersion } from "../src/lab/cache/answer-memory.ts";
+import { cacheVersion } from "../src/lab/cache/index.ts";
 import {
   createTemporaryFolder,
   type Json,

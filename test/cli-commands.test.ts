@@ -1,7 +1,7 @@
 /** The commands and flags: what is there, and that all of it is described. */
 import type { Command } from "commander";
 import { describe, expect, it } from "vitest";
-import { createProgram } from "../src/cli/main.ts";
+import { createProgram } from "../src/face/cli/main.ts";
 
 /** Flags that several commands have. */
 const taskFlags = [

@@ -2,8 +2,8 @@
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createProgram } from "../src/cli/main.ts";
-import { memoryFolder } from "../src/lab/answer-memory.ts";
+import { createProgram } from "../src/face/cli/main.ts";
+import { memoryFolder } from "../src/lab/cache/answer-memory.ts";
 import { count, summaryShape } from "./support/summary-shape.ts";
 import {
   createTemporaryFolder,

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { openLinearAlgebra } from "../src/linalg/index.ts";
+import { openLinearAlgebra } from "../src/weights/linalg/index.ts";
 import {
   createTemporaryFolder,
   type Environment,

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { locateModel } from "../src/lab/index.ts";
+import { locateModel } from "../src/lab/machine/index.ts";
 import { type FlakyProxy, faults, startFlakyProxy } from "./support/flaky-proxy.ts";
 import { type ModelServer, serveModel } from "./support/model-server.ts";
 import { expectRefusal, type Mistake } from "./support/refusal.ts";

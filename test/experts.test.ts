@@ -1,7 +1,7 @@
 /** Mixtures of experts whose matrices are stacked in one tensor: compared and repaired expert by expert. */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openCheckpoint, openSafetensors } from "../src/checkpoint/index.ts";
+import { openCheckpoint, openSafetensors } from "../src/weights/checkpoint/index.ts";
 import { drawExact, type TensorSpec, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { distance, readReport } from "./support/surgery.ts";
 import { createTemporaryFolder, type Json, removeFolder } from "./support/untwist.ts";

@@ -2,7 +2,12 @@
 import { cpSync, mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { type FolderWords, type FoundTraining, findTrainings, toMetrics } from "../src/follow/index.ts";
+import {
+  type FolderWords,
+  type FoundTraining,
+  findTrainings,
+  toMetrics,
+} from "../src/bridge/trainer/index.ts";
 import { writeAdapterFolder } from "./support/adapter-folder.ts";
 import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { describeState } from "./support/trainer-folder.ts";

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type FollowReport, followTrainings, resolveLineage } from "../src/lab/index.ts";
+import { type FollowReport, followTrainings, resolveLineage } from "../src/lab/follow/index.ts";
 import { openRunFolder, parseLineageFile } from "../src/run/index.ts";
 import { writeAdapterFolder } from "./support/adapter-folder.ts";
 import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";

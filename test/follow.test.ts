@@ -14,8 +14,8 @@ import {
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { encodeEvents } from "../src/follow/index.ts";
-import { locateModel } from "../src/lab/index.ts";
+import { encodeEvents } from "../src/base/file/index.ts";
+import { locateModel } from "../src/lab/machine/index.ts";
 import { buildModel, nameShard, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { expectRefusal } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";

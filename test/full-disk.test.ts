@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { openAnswerStore } from "../src/endpoint/index.ts";
-import { openJsonLines, readJsonLines } from "../src/file/index.ts";
+import { openJsonLines, readJsonLines } from "../src/base/file/index.ts";
+import { openAnswerStore } from "../src/bridge/endpoint/index.ts";
 import { mountSmallDisk, type SmallDisk } from "./support/small-disk.ts";
 import { createTemporaryFolder, removeFolder, runUntwist, tinyRecipe } from "./support/untwist.ts";
 

@@ -8,7 +8,7 @@ import {
   type ModelConfig,
   type ParameterLayout,
   parseModelConfig,
-} from "../src/model/index.ts";
+} from "../src/engine/model/index.ts";
 
 /** A tensor of a golden file, row-major. */
 interface GoldenTensor {

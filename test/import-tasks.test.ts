@@ -2,11 +2,11 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openEnvironment, splits } from "../src/environment/index.ts";
-import { createTasks, hashTask } from "../src/evaluation/index.ts";
-import { writeParquet } from "../src/file/index.ts";
+import { writeParquet } from "../src/base/file/index.ts";
+import { readAnswers } from "../src/face/view/answers.ts";
 import { evaluationSchema, openRunFolder, type RunFolder } from "../src/run/index.ts";
-import { readAnswers } from "../src/view/answers.ts";
+import { openEnvironment, splits } from "../src/tasks/environment/index.ts";
+import { createTasks, hashTask } from "../src/tasks/evaluation/index.ts";
 import { expectRefusal } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import { writeTrainerFolder } from "./support/trainer-folder.ts";

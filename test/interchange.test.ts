@@ -2,10 +2,10 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { writeParquet } from "../src/file/index.ts";
-import { parseEvents } from "../src/follow/events.ts";
+import { parseEvents } from "../src/base/file/format/tensorboard-events.ts";
+import { writeParquet } from "../src/base/file/index.ts";
+import { readAnswers } from "../src/face/view/answers.ts";
 import { openRunFolder } from "../src/run/index.ts";
-import { readAnswers } from "../src/view/answers.ts";
 import { expectRefusal, type Mistake } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import { writeTrainerFolder } from "./support/trainer-folder.ts";

@@ -2,20 +2,17 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { UsageError } from "../src/base/index.ts";
+import { UsageError } from "../src/base/core/index.ts";
 import {
   createExecExecutor,
   createLocalExecutor,
   createSlurmExecutor,
-  DetachedError,
   type Executor,
-  forgiveJob,
   isDetached,
-  type JobFolder,
   listPlacedPacks,
   type Profile,
-  placeSubmission,
-} from "../src/job/index.ts";
+} from "../src/cluster/executor/index.ts";
+import { DetachedError, forgiveJob, type JobFolder, placeSubmission } from "../src/cluster/job/index.ts";
 import {
   createTestJob,
   listBegun,

@@ -3,14 +3,9 @@ import { execFileSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { UsageError } from "../src/base/index.ts";
-import {
-  createLocalExecutor,
-  createSlurmExecutor,
-  type Executor,
-  forgiveJob,
-  type JobFolder,
-} from "../src/job/index.ts";
+import { UsageError } from "../src/base/core/index.ts";
+import { createLocalExecutor, createSlurmExecutor, type Executor } from "../src/cluster/executor/index.ts";
+import { forgiveJob, type JobFolder } from "../src/cluster/job/index.ts";
 import {
   createTestJob,
   listBegun,

@@ -4,7 +4,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } 
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { locateModel } from "../src/lab/index.ts";
+import { locateModel } from "../src/lab/machine/index.ts";
 import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { type Cluster, slurmAbsence, startCluster } from "./support/slurm.ts";
 import { readReport } from "./support/surgery.ts";

@@ -2,9 +2,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { findEnvironment } from "../src/environment/index.ts";
-import { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "../src/lab/index.ts";
+import { defaultRecipe, listBuiltinRecipes, loadRecipe, locateModel } from "../src/lab/machine/index.ts";
 import { parseRecipe } from "../src/run/index.ts";
+import { findEnvironment } from "../src/tasks/environment/index.ts";
 import { root } from "./support/untwist.ts";
 
 const files = readdirSync(join(root, "recipes"));

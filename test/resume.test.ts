@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createRandom } from "../src/base/index.ts";
+import { createRandom } from "../src/base/core/index.ts";
 import {
   createTemporaryFolder,
   hashFiles,

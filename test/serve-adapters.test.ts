@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { locateModel } from "../src/lab/index.ts";
+import { locateModel } from "../src/lab/machine/index.ts";
 import {
   keepReading,
   type ModelServer,

@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { locateModel } from "../src/lab/index.ts";
+import { locateModel } from "../src/lab/machine/index.ts";
 import {
   keepReading,
   type ModelServer,

@@ -8,7 +8,7 @@ import {
   type LinearAlgebra,
   openLinearAlgebra,
   sumOfSquares,
-} from "../src/linalg/index.ts";
+} from "../src/weights/linalg/index.ts";
 import {
   energyRank,
   entropyRank,
@@ -16,9 +16,9 @@ import {
   numericalRank,
   spectralShift,
   stableRank,
-} from "../src/spectra/spectrum.ts";
-import { compareSubspaces, type FactorPair, pairVectors, sides } from "../src/spectra/subspace.ts";
-import { countIntruders, projectUpdate, splitEnergy } from "../src/spectra/update.ts";
+} from "../src/weights/spectra/spectrum.ts";
+import { compareSubspaces, type FactorPair, pairVectors, sides } from "../src/weights/spectra/subspace.ts";
+import { countIntruders, projectUpdate, splitEnergy } from "../src/weights/spectra/update.ts";
 import {
   buildGoldenPair,
   type GoldenCase,

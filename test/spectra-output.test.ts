@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createTables, tableNames } from "../src/spectra/index.ts";
+import { createTables, tableNames } from "../src/weights/spectra/index.ts";
 import {
   buildModel,
   drawDecaying,

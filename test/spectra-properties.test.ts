@@ -1,20 +1,20 @@
 /** What must hold of every comparison of two matrices, whatever their shapes, spectra and updates. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { createRandom, type Random } from "../src/base/index.ts";
+import { createRandom, type Random } from "../src/base/core/index.ts";
 import {
   createMatrix,
   type Factors,
   factorize,
   type LinearAlgebra,
   type Matrix,
-} from "../src/linalg/index.ts";
+} from "../src/weights/linalg/index.ts";
 import {
   compareMatrices,
   createStoredSource,
   type MatrixComparison,
   type StoredTensor,
-} from "../src/spectra/index.ts";
+} from "../src/weights/spectra/index.ts";
 import { drawKnown, drawNoise, measureNorm, multiplyNaively, turnOver } from "./support/drawn-matrix.ts";
 import { describeOnEveryBackend, describeOnLapack } from "./support/every-backend.ts";
 import { factorizeStored, readStored, storeMatrix } from "./support/stored-matrix.ts";

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openLinearAlgebra } from "../src/linalg/index.ts";
+import { openLinearAlgebra } from "../src/weights/linalg/index.ts";
 import {
   buildModel,
   drawDecaying,

@@ -6,7 +6,7 @@ import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Served } from "../src/server/index.ts";
+import type { Served } from "../src/face/http/index.ts";
 import { expectRefusal } from "./support/refusal.ts";
 import {
   ask,

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Served } from "../src/server/index.ts";
+import type { Served } from "../src/face/http/index.ts";
 import { readParquet } from "./support/spectra.ts";
 import { ask, createStudioFixture, expectError, get, readJson, readLines, round } from "./support/studio.ts";
 import type { Json } from "./support/untwist.ts";

@@ -2,7 +2,7 @@
 import { cpSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { invertPlan } from "../src/surgery/index.ts";
+import { invertPlan } from "../src/weights/surgery/index.ts";
 import {
   buildModel,
   drawNormal,

@@ -8,8 +8,8 @@ import {
   factorize,
   type LinearAlgebra,
   type Matrix,
-} from "../src/linalg/index.ts";
-import { findIntruders } from "../src/spectra/index.ts";
+} from "../src/weights/linalg/index.ts";
+import { findIntruders } from "../src/weights/spectra/index.ts";
 import {
   applyEdit,
   type FactorPair,
@@ -17,7 +17,7 @@ import {
   type Operation,
   planEdit,
   type Restore,
-} from "../src/surgery/index.ts";
+} from "../src/weights/surgery/index.ts";
 import { describeOnEveryBackend } from "./support/every-backend.ts";
 
 interface GoldenEdit {

@@ -1,7 +1,7 @@
 /** `untwist work`, as executors start it: whether a pack went well is told by its exit code. */
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { createSubmission, type JobFolder, obtainJob } from "../src/job/index.ts";
+import { createSubmission, type JobFolder, obtainJob } from "../src/cluster/job/index.ts";
 import { createTemporaryFolder, removeFolder, runUntwist } from "./support/untwist.ts";
 
 const folder = createTemporaryFolder();

@@ -1,160 +1,125 @@
 /**
  * The table of rooms, and what it forbids: imports that are not downward or not through an index.ts, cycles, files in
- * no room, and effects in pure rooms. Reads TypeScript sources; leaves types, packages and tests to other checks.
+ * no room, effects where there are to be none, folders that have grown too large, and rooms that do not say what they are
+ * for. Reads TypeScript sources; leaves types, packages and tests to other checks.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { posix } from "node:path";
 import { parseSync } from "oxc-parser";
 
-/** A folder of `src`. */
+/**
+ * What a room may touch beside its arguments:
+ * - `none`: no disk, network, terminal, clock or unseeded randomness. It may name the types of `base/file`.
+ * - `files`: reads or writes files through `base/file`, and has no other effects.
+ * - `outside`: anything.
+ */
+type Effects = "none" | "files" | "outside";
+
+/** A folder of `src` that others use through its `index.ts`, whose first comment says what it is for. */
 interface Room {
-  readonly name: string;
-  /** One sentence, the same in ARCHITECTURE.md. */
-  readonly purpose: string;
-  /** Its files touch neither disk, network, terminal, clock nor unseeded randomness. */
-  readonly isPure: boolean;
+  /** Its path below `src`. */
+  readonly path: string;
+  readonly effects: Effects;
 }
 
-/** The rooms, lowest row first. A room imports only rooms of lower rows, never its own row's others. */
-export const rows: readonly (readonly Room[])[] = [
-  [{ name: "base", purpose: "Seeded randomness and the error that users can fix.", isPure: true }],
-  [
-    {
-      name: "file",
-      purpose: "Atomic writes, JSON lines and ranged reads: the only way to the disk below `run`.",
-      isPure: false,
-    },
-    {
-      name: "execution",
-      purpose: "Independent tasks on all cores, the largest first, within a limit of memory.",
-      isPure: false,
-    },
-    {
-      name: "linalg",
-      purpose: "Dense linear algebra on two backends, factorisations with known errors, principal angles.",
-      isPure: true,
-    },
-    {
-      name: "statistics",
-      purpose: "Intervals, paired tests and summaries of plain numbers.",
-      isPure: true,
-    },
-    {
-      name: "tensor",
-      purpose: "Symbolic tensors, their gradients, and programs that run them on ONNX Runtime.",
-      isPure: true,
-    },
-  ],
-  [
-    {
-      name: "endpoint",
-      purpose: "Models behind servers that speak OpenAI's interface: asked with retries, answers kept.",
-      isPure: false,
-    },
-    {
-      name: "job",
-      purpose: "Work in pieces that other processes carry out, here or on a cluster, followed to its end.",
-      isPure: false,
-    },
-    {
-      name: "checkpoint",
-      purpose: "Safetensors files and Hugging Face checkpoint folders, read and written.",
-      isPure: true,
-    },
-    {
-      name: "environment",
-      purpose: "The tasks that models are trained and measured on, with their prompts, grades and lessons.",
-      isPure: true,
-    },
-  ],
-  [
-    {
-      name: "follow",
-      purpose: "Folders of checkpoints as trainers leave them: what is whole, in which order, and the logs.",
-      isPure: true,
-    },
-    {
-      name: "spectra",
-      purpose: "What a fine-tune did to every weight matrix: measures, null models, guards, cached factors.",
-      isPure: true,
-    },
-    {
-      name: "model",
-      purpose:
-        "A Llama-style decoder, its parameters and tokenizer, what it says next and how it scores texts.",
-      isPure: true,
-    },
-  ],
-  [
-    {
-      name: "surgery",
-      purpose: "Plans of edits as data, what they do to matrices, their controls, and adapters.",
-      isPure: true,
-    },
-    {
-      name: "rollout",
-      purpose: "A model answers tasks and is graded, for training and evaluation alike.",
-      isPure: true,
-    },
-  ],
-  [
-    {
-      name: "training",
-      purpose: "Steps from (state, batch) to (state, metrics), supervised and by reinforcement.",
-      isPure: true,
-    },
-    {
-      name: "evaluation",
-      purpose: "Verdicts of one checkpoint on fixed tasks, and counts over them.",
-      isPure: true,
-    },
-  ],
-  [
-    {
-      name: "interchange",
-      purpose: "Results of other evaluation tools read, and ours written as they write theirs.",
-      isPure: true,
-    },
-    {
-      name: "trajectory",
-      purpose: "What a run forgot and what came back, with its uncertainty.",
-      isPure: true,
-    },
-  ],
-  [{ name: "run", purpose: "The run folder: its schemas, reading, writing and resuming.", isPure: false }],
-  [
-    {
-      name: "lab",
-      purpose: "Carries out recipes: the only room that knows all the others below the terminal.",
-      isPure: false,
-    },
-    {
-      name: "view",
-      purpose: "What pages show of a run folder, as plain data, and reports that hold it.",
-      isPure: false,
-    },
-  ],
-  [
-    {
-      name: "server",
-      purpose: "Run folders as pages over HTTP, read-only, on this machine.",
-      isPure: false,
-    },
-  ],
-  [{ name: "cli", purpose: "Commands: arguments in, sentences and exit codes out.", isPure: false }],
+/** A folder of `src`: rooms of one subject, or one room. */
+interface Wing {
+  readonly name: string;
+  /** One sentence, the same in ARCHITECTURE.md; absent where the wing is one room, which says it itself. */
+  readonly purpose?: string;
+  /** Lowest row first: a room of the wing may import rooms of its lower rows, never its own row's others. */
+  readonly rows: readonly Readonly<Record<string, Effects>>[];
+}
+
+/** The first level of `src`, lowest first: rooms of a wing may import those of all lower wings. */
+export const wings: readonly Wing[] = [
+  {
+    name: "base",
+    purpose: "What everything stands on.",
+    rows: [
+      { core: "none", progress: "none" },
+      { file: "outside", machine: "outside", statistics: "none", threads: "outside" },
+    ],
+  },
+  {
+    name: "weights",
+    purpose: "Matrices of checkpoints: read, compared, edited.",
+    rows: [{ linalg: "none", chance: "none", checkpoint: "files" }, { spectra: "none" }, { surgery: "none" }],
+  },
+  {
+    name: "engine",
+    purpose: "A small language model that runs here.",
+    rows: [{ tensor: "none" }, { model: "files" }],
+  },
+  {
+    name: "tasks",
+    purpose: "What models are asked, how they are graded, and what it says about forgetting.",
+    rows: [{ environment: "files", trajectory: "none" }, { rollout: "none" }, { evaluation: "none" }],
+  },
+  { name: "training", rows: [{ "": "none" }] },
+  {
+    name: "bridge",
+    purpose: "What others write and say: servers, evaluation tools, trainers.",
+    rows: [{ endpoint: "outside", interchange: "files", trainer: "files" }],
+  },
+  {
+    name: "cluster",
+    purpose: "Work in other processes, on this machine or a cluster.",
+    rows: [{ executor: "outside" }, { job: "outside" }, { dispatch: "outside" }],
+  },
+  { name: "run", rows: [{ "": "files" }] },
+  {
+    name: "lab",
+    purpose: "What Untwist does: puts the wings below to work on a run.",
+    rows: [
+      { machine: "outside", cache: "outside", outcome: "outside" },
+      { factor: "outside", follow: "outside", answer: "outside" },
+      { comparison: "outside", edit: "outside", evaluation: "outside" },
+      { stage: "outside", repair: "outside", watch: "outside" },
+      { recipe: "outside", work: "outside" },
+    ],
+  },
+  {
+    name: "face",
+    purpose: "What people and programs see: commands, pages, servers.",
+    rows: [
+      { view: "outside", http: "outside" },
+      { studio: "outside", serving: "outside" },
+      { cli: "outside" },
+    ],
+  },
 ];
 
-const rowOf: ReadonlyMap<string, number> = new Map(
-  rows.flatMap((row, index) => row.map(({ name }) => [name, index])),
+/** A room and its height: it may import what is lower. */
+interface PlacedRoom extends Room {
+  /** Of its wing, and of its row in that. */
+  readonly height: readonly [wing: number, row: number];
+}
+
+const placedRooms: readonly PlacedRoom[] = wings.flatMap(({ name, rows }, wing) =>
+  rows.flatMap((row, index) =>
+    Object.entries(row).map(([room, effects]) => ({
+      path: room === "" ? name : `${name}/${room}`,
+      effects,
+      height: [wing, index] as const,
+    })),
+  ),
 );
-const pureRooms: ReadonlySet<string> = new Set(
-  rows.flatMap((row) => row.flatMap(({ name, isPure }) => (isPure ? [name] : []))),
-);
-/** Files of pure rooms that may have effects: the one door to ONNX Runtime. */
-const impureFiles: ReadonlySet<string> = new Set(["src/linalg/lapack-library.ts", "src/tensor/session.ts"]);
-/** Node's modules that pure rooms may import, without the `node:` prefix. */
-const pureModules: ReadonlySet<string> = new Set(["path", "crypto"]);
+
+/** All rooms, lowest first. */
+export const rooms: readonly Room[] = placedRooms;
+
+const roomOf: ReadonlyMap<string, PlacedRoom> = new Map(placedRooms.map((room) => [room.path, room]));
+/** The room that alone may touch the disk for those that use files. */
+const fileRoom = "base/file";
+/** Files that may have effects though their rooms have none: the doors to native libraries. */
+const impureFiles: ReadonlySet<string> = new Set([
+  "src/weights/linalg/lapack-library.ts",
+  "src/engine/tensor/session.ts",
+]);
+/** Node's modules without effects, without the `node:` prefix. */
+const pureModules: ReadonlySet<string> = new Set(["path", "crypto", "util"]);
 const impureGlobals: ReadonlySet<string> = new Set([
   ...["process", "console", "Date", "performance", "fetch", "globalThis"],
   ...["setTimeout", "setInterval", "setImmediate"],
@@ -173,6 +138,8 @@ interface Import {
   readonly specifier: string | undefined;
   /** Path of the imported file, relative to the root; undefined for packages, Node's modules and computed paths. */
   readonly target: string | undefined;
+  /** Whether only types are imported. */
+  readonly isTypes: boolean;
 }
 
 /** Every .ts file under `src` of the project at `root`, tests left out. */
@@ -189,7 +156,14 @@ export function readImports(source: Source): readonly Import[] {
     const written = findSpecifier(node);
     if (written === undefined) return [];
     const specifier = typeof written.value === "string" ? written.value : undefined;
-    return [{ file: source.file, specifier, target: resolve(source.file, specifier) }];
+    return [
+      {
+        file: source.file,
+        specifier,
+        target: resolve(source.file, specifier),
+        isTypes: namesTypesOnly(node),
+      },
+    ];
   });
 }
 
@@ -202,56 +176,115 @@ export function findViolations(sources: readonly Source[]): readonly string[] {
     ...imports.flatMap(checkModule),
     ...sources.flatMap(checkGlobals),
     ...findCycles(imports),
+    ...findLargeFolders(sources),
   ];
   return [...new Set(found)];
 }
 
-function checkDirection({ file, specifier, target }: Import): readonly string[] {
+function checkDirection({ file, specifier, target, isTypes }: Import): readonly string[] {
   if (specifier === undefined) {
     return [`${file} imports a computed path: write it out, so that it can be checked`];
   }
   const room = findRoom(file);
   if (target === undefined || room === undefined) return [];
-  const problem = findProblem(room, target);
+  const problem = findProblem(room, target) ?? findDiskAccess(file, { target, isTypes });
   return problem === undefined ? [] : [`${file} imports ${target}, ${problem}`];
 }
 
 /** What is wrong with an import of `target` by a file of `room`. */
-function findProblem(room: string, target: string): string | undefined {
+function findProblem(room: PlacedRoom, target: string): string | undefined {
   const other = findRoom(target);
   if (other === undefined) return "which is in no room";
-  const isIndex = target === `src/${other}/index.ts`;
+  const isIndex = target === `src/${other.path}/index.ts`;
   if (other === room) return isIndex ? "the index.ts of its own room: import the file itself" : undefined;
-  const isBelow = (rowOf.get(other) ?? 0) < (rowOf.get(room) ?? 0);
-  if (!isBelow) return `but room "${other}" is not below "${room}"`;
+  if (!isBelow(other, room)) return `but room "${other.path}" is not below "${room.path}"`;
   return isIndex ? undefined : "not through index.ts";
 }
 
-function checkModule({ file, specifier }: Import): readonly string[] {
-  if (specifier === undefined || !isPureFile(file) || !isBuiltin(specifier)) return [];
+function isBelow({ height: [wing, row] }: PlacedRoom, { height }: PlacedRoom): boolean {
+  return wing < height[0] || (wing === height[0] && row < height[1]);
+}
+
+/** What is wrong where a room without effects would reach the disk through the room that may. */
+function findDiskAccess(
+  file: string,
+  { target, isTypes }: { readonly target: string; readonly isTypes: boolean },
+): string | undefined {
+  const isDisk = findRoom(target)?.path === fileRoom && !isTypes;
+  const room = findRoom(file);
+  if (!isDisk || room?.effects !== "none" || impureFiles.has(file)) return undefined;
+  return `but room "${room.path}" has no effects: it may name types of ${fileRoom} only`;
+}
+
+function checkModule({ file, specifier, isTypes }: Import): readonly string[] {
+  if (specifier === undefined || isTypes || mayTouchOutside(file) || !isBuiltin(specifier)) return [];
   if (pureModules.has(specifier.replace(/^node:/, ""))) return [];
-  return [`${file} imports ${specifier}, but room "${findRoom(file)}" is pure`];
+  return [`${file} imports ${specifier}, but room "${findRoom(file)?.path}" ${describeLimit(file)}`];
 }
 
 function checkGlobals(source: Source): readonly string[] {
-  if (!isPureFile(source.file)) return [];
+  const { file } = source;
+  if (mayTouchOutside(file)) return [];
   return parse(source)
     .flatMap(findImpureGlobal)
-    .map((name) => `${source.file} uses ${name}, but room "${findRoom(source.file)}" is pure`);
+    .map((name) => `${file} uses ${name}, but room "${findRoom(file)?.path}" ${describeLimit(file)}`);
 }
 
-/** The room of a file of `src`; undefined for files beside the rooms. */
-function findRoom(file: string): string | undefined {
-  const [top, room = "", ...rest] = file.split("/");
-  return top === "src" && rest.length > 0 && rowOf.has(room) ? room : undefined;
+function describeLimit(file: string): string {
+  return findRoom(file)?.effects === "files"
+    ? `touches the outside only through ${fileRoom}`
+    : "has no effects";
 }
 
-function isPureFile(file: string): boolean {
-  return pureRooms.has(findRoom(file) ?? "") && !impureFiles.has(file);
+/** The innermost room of a file of `src`; undefined for files beside the rooms. */
+function findRoom(file: string): PlacedRoom | undefined {
+  const [top, ...names] = file.split("/").slice(0, -1);
+  if (top !== "src") return undefined;
+  for (let depth = names.length; depth > 0; depth -= 1) {
+    const room = roomOf.get(names.slice(0, depth).join("/"));
+    if (room !== undefined) return room;
+  }
+  return undefined;
+}
+
+function mayTouchOutside(file: string): boolean {
+  const effects = findRoom(file)?.effects;
+  return effects === undefined || effects === "outside" || impureFiles.has(file);
 }
 
 function resolve(file: string, specifier: string | undefined): string | undefined {
   return specifier?.startsWith(".") ? posix.join(posix.dirname(file), specifier) : undefined;
+}
+
+/** The most that a folder may hold of its own, and those that may hold more: each of their files is one of a kind. */
+const mostFiles = 15;
+const mostLines = 1500;
+const openFolders: readonly string[] = ["src/tasks/environment", "src/face/cli/command"];
+
+/** One sentence for each folder with more files or lines than a reader takes in. */
+function findLargeFolders(sources: readonly Source[]): readonly string[] {
+  const folders = new Map<string, readonly Source[]>();
+  for (const source of sources) {
+    const folder = posix.dirname(source.file);
+    folders.set(folder, [...(folders.get(folder) ?? []), source]);
+  }
+  return [...folders].flatMap(([folder, held]) => {
+    const numLines = held.reduce((sum, { text }) => sum + text.split("\n").length - 1, 0);
+    const isLarge = held.length > mostFiles || numLines > mostLines;
+    return isLarge && !openFolders.includes(folder)
+      ? [`${folder} holds ${held.length} files with ${numLines} lines: make rooms or folders of it`]
+      : [];
+  });
+}
+
+/** What a room is for: the first comment of its `index.ts`, one sentence. Throws `SyntaxError` where there is none. */
+export function readPurpose(sources: readonly Source[], { path }: Pick<Room, "path">): string {
+  const index = sources.find(({ file }) => file === `src/${path}/index.ts`);
+  const [, purpose] = /^\/\*\* ([A-Z][^.*]*\.) \*\/\n/.exec(index?.text ?? "") ?? [];
+  if (purpose !== undefined) return purpose;
+  throw new SyntaxError(
+    `src/${path}/index.ts does not begin with one sentence that says what the room is for`,
+  );
 }
 
 /** One sentence for each import that closes a cycle, met depth first. */
@@ -313,6 +346,15 @@ const importTypes: ReadonlySet<string> = new Set([
 function findSpecifier(node: Node): Node | undefined {
   const specifier = importTypes.has(node.type) ? (node.source ?? node.expression) : undefined;
   return isNode(specifier) ? specifier : undefined;
+}
+
+function namesTypesOnly(node: Node): boolean {
+  if (node.type === "TSImportType") return true;
+  if (node.importKind === "type" || node.exportKind === "type") return true;
+  const specifiers = Array.isArray(node.specifiers) ? node.specifiers.filter(isNode) : [];
+  const isType = ({ importKind, exportKind }: Node): boolean =>
+    importKind === "type" || exportKind === "type";
+  return specifiers.length > 0 && specifiers.every(isType);
 }
 
 /** Fields that hold a name of their own, which refers to no variable. */

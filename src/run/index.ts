@@ -1,12 +1,14 @@
-/** run: the run folder and the recipe in it: schemas, reading, atomic writing; knows not how things are computed. */
-export { parsePlan } from "./edit-plan.ts";
+/** The run folder: its recipe, records, reading, writing and resuming. */
+export { baseCheckpoint, checkpointPath } from "./checkpoint-name.ts";
+export { isPresent } from "./is-present.ts";
+export { listRuns } from "./list-runs.ts";
+export { parsePlan } from "./recipe/edit-plan.ts";
 export {
   type FollowRecipe,
   followDefaults,
   type LineageFile,
   parseLineageFile,
-} from "./follow-recipe.ts";
-export { listRuns } from "./list-runs.ts";
+} from "./recipe/follow-recipe.ts";
 export {
   type AskedTasks,
   type BranchRecipe,
@@ -16,22 +18,20 @@ export {
   isFollowed,
   listBranches,
   listCheckpointSteps,
-  type NewBaseRecipe,
   type OptimizerRecipe,
   parseRecipe,
   type Recipe,
   type RecipeChange,
   type RlRecipe,
-  type RunRecipe,
-} from "./recipe.ts";
-export { evaluationSchema } from "./recipe-fields.ts";
+} from "./recipe/recipe.ts";
+export { evaluationSchema } from "./recipe/recipe-fields.ts";
+export { type Grid, milestones, parseSweep, type SweepPlan, sweepSchema } from "./recipe/sweep-plan.ts";
 export {
   type CheckpointResult,
   type ItemRecord,
   itemSchema,
   type LineageEntry,
   type RepairAnswers,
-  type RunRecord,
   type SpectraRecord,
   type Summary,
   type SummaryHead,
@@ -39,14 +39,14 @@ export {
   schemaVersion,
   type TrajectoryRecord,
 } from "./records.ts";
+export { requireNewBase, requireTasks, requireTrained } from "./require-recipe.ts";
 export {
   clearLeftovers,
   createRunFolder,
   isRunFolder,
-  type MetricsWriter,
   openRunFolder,
   type RunFolder,
   readSummaryHead,
   watchLockName,
 } from "./run-folder.ts";
-export { type Grid, milestones, parseSweep, type SweepPlan, sweepSchema } from "./sweep-plan.ts";
+export { withLock } from "./run-lock.ts";

@@ -1,7 +1,7 @@
 /** The runs in a folder. */
 import { join } from "node:path";
-import { UsageError } from "../base/index.ts";
-import { listFolders } from "../file/index.ts";
+import { UsageError } from "../base/core/index.ts";
+import { listFolders } from "../base/file/index.ts";
 import { isRunFolder } from "./run-folder.ts";
 
 /** The runs of a folder, and why others of its folders could not be looked into. */

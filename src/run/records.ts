@@ -1,6 +1,6 @@
 /** The records of a run folder: their schemas, checked whenever a file is read. */
 import { z } from "zod";
-import { operationSchema } from "./edit-plan.ts";
+import { operationSchema } from "./recipe/edit-plan.ts";
 
 /** Version of the run folder's layout and of `summary.json`. */
 export const schemaVersion = 1;

@@ -3,10 +3,10 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile }
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { UsageError } from "../base/index.ts";
-import { TakenError, writeFolderAtomic } from "../file/index.ts";
+import { UsageError } from "../base/core/index.ts";
+import { TakenError, writeFolderAtomic } from "../base/file/index.ts";
 import { listRuns } from "./list-runs.ts";
-import { parseRecipe } from "./recipe.ts";
+import { parseRecipe } from "./recipe/recipe.ts";
 import type { ItemRecord, LineageEntry, RunRecord, Summary } from "./records.ts";
 import { clearLeftovers, createRunFolder, isRunFolder, openRunFolder, type RunFolder } from "./run-folder.ts";
 

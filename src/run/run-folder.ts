@@ -6,7 +6,7 @@ import { isAbsolute, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
 import type { z } from "zod";
-import { toObject, UsageError } from "../base/index.ts";
+import { toObject, UsageError } from "../base/core/index.ts";
 import {
   ensureWritableFolder,
   fileExists,
@@ -22,9 +22,9 @@ import {
   writeFileAtomic,
   writeFileIfChanged,
   writeFolderAtomic,
-} from "../file/index.ts";
-import { describeIssue } from "./issue.ts";
-import { parseRunRecipe, type RunRecipe } from "./recipe.ts";
+} from "../base/file/index.ts";
+import { describeIssue } from "./recipe/issue.ts";
+import { parseRunRecipe, type RunRecipe } from "./recipe/recipe.ts";
 import {
   type ItemRecord,
   type LineageEntry,

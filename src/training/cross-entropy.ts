@@ -1,6 +1,6 @@
 /** The objective of supervised fine-tuning: cross-entropy of the answer's tokens. */
-import { type BatchSize, type ModelConfig, scoreTargets, type Weights } from "../model/index.ts";
-import { op } from "../tensor/index.ts";
+import { type BatchSize, type ModelConfig, scoreTargets, type Weights } from "../engine/model/index.ts";
+import { op } from "../engine/tensor/index.ts";
 import type { Objective } from "./training-step.ts";
 
 /**

@@ -1,5 +1,5 @@
 /** Group relative policy optimisation (GRPO, Shao et al. 2024): answers to the same task are each other's baseline. */
-import { createLayout, createProgramCache, createWeights, type ModelConfig } from "../model/index.ts";
+import { createLayout, createProgramCache, createWeights, type ModelConfig } from "../engine/model/index.ts";
 import { groupAdvantages, scaleByGroup } from "./advantage.ts";
 import { type GrpoObjectiveOptions, grpoObjective } from "./policy-objective.ts";
 import { createPolicyTrainer, type PolicyOptions } from "./policy-trainer.ts";

@@ -1,9 +1,9 @@
-/** training: (state, batch) → (state, metrics), supervised and by reinforcement; knows neither disk nor evaluation. */
-export { createGrpoTrainer, type GrpoOptions } from "./grpo-trainer.ts";
-export { type AdamWOptions, adamW } from "./optimizer.ts";
+/** Steps from (state, batch) to (state, metrics), supervised and by reinforcement learning. */
+export { createGrpoTrainer } from "./grpo-trainer.ts";
+export { adamW } from "./optimizer.ts";
 export type { PolicyOptions } from "./policy-trainer.ts";
-export { createPpoTrainer, type PpoOptions } from "./ppo-trainer.ts";
+export { createPpoTrainer } from "./ppo-trainer.ts";
 export { constantSchedule, cosineSchedule, type Schedule, withWarmup } from "./schedule.ts";
-export { createSupervisedTrainer, type SupervisedOptions } from "./supervised-trainer.ts";
-export type { StepMetrics, Trainer, TrainerResult } from "./trainer.ts";
+export { createSupervisedTrainer } from "./supervised-trainer.ts";
+export type { Trainer } from "./trainer.ts";
 export type { TrainingState } from "./training-step.ts";

@@ -1,7 +1,7 @@
 /** Transformations inside a small compiled step; AdamW as a whole is compared with PyTorch in training-step.test.ts. */
 import { describe, expect, it } from "vitest";
-import { createWeights, type ParameterLayout } from "../model/index.ts";
-import { compile, op, type Tensor } from "../tensor/index.ts";
+import { createWeights, type ParameterLayout } from "../engine/model/index.ts";
+import { compile, op, type Tensor } from "../engine/tensor/index.ts";
 import {
   adamW,
   addDecayedWeights,

@@ -2,7 +2,7 @@
  * Optimizers as an algebra (after Optax): a transformation turns a gradient into an update and carries its
  * state in named vectors. All work on the flat parameter vector, inside the training step's graph.
  */
-import { op, type Tensor } from "../tensor/index.ts";
+import { op, type Tensor } from "../engine/tensor/index.ts";
 
 /** What a transformation sees: vectors of one element a parameter, and numbers fed at every step. */
 export interface UpdateContext {

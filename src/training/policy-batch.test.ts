@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createRandom } from "../base/index.ts";
-import type { Turn } from "../rollout/index.ts";
+import { createRandom } from "../base/core/index.ts";
+import type { Turn } from "../tasks/rollout/index.ts";
 import { drawMinibatches, feedTurns, lastPromptRows, packTurns, type ScoredTurn } from "./policy-batch.ts";
 
 const verdict = { outcome: "", reward: 0, parts: { format: true, values: true, solved: true }, feedback: "" };

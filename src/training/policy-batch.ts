@@ -1,9 +1,9 @@
 /** Turns of a rollout as the arrays that the policy objectives are fed with, and minibatches of them. */
 
-import type { Random } from "../base/index.ts";
-import { normalize, packSequences, type TokenBatch } from "../model/index.ts";
-import type { Turn } from "../rollout/index.ts";
-import type { TensorData } from "../tensor/index.ts";
+import type { Random } from "../base/core/index.ts";
+import { normalize, packSequences, type TokenBatch } from "../engine/model/index.ts";
+import type { TensorData } from "../engine/tensor/index.ts";
+import type { Turn } from "../tasks/rollout/index.ts";
 
 /** A turn with everything that its update needs; arrays have one element an answer token. */
 export interface ScoredTurn {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Turn } from "../rollout/index.ts";
+import type { Turn } from "../tasks/rollout/index.ts";
 import { averageMetrics, describeAdvantages, describeRewards } from "./policy-metrics.ts";
 
 function turnOf(outcome: string, reward: number): Turn {

@@ -1,6 +1,7 @@
 /** What is logged of a rollout: rewards by outcome, and how the raw advantages are distributed. */
-import type { Turn } from "../rollout/index.ts";
-import { histogram, moments, shannonEntropy } from "../statistics/index.ts";
+
+import { histogram, moments, shannonEntropy } from "../base/statistics/index.ts";
+import type { Turn } from "../tasks/rollout/index.ts";
 
 /** Bins of the logged advantage histogram: fixed, so that updates and runs can be compared. */
 const advantageBins = { low: -8, high: 8, numBins: 32 } as const;

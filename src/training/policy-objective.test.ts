@@ -11,8 +11,8 @@ import {
   runSequences,
   sequencePositions,
   type Weights,
-} from "../model/index.ts";
-import { compile, gradients, op, type TensorData } from "../tensor/index.ts";
+} from "../engine/model/index.ts";
+import { compile, gradients, op, type TensorData } from "../engine/tensor/index.ts";
 import { estimateValues, grpoObjective, ppoObjective } from "./policy-objective.ts";
 import type { Objective } from "./training-step.ts";
 

@@ -1,6 +1,12 @@
 /** The objectives of reinforcement learning: GRPO a token at a time, the study's PPO a whole answer at a time. */
-import { type BatchSize, type ModelConfig, type Scores, scoreTargets, type Weights } from "../model/index.ts";
-import { op, type Tensor } from "../tensor/index.ts";
+import {
+  type BatchSize,
+  type ModelConfig,
+  type Scores,
+  scoreTargets,
+  type Weights,
+} from "../engine/model/index.ts";
+import { op, type Tensor } from "../engine/tensor/index.ts";
 import type { Objective } from "./training-step.ts";
 
 /** Names of the arrays both objectives are fed with, beside tokens and targets; see `policyInputs`. */

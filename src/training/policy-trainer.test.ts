@@ -1,7 +1,6 @@
 /** GRPO and PPO on a toy environment: "a" is to be answered by "x", "b" by "y". */
 import { afterAll, describe, expect, it } from "vitest";
-import { createRandom, UsageError } from "../base/index.ts";
-import type { Environment } from "../environment/index.ts";
+import { createRandom, UsageError } from "../base/core/index.ts";
 import {
   createGenerator,
   createLayout,
@@ -9,8 +8,9 @@ import {
   initializeParameters,
   type ModelConfig,
   parseModelConfig,
-} from "../model/index.ts";
-import { collectEpisodes, type Episode, type RolloutOptions } from "../rollout/index.ts";
+} from "../engine/model/index.ts";
+import type { Environment } from "../tasks/environment/index.ts";
+import { collectEpisodes, type Episode, type RolloutOptions } from "../tasks/rollout/index.ts";
 import { createGrpoTrainer, type GrpoOptions } from "./grpo-trainer.ts";
 import { adamW } from "./optimizer.ts";
 import type { PolicyOptions } from "./policy-trainer.ts";

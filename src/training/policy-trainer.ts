@@ -1,15 +1,15 @@
 /** Reinforcement learning: roll out, weigh answers by their advantages, update. GRPO and PPO differ in a few parts only. */
 
-import { createRandom, type Random } from "../base/index.ts";
+import { createRandom, type Random } from "../base/core/index.ts";
 import {
   createLayout,
   createScorer,
   type ModelConfig,
   type ProgramCache,
   type Scorer,
-} from "../model/index.ts";
-import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "../rollout/index.ts";
-import type { CompileOptions } from "../tensor/index.ts";
+} from "../engine/model/index.ts";
+import type { CompileOptions } from "../engine/tensor/index.ts";
+import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "../tasks/rollout/index.ts";
 import type { Transformation } from "./optimizer.ts";
 import { drawMinibatches, feedTurns, type ScoredTurn } from "./policy-batch.ts";
 import { averageMetrics, describeAdvantages, describeRewards } from "./policy-metrics.ts";

@@ -1,6 +1,6 @@
 /** The study's PPO: a whole answer is one action, a value head on the last prompt token is the critic. */
 
-import { createRandom } from "../base/index.ts";
+import { createRandom } from "../base/core/index.ts";
 import {
   createLayout,
   createProgramCache,
@@ -12,9 +12,9 @@ import {
   type ModelConfig,
   type ParameterLayout,
   runSequences,
-} from "../model/index.ts";
-import type { Episode, Turn } from "../rollout/index.ts";
-import { type CompileOptions, compile, op } from "../tensor/index.ts";
+} from "../engine/model/index.ts";
+import { type CompileOptions, compile, op } from "../engine/tensor/index.ts";
+import type { Episode, Turn } from "../tasks/rollout/index.ts";
 import { type AdvantageDecay, generalizedAdvantages, standardize } from "./advantage.ts";
 import { lastPromptRows, packTurns } from "./policy-batch.ts";
 import { estimateValues, type PpoObjectiveOptions, ppoObjective } from "./policy-objective.ts";

@@ -1,6 +1,11 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { createRandom } from "../base/index.ts";
-import { initializeParameters, type ModelConfig, parseModelConfig, type Sequence } from "../model/index.ts";
+import { createRandom } from "../base/core/index.ts";
+import {
+  initializeParameters,
+  type ModelConfig,
+  parseModelConfig,
+  type Sequence,
+} from "../engine/model/index.ts";
 import { adamW } from "./optimizer.ts";
 import { constantSchedule, cosineSchedule } from "./schedule.ts";
 import { createSupervisedTrainer } from "./supervised-trainer.ts";

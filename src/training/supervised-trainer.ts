@@ -7,8 +7,8 @@ import {
   normalize,
   packSequences,
   type Sequence,
-} from "../model/index.ts";
-import type { CompileOptions } from "../tensor/index.ts";
+} from "../engine/model/index.ts";
+import type { CompileOptions } from "../engine/tensor/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import type { Transformation } from "./optimizer.ts";
 import type { Schedule } from "./schedule.ts";

@@ -1,8 +1,8 @@
 /** Cross-entropy, its gradients and AdamW against float64 PyTorch (test/golden/model), to 1e-4 of the largest element. */
 import { describe, expect, it } from "vitest";
 import { type GoldenModel, goldenNames, readGoldenModel, relativeError } from "../../test/golden-model.ts";
-import { createWeights, normalize, sequencePositions } from "../model/index.ts";
-import { compile, gradients, sizeOf, type TensorData } from "../tensor/index.ts";
+import { createWeights, normalize, sequencePositions } from "../engine/model/index.ts";
+import { compile, gradients, sizeOf, type TensorData } from "../engine/tensor/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import { adamW } from "./optimizer.ts";
 import { compileTrainingStep, startTraining } from "./training-step.ts";

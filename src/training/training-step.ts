@@ -1,5 +1,5 @@
 /** One training step as one program: forward, backward, clipping and the optimizer in a single run. */
-import { feedParameters, type ParameterLayout, type Weights } from "../model/index.ts";
+import { feedParameters, type ParameterLayout, type Weights } from "../engine/model/index.ts";
 import {
   type CompileOptions,
   compile,
@@ -9,7 +9,7 @@ import {
   requireOutput,
   type Tensor,
   type TensorData,
-} from "../tensor/index.ts";
+} from "../engine/tensor/index.ts";
 import { globalNorm, type Transformation } from "./optimizer.ts";
 
 /** All that training is: saving it is resuming it. */

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Checkpoint, openCheckpoint, openSafetensors } from "../../src/checkpoint/index.ts";
+import { type Checkpoint, openCheckpoint, openSafetensors } from "../../src/weights/checkpoint/index.ts";
 import { findAbsence, runPeer } from "../support/peers.ts";
 import { createTemporaryFolder, type Json, parseJson, readOutput, removeFolder } from "../support/untwist.ts";
 

@@ -2,8 +2,8 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { encodeEvents } from "../../src/follow/index.ts";
-import { chooseResults, describeResults, readResults } from "../../src/interchange/index.ts";
+import { encodeEvents } from "../../src/base/file/index.ts";
+import { chooseResults, describeResults, readResults } from "../../src/bridge/interchange/index.ts";
 import { buildModel, writeCheckpointFolder } from "../support/checkpoint-folder.ts";
 import { findAbsence, runPeer } from "../support/peers.ts";
 import { readReport } from "../support/surgery.ts";

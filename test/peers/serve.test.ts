@@ -5,7 +5,7 @@
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { locateModel } from "../../src/lab/index.ts";
+import { locateModel } from "../../src/lab/machine/index.ts";
 import { type ModelServer, serveModel } from "../support/model-server.ts";
 import { findAbsence, type Peer, runPeer } from "../support/peers.ts";
 import { createTemporaryFolder, type Json, parseJson, removeFolder } from "../support/untwist.ts";

@@ -8,7 +8,7 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { locateModel } from "../../src/lab/index.ts";
+import { locateModel } from "../../src/lab/machine/index.ts";
 import { findFreePort } from "../support/free-port.ts";
 import { findAbsence, locatePython, runPeer } from "../support/peers.ts";
 import { createTemporaryFolder, parseJson, readOutput, removeFolder, root } from "../support/untwist.ts";

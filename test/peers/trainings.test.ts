@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { locateModel } from "../../src/lab/index.ts";
+import { locateModel } from "../../src/lab/machine/index.ts";
 import { findAbsence, runPeer } from "../support/peers.ts";
 import { readReport } from "../support/surgery.ts";
 import {

@@ -1,7 +1,7 @@
 /** Small LoRA adapters in the layout of PEFT, as whole or broken as a test wants them. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { writeSafetensors } from "../../src/checkpoint/index.ts";
+import { writeSafetensors } from "../../src/weights/checkpoint/index.ts";
 import { drawExact, relabel, type TensorSpec } from "./checkpoint-folder.ts";
 
 /** What an adapter is made of. */

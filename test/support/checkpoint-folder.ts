@@ -1,8 +1,8 @@
 /** Small Hugging Face checkpoint folders, as whole or broken as a test wants them. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createRandom } from "../../src/base/index.ts";
-import { writeSafetensors } from "../../src/checkpoint/index.ts";
+import { createRandom } from "../../src/base/core/index.ts";
+import { writeSafetensors } from "../../src/weights/checkpoint/index.ts";
 
 /** A tensor to store. */
 export interface TensorSpec {

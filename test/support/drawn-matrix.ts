@@ -1,6 +1,6 @@
 /** Seeded matrices whose singular values and vectors are known, made without the code under test. */
-import { createRandom, type Random } from "../../src/base/index.ts";
-import type { LinearAlgebra, Matrix } from "../../src/linalg/index.ts";
+import { createRandom, type Random } from "../../src/base/core/index.ts";
+import type { LinearAlgebra, Matrix } from "../../src/weights/linalg/index.ts";
 
 /** A matrix of independent standard normal elements. */
 export function drawNoise(rows: number, columns: number, seed: number): Matrix {

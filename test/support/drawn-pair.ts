@@ -1,5 +1,10 @@
 /** Pairs of checkpoints as spectra see them, from drawn tensors. */
-import { collectPair, compareVectors, matchTensors, type PairSpectra } from "../../src/spectra/index.ts";
+import {
+  collectPair,
+  compareVectors,
+  matchTensors,
+  type PairSpectra,
+} from "../../src/weights/spectra/index.ts";
 import { drawKnown, drawNoise } from "./drawn-matrix.ts";
 import { anyBackend } from "./every-backend.ts";
 import { compareStored, storeMatrix, storeTensor } from "./stored-matrix.ts";

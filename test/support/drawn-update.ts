@@ -1,8 +1,8 @@
 /** Any update of any small matrix, in any format. */
 import fc from "fast-check";
-import { createRandom } from "../../src/base/index.ts";
-import { createMatrix, type Matrix } from "../../src/linalg/index.ts";
-import type { StoredTensor } from "../../src/spectra/index.ts";
+import { createRandom } from "../../src/base/core/index.ts";
+import { createMatrix, type Matrix } from "../../src/weights/linalg/index.ts";
+import type { StoredTensor } from "../../src/weights/spectra/index.ts";
 import { drawKnown, drawNoise, subtractNaively } from "./drawn-matrix.ts";
 import { storeMatrix } from "./stored-matrix.ts";
 

@@ -1,6 +1,6 @@
 /** Tests that every linear algebra backend of this machine must pass. */
 import { describe } from "vitest";
-import { type LinearAlgebra, openLinearAlgebra } from "../../src/linalg/index.ts";
+import { type LinearAlgebra, openLinearAlgebra } from "../../src/weights/linalg/index.ts";
 
 const portable = await openLinearAlgebra("none");
 const found = await openLinearAlgebra();

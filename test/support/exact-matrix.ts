@@ -1,5 +1,5 @@
 /** Matrices whose singular values are known without any rounding. */
-import type { Matrix } from "../../src/linalg/index.ts";
+import type { Matrix } from "../../src/weights/linalg/index.ts";
 
 /**
  * Integer matrices with orthogonal rows: Kronecker products of rotations with integer sides and of Hadamard's. All

@@ -1,6 +1,6 @@
 /** A proxy that does to requests what networks and busy servers do to them. */
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
-import { createRandom } from "../../src/base/index.ts";
+import { createRandom } from "../../src/base/core/index.ts";
 
 /** What happens to a request that is picked. */
 export const faults = ["429", "500", "cut", "slow", "truncated", "no-json"] as const;

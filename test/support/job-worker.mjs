@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { carryOutPack, openJob } from "../../src/job/index.ts";
+import { carryOutPack, openJob } from "../../src/cluster/job/index.ts";
 
 const [folder, submission, pack] = process.argv.slice(2);
 process.on("disconnect", () => process.exit(1));

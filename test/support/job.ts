@@ -2,14 +2,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import {
-  type Executor,
-  followJob,
-  type JobFolder,
-  obtainJob,
-  type Profile,
-  parseProfile,
-} from "../../src/job/index.ts";
+import { type Executor, type Profile, parseProfile } from "../../src/cluster/executor/index.ts";
+import { followJob, type JobFolder, obtainJob } from "../../src/cluster/job/index.ts";
 import { builtProgram } from "./build-programs.ts";
 
 /** How packs of such jobs are carried out. */

@@ -1,6 +1,6 @@
 /** Takes a lock when told to and holds it until told otherwise: a line in is an order, a line out what came of it. */
 import { createInterface } from "node:readline";
-import { BusyError, takeLock } from "../../src/file/index.ts";
+import { BusyError, takeLock } from "../../src/base/file/index.ts";
 
 let lock;
 const orders = {

@@ -1,5 +1,10 @@
 /** Factorises a matrix whose elements are alike, by the portable backend; a program of its own can be stopped where it never ends. */
-import { createDenseSource, createMatrix, factorize, openLinearAlgebra } from "../../src/linalg/index.ts";
+import {
+  createDenseSource,
+  createMatrix,
+  factorize,
+  openLinearAlgebra,
+} from "../../src/weights/linalg/index.ts";
 
 const elements = {
   elements: () => 1,

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { openCheckpoint, openSafetensors } from "../../src/checkpoint/index.ts";
+import { openCheckpoint, openSafetensors } from "../../src/weights/checkpoint/index.ts";
 
 /** The checkpoints in a folder: for each path the file with what is expected of it. */
 export function listCases(folder: string): readonly (readonly [string, string])[] {

@@ -1,14 +1,14 @@
 /** Tensors as they lie in checkpoints, and their comparison from beginning to end. */
-import { encodeFloats } from "../../src/checkpoint/dtype.ts";
-import type { WritableDtype } from "../../src/checkpoint/index.ts";
-import { type Factors, factorize, type LinearAlgebra, type Matrix } from "../../src/linalg/index.ts";
+import { encodeFloats } from "../../src/weights/checkpoint/dtype.ts";
+import type { WritableDtype } from "../../src/weights/checkpoint/index.ts";
+import { type Factors, factorize, type LinearAlgebra, type Matrix } from "../../src/weights/linalg/index.ts";
 import {
   compareMatrices,
   fingerprint,
   type MatrixComparison,
   type StoredTensor,
-} from "../../src/spectra/index.ts";
-import { createStoredSource } from "../../src/spectra/stored-tensor.ts";
+} from "../../src/weights/spectra/index.ts";
+import { createStoredSource } from "../../src/weights/spectra/stored-tensor.ts";
 
 /** A tensor of these values, rounded to the number format. */
 export function storeTensor(

@@ -4,8 +4,10 @@ import { Agent, type IncomingHttpHeaders, request } from "node:http";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect } from "vitest";
-import { readOverlaps, summarize } from "../../src/lab/index.ts";
-import { type Served, startStudio } from "../../src/server/index.ts";
+import type { Served } from "../../src/face/http/index.ts";
+import { startStudio } from "../../src/face/studio/index.ts";
+import { readOverlaps } from "../../src/lab/factor/index.ts";
+import { summarize } from "../../src/lab/outcome/index.ts";
 import {
   createTemporaryFolder,
   type Json,

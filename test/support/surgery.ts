@@ -10,9 +10,9 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { expect } from "vitest";
-import { encodeFloats } from "../../src/checkpoint/dtype.ts";
-import { openCheckpoint, openSafetensors, type WritableDtype } from "../../src/checkpoint/index.ts";
-import { encodeSafetensorsHeader } from "../../src/checkpoint/safetensors-header.ts";
+import { encodeFloats } from "../../src/weights/checkpoint/dtype.ts";
+import { openCheckpoint, openSafetensors, type WritableDtype } from "../../src/weights/checkpoint/index.ts";
+import { encodeSafetensorsHeader } from "../../src/weights/checkpoint/safetensors/safetensors-header.ts";
 import { buildModel, drawNormal, type TensorSpec } from "./checkpoint-folder.ts";
 import { type Environment, type Json, parseJson, readOutput } from "./untwist.ts";
 

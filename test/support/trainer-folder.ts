@@ -1,7 +1,7 @@
 /** Folders of checkpoints as each trainer lays them out, made of small models. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { encodeEvents } from "../../src/follow/index.ts";
+import { encodeEvents } from "../../src/base/file/index.ts";
 import { writeAdapterFolder } from "./adapter-folder.ts";
 import { buildModel, writeCheckpointFolder } from "./checkpoint-folder.ts";
 

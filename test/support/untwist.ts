@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect } from "vitest";
-import { createTemporaryPath } from "../../src/file/temporary-name.ts";
+import { createTemporaryPath } from "../../src/base/file/temporary-name.ts";
 
 /** The folder of the repository. */
 export const root: string = fileURLToPath(new URL("../..", import.meta.url));

@@ -1,8 +1,8 @@
 /** A worker thread for the tests of pools. Built before the tests run (`build-programs.ts`). */
 import { spawnSync } from "node:child_process";
 import { workerData } from "node:worker_threads";
-import { UsageError } from "../../src/base/index.ts";
-import { serveTasks } from "../../src/execution/index.ts";
+import { UsageError } from "../../src/base/core/index.ts";
+import { serveTasks } from "../../src/base/threads/index.ts";
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 

@@ -1,6 +1,6 @@
 /** The frame of all views: which run, which view, and what to show while there is nothing yet. */
 import { type ReactNode, useEffect } from "react";
-import type { RunView } from "../../src/view/contract.ts";
+import type { RunView } from "../../src/face/view/contract.ts";
 import { isReport, type Loaded, prefetch, useData } from "./data.ts";
 import { type PageProps, Ready } from "./page.tsx";
 import { formatRoute, type Route, useRoute, type ViewName, views } from "./route.ts";

@@ -1,6 +1,6 @@
 /** The main charts of a run as files, drawn without a browser: SVG, and CSV of the numbers. */
 import { parseHTML } from "linkedom";
-import type { FigureFile, RunView, WeightsView } from "../../src/view/contract.ts";
+import type { FigureFile, RunView, WeightsView } from "../../src/face/view/contract.ts";
 import { drawScatter, toRow } from "./charts/repairs.ts";
 import { drawCurves, drawWindow, listBranches, listPoints, type Part, parts } from "./charts/trajectory.ts";
 import { drawMap, listCells, measureNames } from "./charts/weights.ts";

@@ -1,6 +1,6 @@
 /** What all pages of a run share. */
 import type { ReactNode } from "react";
-import type { RunView } from "../../src/view/contract.ts";
+import type { RunView } from "../../src/face/view/contract.ts";
 import type { Loaded } from "./data.ts";
 import type { Route } from "./route.ts";
 

@@ -1,6 +1,6 @@
 /** Repairs as OOD gained against ID lost. */
 import * as Plot from "@observablehq/plot";
-import type { SweepRecord } from "../../../src/view/contract.ts";
+import type { SweepRecord } from "../../../src/face/view/contract.ts";
 import { formatPoints, formatShare, toShare } from "../format.ts";
 
 type Repair = SweepRecord["repairs"][number];

@@ -1,6 +1,6 @@
 /** The curves of a run, and the figure of the study. */
 import * as Plot from "@observablehq/plot";
-import type { Summary } from "../../../src/view/contract.ts";
+import type { Summary } from "../../../src/face/view/contract.ts";
 import { formatShare, toShare, wilson } from "../format.ts";
 import { formatRoute } from "../route.ts";
 

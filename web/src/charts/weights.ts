@@ -1,6 +1,6 @@
 /** Layers × kinds of matrices as a map. */
 import * as Plot from "@observablehq/plot";
-import type { WeightMeasure, WeightsView } from "../../../src/view/contract.ts";
+import type { WeightMeasure, WeightsView } from "../../../src/face/view/contract.ts";
 import { formatShare, toDegrees } from "../format.ts";
 import { formatRoute } from "../route.ts";
 

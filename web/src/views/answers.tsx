@@ -1,6 +1,6 @@
 /** Every task and every checkpoint: which were solved, and what was answered instead. */
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
-import type { AnswersView } from "../../../src/view/contract.ts";
+import type { AnswersView } from "../../../src/face/view/contract.ts";
 import { useData } from "../data.ts";
 import { type PageProps, Ready, Scroll } from "../page.tsx";
 import { go } from "../route.ts";

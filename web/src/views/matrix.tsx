@@ -1,7 +1,7 @@
 /** One matrix in one pair of checkpoints: values, angles beside chance, where the update lies, what guards say. */
 import * as Plot from "@observablehq/plot";
 import { type ReactNode, useCallback, useMemo } from "react";
-import type { MatrixView, OverlapView, WeightsView } from "../../../src/view/contract.ts";
+import type { MatrixView, OverlapView, WeightsView } from "../../../src/face/view/contract.ts";
 import { useData } from "../data.ts";
 import { Figure } from "../figure.tsx";
 import { formatShare, toDegrees } from "../format.ts";

@@ -1,6 +1,6 @@
 /** What brings it back: every repair of a sweep as OOD gained against ID, with its controls. */
 import { type ReactNode, useCallback, useMemo } from "react";
-import type { SweepRecord } from "../../../src/view/contract.ts";
+import type { SweepRecord } from "../../../src/face/view/contract.ts";
 import { drawScatter, toRow } from "../charts/repairs.ts";
 import { Figure } from "../figure.tsx";
 import { formatPoints, formatPValue, formatShare, toShare } from "../format.ts";

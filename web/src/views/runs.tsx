@@ -1,7 +1,7 @@
 /** All runs of a folder: what each forgot, several on one chart. */
 import * as Plot from "@observablehq/plot";
 import { type ReactNode, useCallback, useEffect, useMemo, useState } from "react";
-import type { RunListing, RunView } from "../../../src/view/contract.ts";
+import type { RunListing, RunView } from "../../../src/face/view/contract.ts";
 import { useAll, useData } from "../data.ts";
 import { Figure } from "../figure.tsx";
 import { formatShare, toShare } from "../format.ts";

@@ -1,7 +1,7 @@
 /** What training logged: curves of every stage, and how advantages shrink as RL goes on. */
 import * as Plot from "@observablehq/plot";
 import { type ReactNode, useCallback, useMemo } from "react";
-import type { CurvesView, StageCurves } from "../../../src/view/contract.ts";
+import type { CurvesView, StageCurves } from "../../../src/face/view/contract.ts";
 import type { DataRow } from "../csv.ts";
 import { useData } from "../data.ts";
 import { Figure } from "../figure.tsx";

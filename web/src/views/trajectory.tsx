@@ -1,6 +1,6 @@
 /** When it peaked, what it forgot, what came back: the curves of a run, and the figure of the study. */
 import { type ReactNode, useCallback, useMemo } from "react";
-import type { Summary } from "../../../src/view/contract.ts";
+import type { Summary } from "../../../src/face/view/contract.ts";
 import { drawCurves, drawWindow, listBranches, listPoints, type Part, parts } from "../charts/trajectory.ts";
 import { Figure } from "../figure.tsx";
 import { formatPoints, formatPValue, formatShare, toShare } from "../format.ts";

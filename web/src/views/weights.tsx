@@ -1,6 +1,6 @@
 /** What changed in the weights: layers × kinds of matrices as a map, for every pair of checkpoints. */
 import { type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react";
-import type { RunView, WeightMeasure, WeightsView } from "../../../src/view/contract.ts";
+import type { RunView, WeightMeasure, WeightsView } from "../../../src/face/view/contract.ts";
 import { drawMap, listCells, measureNames, measures } from "../charts/weights.ts";
 import { useData } from "../data.ts";
 import { Figure } from "../figure.tsx";

@@ -1,0 +1,8 @@
+/** Seeded randomness, errors that a user can fix, and values of unknown shape. */
+export { UsageError } from "./errors.ts";
+export { parsePythonJson } from "./python-json.ts";
+export { quoteForShell } from "./quote-for-shell.ts";
+export { createRandom, type Random } from "./random.ts";
+export { requireItem, requireValue } from "./require.ts";
+export { isObject, toObject } from "./to-object.ts";
+export { toExpressionSource } from "./wildcard.ts";

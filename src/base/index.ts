@@ -1,8 +1,0 @@
-/** base: seeded random, errors, values of unknown shape. Knows nothing of the rest. */
-export { UsageError } from "./errors.ts";
-export { parsePythonJson } from "./python-json.ts";
-export { quoteForShell } from "./quote-for-shell.ts";
-export { createRandom, type Random } from "./random.ts";
-export { requireItem, requireValue } from "./require.ts";
-export { isObject, toObject } from "./to-object.ts";
-export { toExpressionSource } from "./wildcard.ts";

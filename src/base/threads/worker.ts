@@ -1,0 +1,50 @@
+/** The worker's side of a pool: gets tasks as messages, answers each with its result or its error. */
+import { parentPort } from "node:worker_threads";
+import { UsageError } from "../core/index.ts";
+import type { Share, TaskHandler } from "./workers.ts";
+
+/** A task on its way to a worker. */
+export interface TaskMessage<Task> {
+  readonly task: Task;
+  readonly share: Share;
+}
+
+/** What comes back: errors as data, because a class does not survive the way between threads. */
+export type AnswerMessage<Result> =
+  | { readonly kind: "done"; readonly result: Result }
+  | { readonly kind: "refused"; readonly message: string; readonly exitCode: number }
+  | { readonly kind: "failed"; readonly message: string; readonly stack: string };
+
+/** Serves tasks until the pool ends this thread. Call it once, in the worker's entry file. */
+export function serveTasks<Task, Result>(handler: TaskHandler<Task, Result>): void {
+  if (parentPort === null) throw new TypeError("Cannot serve tasks: this is not a worker thread");
+  const port = parentPort;
+  const answer = async ({ task, share }: TaskMessage<Task>): Promise<void> => {
+    try {
+      const result = await handler(task, share);
+      port.postMessage({ kind: "done", result } satisfies AnswerMessage<Result>);
+    } catch (error) {
+      port.postMessage(describeError(error));
+    }
+  };
+  port.on("message", (message: TaskMessage<Task>) => {
+    void answer(message);
+  });
+}
+
+function describeError(error: unknown): AnswerMessage<never> {
+  if (!(error instanceof Error)) return { kind: "failed", message: String(error), stack: String(error) };
+  const { message, stack = "" } = error;
+  // Errors that a user can fix say so by an exit code of their own.
+  if ("exitCode" in error && typeof error.exitCode === "number")
+    return { kind: "refused", message, exitCode: error.exitCode };
+  return { kind: "failed", message, stack };
+}
+
+/** The error of an answer that is none of success. */
+export function restoreError(answer: Exclude<AnswerMessage<unknown>, { kind: "done" }>): Error {
+  if (answer.kind === "refused") return new UsageError(answer.message, { exitCode: answer.exitCode });
+  const error = new Error(answer.message);
+  error.stack = answer.stack;
+  return error;
+}

@@ -1,2 +1,0 @@
-/** cli: the command line; parses, calls the lab, prints. */
-export { main } from "./main.ts";

@@ -1,0 +1,57 @@
+/** Executors by name, opened. */
+import { availableParallelism, freemem } from "node:os";
+import { UsageError } from "../../base/core/index.ts";
+import { chooseCacheFolder, locateInPackage } from "../../base/machine/index.ts";
+import {
+  createExecExecutor,
+  createKubernetesExecutor,
+  createLocalExecutor,
+  createSlurmExecutor,
+  type Executor,
+} from "../executor/index.ts";
+import type { JobPlace } from "./job-place.ts";
+
+/** How this program is started to carry out a pack. */
+export function listWorkCommand(): readonly string[] {
+  return [process.execPath, locateInPackage("bin", "untwist.js"), "work"];
+}
+
+/** What must be the same wherever work is done. */
+export function listEnvironment(): Readonly<Record<string, string>> {
+  const { UNTWIST_LAPACK = "" } = process.env;
+  return { UNTWIST_CACHE: chooseCacheFolder(), ...(UNTWIST_LAPACK !== "" && { UNTWIST_LAPACK }) };
+}
+
+/** Opens an executor. Whoever opens it closes it. */
+export function openExecutor({
+  executor,
+  profile,
+  bytes,
+}: Pick<JobPlace, "executor" | "profile" | "bytes">): Executor {
+  const command = listWorkCommand();
+  switch (executor) {
+    case "local":
+      return createLocalExecutor({
+        atMost: profile.atMost,
+        cores: Math.max(availableParallelism(), profile.cpus ?? 1),
+        bytes: bytes ?? freemem() / 2,
+        command,
+      });
+    case "exec": {
+      const { exec: line, atMost = availableParallelism() } = profile;
+      if (line === undefined)
+        throw new UsageError(
+          "Cannot use --on exec without a line that carries out a command: give it, as in --set exec='srun -n1 {command}'",
+        );
+      return createExecExecutor({ line, atMost, command });
+    }
+    case "slurm":
+      return createSlurmExecutor({ profile, command, environment: listEnvironment() });
+    case "kubernetes":
+      return createKubernetesExecutor({
+        profile,
+        command: ["node", ...command.slice(1)],
+        environment: listEnvironment(),
+      });
+  }
+}

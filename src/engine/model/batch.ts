@@ -1,0 +1,84 @@
+/** Token sequences packed into the padded arrays that training graphs are fed with. */
+import { sequencePositions } from "./decoder.ts";
+import type { BatchSize } from "./generation/score-targets.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** A prompt and an answer as token ids, in one row. */
+export interface Sequence {
+  readonly tokens: readonly number[];
+  /** The first `numPromptTokens` tokens are given, the rest is the answer. */
+  readonly numPromptTokens: number;
+}
+
+/** A plain prompt and its answer as one sequence that ends with the end token, where the model has one. */
+export function encodeExample(
+  tokenizer: Tokenizer,
+  example: { readonly prompt: string; readonly answer: string },
+  endToken: number | undefined,
+): Sequence {
+  return appendAnswer(tokenizer, tokenizer.encodePrompt(example.prompt), {
+    answer: example.answer,
+    endToken,
+  });
+}
+
+/** A prompt that is token ids already, and its answer, as `encodeExample` gives them. */
+export function appendAnswer(
+  tokenizer: Tokenizer,
+  prompt: readonly number[],
+  { answer, endToken }: { readonly answer: string; readonly endToken: number | undefined },
+): Sequence {
+  return {
+    tokens: [...prompt, ...tokenizer.encode(answer), ...(endToken === undefined ? [] : [endToken])],
+    numPromptTokens: prompt.length,
+  };
+}
+
+/** Arrays of a padded batch: position t predicts `targets[t]`, the token after `tokens[t]`. */
+export interface TokenBatch {
+  readonly size: BatchSize;
+  /** [B, T] */
+  readonly tokens: Int32Array;
+  /** [B, T] */
+  readonly targets: Int32Array;
+  /** [B, T], 1 where the target belongs to the answer. */
+  readonly answerMask: Float32Array;
+  /** [B, T] */
+  readonly positions: Int32Array;
+}
+
+/** `length` rounded up to a multiple of 8, so that few programs are compiled. */
+export function roundUpLength(length: number): number {
+  return Math.ceil(length / 8) * 8;
+}
+
+/** Packs sequences, padded on the right to a common length; missing rows up to `numRows` are padding only. */
+export function packSequences(
+  sequences: readonly Sequence[],
+  { numRows, padToken }: { readonly numRows: number; readonly padToken: number },
+): TokenBatch {
+  if (sequences.length > numRows)
+    throw new RangeError(`Cannot pack ${sequences.length} sequences into ${numRows} rows`);
+  if (sequences.some(({ numPromptTokens }) => numPromptTokens < 1))
+    throw new RangeError(
+      "Cannot pack a sequence without a prompt: its first answer token would have no predecessor",
+    );
+  const longest = Math.max(2, ...sequences.map(({ tokens }) => tokens.length));
+  const [B, T] = [numRows, roundUpLength(longest - 1)];
+  const tokens = new Int32Array(B * T).fill(padToken);
+  const targets = new Int32Array(B * T).fill(padToken);
+  const answerMask = new Float32Array(B * T);
+  for (const [row, sequence] of sequences.entries()) {
+    const last = sequence.tokens.length - 1;
+    tokens.set(sequence.tokens.slice(0, last), row * T);
+    targets.set(sequence.tokens.slice(1), row * T);
+    answerMask.fill(1, row * T + sequence.numPromptTokens - 1, row * T + last);
+  }
+  return { size: { B, T }, tokens, targets, answerMask, positions: sequencePositions(B, T) };
+}
+
+/** `values` scaled to sum to 1; all zero where they are. */
+export function normalize(values: Float32Array): Float32Array {
+  const total = values.reduce((sum, value) => sum + value, 0);
+  return total === 0 ? values : values.map((value) => value / total);
+}

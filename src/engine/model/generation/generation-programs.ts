@@ -1,0 +1,68 @@
+/** What the programs of generation give: logits, and the keys and values that go into the cache. */
+import { op, type Tensor } from "../../tensor/index.ts";
+import type { ModelConfig } from "../config.ts";
+import { applyHead, type LayerCache, runChunk, runDecodeStep, runSequences } from "../decoder.ts";
+import { createLayout, createWeights } from "../parameters.ts";
+import { scoreRows } from "./score-targets.ts";
+
+function cacheOutputs(cache: readonly LayerCache[]): Record<string, Tensor> {
+  return Object.fromEntries(
+    cache.flatMap(({ keys, values }, layer) => [
+      [`keys.${layer}`, keys],
+      [`values.${layer}`, values],
+    ]),
+  );
+}
+
+/**
+ * Size of a program that reads B texts of T tokens behind S that all share, gives keys and values of the first P of them, and scores R
+ * tokens, wherever they stand.
+ */
+export interface PrefillSize {
+  readonly B: number;
+  readonly T: number;
+  readonly P: number;
+  readonly S: number;
+  readonly R: number;
+}
+
+/**
+ * Of texts "tokens" [B, T], each a prompt and what is scored behind it: the logits [B, V] after "lastRows" [B], keys and values
+ * [B, K, P, D] a layer, and where R is not 0 "scores" [R]: log π of "targets" [R] after "rows" [R].
+ */
+export function prefillOutputs(config: ModelConfig, { B, T, P, S, R }: PrefillSize): Record<string, Tensor> {
+  const weights = createWeights(createLayout(config));
+  const { hidden_NE, cache } = runSequences(config, weights, op.input("tokens", [B, T], "int32"), S);
+  const last_BE = op.gatherRows(hidden_NE, op.input("lastRows", [B], "int32"));
+  return {
+    logits: applyHead(config, weights, last_BE),
+    ...(R > 0 && { scores: scoreRows(config, weights, { hidden_NE, R }) }),
+    ...cacheOutputs(P === T ? cache : cache.map((layer) => takeSlots(layer, P))),
+  };
+}
+
+function takeSlots({ keys, values }: LayerCache, count: number): LayerCache {
+  const range = { axis: 2, start: 0, end: count };
+  return { keys: op.slice(keys, range), values: op.slice(values, range) };
+}
+
+/** Of one more token for each of B texts with C cache slots: its logits [B, V], keys and values. */
+export function decodeOutputs(config: ModelConfig, B: number, C: number): Record<string, Tensor> {
+  const { logits, fresh } = runDecodeStep(config, createWeights(createLayout(config)), { B, C });
+  return { logits, ...cacheOutputs(fresh) };
+}
+
+/** Tokens that a chunk's program reads, its cache slots, and whether it gives the logits of each token or of "lastRows" [1]. */
+export interface ChunkSize {
+  readonly T: number;
+  readonly C: number;
+  readonly givesAll: boolean;
+}
+
+/** Of T more tokens of one text: logits [T or 1, V], keys and values. */
+export function chunkOutputs(config: ModelConfig, { T, C, givesAll }: ChunkSize): Record<string, Tensor> {
+  const weights = createWeights(createLayout(config));
+  const { hidden_NE, fresh } = runChunk(config, weights, { T, C });
+  const wanted_NE = givesAll ? hidden_NE : op.gatherRows(hidden_NE, op.input("lastRows", [1], "int32"));
+  return { logits: applyHead(config, weights, wanted_NE), ...cacheOutputs(fresh) };
+}

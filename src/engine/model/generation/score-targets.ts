@@ -1,0 +1,75 @@
+/** How a policy scores given tokens, as tensor expressions. Axes: B sequences, T tokens, V vocabulary, E hidden. */
+
+import { op, type Tensor } from "../../tensor/index.ts";
+import type { ModelConfig } from "../config.ts";
+import { applyHead, runSequences } from "../decoder.ts";
+import type { Weights } from "../parameters.ts";
+
+/** Size of a batch of padded sequences. */
+export interface BatchSize {
+  readonly B: number;
+  readonly T: number;
+}
+
+/** A policy's scores. */
+export interface Scores {
+  /** log π(target | before), [B, T]. */
+  readonly logProbs_BT: Tensor;
+  /** Entropy of the next-token distribution in nats, [B, T]. */
+  readonly entropy_BT: Tensor;
+  /** Final hidden states, [B·T, E]. */
+  readonly hidden_NE: Tensor;
+}
+
+/** Scores of "targets" after "tokens" (graph inputs, int32, [B, T]) at a sampling temperature above 0. */
+export function scoreTargets(
+  config: ModelConfig,
+  weights: Weights,
+  { B, T, temperature = 1 }: BatchSize & { readonly temperature?: number },
+): Scores {
+  const tokens = op.input("tokens", [B, T], "int32");
+  const targets = op.input("targets", [B, T], "int32");
+  const { hidden_NE } = runSequences(config, weights, tokens);
+  const logits = applyHead(config, weights, hidden_NE);
+  const scaled = temperature === 1 ? logits : op.multiply(logits, 1 / temperature);
+  const logProbs_BTV = op.reshape(op.logSoftmax(scaled), [B, T, config.vocabularySize]);
+  const entropy = op.negate(op.sum(op.multiply(op.exp(logProbs_BTV), logProbs_BTV), [-1]));
+  return {
+    logProbs_BT: op.reshape(op.takeLast(logProbs_BTV, targets), [B, T]),
+    entropy_BT: op.reshape(entropy, [B, T]),
+    hidden_NE,
+  };
+}
+
+/** Hidden states of which R rows are scored, at a temperature. */
+export interface ScoredRows {
+  readonly hidden_NE: Tensor;
+  readonly R: number;
+  /** 1 unless given. */
+  readonly temperature?: number | undefined;
+}
+
+/**
+ * log π [R] of "targets" [R] after the hidden states at "rows" [R] (graph inputs, int32). Vocabularies are large, and most tokens belong
+ * to prompts: only those rows go through the head.
+ */
+export function scoreRows(
+  config: ModelConfig,
+  weights: Weights,
+  { hidden_NE, R, temperature = 1 }: ScoredRows,
+): Tensor {
+  const answers_RE = op.gatherRows(hidden_NE, op.input("rows", [R], "int32"));
+  const logits_RV = applyHead(config, weights, answers_RE);
+  const scaled = temperature === 1 ? logits_RV : op.multiply(logits_RV, 1 / temperature);
+  return op.reshape(op.takeLast(op.logSoftmax(scaled), op.input("targets", [R], "int32")), [R]);
+}
+
+/** Rows that a scoring program takes at the least. */
+const smallestRows = 32;
+
+/** Rows of the program for so many: 32 times 1, 1.5, 2, 3, 4, 6, 8, …, so that few are compiled. */
+export function fitRows(count: number): number {
+  let size = smallestRows;
+  while (size < count) size = size * 1.5 >= count ? size * 1.5 : size * 2;
+  return size;
+}

@@ -1,0 +1,44 @@
+/** A Llama-style decoder: its parameters and tokenizer, generation, and the likelihood of texts. */
+export {
+  appendAnswer,
+  encodeExample,
+  normalize,
+  packSequences,
+  type Sequence,
+  type TokenBatch,
+} from "./batch.ts";
+export { hasChatTemplate, type TemplateUse, templateUses, writeChatPrompt } from "./chat-prompt.ts";
+export { type ModelConfig, parseModelConfig } from "./config.ts";
+export { runSequences, sequencePositions } from "./decoder.ts";
+export {
+  createGenerator,
+  type Generation,
+  type GenerationRequest,
+  type Generator,
+} from "./generation/generate.ts";
+export { greedy, type Sampling } from "./generation/sampling.ts";
+export { type BatchSize, type Scores, scoreTargets } from "./generation/score-targets.ts";
+export { createScorer, type Scorer } from "./generation/scorer.ts";
+export {
+  createTextEngine,
+  type NamedParameters,
+  type Text,
+  type TextEngine,
+  type TextGroup,
+} from "./generation/text-engine.ts";
+export type { ScoredToken } from "./generation/token-scores.ts";
+export { findChatTemplate, loadModel, type Model, saveModel } from "./model.ts";
+export {
+  areFinite,
+  createLayout,
+  createValueHeadLayout,
+  createWeights,
+  feedParameters,
+  initializeParameters,
+  initializeValueHead,
+  joinLayouts,
+  type ParameterLayout,
+  type Weights,
+} from "./parameters.ts";
+export { createProgramCache, type ProgramCache } from "./program-cache.ts";
+export { createWordTokenizer, parseTokenizer, specialTokens, type Tokenizer } from "./tokenizer.ts";

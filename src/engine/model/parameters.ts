@@ -1,0 +1,162 @@
+/**
+ * Parameters live in one flat float32 vector; the layout says where each Hugging Face tensor lies in it. The
+ * graph reads each tensor as an input of its own, fed with a view of the vector, so nothing is copied.
+ */
+import type { Random } from "../../base/core/index.ts";
+import { op, type Shape, sizeOf, type Tensor } from "../tensor/index.ts";
+import type { ModelConfig } from "./config.ts";
+
+/** One tensor inside the flat vector, under its Hugging Face name. */
+export interface ParameterEntry {
+  readonly name: string;
+  readonly shape: Shape;
+  /** Index of its first element in the flat vector. */
+  readonly offset: number;
+}
+
+/** Where every parameter lies: the entries cover the flat vector without gaps. */
+export interface ParameterLayout {
+  readonly entries: readonly ParameterEntry[];
+  /** Number of parameters. */
+  readonly size: number;
+}
+
+type NamedShape = readonly [name: string, shape: Shape];
+
+function layOut(parameters: readonly NamedShape[]): ParameterLayout {
+  let size = 0;
+  const entries = parameters.map(([name, shape]) => {
+    const offset = size;
+    size += sizeOf(shape);
+    return { name, shape, offset };
+  });
+  return { entries, size };
+}
+
+function layerShapes(config: ModelConfig, layer: number): readonly NamedShape[] {
+  const { hiddenSize: E, intermediateSize: I, headSize } = config;
+  const [queryRows, keyRows] = [config.numHeads * headSize, config.numKeyValueHeads * headSize];
+  const prefix = `model.layers.${layer}`;
+  /** A projection, and its bias where the model has one. */
+  const project = (
+    name: string,
+    shape: readonly [number, number],
+    hasBias = false,
+  ): readonly NamedShape[] => [
+    [`${prefix}.${name}.weight`, shape],
+    ...(hasBias ? ([[`${prefix}.${name}.bias`, [shape[0]]]] as const) : []),
+  ];
+  const { hasAttentionBias, hasMlpBias } = config;
+  return [
+    [`${prefix}.input_layernorm.weight`, [E]],
+    ...project("self_attn.q_proj", [queryRows, E], hasAttentionBias),
+    ...project("self_attn.k_proj", [keyRows, E], hasAttentionBias),
+    ...project("self_attn.v_proj", [keyRows, E], hasAttentionBias),
+    ...project("self_attn.o_proj", [E, queryRows], hasAttentionBias),
+    [`${prefix}.post_attention_layernorm.weight`, [E]],
+    ...project("mlp.gate_proj", [I, E], hasMlpBias),
+    ...project("mlp.up_proj", [I, E], hasMlpBias),
+    ...project("mlp.down_proj", [E, I], hasMlpBias),
+  ];
+}
+
+/** The layout of a decoder's parameters, in Hugging Face names; a tied head has no entry of its own. */
+export function createLayout(config: ModelConfig): ParameterLayout {
+  const { vocabularySize, hiddenSize, numLayers, isTied } = config;
+  const table = [vocabularySize, hiddenSize];
+  return layOut([
+    ["model.embed_tokens.weight", table],
+    ...Array.from({ length: numLayers }, (_, layer) => layerShapes(config, layer)).flat(),
+    ["model.norm.weight", [hiddenSize]],
+    ...(isTied ? [] : [["lm_head.weight", table] as const]),
+  ]);
+}
+
+/** Layout of a value head: h → h/4 → h/8 → 1 with ReLU between, on the last prompt token (the study's PPO). */
+export function createValueHeadLayout(config: ModelConfig): ParameterLayout {
+  const { hiddenSize: E } = config;
+  const widths = [E, Math.max(1, Math.floor(E / 4)), Math.max(1, Math.floor(E / 8)), 1];
+  return layOut(
+    [0, 1, 2].flatMap((depth): readonly NamedShape[] => {
+      const [width = 1, next = 1] = widths.slice(depth);
+      return [
+        [`value_head.${depth}.weight`, [next, width]],
+        [`value_head.${depth}.bias`, [next]],
+      ];
+    }),
+  );
+}
+
+/** Both layouts in one flat vector, the first one first. */
+export function joinLayouts(first: ParameterLayout, second: ParameterLayout): ParameterLayout {
+  return layOut([...first.entries, ...second.entries].map(({ name, shape }) => [name, shape]));
+}
+
+/** New parameters: matrices normal with the config's standard deviation, norms 1, biases 0. */
+export function initializeParameters(config: ModelConfig, random: Random): Float32Array {
+  const layout = createLayout(config);
+  const parameters = new Float32Array(layout.size);
+  for (const { shape, offset } of layout.entries.filter((entry) => !entry.name.endsWith(".bias")))
+    for (let index = offset; index < offset + sizeOf(shape); index++)
+      parameters[index] = shape.length === 1 ? 1 : random.normal() * config.initializerRange;
+  return parameters;
+}
+
+/** New value-head parameters: uniform in ±1/√inputs, as PyTorch's linear layers start; the last layer starts at 0. */
+export function initializeValueHead(config: ModelConfig, random: Random): Float32Array {
+  const layout = createValueHeadLayout(config);
+  const parameters = new Float32Array(layout.size);
+  let bound = 0;
+  for (const { name, shape, offset } of layout.entries) {
+    bound = shape.length === 2 ? 1 / Math.sqrt(shape[1] ?? 1) : bound;
+    const isLast = name.startsWith("value_head.2");
+    for (let index = offset; index < offset + sizeOf(shape); index++)
+      parameters[index] = isLast ? 0 : (2 * random.uniform() - 1) * bound;
+  }
+  return parameters;
+}
+
+/** The parameters as graph inputs. */
+export interface Weights {
+  /** The tensor of that Hugging Face name. Throws `RangeError` for an unknown one. */
+  get(name: string): Tensor;
+  has(name: string): boolean;
+  /** Every parameter, in the order of the flat vector. */
+  readonly tensors: readonly Tensor[];
+}
+
+/** Graph inputs for every parameter of the layout, under their names. */
+export function createWeights(layout: ParameterLayout): Weights {
+  const tensors = layout.entries.map(({ name, shape }) => op.input(name, shape));
+  const byName = new Map(layout.entries.map(({ name }, index) => [name, tensors[index]]));
+  return {
+    tensors,
+    has: (name) => byName.has(name),
+    get: (name) => {
+      const tensor = byName.get(name);
+      if (tensor === undefined) throw new RangeError(`Cannot find the parameter "${name}"`);
+      return tensor;
+    },
+  };
+}
+
+/** Feeds for the parameters of a layout: views of the flat vector, nothing is copied. */
+export function feedParameters(
+  layout: ParameterLayout,
+  parameters: Float32Array,
+): Record<string, Float32Array> {
+  return Object.fromEntries(
+    layout.entries.map(({ name, shape, offset }) => [
+      name,
+      parameters.subarray(offset, offset + sizeOf(shape)),
+    ]),
+  );
+}
+
+/** Whether every parameter is a number, neither NaN nor infinite: of any other model no answer means anything. */
+export function areFinite(parameters: Float32Array): boolean {
+  // A plain loop: there may be billions.
+  for (let index = 0; index < parameters.length; index++)
+    if (!Number.isFinite(parameters[index])) return false;
+  return true;
+}

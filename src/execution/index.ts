@@ -1,7 +1,0 @@
-/** execution: independent tasks on all cores, the largest first, within a limit of memory; knows not what they do. */
-export { carryOut, type PlannedTask } from "./carry-out.ts";
-export { matchWithin } from "./match-within.ts";
-export { runIsolated } from "./run-isolated.ts";
-export { serveTasks } from "./worker.ts";
-export { createWorkerPool } from "./worker-pool.ts";
-export type { TaskHandler, Workers } from "./workers.ts";

@@ -1,0 +1,37 @@
+/** `untwist apply`: a plan of edits from a YAML file, carried out. */
+import { Command } from "commander";
+import { readText } from "../../../base/file/index.ts";
+import { parsePlan } from "../../../run/index.ts";
+import { describeCommand } from "../flag/describe-command.ts";
+import { carryOutPlan, type EditFlags } from "./edit.ts";
+
+const examples = `
+Examples:
+  untwist apply plan.yaml --dry-run
+  untwist apply plan.yaml --out repaired
+
+A plan:
+  target: runs/general-points/checkpoints/sft-200
+  source: runs/general-points/checkpoints/sft-3
+  operations:
+    - {operation: restore, what: directions, top: 0.6, layers: 0-1}
+    - {operation: rollback, layers: 2, strength: 0.5}
+docs/surgery.md has all operations.`;
+
+/** The command. */
+export function createApplyCommand(): Command {
+  return new Command("apply")
+    .description("carry out a plan of edits: restore, rollback, rescale, truncate, damp")
+    .argument("<plan>", "a YAML file")
+    .option("--out <folder>", "where the edited checkpoint goes")
+    .option("--as <form>", "checkpoint, or lora for a PEFT adapter to the target")
+    .option("--dry-run", "say what would be done, and write nothing")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", examples)
+    .action(apply);
+}
+
+async function apply(path: string, flags: EditFlags): Promise<void> {
+  const plan = parsePlan(await readText(path), path);
+  await carryOutPlan(plan, flags, describeCommand("apply", [path], { ...flags }));
+}

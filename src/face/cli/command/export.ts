@@ -1,0 +1,34 @@
+/** `untwist export`: a run's evaluations for other tools. */
+import { Command } from "commander";
+import { exportForms, exportResults, type exportForms as forms } from "../../../lab/outcome/index.ts";
+import { requireFree } from "../flag/out-folder.ts";
+import { parseChoice } from "../flag/parse-flags.ts";
+import { createOutput } from "../output.ts";
+
+const examples = `
+Examples:
+  untwist export runs/mine --as tfevents --out tensorboard/mine     a folder for TensorBoard
+  untwist export runs/mine --as csv --out curves                    curves.csv: stage, step, name, value (jsonl: the same, a line each)
+  untwist export runs/mine --as lm-eval --out results/mine          results_*.json and samples_*.jsonl for each checkpoint`;
+
+/** The command. */
+export function createExportCommand(): Command {
+  return new Command("export")
+    .description(
+      "write a run's evaluations for other tools: curves for TensorBoard or as a table, results as lm-evaluation-harness has them",
+    )
+    .argument("<run>", "the folder of a run")
+    .requiredOption("--as <form>", `one of ${exportForms.join(", ")}`)
+    .requiredOption("--out <folder>", "a new folder")
+    .addHelpText("after", examples)
+    .action(run);
+}
+
+async function run(path: string, flags: { readonly as: string; readonly out: string }): Promise<void> {
+  const form = parseChoice<(typeof forms)[number]>("--as", flags.as, exportForms);
+  await requireFree(flags.out);
+  // What only few commands need is loaded by these.
+  const { readQuestions } = await import("../../view/index.ts");
+  await exportResults(path, flags.out, { form, date: new Date(), readQuestions });
+  createOutput({}).print([`Written to ${flags.out}`], undefined);
+}

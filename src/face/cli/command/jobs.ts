@@ -1,0 +1,124 @@
+/** `untwist jobs`, `attach`, `cancel` and `retry`: work that was handed to an executor. */
+import { Command } from "commander";
+import { UsageError } from "../../../base/core/index.ts";
+import {
+  cancelJob,
+  type JobStatus,
+  listJobStatus,
+  readJobOrigin,
+  retryJob,
+} from "../../../cluster/dispatch/index.ts";
+import type { JobOrigin } from "../../../cluster/job/index.ts";
+import { setGivenCommand } from "../flag/given-command.ts";
+import { createOutput } from "../output.ts";
+import { formatTable } from "../screen/table.ts";
+
+const jobsExamples = `
+Examples:
+  untwist jobs    all jobs, the newest first; spectra, eval and sweep make them when told where
+docs/cluster.md has what jobs are, and what a cluster is asked for.`;
+
+const showExample = (name: string, what: string): string => `
+Examples:
+  untwist ${name} 0691a78e2f8b    ${what}`;
+
+/** Runs the command line again, as given. */
+export type RunAgain = (args: readonly string[]) => Promise<void>;
+
+/** `untwist jobs`. */
+export function createJobsCommand(): Command {
+  return new Command("jobs")
+    .description("list the jobs that were handed to an executor, and how they stand")
+    .option("--json", "print the list as JSON")
+    .addHelpText("after", jobsExamples)
+    .action(list);
+}
+
+/** `untwist attach`. */
+export function createAttachCommand(runAgain: RunAgain): Command {
+  return new Command("attach")
+    .description("wait for a job's result, as the command that made it would")
+    .argument("<job>", "its 12 characters")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", showExample("attach", "Ctrl-C leaves it again"))
+    .action(async (id: string, flags: Json) => {
+      await again(id, await readJobOrigin(id), flags, runAgain);
+    });
+}
+
+/** `untwist cancel`. */
+export function createCancelCommand(): Command {
+  return new Command("cancel")
+    .description("cancel a job; what is done is kept")
+    .argument("<job>", "its 12 characters")
+    .option("--json", "print what was done as JSON")
+    .addHelpText("after", showExample("cancel", "untwist retry goes on with it"))
+    .action(cancel);
+}
+
+/** `untwist retry`. */
+export function createRetryCommand(runAgain: RunAgain): Command {
+  return new Command("retry")
+    .description("submit what is missing of a job that failed or was cancelled, and wait for its result")
+    .argument("<job>", "its 12 characters")
+    .option("--json", "print the result as JSON")
+    .addHelpText("after", showExample("retry", "after what was wrong has been put right"))
+    .action(async (id: string, flags: Json) => {
+      await again(id, await retryJob(id), flags, runAgain);
+    });
+}
+
+/** Gives the command that made the job once more, where it was given. */
+async function again(job: string, origin: JobOrigin, { json }: Json, runAgain: RunAgain): Promise<void> {
+  const { folder } = origin;
+  const args = json === true ? [...origin.args, "--json"] : origin.args;
+  try {
+    process.chdir(folder);
+  } catch (cause) {
+    throw new UsageError(`Cannot attach to job ${job}: the folder "${folder}", where it was made, is gone`, {
+      cause,
+    });
+  }
+  setGivenCommand({ args, job });
+  await runAgain(args);
+}
+
+interface Json {
+  readonly json?: boolean;
+}
+
+async function cancel(id: string, flags: Json): Promise<void> {
+  const byHand = await cancelJob(id);
+  const lines =
+    byHand === undefined
+      ? [`Job ${id} is done: there is nothing to cancel`]
+      : [
+          ...byHand.map((command) => `End what runs by: ${command}`),
+          `Job ${id} is cancelled; go on with: untwist retry ${id}`,
+        ];
+  createOutput(flags).print(lines, { job: id, isCancelled: byHand !== undefined, byHand: byHand ?? [] });
+}
+
+async function list(flags: Json): Promise<void> {
+  const jobs = await listJobStatus({
+    report: (event) => {
+      if (event.kind === "notice") process.stderr.write(`${event.text}\n`);
+    },
+  });
+  createOutput(flags).print(
+    jobs.length === 0 ? ["No job was handed to an executor yet"] : formatJobs(jobs),
+    jobs,
+  );
+}
+
+function formatJobs(jobs: readonly JobStatus[]): readonly string[] {
+  const rows = jobs.map(({ id, state, numDone, numPieces, numRunning, numWaiting, at, command }) => [
+    id,
+    state,
+    `${numDone}/${numPieces}`,
+    numRunning + numWaiting === 0 ? "" : `${numRunning} + ${numWaiting}`,
+    at.slice(0, 16).replace("T", " "),
+    command,
+  ]);
+  return formatTable([["job", "state", "pieces", "running + waiting", "since (UTC)", "command"], ...rows]);
+}

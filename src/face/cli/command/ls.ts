@@ -1,0 +1,86 @@
+/** `untwist ls`: the runs of a folder. */
+import { Command } from "commander";
+import { UsageError } from "../../../base/core/index.ts";
+import { folderExists } from "../../../base/file/index.ts";
+import { formatShare } from "../../../base/statistics/index.ts";
+import { listRuns, openRunFolder } from "../../../run/index.ts";
+import { runsFolder } from "../flag/run-location.ts";
+import { createOutput } from "../output.ts";
+import { formatLoss } from "../screen/format.ts";
+import { formatTable } from "../screen/table.ts";
+
+/** The command. */
+export function createLsCommand(): Command {
+  return new Command("ls")
+    .description("list runs")
+    .argument("[folder]", "a folder of runs", runsFolder)
+    .option("--json", "print the list as JSON")
+    .addHelpText("after", "\nExamples:\n  untwist ls\n  untwist ls elsewhere/runs --json")
+    .action(list);
+}
+
+interface RunLine {
+  readonly path: string;
+  readonly recipe?: string;
+  readonly seed?: number;
+  readonly state: "finished" | "unfinished" | "damaged";
+  readonly numCheckpoints?: number;
+  readonly forgetting?: { readonly estimate: number; readonly low: number; readonly high: number };
+  /** Why forgetting cannot be judged. */
+  readonly unjudgedBecause?: string;
+  readonly recovery?: number;
+  /** What is wrong with a damaged run. */
+  readonly problem?: string;
+}
+
+/** One line a run; a damaged one must not hide the others. */
+async function describeRun(path: string): Promise<RunLine> {
+  try {
+    return await describeReadableRun(path);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return { path, state: "damaged", problem: error.message };
+  }
+}
+
+async function describeReadableRun(path: string): Promise<RunLine> {
+  const folder = await openRunFolder(path);
+  const summary = await folder.readSummary();
+  const { forgetting, recovery, unjudgedBecause } = summary?.trajectory ?? {};
+  return {
+    path,
+    recipe: folder.record.recipe,
+    seed: folder.record.seed,
+    state: summary === undefined ? "unfinished" : "finished",
+    numCheckpoints: (await folder.readLineage()).length,
+    ...(forgetting && { forgetting }),
+    ...(unjudgedBecause !== undefined && { unjudgedBecause }),
+    ...(recovery && { recovery: recovery.estimate }),
+  };
+}
+
+function formatForgetting({ forgetting, unjudgedBecause, problem = "" }: RunLine): string {
+  if (unjudgedBecause !== undefined) return "cannot be judged";
+  return forgetting === undefined ? problem : formatLoss(forgetting);
+}
+
+async function list(path: string, flags: { readonly json?: boolean }): Promise<void> {
+  // Before the first run there is no default folder yet, which is no mistake.
+  const isMissing = path === runsFolder && !(await folderExists(path));
+  const found = isMissing ? { runs: [], problems: [] } : await listRuns(path);
+  for (const problem of found.problems) process.stderr.write(`Left out: ${problem}\n`);
+  const runs = await Promise.all(found.runs.map(describeRun));
+  const rows = runs.map((run) => [
+    run.path,
+    run.recipe ?? "",
+    String(run.seed ?? ""),
+    run.state,
+    String(run.numCheckpoints ?? ""),
+    formatForgetting(run),
+    run.recovery === undefined ? "" : formatShare(run.recovery),
+  ]);
+  const output = createOutput(flags);
+  const head = ["run", "recipe", "seed", "state", "checkpoints", "forgotten (OOD)", "recovered"];
+  const lines = runs.length === 0 ? [`No runs in ${path}`] : formatTable([head, ...rows]);
+  output.print(lines, runs);
+}

@@ -1,0 +1,43 @@
+/** `untwist signals`: which signal would have told when to stop. */
+import { Command } from "commander";
+import { rankRunSignals } from "../../../lab/outcome/index.ts";
+import { createOutput } from "../output.ts";
+import { formatLoss } from "../screen/format.ts";
+import { formatTable } from "../screen/table.ts";
+
+const rules = { lowest: "where it is lowest", highest: "where it is highest", knee: "at its knee" } as const;
+
+/** The command. */
+export function createSignalsCommand(): Command {
+  return new Command("signals")
+    .description(
+      "rank what could be known of a finished SFT without OOD labels by what stopping where each says would have cost in OOD accuracy",
+    )
+    .argument("<run>", "the folder of a run; with spectra, the weights are ranked too")
+    .option("--json", "print the ranking as JSON")
+    .addHelpText("after", "\nExamples:\n  untwist signals runs/general-points")
+    .action(run);
+}
+
+async function run(path: string, flags: { readonly json?: boolean }): Promise<void> {
+  const ranking = await rankRunSignals(path);
+  const output = createOutput(flags);
+  const head = ["signal", "stop", "step", "OOD lost against the peak [95 %]"].map((cell) =>
+    output.paint("bold", cell),
+  );
+  const rows = ranking.verdicts.map(({ name, rule, step, regret }) => [
+    name,
+    output.paint("dim", rules[rule]),
+    String(step),
+    formatLoss(regret),
+  ]);
+  const lines = [
+    `Of the SFT checkpoints, OOD accuracy is highest at step ${ranking.peak.step}, chosen on half of the OOD tasks; losses are measured on the other half`,
+    "",
+    ...formatTable([head, ...rows], { right: [2] }),
+    ...(ranking.unmeasured.length === 0
+      ? []
+      : ["", `Not measured in this run: ${ranking.unmeasured.join(", ")}`]),
+  ];
+  output.print(lines, ranking);
+}

@@ -1,0 +1,47 @@
+/** Flags that say which tasks a model is asked, and how: the same wherever models are evaluated. */
+import type { Command } from "commander";
+import type { TaskChoice } from "../../../lab/evaluation/index.ts";
+import { type Rendering, renderings } from "../../../tasks/environment/index.ts";
+import { parseChoice, parseCount } from "./parse-flags.ts";
+
+/** The flags as given. */
+export interface TaskFlags {
+  readonly environment?: string;
+  readonly count?: string;
+  readonly seed?: string;
+  readonly rendering?: string;
+  readonly attempts?: string;
+  readonly maxNewTokens?: string;
+}
+
+/** Adds all of them but `--environment`, which each command describes in its own words. */
+export function addTaskFlags(command: Command): Command {
+  return command
+    .option("--count <number>", "tasks a split (default: 200, or all there are)")
+    .option("--seed <number>", "which tasks (default: 1)")
+    .option(
+      "--rendering <name>",
+      "how tasks are written: compact or chat (default: chat through a server, else compact where it is known)",
+    )
+    .option("--attempts <number>", "answers that a task allows (default: as the environment says)")
+    .option(
+      "--max-new-tokens <number>",
+      "longest answer, in tokens (default: 64 in the compact rendering, 512 in chats)",
+    );
+}
+
+/** What the flags choose; absent is what was not said. Throws `UsageError`. */
+export function parseTasks(flags: TaskFlags, leastTasks = 1): TaskChoice {
+  const { environment, rendering } = flags;
+  const count = (flag: string, text: string | undefined, least: number): number | undefined =>
+    text === undefined ? undefined : parseCount(flag, text, least);
+  return {
+    environment,
+    rendering:
+      rendering === undefined ? undefined : parseChoice<Rendering>("--rendering", rendering, renderings),
+    numTasks: count("--count", flags.count, leastTasks),
+    seed: count("--seed", flags.seed, 0),
+    numAttempts: count("--attempts", flags.attempts, 1),
+    maxNewTokens: count("--max-new-tokens", flags.maxNewTokens, 1),
+  };
+}

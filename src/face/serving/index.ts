@@ -1,0 +1,2 @@
+/** Checkpoints as models behind OpenAI's interface. */
+export { startModelServer } from "./serve-model.ts";

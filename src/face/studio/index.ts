@@ -1,0 +1,2 @@
+/** Run folders as pages over HTTP, read-only. */
+export { startStudio } from "./studio.ts";

@@ -1,0 +1,210 @@
+/**
+ * The studio's server: pages and data of the runs in one folder. Reads only, answers only to this machine by name, and
+ * gives out no path that is not a run of that folder.
+ */
+
+import { realpath } from "node:fs/promises";
+import { join, relative, resolve } from "node:path";
+import { type Context, Hono } from "hono";
+import { UsageError } from "../../base/core/index.ts";
+import { isRunFolder, listRuns, openRunFolder, type RunFolder, watchLockName } from "../../run/index.ts";
+import { findIntruder, listen, type Served } from "../http/index.ts";
+import {
+  pageFiles,
+  type RunListing,
+  type RunView,
+  readAnswers,
+  readCurves,
+  readListing,
+  readPageFile,
+  readPair,
+  readRun,
+  readWeights,
+  type ViewTools,
+} from "../view/index.ts";
+import { createMemo, type Memo } from "./memo.ts";
+
+/** What to serve. */
+export interface StudioOptions {
+  /** A folder of runs, or one run. */
+  readonly folder: string;
+  readonly host: string;
+  /** 0 for any that is free. */
+  readonly port: number;
+  readonly tools: ViewTools;
+  /** Hears, once each, of folders that could not be looked into. */
+  readonly onProblem: (problem: string) => void;
+}
+
+/** What a page may do: its own script and style, and requests to where it came from. */
+const policy =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/** Longest query that any page asks. */
+const mostQuery = 2000;
+
+/** A request that cannot be answered, with its HTTP status. */
+class RequestError extends Error {
+  readonly status: 400 | 403 | 404 | 414;
+  constructor(status: RequestError["status"], message: string) {
+    super(message);
+    this.name = "RequestError";
+    this.status = status;
+  }
+}
+
+/** Serves a folder until it is closed. Throws `UsageError` for a port or host that cannot be used. */
+export async function startStudio(options: StudioOptions): Promise<Served> {
+  return await listen(createApp(options), options);
+}
+
+function createApp({ folder, host, tools, onProblem }: StudioOptions): Hono {
+  const app = new Hono();
+  const told = new Set<string>();
+  const list = async (): Promise<readonly string[]> => {
+    const { runs, problems } = await listRuns(folder);
+    const areInside = await Promise.all(runs.map((run) => liesInside(folder, run)));
+    const strangers = runs.filter((_, index) => areInside[index] !== true);
+    const links = strangers.map((run) => `Cannot show "${run}": it is a link that leads out of "${folder}"`);
+    for (const problem of [...problems, ...links]) if (!told.has(problem)) onProblem(problem);
+    for (const problem of [...problems, ...links]) told.add(problem);
+    return runs.filter((_, index) => areInside[index]);
+  };
+  const memo = createMemo();
+  app.use(async (context, next) => {
+    context.header("content-security-policy", policy);
+    context.header("x-content-type-options", "nosniff");
+    context.header("referrer-policy", "no-referrer");
+    context.header("cache-control", "no-store");
+    checkRequest(context, host);
+    await next();
+  });
+  app.onError((error, context) => {
+    if (error instanceof RequestError) return context.json({ error: error.message }, error.status);
+    // A file that is missing or half-written while a run goes on: the page asks again.
+    if (error instanceof UsageError || error instanceof SyntaxError)
+      return context.json({ error: error.message }, 404);
+    return context.json({ error: `Cannot answer: ${error.message}` }, 500);
+  });
+  app.notFound((context) => context.json({ error: "There is no such page" }, 404));
+  for (const [name, type] of Object.entries(pageFiles)) {
+    const serveFile = async (context: Context): Promise<Response> =>
+      context.body(await readPageFile(name as keyof typeof pageFiles), 200, { "content-type": type });
+    app.get(`/${name}`, serveFile);
+    if (name === "index.html") app.get("/", serveFile);
+  }
+  app.get("/api/runs", async (context) => context.json(await listAll(folder, await list(), { tools, memo })));
+  app.get("/api/run/:what{.+}", async (context) => {
+    const run = await openRun(folder, context.req.query("run") ?? "");
+    return context.json(await answer(run, context.req.param("what"), { tools, memo }));
+  });
+  return app;
+}
+
+/** Only GET, only by the name that was served and from no page of another site, only queries of a sane length. */
+function checkRequest(context: Context, host: string): void {
+  const { req } = context;
+  const intruder = findIntruder(context, host);
+  if (intruder !== undefined) throw new RequestError(403, intruder);
+  if (req.method !== "GET" && req.method !== "HEAD")
+    throw new RequestError(400, "This server only shows; it takes GET requests");
+  if (req.url.length > mostQuery) throw new RequestError(414, "The address is too long");
+}
+
+interface OpenedRun {
+  readonly id: string;
+  readonly folder: RunFolder;
+}
+
+/** Whether a run of a folder lies in it, and is no link to one elsewhere: only what was served is shown. */
+async function liesInside(folder: string, run: string): Promise<boolean> {
+  const [root, place] = await Promise.all([folder, run].map((one) => realpath(one).catch(() => "")));
+  return join(root ?? "", relative(folder, run)) === place;
+}
+
+/** The run of that id, which is a path below the folder. Throws `RequestError` for all else. */
+async function openRun(folder: string, id: string): Promise<OpenedRun> {
+  const refuse = (): never => {
+    throw new RequestError(404, `There is no run "${id.slice(0, 100)}" here`);
+  };
+  if (id === "" || id.includes("\0")) return refuse();
+  const path = resolve(folder, id);
+  const [root, place] = await Promise.all([folder, path].map((one) => realpath(one).catch(() => "")));
+  const way = relative(root ?? "", place ?? "");
+  // Links that lead out are no runs of this folder.
+  if (
+    !root ||
+    !place ||
+    (way || ".") !== id ||
+    way.startsWith("..") ||
+    way.includes("/") ||
+    !(await isRunFolder(place))
+  )
+    return refuse();
+  // By the path that was given, which commands on the pages repeat.
+  return { id, folder: await openRunFolder(join(folder, id)) };
+}
+
+async function listAll(
+  folder: string,
+  runs: readonly string[],
+  { tools, memo }: { readonly tools: ViewTools; readonly memo: Memo },
+): Promise<readonly RunListing[]> {
+  const describe = async (path: string): Promise<readonly RunListing[]> => {
+    const id = relative(folder, path) || ".";
+    const files = ["lineage.json", "summary.json"].map((name) => join(path, name));
+    try {
+      return [await memo.get(`listing ${path}`, files, () => readListing(id, path, tools))];
+    } catch {
+      // A run that is being written or is damaged must not hide the others.
+      return [];
+    }
+  };
+  return (await Promise.all(runs.map(describe))).flat();
+}
+
+/** Asks for what the pages of a run show first; what fails here fails again, and is told, where it is asked for. */
+async function warm(
+  { summary: { trajectory } }: RunView,
+  ask: (what: string) => Promise<unknown>,
+): Promise<void> {
+  const pair =
+    trajectory === null ? [] : [`pair/${trajectory.peak.checkpoint}/${trajectory.sftEnd.checkpoint}`];
+  await Promise.allSettled([...pair, "weights"].map(ask));
+}
+
+/** The data under a path such as `weights` or `pair/sft-3/sft-200`. */
+async function answer(
+  { id, folder }: OpenedRun,
+  what: string,
+  { tools, memo }: { readonly tools: ViewTools; readonly memo: Memo },
+): Promise<unknown> {
+  const files = (...names: readonly string[]): readonly string[] => names.map((name) => folder.locate(name));
+  const [kind = "", before = "", after = "", ...rest] = what.split("/");
+  const isPair = kind === "pair" || kind === "overlaps";
+  if (rest.length > 0 || isPair === (after === "") || (!isPair && what !== kind))
+    throw new RequestError(404, "There is no such data");
+  const key = `${folder.path} ${what}`;
+  const finished = files("lineage.json", "summary.json", "watch.json", watchLockName);
+  switch (kind) {
+    case "run": {
+      const run = await memo.get(key, finished, () => readRun(id, folder, tools));
+      // What its pages show first is read while the run itself is looked at.
+      if (run.isFinished) void warm(run, (next) => answer({ id, folder }, next, { tools, memo }));
+      return run;
+    }
+    case "curves":
+      return await readCurves(folder);
+    case "answers":
+      return await memo.get(key, finished, () => readAnswers(folder));
+    case "weights":
+      return await memo.get(key, files("spectra/updates.parquet"), () => readWeights(folder));
+    case "pair":
+      return await memo.get(key, files("spectra/updates.parquet"), () => readPair(folder, { before, after }));
+    case "overlaps":
+      // Not kept: it depends on the cache of factors, which may fill.
+      return await tools.readOverlaps(folder, { before, after });
+    default:
+      throw new RequestError(404, "There is no such data");
+  }
+}

@@ -1,0 +1,116 @@
+/** A run as pages show it: its outcome, finished or so far, and everything that a report holds of it. */
+import { z } from "zod";
+import { quoteForShell, UsageError } from "../../base/core/index.ts";
+import { openRunFolder, type RunFolder, readSummaryHead, type SummaryHead } from "../../run/index.ts";
+import { readAnswers } from "./answers.ts";
+import type { OverlapView, ReportData, RunListing, RunView, Summary } from "./contract.ts";
+import { readCurves } from "./curves.ts";
+import { readPair, readWeights } from "./weights.ts";
+
+interface Pair {
+  readonly before: string;
+  readonly after: string;
+}
+
+/** What the lab does for pages. */
+export interface ViewTools {
+  /** The summary of a run that is not finished. */
+  readonly summarize: (folder: RunFolder) => Promise<Summary>;
+  /** Overlaps of singular vectors by matrix, of two checkpoints of a run. */
+  readonly readOverlaps: (folder: RunFolder, pair: Pair) => Promise<Readonly<Record<string, OverlapView>>>;
+}
+
+/** A run's outcome so far. */
+export async function readRun(
+  id: string,
+  folder: RunFolder,
+  { summarize }: Pick<ViewTools, "summarize">,
+): Promise<RunView> {
+  const finished = await folder.readSummary();
+  return {
+    id,
+    path: quoteForShell(folder.path),
+    isFinished: finished !== undefined && !(await folder.isWatched()),
+    summary: finished ?? (await summarize(folder)),
+    alerts: await readAlerts(folder),
+  };
+}
+
+const watchSchema = z.object({ trainings: z.array(z.object({ alert: z.string().optional() })) });
+
+async function readAlerts(folder: RunFolder): Promise<readonly string[]> {
+  const watched = watchSchema.safeParse(await folder.readExtra("watch.json")).data?.trainings ?? [];
+  return watched.flatMap(({ alert }) => alert ?? []);
+}
+
+/** A run in a list, from its summary alone where there is one: a folder may hold hundreds of runs. */
+export async function readListing(
+  id: string,
+  path: string,
+  tools: Pick<ViewTools, "summarize">,
+): Promise<RunListing> {
+  const summary = await readSummaryHead(path);
+  if (summary !== undefined) return describeListing({ id, isFinished: true, summary });
+  return describeListing(await readRun(id, await openRunFolder(path), tools));
+}
+
+/** A run in a list. */
+export function describeListing({
+  id,
+  isFinished,
+  summary,
+}: Pick<RunView, "id" | "isFinished"> & { readonly summary: SummaryHead }): RunListing {
+  const { recipe, seed, checkpoints, trajectory } = summary;
+  return {
+    id,
+    recipe,
+    seed,
+    isFinished,
+    numCheckpoints: checkpoints.length,
+    ...(trajectory !== null && {
+      ood: {
+        peak: trajectory.peak.ood.correct,
+        end: trajectory.sftEnd.ood.correct,
+        numTasks: trajectory.peak.ood.total,
+      },
+    }),
+  };
+}
+
+/** Pairs of checkpoints that a report shows matrix by matrix: the others take a studio. */
+const mostPairs = 12;
+
+/** Everything that the pages of one run ask for, by path. Throws `UsageError` for a run without checkpoints. */
+export async function collectReport(id: string, folder: RunFolder, tools: ViewTools): Promise<ReportData> {
+  if ((await folder.readLineage()).length === 0)
+    throw new UsageError(
+      `Cannot report on "${folder.path}": it has no checkpoint yet; continue it with: untwist run --resume --out ${folder.path}`,
+    );
+  const run = await readRun(id, folder, tools);
+  const weights = await readWeights(folder);
+  const pairs = new Map<string, unknown>();
+  for (const pair of choosePairs(run.summary, weights.pairs)) {
+    const name = `${pair.before}/${pair.after}`;
+    pairs.set(`pair/${name}`, await readPair(folder, pair));
+    pairs.set(`overlaps/${name}`, await tools.readOverlaps(folder, pair));
+  }
+  return {
+    run,
+    runs: [describeListing(run)],
+    curves: await readCurves(folder),
+    weights,
+    answers: await readAnswers(folder),
+    ...Object.fromEntries(pairs),
+  };
+}
+
+/** Peak to end first, then what follows from the peak, then from the base. */
+function choosePairs({ trajectory }: Summary, pairs: readonly Pair[]): readonly Pair[] {
+  if (trajectory === null) return pairs.slice(-mostPairs);
+  const [peak, end] = [trajectory.peak.checkpoint, trajectory.sftEnd.checkpoint];
+  const rank = ({ before, after }: Pair): number => {
+    if (before === peak) return after === end ? 0 : 1;
+    return before === end ? 2 : 3;
+  };
+  return [...pairs].sort((a, b) => rank(a) - rank(b)).slice(0, mostPairs);
+}

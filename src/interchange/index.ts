@@ -1,4 +1,0 @@
-/** interchange: results of other evaluation tools read, and ours written as they write theirs. */
-export { type ImportChoice, type ImportedItem, sortItems, toEvaluated } from "./imported-item.ts";
-export { describeResults, describeSamples, type ExportedItem } from "./lm-eval.ts";
-export { chooseResults, readResults } from "./read-results.ts";

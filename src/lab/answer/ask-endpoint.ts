@@ -1,0 +1,326 @@
+/** Evaluation through a server: tasks asked, answers kept as they come, so that a stopped evaluation goes on where it was. */
+import { createHash } from "node:crypto";
+import { rename } from "node:fs/promises";
+import { isAbsolute, join } from "node:path";
+import { quoteForShell, UsageError } from "../../base/core/index.ts";
+import { chooseCacheFolder } from "../../base/machine/index.ts";
+import { type Effects, StoppedError } from "../../base/progress/index.ts";
+import {
+  type AskingOptions,
+  createEndpoint,
+  type Endpoint,
+  type EndpointOptions,
+  findDifference,
+  identifiesWeights,
+  isLoopback,
+  type ModelIdentity,
+  openAnswerStore,
+} from "../../bridge/endpoint/index.ts";
+import { checkCount, openEnvironment, type Rendering, type Split } from "../../tasks/environment/index.ts";
+import { aggregate, askTasks, type EvaluatedItem, type Respond } from "../../tasks/evaluation/index.ts";
+import { stampCheckpoint } from "../machine/index.ts";
+import { findModelKey } from "./api-keys.ts";
+import {
+  describeJudgeEndpoint,
+  identifyJudge,
+  type JudgeChoice,
+  type JudgeRecord,
+  requireSameJudge,
+} from "./judge.ts";
+
+/** Where a model is, and how it is asked. */
+export interface EndpointChoice extends AskingOptions {
+  readonly url: string;
+  readonly model: string;
+  /** The environment variable that holds the server's key, where one was named. */
+  readonly apiKeyEnv?: string | undefined;
+  readonly timeoutMs: number;
+  readonly maxTries: number;
+  /** Questions asked at once. */
+  readonly concurrency: number;
+  /** Another model, which grades what only a model can grade. */
+  readonly judge?: JudgeChoice | undefined;
+}
+
+/** What is asked. */
+export interface EndpointTasks {
+  readonly environment: string;
+  readonly rendering: Rendering;
+  readonly splits: readonly Split[];
+  readonly numTasks: number;
+  readonly seed: number;
+  /** Absent means as many as the environment allows. */
+  readonly numAttempts?: number | undefined;
+}
+
+/** What asking took. */
+export interface Usage {
+  /** Answers that were given now, and that were there from before. */
+  readonly numAsked: number;
+  readonly numKnown: number;
+  /** Requests that failed and were sent again. */
+  readonly numRetries: number;
+  /** Tokens of all answers that the result rests on, those from before included. */
+  readonly numPromptTokens: number;
+  readonly numNewTokens: number;
+}
+
+/** Answers of a model behind a server. */
+export interface EndpointEvaluation {
+  readonly identity: ModelIdentity;
+  /** Who graded what only a model can grade. */
+  readonly judge?: ModelIdentity | undefined;
+  readonly items: readonly EvaluatedItem[];
+  readonly usage: Usage;
+}
+
+/** Weights that a server is known to have: a place here, and what tells whether they were written again. */
+export interface KnownWeights {
+  readonly path: string;
+  readonly stamp: string;
+}
+
+/** Surroundings of an evaluation. */
+export interface AskingPlace {
+  /** The file that keeps the answers; absent means one in the cache, named after model and settings. */
+  readonly answers?: string | undefined;
+  /** What the server was started for or given to load: that, and not its name or address, is what answers belong to. */
+  readonly weights?: KnownWeights | undefined;
+  /** The judge that graded before: no other may grade now. */
+  readonly judge?: JudgeRecord | undefined;
+  /** The command that goes on after a stop. */
+  readonly command: string;
+  readonly effects: Effects;
+}
+
+/**
+ * Asks a model behind a server. Throws `UsageError` where the server is down, refuses, or serves another model than the one
+ * whose answers are kept, and `StoppedError`; answers given by then are kept.
+ */
+export async function askEndpoint(
+  choice: EndpointChoice,
+  tasks: EndpointTasks,
+  place: AskingPlace,
+): Promise<EndpointEvaluation> {
+  const environment = await openEnvironment(tasks.environment);
+  checkCount(environment, tasks);
+  const graded = await orStopped(identifyJudge(environment, choice, place.effects), place);
+  if (place.judge !== undefined) requireSameJudge(tasks.environment, place.judge, graded);
+  const asked = await openAsked({ ...choice, apiKey: findModelKey(choice.url, choice.apiKeyEnv) }, place);
+  try {
+    const judge =
+      graded === undefined ? undefined : await openJudge(choice, { file: asked.file, record: graded }, place);
+    try {
+      const numAttempts = tasks.numAttempts ?? environment.numAttempts[tasks.rendering];
+      const onItem = createReporter(tasks.splits.length * tasks.numTasks, choice.model, place.effects);
+      const options = { ...tasks, ...choice, environment, numAttempts, onItem, judge: judge?.respond };
+      const goingOn = { ...place, command: asked.command };
+      const items = await orStopped(askTasks(asked.respond, options), goingOn);
+      for (const one of [asked, judge])
+        if (one !== undefined) await orStopped(requireSameModel(one, goingOn.command), goingOn);
+      return {
+        identity: asked.identity,
+        ...(judge !== undefined && { judge: judge.identity }),
+        items,
+        usage: asked.readUsage(),
+      };
+    } finally {
+      await judge?.close();
+    }
+  } finally {
+    await asked.close();
+  }
+}
+
+/** A model with the file of its answers. */
+interface AskedModel {
+  readonly endpoint: Endpoint;
+  readonly identity: ModelIdentity;
+  /** Whose answers they are in the file. */
+  readonly owner: ModelIdentity;
+  readonly file: string;
+  /** The command that goes on with that file. */
+  readonly command: string;
+  readonly respond: Respond;
+  readonly readUsage: () => Usage;
+  readonly close: () => Promise<void>;
+}
+
+/** `known` is who answers there, where that was asked just now. */
+async function openAsked(
+  choice: Omit<EndpointOptions, "signal">,
+  place: AskingPlace,
+  known?: ModelIdentity,
+): Promise<AskedModel> {
+  const { command, effects } = place;
+  const endpoint = createEndpoint({ ...choice, signal: effects.signal });
+  const identity = known ?? (await orStopped(endpoint.identify(), place));
+  const owner = await describeOwner(identity, choice, place.weights);
+  const { file, isFresh } = chooseFile(owner, choice, place.answers);
+  const store = await openAnswerStore(file, owner, choice);
+  const usage = { numAsked: 0, numKnown: 0, numPromptTokens: 0, numNewTokens: 0 };
+  const tellFresh = createNotice(effects, describeFresh(file, choice));
+  const tellUnsaid = createNotice(effects, describeUnsaid(choice));
+  return {
+    endpoint,
+    identity,
+    owner,
+    file,
+    command: isFresh ? `${command} --answers ${quoteForShell(file)}` : command,
+    respond: async (messages, seed) => {
+      const question = { messages, seed };
+      const kept = store.find(question);
+      const answer = kept ?? (await endpoint.ask(messages, seed));
+      if (kept === undefined) await store.keep(question, answer);
+      if (isFresh) tellFresh();
+      if (answer.finish === "") tellUnsaid();
+      usage[kept === undefined ? "numAsked" : "numKnown"] += 1;
+      usage.numPromptTokens += answer.numPromptTokens;
+      usage.numNewTokens += answer.numNewTokens;
+      return answer;
+    },
+    readUsage: () => ({ ...usage, numRetries: endpoint.numRetries() }),
+    close: () => store.close(),
+  };
+}
+
+/** Whose answers they are, the same in every process: known weights whatever the server calls them and wherever it listens. */
+async function describeOwner(
+  identity: ModelIdentity,
+  { url: address }: Pick<EndpointOptions, "url">,
+  weights: KnownWeights | undefined,
+): Promise<ModelIdentity> {
+  const { fingerprint, root, url } = identity;
+  if (weights !== undefined)
+    return { model: weights.path, stamp: weights.stamp, ...(fingerprint !== undefined && { fingerprint }) };
+  if (identifiesWeights(identity) || root === undefined || url !== undefined) return identity;
+  // A path and no more: its files say whether they were written again, where they are the server's and not namesakes of ours.
+  if (!isAbsolute(root) || !isLoopback(address)) return identity;
+  const stamp = await stampCheckpoint(root).catch(() => "");
+  return stamp === "" ? identity : { ...identity, stamp };
+}
+
+/** The file that keeps the answers: as it was said, else one in the cache, a fresh one where nothing tells whose they are. */
+function chooseFile(
+  owner: ModelIdentity,
+  choice: AskingOptions,
+  answers: string | undefined,
+): { readonly file: string; readonly isFresh: boolean } {
+  if (answers !== undefined) return { file: answers, isFresh: false };
+  const file = nameAnswers(owner, choice);
+  if (identifiesWeights(owner)) return { file, isFresh: false };
+  return { file: file.replace(/\.jsonl$/, `-${nameProcess()}.jsonl`), isFresh: true };
+}
+
+/** Tells a text, the first time that it is called. */
+function createNotice({ report }: Pick<Effects, "report">, text: string): () => void {
+  let isTold = false;
+  return () => {
+    if (!isTold) report({ kind: "notice", text });
+    isTold = true;
+  };
+}
+
+function describeFresh(file: string, { url, model }: Pick<EndpointOptions, "url" | "model">): string {
+  return `Nothing that the server at ${url} says tells the weights of ${model} from others: answers from before are not used again; those given now are kept for --answers ${quoteForShell(file)}`;
+}
+
+function describeUnsaid({ url, model }: Pick<EndpointOptions, "url" | "model">): string {
+  return `The server at ${url} does not say why answers of ${model} ended (no finish_reason): those that are not known to have reached the limit of tokens are taken for whole`;
+}
+
+/** A name that no other process has had. */
+function nameProcess(): string {
+  return `${Date.now().toString(36)}-${process.pid}`;
+}
+
+/** The judge of a choice; its answers are kept beside those that it grades, so that evaluations do not wait for each other. */
+async function openJudge(
+  choice: EndpointChoice,
+  { file, record }: { readonly file: string; readonly record: JudgeRecord },
+  place: AskingPlace,
+): Promise<AskedModel> {
+  const { judge } = choice;
+  if (judge === undefined) throw new RangeError("Cannot open a judge: none was named");
+  const { prompt: _, ...identity } = record;
+  const name = file.replace(/\.jsonl$/, "");
+  const isKept = place.answers !== undefined || identifiesWeights(identity);
+  const answers = `${name}${isKept ? "" : `-${nameProcess()}`}.judge.jsonl`;
+  const { weights: _weights, ...others } = place;
+  return await openAsked(describeJudgeEndpoint(judge, choice), { ...others, answers }, identity);
+}
+
+/** The value; a failure because of a stop becomes `StoppedError`. */
+async function orStopped<Value>(
+  value: Promise<Value>,
+  { command, effects }: Pick<AskingPlace, "command" | "effects">,
+): Promise<Value> {
+  try {
+    return await value;
+  } catch (error) {
+    if (effects.signal.aborted) throw new StoppedError(command);
+    throw error;
+  }
+}
+
+/**
+ * A server may have been restarted with other weights in the middle: then the answers belong to no one model. Throws
+ * `UsageError`, also where what told the weights is not given any more.
+ */
+async function requireSameModel(
+  { endpoint, identity: before, owner, file }: AskedModel,
+  command: string,
+): Promise<void> {
+  const now = await endpoint.identify();
+  const difference = findDifference(before, now);
+  if (difference === undefined) return;
+  if (difference === "probe" && now.probe === undefined) {
+    // Answers of known files are theirs, whatever else a server says.
+    if (owner.stamp !== undefined) return;
+    throw new UsageError(
+      `Cannot tell whether the server of "${now.model}" kept its model while it was asked: it gives no log-probabilities any more; the answers are kept in "${file}"; once it gives them again, go on with: ${command}`,
+    );
+  }
+  const aside = `${file}.mixed`;
+  await rename(file, aside);
+  throw new UsageError(
+    `Cannot use the answers that were given: the server changed its model while it was asked, from ${JSON.stringify(before)} to ${JSON.stringify(now)}; they lie in "${aside}", and the same command asks again`,
+  );
+}
+
+function nameAnswers(
+  identity: ModelIdentity,
+  { api, temperature, maxNewTokens, fields }: AskingOptions,
+): string {
+  // The probe is a measurement: it may differ in its last digits.
+  const { probe: _, ...named } = identity;
+  const text = JSON.stringify([named, api, temperature, maxNewTokens, fields]);
+  const name = createHash("sha256").update(text).digest("hex").slice(0, 24);
+  return join(chooseCacheFolder(), "answers", `${name}.jsonl`);
+}
+
+/** Tells how far it is, and how long it will take at the pace so far. */
+function createReporter(
+  numItems: number,
+  model: string,
+  { report, now }: Effects,
+): (item: EvaluatedItem) => void {
+  const startMs = now();
+  let numDone = 0;
+  let numSolved = 0;
+  return ({ parts }) => {
+    numDone += 1;
+    numSolved += parts.solved ? 1 : 0;
+    const remainingMs = ((now() - startMs) / numDone) * (numItems - numDone);
+    const what = `${model}: ${numDone}/${numItems} tasks, ${numSolved} solved`;
+    report({ kind: "progress", work: "evaluation", what, doneFraction: numDone / numItems, remainingMs });
+  };
+}
+
+/** Counts by split. */
+export function countSplits(
+  { items }: Pick<EndpointEvaluation, "items">,
+  splits: readonly Split[],
+): Readonly<Partial<Record<Split, ReturnType<typeof aggregate>>>> {
+  return Object.fromEntries(splits.map((split) => [split, aggregate(items, split)]));
+}

@@ -1,0 +1,180 @@
+/** What the embedded engine was asked before: found by all that it depends on, and by nothing less. */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createTemporaryFolder, listFilesBelow, removeFolder } from "../../../test/support/untwist.ts";
+import { createRandom } from "../../base/core/index.ts";
+import { type Effects, type LabEvent, StoppedError } from "../../base/progress/effects.ts";
+import { type GenerationRequest, greedy, loadModel } from "../../engine/model/index.ts";
+import { evaluateModel } from "../evaluation/evaluate-model.ts";
+import { locateModel } from "../machine/builtin.ts";
+import { memoryFolder, rememberAnswers } from "./answer-memory.ts";
+
+const folder = createTemporaryFolder();
+afterAll(() => removeFolder(folder));
+const { config } = await loadModel(await locateModel("general-points-base"));
+const place = join(folder, "cache");
+
+beforeEach(() => {
+  removeFolder(place);
+  vi.stubEnv("UNTWIST_CACHE", place);
+});
+afterEach(() => vi.unstubAllEnvs());
+
+const weights = Float32Array.of(1, 2, 3);
+const askFor = (...prompts: readonly (readonly number[])[]): readonly GenerationRequest[] =>
+  prompts.map((prompt) => ({ prompt, random: createRandom(1, "answer"), reference: [3, 7] }));
+const options = { maxNewTokens: 4, sampling: greedy };
+
+/** An engine whose answers tell the weights and the prompt, and what it was asked. `change` makes its numbers others. */
+function createFake(change: Partial<{ numThreads: number; value: number }> = {}) {
+  const calls: string[] = [];
+  const told: string[] = [];
+  const generator = rememberAnswers(
+    {
+      maxPositions: 64,
+      generate: (parameters, requests) => {
+        calls.push("generate");
+        return Promise.resolve(
+          requests.map(({ prompt, reference }) => ({
+            tokens: [...parameters, ...prompt],
+            logProbs: [change.value ?? -1 / 3],
+            isFinished: true,
+            ...(reference !== undefined && { referenceLogProbs: reference.map((token) => -1 / token) }),
+          })),
+        );
+      },
+      release: () => Promise.resolve(),
+    },
+    {
+      config,
+      numThreads: change.numThreads ?? 2,
+      report: (event) => void (event.kind === "notice" && told.push(event.text)),
+    },
+  );
+  return { generator, calls, told };
+}
+
+type Asked = readonly [
+  fake: ReturnType<typeof createFake>,
+  parameters: Float32Array,
+  requests: readonly GenerationRequest[],
+  how?: typeof options,
+];
+
+describe("rememberAnswers()", () => {
+  it("computes what is asked again by equal weights once, number for number, and says so", async () => {
+    const first = createFake();
+    const answers = await first.generator.generate(weights, askFor([5], [6]), options);
+    expect([first.calls, first.told]).toEqual([["generate"], []]);
+    const second = createFake();
+    for (const _ of [1, 2])
+      expect(
+        await second.generator.generate(Float32Array.from(weights), askFor([5], [6]), options),
+      ).toStrictEqual(answers);
+    expect(second.calls).toEqual([]);
+    expect(second.told).toHaveLength(1);
+    expect(second.told[0]).toMatch(/^Answers that the same weights gave before are taken from .*embedded-/);
+  });
+
+  it("computes anew what weights give that were changed in place", async () => {
+    const fake = createFake();
+    const own = Float32Array.from(weights);
+    await fake.generator.generate(own, askFor([5]), options);
+    own[0] = 9;
+    const [answer] = await fake.generator.generate(own, askFor([5]), options);
+    expect(answer?.tokens).toEqual([9, 2, 3, 5]);
+  });
+
+  it("computes anew what depends on anything else", async () => {
+    await createFake().generator.generate(weights, askFor([5], [6]), options);
+    const others: readonly Asked[] = [
+      [createFake(), Float32Array.of(1, 2, 3.0000002), askFor([5], [6])],
+      [createFake(), weights, askFor([6], [5])],
+      [createFake(), weights, askFor([5])],
+      [createFake(), weights, askFor([5], [6]).map((one) => ({ ...one, reference: [3, 8] }))],
+      [createFake(), weights, askFor([5], [6]).map((one) => ({ ...one, reference: undefined }))],
+      [createFake(), weights, askFor([5], [6]), { ...options, maxNewTokens: 5 }],
+      [createFake({ numThreads: 1 }), weights, askFor([5], [6])],
+    ];
+    for (const [fake, parameters, requests, how = options] of others) {
+      const answers = await fake.generator.generate(parameters, requests, how);
+      expect(fake.calls).toEqual(["generate"]);
+      expect(answers.map(({ tokens }) => tokens)).toEqual(
+        requests.map(({ prompt }) => [...parameters, ...prompt]),
+      );
+    }
+  });
+
+  it("keeps nothing that was drawn, and nothing that is not a number", async () => {
+    const drawn = createFake();
+    for (const _ of [1, 2])
+      await drawn.generator.generate(weights, askFor([5]), { maxNewTokens: 4, sampling: { temperature: 1 } });
+    expect(drawn.calls).toEqual(["generate", "generate"]);
+    const broken = createFake({ value: Number.NaN });
+    for (const _ of [1, 2]) {
+      const [answer] = await broken.generator.generate(weights, askFor([5]), options);
+      expect(answer?.logProbs).toEqual([Number.NaN]);
+    }
+    expect(broken.calls).toEqual(["generate", "generate"]);
+  });
+
+  it("makes a damaged entry again, and says so", async () => {
+    await createFake().generator.generate(weights, askFor([5]), options);
+    const [entry = ""] = listFilesBelow(join(place, memoryFolder));
+    const path = join(place, memoryFolder, entry);
+    writeFileSync(path, readFileSync(path, "utf8").replace("[1,2,3,5]", "[1,2,3,6]"));
+    const again = createFake();
+    const [answer] = await again.generator.generate(weights, askFor([5]), options);
+    expect(answer?.tokens).toEqual([1, 2, 3, 5]);
+    expect(again.told).toEqual([`Damaged cache entry made again: ${path}`]);
+    expect(readFileSync(path, "utf8")).toContain("[1,2,3,5]");
+  });
+
+  it("gives answers where they cannot be kept, and says so once", async () => {
+    mkdirSync(place);
+    writeFileSync(join(place, memoryFolder), "no folder");
+    const fake = createFake();
+    for (const prompt of [5, 6]) {
+      const [answer] = await fake.generator.generate(weights, askFor([prompt]), options);
+      expect(answer?.tokens).toEqual([1, 2, 3, prompt]);
+    }
+    expect(fake.told).toHaveLength(1);
+    expect(fake.told[0]).toMatch(/^Answers are not kept for later: Cannot write .*UNTWIST_CACHE/);
+  });
+});
+
+describe("evaluateModel()", () => {
+  const tasks = { environment: "general-points", splits: ["id", "ood"], numTasks: 130 } as const;
+  const evaluate = (signal: AbortSignal, report: Effects["report"] = () => undefined) =>
+    evaluateModel("general-points-base", tasks, {
+      command: "untwist eval again",
+      effects: { report, now: () => 0, signal },
+    });
+
+  it("stops between batches, and goes on with the next one to the same items", async () => {
+    // Looked at before each batch: at the third look a stop is wished.
+    let numLooks = 0;
+    const stopped = Object.create(new AbortController().signal, {
+      aborted: { get: () => ++numLooks > 2 },
+    });
+    await expect(evaluate(stopped)).rejects.toThrow(new StoppedError("untwist eval again"));
+    const numKept = listFilesBelow(place).length;
+    expect(numKept).toBeGreaterThan(1);
+    const events: LabEvent[] = [];
+    const open = new AbortController().signal;
+    const { items } = await evaluate(open, (event) => void events.push(event));
+    expect(events.filter(({ kind }) => kind === "notice")).toEqual([
+      { kind: "notice", text: expect.stringContaining("gave before") },
+    ]);
+    expect(events.flatMap((event) => (event.kind === "progress" ? [event.doneFraction] : []))).toEqual([
+      0,
+      128 / 260,
+      130 / 260,
+      258 / 260,
+    ]);
+    expect(listFilesBelow(place).length).toBeGreaterThan(numKept);
+    removeFolder(place);
+    expect((await evaluate(open)).items).toStrictEqual(items);
+  });
+});

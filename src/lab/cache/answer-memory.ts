@@ -1,0 +1,133 @@
+/**
+ * Answers of the embedded engine to what it was asked before. They are found by all that they depend on: the bytes of the weights, the
+ * prompts, how answers are chosen, and what computes them. So the base of several trainings is asked once, and an evaluation that was
+ * stopped goes on with its next batch. Grades are not kept: they are given anew.
+ */
+import { createHash } from "node:crypto";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { UsageError } from "../../base/core/index.ts";
+import { fileExists, readSealed, type SealedText, writeSealed } from "../../base/file/index.ts";
+import { chooseCacheFolder, listVersions } from "../../base/machine/index.ts";
+import type { Effects } from "../../base/progress/index.ts";
+import type { Generation, Generator, ModelConfig } from "../../engine/model/index.ts";
+
+/** Changes whenever the engine computes something else from the same weights, or entries are laid out in another way. */
+export const memoryVersion = 1;
+
+/** Whose answers they are. */
+export interface MemoryOptions {
+  readonly config: ModelConfig;
+  readonly numThreads: number;
+  readonly report: Effects["report"];
+}
+
+/** The generator, which computes only what it was not asked before, and keeps it in the cache. */
+export function rememberAnswers(generator: Generator, options: MemoryOptions): Generator {
+  const memory = openMemory(options);
+  return {
+    ...generator,
+    generate: async (parameters, requests, generation) => {
+      const compute = (): Promise<readonly Generation[]> =>
+        generator.generate(parameters, requests, generation);
+      // What is drawn depends on streams that were drawn from before.
+      if (generation.sampling.temperature !== 0) return await compute();
+      const { maxNewTokens, sampling } = generation;
+      const texts = requests.map(({ prompt, reference }) => ({ prompt, reference }));
+      return await memory.recall(parameters, { texts, maxNewTokens, sampling }, compute);
+    },
+  };
+}
+
+const generationsSchema = z.array(
+  z.object({
+    tokens: z.array(z.number()),
+    logProbs: z.array(z.number()),
+    isFinished: z.boolean(),
+    referenceLogProbs: z.array(z.number()).optional(),
+  }),
+);
+
+interface Memory {
+  /** What was kept, or else what is computed now. */
+  recall(
+    parameters: Float32Array,
+    asked: unknown,
+    compute: () => Promise<readonly Generation[]>,
+  ): Promise<readonly Generation[]>;
+}
+
+/** The folder in the cache. */
+export const memoryFolder = `embedded-${memoryVersion}`;
+
+function openMemory({ config, numThreads, report }: MemoryOptions): Memory {
+  const folder = join(chooseCacheFolder(), memoryFolder);
+  const { untwist, onnxruntime } = listVersions();
+  // Other processors round otherwise, and so may other numbers of threads.
+  const engine = { untwist, onnxruntime, processor: cpus()[0]?.model, numThreads };
+  const told = new Set<string>();
+  const tell = (weights: string): void => {
+    if (told.has(weights)) return;
+    told.add(weights);
+    report({ kind: "notice", text: `Answers that the same weights gave before are taken from ${folder}` });
+  };
+  const write = createWriter(report);
+  return {
+    recall: async (parameters, asked, compute) => {
+      // Each time: it costs little beside a batch, and an array may have been changed since.
+      const weights = hashParameters(parameters);
+      const name = createHash("sha256")
+        .update(JSON.stringify([engine, config, weights, asked]))
+        .digest("hex");
+      const path = join(folder, name.slice(0, 2), `${name}.json`);
+      const kept = await readKept(path, name, report);
+      if (kept !== undefined) {
+        tell(weights);
+        return generationsSchema.parse(JSON.parse(kept));
+      }
+      const generations = await compute();
+      const text = JSON.stringify(generations);
+      // JSON has no words for what is not finite.
+      if (!text.includes("null")) await write(path, { name, text });
+      return generations;
+    },
+  };
+}
+
+/** Writes entries until one cannot be written, which is told: answers that are not kept are answers nevertheless. */
+function createWriter(report: Effects["report"]): (path: string, sealed: SealedText) => Promise<void> {
+  let canWrite = true;
+  return async (path, sealed) => {
+    if (!canWrite) return;
+    try {
+      await writeSealed(path, sealed);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      canWrite = false;
+      const text = `Answers are not kept for later: ${error.message}; UNTWIST_CACHE can put the cache elsewhere`;
+      report({ kind: "notice", text });
+    }
+  };
+}
+
+async function readKept(path: string, name: string, report: Effects["report"]): Promise<string | undefined> {
+  if (!(await fileExists(path))) return undefined;
+  try {
+    return await readSealed(path, name);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    report({ kind: "notice", text: `Damaged cache entry made again: ${path}` });
+    return undefined;
+  }
+}
+
+/** Bytes that are hashed at once. */
+const blockBytes = 64 * 2 ** 20;
+
+function hashParameters({ buffer, byteOffset, byteLength }: Float32Array): string {
+  const hash = createHash("sha256");
+  for (let start = 0; start < byteLength; start += blockBytes)
+    hash.update(new Uint8Array(buffer, byteOffset + start, Math.min(blockBytes, byteLength - start)));
+  return hash.digest("hex");
+}

@@ -1,0 +1,45 @@
+/** The spectra of a run computed again, as its recipe asks or in another way. */
+import { UsageError } from "../../base/core/index.ts";
+import type { Effects } from "../../base/progress/index.ts";
+import { openRunFolder, withLock } from "../../run/index.ts";
+import { summarize } from "../outcome/index.ts";
+import { computeRunSpectra, keepRunSpectra, type RunSpectra, type SpectraChoice } from "./run-spectra.ts";
+
+/** Computes the spectra that the recipe asks for; the run's folder and, once it is finished, its summary hold them. */
+export async function renewSpectra(
+  path: string,
+  choice: SpectraChoice,
+  { command, effects }: { readonly command: string; readonly effects: Effects },
+): Promise<RunSpectra> {
+  const folder = await openRunFolder(path);
+  return withLock(folder, async () => {
+    const finished = await folder.readSummary();
+    const { trajectory } = finished ?? (await summarize(folder));
+    const computed = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+    requirePairs(path, computed);
+    await keepRunSpectra(folder, computed);
+    if (finished !== undefined) await folder.writeSummary({ ...finished, spectra: computed.record });
+    return computed;
+  });
+}
+
+/** Computes the spectra of a run in another way than its recipe says; the run stays as it is. */
+export async function examineRun(
+  path: string,
+  choice: SpectraChoice,
+  { command, effects }: { readonly command: string; readonly effects: Effects },
+): Promise<RunSpectra> {
+  const folder = await openRunFolder(path);
+  const { trajectory } = (await folder.readSummary()) ?? (await summarize(folder));
+  const computed = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+  requirePairs(path, computed);
+  return computed;
+}
+
+/** Throws `UsageError` for a run that has nothing to compare: an empty table would look like a result. */
+export function requirePairs(path: string, { pairs }: RunSpectra): void {
+  if (pairs.length === 0)
+    throw new UsageError(
+      `Cannot compare checkpoints of "${path}": it has none beside the first; train on, or follow the checkpoints again once they are whole`,
+    );
+}

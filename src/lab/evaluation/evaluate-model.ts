@@ -1,0 +1,77 @@
+/** Evaluating a checkpoint folder outside of any run. */
+
+import { chooseNumThreads } from "../../base/machine/index.ts";
+import { type Effects, StoppedError } from "../../base/progress/index.ts";
+import { createGenerator, loadModel, type TemplateUse } from "../../engine/model/index.ts";
+import type { AskedTasks } from "../../run/index.ts";
+import { type Environment, openEnvironment, type Split } from "../../tasks/environment/index.ts";
+import { aggregate, type EvaluatedItem, evaluate, type SplitResult } from "../../tasks/evaluation/index.ts";
+import {
+  chooseTasks,
+  chooseTemplate,
+  reportNotFinite,
+  requireEndToken,
+  requireNoJudge,
+  type TaskChoice,
+} from "../answer/index.ts";
+import { rememberAnswers } from "../cache/index.ts";
+import { locateModel } from "../machine/index.ts";
+
+/** What to evaluate on. */
+export interface ModelEvaluationOptions extends TaskChoice {
+  readonly environment: string;
+  readonly splits: readonly Split[];
+  /** How tasks in the chat rendering are put. Default: by the model's own template, where it has one. */
+  readonly template?: TemplateUse | undefined;
+}
+
+/** Counts by split, and the items behind them. */
+export interface ModelEvaluation {
+  readonly environment: Environment["name"];
+  /** What was asked, in full. */
+  readonly tasks: AskedTasks;
+  /** How tasks were put. */
+  readonly template: TemplateUse;
+  readonly results: Readonly<Partial<Record<Split, SplitResult>>>;
+  readonly items: readonly EvaluatedItem[];
+}
+
+/**
+ * Loads a checkpoint folder (or a shipped model by name) and evaluates it. Throws as `loadModel` and `locateModel`, and
+ * `StoppedError` between batches once a stop is wished: answers that were given by then are kept in the cache.
+ */
+export async function evaluateModel(
+  nameOrPath: string,
+  options: ModelEvaluationOptions,
+  { command, effects }: { readonly command: string; readonly effects: Effects },
+): Promise<ModelEvaluation> {
+  const { splits } = options;
+  const environment = await openEnvironment(options.environment);
+  requireNoJudge(environment);
+  const model = await loadModel(await locateModel(nameOrPath));
+  requireEndToken(model.config, `"${nameOrPath}"`);
+  reportNotFinite(model.parameters, { checkpoint: nameOrPath, report: effects.report });
+  const tasks = await chooseTasks(options, { splits, model, template: options.template });
+  const { rendering, evaluation } = tasks;
+  const template = chooseTemplate(model, { rendering, template: options.template });
+  const { batchSize } = evaluation;
+  const numThreads = chooseNumThreads();
+  const { config } = model;
+  const compiled = createGenerator(config, { numThreads, batchSize });
+  const generator = rememberAnswers(compiled, { config, numThreads, report: effects.report });
+  const startMs = effects.now();
+  const onBatch = (doneFraction: number): void => {
+    if (effects.signal.aborted) throw new StoppedError(command);
+    const remainingMs = ((effects.now() - startMs) * (1 - doneFraction)) / doneFraction;
+    const remaining = doneFraction > 0 ? { remainingMs } : {};
+    effects.report({ kind: "progress", work: "evaluation", what: nameOrPath, doneFraction, ...remaining });
+  };
+  try {
+    const asked = { ...evaluation, environment, rendering, template, splits, onBatch };
+    const items = await evaluate(model, generator, asked);
+    const results = Object.fromEntries(splits.map((split) => [split, aggregate(items, split)]));
+    return { environment: environment.name, tasks, template, results, items };
+  } finally {
+    await generator.release();
+  }
+}

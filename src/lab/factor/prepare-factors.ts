@@ -1,0 +1,113 @@
+/** Factors of tensors brought into the cache, so that they can be read from there. */
+import { availableParallelism } from "node:os";
+import { requireValue } from "../../base/core/index.ts";
+import type { Effects } from "../../base/progress/index.ts";
+import { CheckpointError, type Dtype, numBytesOf } from "../../weights/checkpoint/index.ts";
+import type { Factors } from "../../weights/linalg/index.ts";
+import { countElements } from "../../weights/spectra/index.ts";
+import type { FactorCache } from "../cache/index.ts";
+import {
+  createSpectraPool,
+  createSpectraRunner,
+  type PlannedSpectraTask,
+  type SpectraWorkers,
+} from "./spectra-runner.ts";
+import { createSpectraHandler, keyOf, type TensorPlace } from "./spectra-task.ts";
+import { isReadWhole, keepVectors, planFactors, planFingerprint } from "./work.ts";
+
+/** A matrix of a checkpoint and how many of its singular vectors are wanted. */
+export interface WantedFactors extends TensorPlace {
+  /** Two axes. */
+  readonly shape: readonly number[];
+  readonly dtype: Dtype;
+  readonly numVectors: number;
+}
+
+/** How factors are prepared. */
+export interface PrepareOptions {
+  readonly cache: FactorCache;
+  readonly cacheFolder: string;
+  /** The command that continues the work when it is stopped. */
+  readonly command: string;
+}
+
+/** Reads prepared factors. */
+export type FactorReader = (tensor: Pick<WantedFactors, "folder" | "name" | "shape">) => Promise<Factors>;
+
+/** Work for one matrix in the terms of the plan. */
+export function planWanted({ shape, dtype, numVectors }: WantedFactors): {
+  readonly cost: number;
+  readonly bytes: number;
+} {
+  const numBytes = numBytesOf(dtype, countElements(shape));
+  const held = isReadWhole(shape, numBytes) ? numBytes : 0;
+  return planFactors(shape, { numBytes: held, numVectors: keepVectors(shape, numVectors) });
+}
+
+function describeNonFinite({ folder, name }: TensorPlace, position: number): CheckpointError {
+  return new CheckpointError(
+    `its value ${position} is NaN, infinite or beyond 32-bit floats; repair the checkpoint, or leave it out, as in --matrices '!${name}'`,
+    { path: folder, tensor: name },
+  );
+}
+
+/**
+ * Makes sure that the cache holds the factors: every tensor is read once, every different matrix factorised once, on all
+ * cores. Throws `CheckpointError` for NaN and infinite values, `StoppedError`.
+ */
+export async function prepareFactors(
+  wanted: readonly WantedFactors[],
+  { cache, cacheFolder, command }: PrepareOptions,
+  effects: Effects,
+  workers: SpectraWorkers = createSpectraPool(cacheFolder),
+): Promise<FactorReader> {
+  try {
+    const runner = createSpectraRunner({ command, work: "edit" }, effects, workers);
+    const prints = wanted.map(({ folder, name, shape, dtype }) => {
+      const work = planFingerprint(shape, numBytesOf(dtype, countElements(shape)));
+      return { task: { kind: "fingerprint" as const, tensor: { folder, name } }, ...work };
+    });
+    const total = (tasks: readonly PlannedSpectraTask[]): number =>
+      tasks.reduce((sum, { cost }) => sum + cost, 0);
+    runner.expect(total(prints) + wanted.reduce((sum, one) => sum + planWanted(one).cost, 0));
+    const fingerprints = new Map<string, string>();
+    await runner.run(prints, (task, { fingerprint, nonFinite }) => {
+      if (task.kind !== "fingerprint" || fingerprint === undefined) return;
+      if (nonFinite !== undefined) throw describeNonFinite(task.tensor, nonFinite);
+      fingerprints.set(keyOf(task.tensor), fingerprint);
+    });
+    const fingerprintOf = (place: TensorPlace): string => requireValue(fingerprints, keyOf(place));
+    const requests = new Map(
+      wanted.map((one) => [keyOf(one), { numVectors: keepVectors(one.shape, one.numVectors) }]),
+    );
+    const missing = new Map<string, PlannedSpectraTask>();
+    for (const one of wanted) {
+      const fingerprint = fingerprintOf(one);
+      const request = requireValue(requests, keyOf(one));
+      if (await cache.hasFactors(fingerprint, request)) continue;
+      const tensor = { folder: one.folder, name: one.name, shape: one.shape, fingerprint };
+      missing.set(`${fingerprint} ${request.numVectors}`, {
+        task: { kind: "factorise", tensor, request },
+        ...planWanted(one),
+      });
+    }
+    const tasks = [...missing.values()];
+    runner.expect(total(tasks));
+    await runner.run(tasks, () => undefined);
+    const repair = createSpectraHandler(cacheFolder);
+    return async ({ shape, ...place }) => {
+      const request = requireValue(requests, keyOf(place));
+      const fingerprint = fingerprintOf(place);
+      const factors = await cache.readFactors(fingerprint, request);
+      if (factors !== undefined) return factors;
+      // A damaged entry, which the cache has told of: made again here and now.
+      const tensor = { ...place, shape, fingerprint };
+      await repair({ kind: "factorise", tensor, request }, { numThreads: availableParallelism() });
+      const repaired = await cache.readFactors(fingerprint, request);
+      if (repaired !== undefined) return repaired;
+      throw new Error(`Cannot find the factors of ${place.name}: the cache does not keep them`);
+    };
+  } finally {
+    await workers.close();
+  }
+}

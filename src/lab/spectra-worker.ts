@@ -1,6 +1,0 @@
-/** The entry file of worker threads that carry out spectra tasks. */
-import { workerData } from "node:worker_threads";
-import { serveTasks } from "../execution/index.ts";
-import { createSpectraHandler } from "./spectra-task.ts";
-
-serveTasks(createSpectraHandler(String(workerData)));

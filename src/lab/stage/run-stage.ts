@@ -1,0 +1,135 @@
+/** Running a stage: steps, metrics, checkpoints; stopped and resumed at any step without changing the outcome. */
+import { UsageError } from "../../base/core/index.ts";
+import { resumeCommand, StoppedError } from "../../base/progress/index.ts";
+import { requireTrained } from "../../run/index.ts";
+import type { Trainer } from "../../training/index.ts";
+import type { Workshop } from "../answer/index.ts";
+import { keepCheckpoint } from "../evaluation/index.ts";
+import { nameCheckpoint, type StagePlan } from "./stage-plan.ts";
+import { createStageTrainer } from "./stage-trainer.ts";
+import { loadState, type SavedState, saveState } from "./state-file.ts";
+
+/** The training state is saved at checkpoints, and in between whenever this much time has passed. */
+const saveIntervalMs = 5_000;
+
+/** Runs a stage to its end, from wherever an earlier process left it. `newModel` are the parameters of a new model. */
+export async function runStage(workshop: Workshop, plan: StagePlan, newModel: Float32Array): Promise<void> {
+  const { folder } = workshop;
+  const end = nameCheckpoint(plan, plan.numSteps);
+  const isDone = (await folder.readLineage()).some(({ id }) => id === end);
+  if (!isDone) {
+    const start = plan.start === undefined ? newModel : await workshop.loadParameters(plan.start);
+    const trainer = await createTrainer(workshop, plan, start);
+    try {
+      await train(workshop, { plan, trainer, start });
+    } finally {
+      await trainer.release();
+    }
+  }
+  await folder.removeState(plan.id);
+}
+
+function createTrainer(workshop: Workshop, plan: StagePlan, start: Float32Array): Promise<Trainer> {
+  const { folder, environment, config, tokenizer, generator } = workshop;
+  const { seed, numThreads } = folder.record;
+  return createStageTrainer(plan, {
+    recipe: requireTrained(folder),
+    seed,
+    numThreads,
+    environment,
+    config,
+    tokenizer,
+    generator,
+    start,
+    loadSftParameters: (step) => workshop.loadParameters(`sft-${step}`),
+  });
+}
+
+interface Training {
+  readonly plan: StagePlan;
+  readonly trainer: Trainer;
+  readonly start: Float32Array;
+}
+
+async function train(workshop: Workshop, training: Training): Promise<void> {
+  const { folder, effects } = workshop;
+  const { plan, trainer } = training;
+  const statePath = folder.locateState(plan.id);
+  let saved = (await loadState(statePath)) ?? { step: 0, state: trainer.start(training.start) };
+  const metrics = await folder.openMetrics(plan.id, saved.step);
+  let trainingMs = 0;
+  const save = async (): Promise<void> => {
+    // Metrics first: a state must never be ahead of what was logged on the way to it.
+    await metrics.sync();
+    await saveState(statePath, saved);
+    await folder.addTiming(plan.kind.stage, trainingMs);
+    trainingMs = 0;
+  };
+  try {
+    await keepIfAsked(workshop, training, saved);
+    let savedMs = effects.now();
+    while (saved.step < plan.numSteps) {
+      const taken = await takeStep(workshop, training, { saved, append: (line) => metrics.append(line) });
+      saved = taken.saved;
+      trainingMs += taken.ms;
+      const isCheckpoint = plan.checkpointSteps.includes(saved.step);
+      if (isCheckpoint || effects.signal.aborted || effects.now() - savedMs > saveIntervalMs) {
+        await save();
+        savedMs = effects.now();
+      }
+      if (effects.signal.aborted) throw new StoppedError(resumeCommand(folder.path));
+      await keepIfAsked(workshop, training, saved);
+    }
+  } finally {
+    await metrics.close();
+  }
+}
+
+interface Step {
+  readonly saved: SavedState;
+  append(line: Readonly<Record<string, unknown>>): Promise<void>;
+}
+
+async function takeStep(
+  { effects }: Workshop,
+  { plan, trainer }: Training,
+  { saved, append }: Step,
+): Promise<{ readonly saved: SavedState; readonly ms: number }> {
+  const startMs = effects.now();
+  const step = saved.step + 1;
+  const { state, metrics } = await trainer.step(saved.state, step);
+  if (![metrics.loss, metrics.gradientNorm].every(Number.isFinite) || !isFiniteVector(state.parameters))
+    throw new UsageError(
+      `Cannot go on with ${plan.id}: training diverged at step ${step} (loss ${metrics.loss}); lower its learningRate or maxGradientNorm`,
+    );
+  const ms = effects.now() - startMs;
+  const tokensPerSecond = Math.round(metrics.numTokens / (ms / 1000));
+  await append({ step, ...metrics, ms: Math.round(ms * 10) / 10, tokensPerSecond });
+  effects.report({ kind: "step", stage: plan.id, step, ms, metrics });
+  return { saved: { step, state }, ms };
+}
+
+function isFiniteVector(values: Float32Array): boolean {
+  // A plain loop: this looks at every parameter after every step.
+  for (let index = 0; index < values.length; index++) if (!Number.isFinite(values[index])) return false;
+  return true;
+}
+
+/** Keeps the checkpoint of the state where the plan asks for one at this step. */
+async function keepIfAsked(
+  workshop: Workshop,
+  { plan, trainer }: Training,
+  { step, state }: SavedState,
+): Promise<void> {
+  if (!plan.checkpointSteps.includes(step)) return;
+  const before = plan.checkpointSteps.filter((earlier) => earlier < step).at(-1);
+  const parent = before === undefined ? plan.start : nameCheckpoint(plan, before);
+  await keepCheckpoint(workshop, {
+    id: nameCheckpoint(plan, step),
+    stage: plan.kind.stage,
+    ...(plan.kind.stage === "rl" && { branch: plan.kind.branch }),
+    step,
+    ...(parent !== undefined && { parent }),
+    parameters: trainer.parameters(state),
+  });
+}

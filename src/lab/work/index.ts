@@ -1,0 +1,2 @@
+/** What a process started by an executor does. */
+export { workOnPack } from "./work-on-pack.ts";

@@ -1,0 +1,25 @@
+/** What a process of an executor does. */
+import { UsageError } from "../../base/core/index.ts";
+import type { Effects } from "../../base/progress/index.ts";
+import { carryOutPack, type OpenHandler, openJob, type PieceHandler } from "../../cluster/job/index.ts";
+import { openSpectraPieces, spectraJobKind } from "../comparison/index.ts";
+import { evaluationJobKind, openEvaluationPieces } from "../evaluation/index.ts";
+import { openSweepPieces, sweepJobKind } from "../repair/index.ts";
+
+/** Carries out a pack of the job in a folder. Gives the number of pieces that failed. Throws `UsageError` for a kind of another version. */
+export async function workOnPack(
+  folder: string,
+  place: { readonly submission: number; readonly pack: number },
+  effects: Effects,
+): Promise<number> {
+  const open: OpenHandler = async ({ kind, input }): Promise<PieceHandler> => {
+    if (kind === spectraJobKind) return openSpectraPieces(input, effects);
+    if (kind === evaluationJobKind) return openEvaluationPieces(input, effects);
+    if (kind === sweepJobKind) return openSweepPieces(input, effects);
+    throw new UsageError(
+      `Cannot carry out a job of kind "${kind}": this untwist knows none; use the one that made it`,
+    );
+  };
+  const log = (text: string): void => effects.report({ kind: "notice", text });
+  return await carryOutPack(await openJob(folder), place, { open, log });
+}

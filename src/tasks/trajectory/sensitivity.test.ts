@@ -1,0 +1,132 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { createRandom } from "../../base/core/index.ts";
+import { mcnemarExact } from "../../base/statistics/index.ts";
+import type { CheckpointOutcome } from "./checkpoint-outcome.ts";
+import { watchDecline } from "./decline.ts";
+import { describeTrajectory } from "./describe-trajectory.ts";
+import { fewestDiscordant, measureSensitivity } from "./sensitivity.ts";
+import { computeTrajectory, type TrajectoryOptions } from "./trajectory.ts";
+
+const solve = (numSolved: number, numItems: number): boolean[] =>
+  Array.from({ length: numItems }, (_, index) => index < numSolved);
+
+/** The half at odd positions gets `numSolved`, the other half as many. */
+const both = (numSolved: number, numItems: number): boolean[] =>
+  Array.from({ length: 2 * numItems }, (_, index) => Math.floor(index / 2) < numSolved);
+
+const checkpoint = (id: string, step: number, ood: readonly boolean[]): CheckpointOutcome => ({
+  id,
+  stage: step === 0 ? "base" : "sft",
+  step,
+  ...(step > 0 && { parent: "base" }),
+  solved: { id: solve(10, 20), ood },
+});
+
+const describeRun = (
+  counts: readonly number[],
+  numItems: number,
+  options: Partial<TrajectoryOptions> = {},
+): readonly string[] => {
+  const checkpoints = counts.map((count, index) =>
+    checkpoint(index === 0 ? "base" : `sft-${index}`, index, both(count, numItems)),
+  );
+  return describeTrajectory(computeTrajectory(checkpoints, { seed: 1, numResamples: 200, ...options }));
+};
+
+describe("fewestDiscordant", () => {
+  it("is the first count that the exact test calls significant", () => {
+    expect(fewestDiscordant).toBe(6);
+    expect(mcnemarExact({ onlyFirst: 6, onlySecond: 0 })).toBeLessThan(0.05);
+    expect(mcnemarExact({ onlyFirst: 5, onlySecond: 0 })).toBeGreaterThan(0.05);
+  });
+});
+
+describe("measureSensitivity()", () => {
+  it("cannot judge a loss from nothing, whatever the second checkpoint does", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 6, max: 200 }), fc.nat(5), fc.nat(200), (numItems, first, second) => {
+        const pair = { first: solve(first, numItems), second: solve(Math.min(second, numItems), numItems) };
+        expect(measureSensitivity(pair, 0).unjudgedBecause).toContain("a loss shows from 6 on");
+        expect(measureSensitivity(pair, 0).detectableLoss).toBeUndefined();
+      }),
+    );
+  });
+
+  it("cannot judge fewer items than any loss needs", () => {
+    const pair = { first: solve(5, 5), second: solve(0, 5) };
+    expect(measureSensitivity(pair, 0).unjudgedBecause).toMatch(/^5 measuring items are too few/);
+  });
+
+  it("takes what guessing solves for nothing", () => {
+    const pair = { first: solve(30, 100), second: solve(25, 100) };
+    expect(measureSensitivity(pair, 0.25).unjudgedBecause).toContain("guessing may as well (25.0 %)");
+    expect(measureSensitivity(pair, 0).unjudgedBecause).toBeUndefined();
+    const able = { first: solve(60, 100), second: solve(58, 100) };
+    expect(measureSensitivity(able, 0.25).unjudgedBecause).toBeUndefined();
+  });
+
+  it("cannot judge where answers change so much that no loss would show", () => {
+    const random = createRandom(3, "churn");
+    const flip = (): boolean[] => Array.from({ length: 30 }, () => random.uniform() < 0.3);
+    const { unjudgedBecause } = measureSensitivity({ first: flip(), second: flip() }, 0);
+    expect(unjudgedBecause).toContain("not even losing everything would show");
+  });
+
+  it("states a loss that the exact test notices where nothing else changes", () => {
+    const { detectableLoss = 0 } = measureSensitivity({ first: solve(90, 100), second: solve(90, 100) }, 0);
+    expect(detectableLoss).toBeGreaterThan(0.06);
+    expect(detectableLoss).toBeLessThan(0.1);
+  });
+});
+
+describe("a trajectory at the floor", () => {
+  it.for([
+    ["a base that solves nothing", [0, 0, 0]],
+    ["a model that noise wrecked", [1, 0, 1]],
+    ["a peak at the very end", [0, 0, 3]],
+  ] as const)("is not judged: %s", ([, counts]) => {
+    const [first] = describeRun(counts, 20);
+    expect(first).toMatch(/^Whether OOD accuracy was forgotten cannot be judged/);
+    expect(describeRun(counts, 20).join(" ")).not.toMatch(
+      /no significant forgetting|no forgetting to report/,
+    );
+  });
+
+  it("is judged by what SFT taught, though the base solved nothing", () => {
+    expect(describeRun([0, 18, 4], 20)[0]).toMatch(/70.0 points forgotten/);
+  });
+
+  it("is not judged where guessing does as well", () => {
+    expect(describeRun([26, 24, 25], 100, { oodChance: 0.25 })[0]).toContain("cannot be judged");
+    expect(describeRun([26, 24, 25], 100)[0]).toContain("no significant forgetting");
+  });
+
+  it("says which loss would have been noticed", () => {
+    expect(describeRun([80, 85, 84], 100)[1]).toMatch(/a loss of \d+\.\d points is noticed in 80 % of cases/);
+    expect(describeRun([0, 0, 0], 100)[1]).not.toContain("is noticed");
+  });
+});
+
+describe("watchDecline() at the floor", () => {
+  const watch = (counts: readonly number[]): readonly boolean[] =>
+    watchDecline(
+      counts.map((count, index) => checkpoint(`sft-${index + 1}`, index + 1, both(count, 50))),
+      { falseAlarmRate: 0.05 },
+    ).looks.map(({ isBlind }) => isBlind);
+
+  it("is blind until enough is solved for an alert to be possible", () => {
+    expect(watch([0, 0, 3])).toEqual([true, true]);
+    expect(watch([50, 40, 30])).toEqual([false, false]);
+  });
+
+  it("is not blind where the loss of everything raises an alert, and blind where it raises none", () => {
+    for (const solved of [3, 4, 5, 6, 7, 20]) {
+      const looks = watchDecline(
+        [solved, 0].map((count, index) => checkpoint(`sft-${index + 1}`, index + 1, both(count, 50))),
+        { falseAlarmRate: 0.05 },
+      ).looks;
+      expect(looks.map(({ isBlind }) => isBlind)).toEqual(looks.map(({ isDecline }) => !isDecline));
+    }
+  });
+});

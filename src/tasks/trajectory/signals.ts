@@ -1,0 +1,88 @@
+/**
+ * Which signal would have told when to stop: for a finished training, what stopping where each label-free or ID-only signal
+ * says would have cost in OOD accuracy.
+ */
+import type { BootstrapOptions } from "../../base/statistics/index.ts";
+import { type CheckpointOutcome, findPeak, heldOutHalf } from "./checkpoint-outcome.ts";
+import { type Contrast, computeContrast } from "./contrast.ts";
+
+/** How a signal says where to stop. */
+export type StopRule = "lowest" | "highest" | "knee";
+
+/** A signal: a number for each checkpoint, in the order of steps; absent where it was not measured. */
+export interface Signal {
+  readonly name: string;
+  readonly rule: StopRule;
+  readonly values: readonly (number | undefined)[];
+}
+
+/** What a signal would have led to. */
+export interface SignalVerdict {
+  readonly name: string;
+  readonly rule: StopRule;
+  /** The checkpoint that it chooses. */
+  readonly checkpoint: string;
+  readonly step: number;
+  /** OOD accuracy on the held-out half, peak − chosen: what stopping there costs. */
+  readonly regret: Contrast;
+}
+
+/** The true peak and every signal beside it, the cheapest first. */
+export interface SignalRanking {
+  /** Chosen by OOD accuracy itself, on the selection half. */
+  readonly peak: { readonly checkpoint: string; readonly step: number };
+  readonly verdicts: readonly SignalVerdict[];
+  /** Signals that were not measured at two checkpoints or more. */
+  readonly unmeasured: readonly string[];
+}
+
+/**
+ * Ranks signals by regret. Each chooses among the checkpoints where it was measured: where it is lowest or highest (the earliest
+ * of equals), or at the knee of a curve that only grows. Throws `RangeError` without checkpoints.
+ */
+export function rankSignals(
+  checkpoints: readonly CheckpointOutcome[],
+  signals: readonly Signal[],
+  options: BootstrapOptions,
+): SignalRanking {
+  const peak = findPeak(checkpoints);
+  const unmeasured: string[] = [];
+  const verdicts = signals.flatMap(({ name, rule, values }): readonly SignalVerdict[] => {
+    const measured = checkpoints.flatMap((checkpoint, index) => {
+      const value = values[index];
+      return value === undefined || !Number.isFinite(value) ? [] : [{ checkpoint, value }];
+    });
+    if (measured.length < 2) {
+      unmeasured.push(name);
+      return [];
+    }
+    const index = choose(
+      rule,
+      measured.map(({ value }) => value),
+    );
+    const chosen = measured[index]?.checkpoint ?? peak;
+    const regret = computeContrast({ first: heldOutHalf(peak), second: heldOutHalf(chosen) }, options);
+    return [{ name, rule, checkpoint: chosen.id, step: chosen.step, regret }];
+  });
+  verdicts.sort((a, b) => a.regret.estimate - b.regret.estimate);
+  return { peak: { checkpoint: peak.id, step: peak.step }, verdicts, unmeasured };
+}
+
+function choose(rule: StopRule, values: readonly number[]): number {
+  if (rule === "knee") return findKnee(values);
+  const sign = rule === "lowest" ? -1 : 1;
+  return values.reduce((best, value, index) => (sign * value > sign * (values[best] ?? 0) ? index : best), 0);
+}
+
+/**
+ * Where a curve is furthest above the straight line between its ends, both axes scaled to one: Satopää et al., "Finding a
+ * 'Kneedle' in a Haystack", 2011. Checkpoints count as equally far apart.
+ */
+export function findKnee(values: readonly number[]): number {
+  const [first = 0, last = 0] = [values[0], values.at(-1)];
+  const range = last - first;
+  if (range === 0) return 0;
+  const height = (index: number): number =>
+    ((values[index] ?? 0) - first) / range - index / (values.length - 1);
+  return values.reduce((best, _, index) => (height(index) > height(best) ? index : best), 0);
+}

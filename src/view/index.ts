@@ -1,8 +1,0 @@
-/** view: what pages show of run folders, as plain data; knows neither HTTP nor how anything is drawn. */
-export { readAnswers, readQuestions } from "./answers.ts";
-export type { RunListing, RunView } from "./contract.ts";
-export { readCurves } from "./curves.ts";
-export { writeFigures } from "./figures.ts";
-export { createReportPage, pageFiles, readPageFile } from "./page.ts";
-export { collectReport, readListing, readRun, type ViewTools } from "./run-view.ts";
-export { readPair, readWeights } from "./weights.ts";

@@ -1,0 +1,4 @@
+/** Null models: what random initializations, subspaces and updates look like. */
+export { fitMarchenkoPastur, type MarchenkoPasturFit } from "./random-initialisation.ts";
+export { describeRandomSubspaces } from "./random-subspace.ts";
+export { expectRotation } from "./random-update.ts";
