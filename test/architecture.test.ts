@@ -159,6 +159,19 @@ describe("findViolations()", () => {
         'src/weights/spectra/deep/a.ts imports src/base/file/index.ts, but room "weights/spectra" has no effects: it may name types of base/file only',
       ],
     },
+    "what users type in a message of a lower room, and the environment read there": {
+      texts: {
+        "face/cli/command/eval": 'export const a = ["--count <number>", "untwist eval runs/x --count 2"];',
+        "lab/repair/a":
+          'export const a = [`lower --count`, "go on with: untwist eval x", "--count", "by --county", "untwist evaluates "];',
+        "lab/repair/b": "export const a = process.env.HOME;",
+      },
+      found: [
+        "src/lab/repair/a.ts names --count: only src/face/ knows what users type",
+        "src/lab/repair/a.ts names untwist eval: only src/face/ knows what users type",
+        "src/lab/repair/b.ts uses process.env: src/face/ reads it, and hands it on",
+      ],
+    },
     "a folder with too many files": {
       texts: Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`lab/factor/${index}`, "\n"])),
       found: ["src/lab/factor holds 16 files with 16 lines: make rooms or folders of it"],

@@ -135,7 +135,7 @@ describe("createProgram()", () => {
 
   it("has the one that is named, and the one that executors start only by its name", async () => {
     const listNames = async (name: string): Promise<readonly string[]> =>
-      (await createProgram(name)).commands.map((command) => command.name());
+      (await createProgram({ args: [name] })).commands.map((command) => command.name());
     expect(await listNames("ls")).toEqual(["ls"]);
     expect(await listNames("work")).toEqual(["work"]);
     expect(await listNames("--version")).toEqual([]);

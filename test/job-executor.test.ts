@@ -199,7 +199,12 @@ describe.skipIf(slurmAbsence.isSkipped)(`createSlurmExecutor()${slurmAbsence.bec
     await cluster.stop();
   });
   const openSlurm = (more: Partial<Profile> = {}): Executor =>
-    createSlurmExecutor({ profile: { ...plainProfile, ...more }, command: workCommand, environment: {} });
+    createSlurmExecutor({
+      profile: { ...plainProfile, ...more },
+      command: workCommand,
+      environment: {},
+      variables: process.env,
+    });
   describeContract(openSlurm);
 
   it("splits what is larger than MaxArraySize, and asks for the queue once a look at the most", async () => {

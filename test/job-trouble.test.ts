@@ -80,7 +80,12 @@ describe.skipIf(slurmAbsence.isSkipped)(`Slurm${slurmAbsence.because}`, () => {
   beforeAll(async () => {
     cluster = await startCluster();
     leave = enterCluster(cluster);
-    executor = createSlurmExecutor({ profile: plainProfile, command: workCommand, environment: {} });
+    executor = createSlurmExecutor({
+      profile: plainProfile,
+      command: workCommand,
+      environment: {},
+      variables: process.env,
+    });
     // The shortest limit is a minute, and is noticed half a minute later at the latest: the other tests need not wait for it.
     const job = await createTestJob(home, ["slow 0"]);
     const notices: string[] = [];

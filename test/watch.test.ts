@@ -194,9 +194,7 @@ describe("untwist watch", () => {
     );
     await train("rise", steps.slice(0, 2));
     while (!existsSync(at("rising/summary.json"))) await wait(50);
-    const view = await readRun("rising", await openRunFolder(at("rising")), {
-      summarize: () => Promise.reject(new Error("not needed")),
-    });
+    const view = await readRun("rising", await openRunFolder(at("rising")));
     expect(view.isFinished).toBe(false);
     await train("rise", steps.slice(2, 3));
     const { code, stdout, stderr } = await running.outcome;

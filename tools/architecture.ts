@@ -38,8 +38,9 @@ export const wings: readonly Wing[] = [
     name: "base",
     purpose: "What everything stands on.",
     rows: [
-      { core: "none", progress: "none" },
+      { core: "none" },
       { file: "outside", machine: "outside", statistics: "none", threads: "outside" },
+      { progress: "none" },
     ],
   },
   {
@@ -175,6 +176,7 @@ export function findViolations(sources: readonly Source[]): readonly string[] {
     ...imports.flatMap(checkDirection),
     ...imports.flatMap(checkModule),
     ...sources.flatMap(checkGlobals),
+    ...checkEdge(sources),
     ...findCycles(imports),
     ...findLargeFolders(sources),
   ];
@@ -228,6 +230,62 @@ function checkGlobals(source: Source): readonly string[] {
   return parse(source)
     .flatMap(findImpureGlobal)
     .map((name) => `${file} uses ${name}, but room "${findRoom(file)?.path}" ${describeLimit(file)}`);
+}
+
+/** The wing of the edge: only its rooms know how a user gives settings and starts actions, and what the environment says. */
+const edge = "src/face/";
+/** The file below the edge that sets a variable: for the native library that reads it. */
+const environmentFile = "src/engine/tensor/session.ts";
+
+/** The command line of another program, as messages show it. */
+const foreignExample = "vllm serve {path} --port {port}";
+
+/** One sentence for each text below the edge with a flag or command of ours in it, and each use of the environment. */
+function checkEdge(sources: readonly Source[]): readonly string[] {
+  const commands = sources.flatMap(({ file }) => /^src\/face\/cli\/command\/(.*)\.ts$/.exec(file)?.[1] ?? []);
+  const flags = sources
+    .filter(({ file }) => file.startsWith(`${edge}cli/`))
+    .flatMap(({ text }) => text.match(/--[a-z][a-z-]+/g) ?? []);
+  const words = `${[...new Set(flags)].join("|") || "--"}`;
+  // An argument of another program is a text of its own, or begins one.
+  const typed = new RegExp(`[\\s("'](?:${words})(?![\\w-])|untwist (?:${commands.join("|") || "-"}) `);
+  return sources
+    .filter(({ file }) => !file.startsWith(edge))
+    .flatMap((source) => [
+      ...listTexts(source).flatMap((text) => {
+        const found = typed.exec(text.replace(foreignExample, ""))?.[0].trim();
+        return found === undefined
+          ? []
+          : [`${source.file} names ${found}: only ${edge} knows what users type`];
+      }),
+      ...(readsEnvironment(source) && source.file !== environmentFile
+        ? [`${source.file} uses process.env: ${edge} reads it, and hands it on`]
+        : []),
+    ]);
+}
+
+/** Texts of a file: strings, and the parts of templates; but for the names of imported files. */
+function listTexts(source: Source): readonly string[] {
+  return parse(source).flatMap(({ node, parent }) => {
+    if (node.type === "Literal" && typeof node.value === "string" && !importTypes.has(parent.type))
+      return [node.value];
+    const { raw } =
+      node.type === "TemplateElement" ? (node.value as { readonly raw: string }) : { raw: undefined };
+    return raw === undefined ? [] : [raw];
+  });
+}
+
+function readsEnvironment(source: Source): boolean {
+  return parse(source).some(({ node }) => {
+    const { object, property } = node;
+    return (
+      node.type === "MemberExpression" &&
+      isNode(object) &&
+      object.name === "process" &&
+      isNode(property) &&
+      property.name === "env"
+    );
+  });
 }
 
 function describeLimit(file: string): string {
@@ -321,8 +379,16 @@ function isNode(value: unknown): value is Node {
   return typeof value === "object" && value !== null && "type" in value && typeof value.type === "string";
 }
 
+const parsed = new WeakMap<Source, readonly Place[]>();
+
 /** Every node of a file below the root, in the order of the text. */
-function parse({ file, text }: Source): readonly Place[] {
+function parse(source: Source): readonly Place[] {
+  const places = parsed.get(source) ?? parseAnew(source);
+  parsed.set(source, places);
+  return places;
+}
+
+function parseAnew({ file, text }: Source): readonly Place[] {
   const { program, errors } = parseSync(file, text);
   const [error] = errors;
   if (error !== undefined) throw new SyntaxError(`Cannot parse ${file}: ${error.message}`);

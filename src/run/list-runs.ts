@@ -1,6 +1,6 @@
 /** The runs in a folder. */
 import { join } from "node:path";
-import { UsageError } from "../base/core/index.ts";
+import { describeError, UsageError } from "../base/core/index.ts";
 import { listFolders } from "../base/file/index.ts";
 import { isRunFolder } from "./run-folder.ts";
 
@@ -26,7 +26,7 @@ export async function listRuns(folder: string): Promise<RunList> {
     } catch (error) {
       // A folder of somebody else's must not hide the others.
       if (!(error instanceof UsageError)) throw error;
-      problems.push(error.message);
+      problems.push(describeError(error));
     }
   }
   return { runs, problems };

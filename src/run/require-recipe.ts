@@ -1,6 +1,6 @@
 /** What a run must have been asked for some kind of work, checked before the work starts. */
 
-import { quoteForShell, UsageError } from "../base/core/index.ts";
+import { action, UsageError } from "../base/core/index.ts";
 import type { NewBaseRecipe, Recipe } from "./recipe/recipe.ts";
 import { type AskedTasks, findTasks, isFollowed } from "./recipe/recipe.ts";
 import type { RunFolder } from "./run-folder.ts";
@@ -9,7 +9,7 @@ import type { RunFolder } from "./run-folder.ts";
 export function requireTrained({ path, recipe }: Pick<RunFolder, "path" | "recipe">): Recipe {
   if (!isFollowed(recipe)) return recipe;
   throw new UsageError(
-    `Cannot train in "${path}": it follows another trainer; bring it up to date with: untwist follow --out ${quoteForShell(path)}`,
+    `Cannot train in "${path}": it follows another trainer; bring it up to date with: ${action("follow", path)}`,
   );
 }
 
@@ -18,7 +18,7 @@ export function requireTasks({ path, recipe }: Pick<RunFolder, "path" | "recipe"
   const tasks = findTasks(recipe);
   if (tasks !== undefined) return tasks;
   throw new UsageError(
-    `Cannot ask the checkpoints of "${path}": nobody said what; evaluate them first, as in: untwist eval ${quoteForShell(path)} --environment general-points`,
+    `Cannot ask the checkpoints of "${path}": nobody said what; evaluate them first, as in: ${action("evaluate", path)}`,
   );
 }
 

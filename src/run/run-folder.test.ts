@@ -65,7 +65,7 @@ describe("createRunFolder()", () => {
     await mkdir(join(folder, "full"));
     await writeFile(join(folder, "full/x"), "");
     await expect(createRunFolder(join(folder, "full"), recipe, record)).rejects.toThrow(
-      /"[^"]*full": the folder is not empty.*--resume/,
+      /"[^"]*full": the folder is not empty.*resume/,
     );
     expect(await readdir(join(folder, "full"))).toEqual(["x"]);
   });

@@ -6,7 +6,7 @@ import { isAbsolute, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
 import type { z } from "zod";
-import { toObject, UsageError } from "../base/core/index.ts";
+import { describeError, setting, toObject, UsageError } from "../base/core/index.ts";
 import {
   ensureWritableFolder,
   fileExists,
@@ -120,7 +120,7 @@ export async function createRunFolder(
   };
   const isTaken = async (): Promise<boolean> => (await folderExists(path)) && !(await isEmptyFolder(path));
   const refuse = (cause?: unknown): never => {
-    const problem = "the folder is not empty; choose another --out, or add --resume to continue a run";
+    const problem = `the folder is not empty; choose another ${setting("out")}, or add ${setting("resume")} to continue a run`;
     throw new TakenError(`Cannot start a run in "${path}": ${problem}`, { cause });
   };
   if (await isTaken()) refuse();
@@ -264,7 +264,7 @@ async function readLines(file: string): Promise<readonly unknown[]> {
     return await readJsonLines(file);
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
-    throw new UsageError(`${cause.message}; restore the file or start the run again`, { cause });
+    throw new UsageError(`${describeError(cause)}; restore the file or start the run again`, { cause });
   }
 }
 

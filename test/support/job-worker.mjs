@@ -1,5 +1,7 @@
 /** A process of an executor for tests: its pieces echo, wait, fail and take memory, by what their names say. */
+
 import { appendFileSync, existsSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { carryOutPack, openJob } from "../../src/cluster/job/index.ts";
@@ -56,6 +58,10 @@ const handler = {
 const numFailures = await carryOutPack(
   await openJob(folder),
   { submission: Number(submission), pack: Number(pack) },
-  { open: async () => handler, log: (line) => process.stdout.write(`${line}\n`) },
+  {
+    open: async () => handler,
+    log: (line) => process.stdout.write(`${line}\n`),
+    node: process.env.SLURMD_NODENAME ?? hostname(),
+  },
 );
 process.exit(numFailures === 0 ? 0 : 1);

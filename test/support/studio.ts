@@ -1,13 +1,14 @@
 /** A run for tests of the studio: what asks its server, and what reads the run beside it. */
+
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { Agent, type IncomingHttpHeaders, request } from "node:http";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, expect } from "vitest";
+import { readMachine } from "../../src/base/machine/index.ts";
 import type { Served } from "../../src/face/http/index.ts";
 import { startStudio } from "../../src/face/studio/index.ts";
-import { readOverlaps } from "../../src/lab/factor/index.ts";
-import { summarize } from "../../src/lab/outcome/index.ts";
 import {
   createTemporaryFolder,
   type Json,
@@ -37,17 +38,13 @@ export function createStudioFixture(): StudioFixture {
   const home = join(folder, "runs");
   const run = join(home, "run");
   const cache = { UNTWIST_CACHE: join(folder, "cache") };
-  const { UNTWIST_CACHE: ownCache } = process.env;
   const studios: Served[] = [];
   beforeAll(async () => {
     writeFileSync(join(folder, "tiny.yaml"), tinyRecipe);
     const { code, stderr } = await runUntwist(["run", "tiny.yaml", "--out", "runs/run"], folder, cache);
     expect(code, stderr).toBe(0);
-    Object.assign(process.env, cache);
   });
   afterAll(async () => {
-    if (ownCache === undefined) delete process.env.UNTWIST_CACHE;
-    else process.env.UNTWIST_CACHE = ownCache;
     for (const studio of studios) await studio.close();
     removeFolder(folder);
   });
@@ -61,7 +58,7 @@ export function createStudioFixture(): StudioFixture {
         folder: shown,
         host,
         port: 0,
-        tools: { summarize, readOverlaps },
+        machine: readMachine({ ...process.env, ...cache }, homedir()),
         onProblem: () => undefined,
       });
       studios.push(studio);

@@ -1,8 +1,10 @@
 /** Seeded randomness, errors that a user can fix, and values of unknown shape. */
-export { UsageError } from "./errors.ts";
+export { describeError, UsageError } from "./errors.ts";
 export { parsePythonJson } from "./python-json.ts";
 export { quoteForShell } from "./quote-for-shell.ts";
 export { createRandom, type Random } from "./random.ts";
 export { requireItem, requireValue } from "./require.ts";
+export { showAddress } from "./show-address.ts";
 export { isObject, toObject } from "./to-object.ts";
 export { toExpressionSource } from "./wildcard.ts";
+export { action, renderMessage, type Setting, setting, type Wording } from "./wording.ts";

@@ -1,4 +1,6 @@
-/** What the lab does to the outside beyond the run folder: telling what happens, reading a clock, being stopped. */
+/** What long work does to the outside beyond its results: reporting, reading a clock, being stopped. */
+import { action, renderMessage } from "../core/index.ts";
+import type { Machine } from "../machine/index.ts";
 
 /** Something that happened during a run. */
 export type LabEvent =
@@ -38,25 +40,27 @@ export interface StageOutline {
   readonly numDone: number;
 }
 
-/** The lab's outside. */
+/** All of the outside that long work needs, in one argument. */
 export interface Effects {
   report(event: LabEvent): void;
   /** Milliseconds on a clock that only moves forward. */
   now(): number;
   /** Aborted when the run is to stop at the next step; it can be resumed. */
   readonly signal: AbortSignal;
+  readonly machine: Machine;
 }
 
 /** Thrown when work stops because it was asked to; nothing is lost. */
 export class StoppedError extends Error {
-  /** `command` is what continues the work; `text` says more than that, where there is more to say. */
-  constructor(command: string, text = `Stopped; nothing is lost, continue with: ${command}`) {
-    super(text);
+  /** The message with its references, as of a `UsageError`. */
+  readonly template: string;
+  /** `continuation` is what continues the work, as a reference (see `action`); `template` says more, where there is more to say. */
+  constructor(
+    continuation: string = action("again"),
+    template: string = `Stopped; nothing is lost, continue with: ${continuation}`,
+  ) {
+    super(renderMessage(template));
     this.name = "StoppedError";
+    this.template = template;
   }
-}
-
-/** The command that continues a run. */
-export function resumeCommand(folder: string): string {
-  return `untwist run --resume --out ${folder}`;
 }

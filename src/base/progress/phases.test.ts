@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { createMachine } from "../../../test/support/effects.ts";
 import type { Effects, LabEvent } from "./effects.ts";
 import { createPhases } from "./phases.ts";
 
@@ -15,7 +16,12 @@ function createOutside(): {
   const told: LabEvent[] = [];
   const clock = { ms: 1000 };
   const { signal } = new AbortController();
-  const effects: Effects = { report: (event) => void told.push(event), now: () => clock.ms, signal };
+  const effects: Effects = {
+    report: (event) => void told.push(event),
+    now: () => clock.ms,
+    signal,
+    machine: createMachine(),
+  };
   return { effects, told, clock, progress: () => told.filter((event) => event.kind === "progress") };
 }
 

@@ -1,6 +1,6 @@
 /** The worker's side of a pool: gets tasks as messages, answers each with its result or its error. */
 import { parentPort } from "node:worker_threads";
-import { UsageError } from "../core/index.ts";
+import { describeError, UsageError } from "../core/index.ts";
 import type { Share, TaskHandler } from "./workers.ts";
 
 /** A task on its way to a worker. */
@@ -24,7 +24,7 @@ export function serveTasks<Task, Result>(handler: TaskHandler<Task, Result>): vo
       const result = await handler(task, share);
       port.postMessage({ kind: "done", result } satisfies AnswerMessage<Result>);
     } catch (error) {
-      port.postMessage(describeError(error));
+      port.postMessage(describeFailure(error));
     }
   };
   port.on("message", (message: TaskMessage<Task>) => {
@@ -32,12 +32,12 @@ export function serveTasks<Task, Result>(handler: TaskHandler<Task, Result>): vo
   });
 }
 
-function describeError(error: unknown): AnswerMessage<never> {
+function describeFailure(error: unknown): AnswerMessage<never> {
   if (!(error instanceof Error)) return { kind: "failed", message: String(error), stack: String(error) };
   const { message, stack = "" } = error;
   // Errors that a user can fix say so by an exit code of their own.
   if ("exitCode" in error && typeof error.exitCode === "number")
-    return { kind: "refused", message, exitCode: error.exitCode };
+    return { kind: "refused", message: describeError(error), exitCode: error.exitCode };
   return { kind: "failed", message, stack };
 }
 

@@ -43,7 +43,7 @@ describe("findApiKey()", () => {
       "https://example.com",
     ])
       expect(find(url)).toBe("ours");
-    expect(() => find("http://10.0.0.7:8000/v1")).toThrow(/UNTWIST_API_KEY.*https.*--api-key-env/);
+    expect(() => find("http://10.0.0.7:8000/v1")).toThrow(/UNTWIST_API_KEY.*https.*apiKeyEnv/);
     expect(() => find("http://127.0.0.1.example.com/v1")).toThrow(UsageError);
     expect(find("http://10.0.0.7:8000/v1", "UNTWIST_API_KEY")).toBe("ours");
   });

@@ -1,5 +1,5 @@
 /** Addresses of servers, and which key goes to which: a key is shown to nobody but the server that it is meant for. */
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 
 /** The address below which the routes lie. Throws `UsageError` for none, or one that holds a password or a query. */
 export function normalizeUrl(text: string): string {
@@ -22,7 +22,7 @@ function parseUrl(text: string): URL {
     throw new UsageError(`Cannot read the address "${text}": it must begin with http:// or https://`);
   if (url.username !== "" || url.password !== "")
     throw new UsageError(
-      `Cannot use an address of ${url.host} that holds a user or a password: leave them out, and give a key in an environment variable (--api-key-env NAME)`,
+      `Cannot use an address of ${url.host} that holds a user or a password: leave them out, and give a key in an environment variable (${setting("apiKeyEnv", "NAME")})`,
     );
   if (url.search !== "" || url.hash !== "")
     throw new UsageError(
@@ -59,9 +59,9 @@ export function findApiKey({ url, named, usual, variables }: KeyChoice): string 
       ? cleanKey("OPENAI_API_KEY", variables.OPENAI_API_KEY)
       : undefined;
   if (protocol === "https:" || isLoopback(url)) return own;
-  const flag = usual.includes("JUDGE") ? "--judge-api-key-env" : "--api-key-env";
+  const flag = usual.includes("JUDGE") ? "judgeApiKeyEnv" : "apiKeyEnv";
   throw new UsageError(
-    `Cannot send the key in ${usual} to ${hostname}: over http:// everybody on the way could read it; use https://, or name it to send it all the same: ${flag} ${usual}`,
+    `Cannot send the key in ${usual} to ${hostname}: over http:// everybody on the way could read it; use https://, or name it to send it all the same: ${setting(flag, usual)}`,
   );
 }
 

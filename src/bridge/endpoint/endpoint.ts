@@ -4,7 +4,7 @@
  */
 import { setMaxListeners } from "node:events";
 import { setTimeout as wait } from "node:timers/promises";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import { normalizeUrl } from "./address.ts";
 import { maskKey, stripControls } from "./clean-text.ts";
 import {
@@ -141,7 +141,7 @@ function requireForeignFields(fields: EndpointOptions["fields"]): void {
   for (const [name, value] of Object.entries(fields))
     if (Object.hasOwn(ownFields, name) && value !== null && value !== ownFields[name])
       throw new UsageError(
-        `Cannot ask with a field "${name}" of ${JSON.stringify(value)} (--body): it would change what is asked or how the answer is read; leave it out`,
+        `Cannot ask with a field "${name}" of ${JSON.stringify(value)} (${setting("fields")}): it would change what is asked or how the answer is read; leave it out`,
       );
 }
 
@@ -273,7 +273,7 @@ function describeRefusal({ status, headers, text }: HttpAnswer, key: string | un
   if (isTransient) return { problem, isTransient, ...(waitMs !== undefined && { waitMs }) };
   const remedy =
     status === 401 || status === 403
-      ? "; give its key in the environment variable UNTWIST_API_KEY (a judge's in UNTWIST_JUDGE_API_KEY), or name another by --api-key-env or --judge-api-key-env"
+      ? `; give its key in the environment variable UNTWIST_API_KEY (a judge's in UNTWIST_JUDGE_API_KEY), or name another by ${setting("apiKeyEnv")} or ${setting("judgeApiKeyEnv")}`
       : status === 404
         ? "; check the address and the model's name"
         : "";

@@ -1,6 +1,6 @@
 /** Answers to single questions out of other tools' results, and the values that count as right and wrong. */
 import { createHash } from "node:crypto";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import type { Split } from "../../tasks/environment/index.ts";
 import type { EvaluatedItem } from "../../tasks/evaluation/index.ts";
 
@@ -61,7 +61,7 @@ export function readSolved(value: unknown, place: string): boolean {
   if (value === 1 || value === true || value === "C" || value === "1") return true;
   if (value === 0 || value === false || value === "I" || value === "N" || value === "0") return false;
   throw new UsageError(
-    `Cannot read ${place}: its value ${JSON.stringify(value) ?? "nothing"} is neither right (1) nor wrong (0); choose another --metric`,
+    `Cannot read ${place}: its value ${JSON.stringify(value) ?? "nothing"} is neither right (1) nor wrong (0); choose another ${setting("metric")}`,
   );
 }
 
@@ -94,7 +94,7 @@ export function sortItems(items: readonly ImportedItem[], path: string): readonl
   const twice = sorted.find(({ key }, index) => key === sorted[index + 1]?.key);
   if (twice !== undefined)
     throw new UsageError(
-      `Cannot read "${path}": question ${twice.key} is in it twice; give results of one run of the task (of lm-eval, choose one --filter)`,
+      `Cannot read "${path}": question ${twice.key} is in it twice; give results of one run of the task (of lm-eval, choose one ${setting("filter")})`,
     );
   return sorted;
 }

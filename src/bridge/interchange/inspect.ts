@@ -1,5 +1,5 @@
 /** Logs of Inspect: `.json`, and `.eval`, which is a ZIP archive with a file for each sample. */
-import { parsePythonJson, toObject, UsageError } from "../../base/core/index.ts";
+import { describeError, parsePythonJson, toObject, UsageError } from "../../base/core/index.ts";
 import { listZip, openByteSource, readText, type ZipEntry } from "../../base/file/index.ts";
 import {
   chooseMetric,
@@ -138,7 +138,7 @@ async function readArchive<Value>(
   } catch (cause) {
     // Fields that point out of the archive are a damaged archive too.
     if (!(cause instanceof SyntaxError || cause instanceof RangeError)) throw cause;
-    throw new UsageError(`Cannot read "${path}": ${cause.message}`, { cause });
+    throw new UsageError(`Cannot read "${path}": ${describeError(cause)}`, { cause });
   } finally {
     await source.close();
   }

@@ -1,5 +1,5 @@
 /** lm-evaluation-harness: its `samples_*.jsonl` read, and results written in its shape. */
-import { parsePythonJson, toObject, UsageError } from "../../base/core/index.ts";
+import { parsePythonJson, setting, toObject, UsageError } from "../../base/core/index.ts";
 import { readText } from "../../base/file/index.ts";
 import {
   chooseMetric,
@@ -48,7 +48,7 @@ function chooseFilter(filters: readonly string[], { filter }: ImportChoice, path
   throw new UsageError(
     filters.length === 0
       ? `Cannot read "${path}": it holds no samples`
-      : `Cannot read "${path}": choose one of its filters with --filter: ${filters.join(", ")}`,
+      : `Cannot read "${path}": choose one of its filters with ${setting("filter")}: ${filters.join(", ")}`,
   );
 }
 

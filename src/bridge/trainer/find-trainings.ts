@@ -1,6 +1,6 @@
 /** Trainings in the folders that users name: step folders with their order, what is whole, what it grew from, what was logged. */
 import { basename, join, relative, resolve } from "node:path";
-import { UsageError } from "../../base/core/index.ts";
+import { describeError, UsageError } from "../../base/core/index.ts";
 import { fileExists, folderExists, readText } from "../../base/file/index.ts";
 import { readBase } from "./base-model.ts";
 import { type DatedCheckpoint, type LeftOver, splitLeftOvers } from "./continuity.ts";
@@ -186,7 +186,7 @@ async function unlessUnreadable(
   try {
     return await unlessGone(folder, look);
   } catch (error) {
-    if (error instanceof UsageError) return { state: "partial", reason: error.message };
+    if (error instanceof UsageError) return { state: "partial", reason: describeError(error) };
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** What to say of a folder in which nothing is named like a step: what is there, and how to write the pattern for it. */
 import { join } from "node:path";
-import { quoteForShell } from "../../base/core/index.ts";
+import { quoteForShell, setting } from "../../base/core/index.ts";
 import { listFolders } from "../../base/file/index.ts";
 import { findWeights, isAdapterFolder } from "../../weights/checkpoint/index.ts";
 import { suggestPattern } from "./step-name.ts";
@@ -18,7 +18,7 @@ export async function describeFolders(folder: string, pattern: string | undefine
       : `no folder in it is named like "${pattern}"`;
   const places = await listWeights(folder);
   if (places.length > 0)
-    return `${problem}; there are weights in ${list(places)}: say so in a lineage file (--lineage), with ${suggest(folder, places)}`;
+    return `${problem}; there are weights in ${list(places)}: say so in a lineage file (${setting("lineage")}), with ${suggest(folder, places)}`;
   const names = await listFolders(folder);
   return names.length === 0
     ? `${problem}; give the folder that holds these`

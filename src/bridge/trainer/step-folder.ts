@@ -1,6 +1,6 @@
 /** One step folder of a trainer: where its weights lie, and whether they are whole. Only headers are read. */
 import { join } from "node:path";
-import { parsePythonJson, toObject } from "../../base/core/index.ts";
+import { describeError, parsePythonJson, toObject } from "../../base/core/index.ts";
 import { fileExists, findNewestMs, folderExists, listFolders, readText } from "../../base/file/index.ts";
 import {
   CheckpointError,
@@ -131,7 +131,7 @@ async function inspectPlace(weights: string, place: string, kind: WeightsKind): 
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
     const isFinal = kind === "refused" || error instanceof UnusableAdapterError;
-    return { state: isFinal ? "unusable" : "partial", reason: error.message };
+    return { state: isFinal ? "unusable" : "partial", reason: describeError(error) };
   }
 }
 

@@ -1,6 +1,6 @@
 /** Jobs carried out: the same plan is the same job, whoever asks, and what it has results of is not done again. */
 import { rm } from "node:fs/promises";
-import { UsageError } from "../../base/core/index.ts";
+import { action, UsageError } from "../../base/core/index.ts";
 import { takeLock } from "../../base/file/index.ts";
 import { type Effects, StoppedError } from "../../base/progress/index.ts";
 import { type Executor, isDetached } from "../executor/index.ts";
@@ -21,7 +21,7 @@ import {
   settleLeftovers,
 } from "../job/index.ts";
 import { countNoun, describeJob } from "./describe-job.ts";
-import { chooseJobsFolder, createRule, type JobPlace } from "./job-place.ts";
+import { createRule, type JobPlace, locateJobs } from "./job-place.ts";
 import { openExecutor } from "./open-executor.ts";
 
 /** The file of a job that says who follows it. */
@@ -57,16 +57,18 @@ export async function carryOutJob(
   effects: Effects,
   hooks: JobHooks = {},
 ): Promise<JobFolder> {
-  const executor = openExecutor(place);
+  const executor = openExecutor(place, effects.machine);
   const rule = createRule(place);
+  const home = locateJobs(effects.machine);
   try {
-    if (place.mode === "describe") throw new HandedOverError(await describeJob(plan, { rule, executor }), []);
-    if (place.expected !== undefined) await requireSame(plan, place.expected);
-    const isNew = (await findJob(chooseJobsFolder(), computeJobId(plan))) === undefined;
-    const known = await obtainJob(chooseJobsFolder(), { plan, origin: place.origin });
+    if (place.mode === "describe")
+      throw new HandedOverError(await describeJob(plan, { rule, executor, home }), []);
+    if (place.expected !== undefined) await requireSame(plan, place.expected, home);
+    const isNew = (await findJob(home, computeJobId(plan))) === undefined;
+    const known = await obtainJob(home, { plan, origin: place.origin });
     const lock = await takeLock(known.locate(followLockName), `the job ${known.id}`);
     try {
-      const job = await admitJob(known, plan, place);
+      const job = await admitJob(known, { plan, place, home });
       await hooks.prepare?.(job);
       await followToEnd(job, { executor, rule, place, effects, hooks });
       return job;
@@ -91,13 +93,16 @@ async function isUntouched(job: JobFolder): Promise<boolean> {
 }
 
 /** Takes a job over, unless it is somebody else's; what is recorded of it changes only then. */
-async function admitJob(known: JobFolder, plan: JobPlan, place: JobPlace): Promise<JobFolder> {
+async function admitJob(
+  known: JobFolder,
+  { plan, place, home }: { readonly plan: JobPlan; readonly place: JobPlace; readonly home: string },
+): Promise<JobFolder> {
   const { executor, profile, origin } = place;
   await settleLeftovers(known, { executor, host: profile.host });
   // Who gives the command wants it done, whatever became of it before; who attaches wants to see.
   const job = place.expected === known.id ? known : await renewJob(known, { plan, origin });
   if (place.expected === undefined) await forgiveJob(job);
-  await adoptResults(chooseJobsFolder(), job);
+  await adoptResults(home, job);
   return job;
 }
 
@@ -140,23 +145,19 @@ async function followToEnd(
     });
   } catch (error) {
     if (!(error instanceof DetachedError)) throw error;
-    if (!isDetached(executor.name)) throw new StoppedError(describeAttach(job));
+    const attach = action("attach", job.id);
+    if (!isDetached(executor.name)) throw new StoppedError(attach);
     const begin = executor.byHand === undefined ? "goes on without this terminal" : "is written down";
-    const left = `Job ${job.id} ${begin}; look at it with untwist jobs, and wait for its result with: ${describeAttach(job)}`;
-    throw place.mode === "detach"
-      ? new HandedOverError(left, [job.id])
-      : new StoppedError(describeAttach(job), left);
+    const left = `Job ${job.id} ${begin}; look at it with ${action("list jobs")}, and wait for its result with: ${attach}`;
+    throw place.mode === "detach" ? new HandedOverError(left, [job.id]) : new StoppedError(attach, left);
   }
 }
-
-const describeAttach = ({ id }: JobFolder): string => `untwist attach ${id}`;
 
 /**
  * Throws `UsageError` where a job that somebody attaches to is another by now. A command may have several jobs, and go on with a next
  * one where that one is done.
  */
-async function requireSame(plan: JobPlan, expected: string): Promise<void> {
-  const home = chooseJobsFolder();
+async function requireSame(plan: JobPlan, expected: string, home: string): Promise<void> {
   if ((await findJob(home, computeJobId(plan))) !== undefined) return;
   const job = await findJob(home, expected);
   if (job !== undefined && (await job.listResults()).size === job.plan.pieces.length) return;

@@ -12,14 +12,13 @@ import {
   placeSubmission,
   planGroups,
 } from "../job/index.ts";
-import { chooseJobsFolder } from "./job-place.ts";
 
 /** What giving the command would submit: without what is done, runs or waits already. */
 export async function describeJob(
   plan: JobPlan,
-  { rule, executor }: { readonly rule: PlainRule; readonly executor: Executor },
+  { rule, executor, home }: { readonly rule: PlainRule; readonly executor: Executor; readonly home: string },
 ): Promise<string> {
-  const known = await findJob(chooseJobsFolder(), computeJobId(plan));
+  const known = await findJob(home, computeJobId(plan));
   const results = (await known?.listResults()) ?? new Set<number>();
   const before = (await known?.readSubmissions()) ?? [];
   // Whoever gives the command wants what failed to be tried again; what a dead process left open is not under way.
@@ -38,7 +37,7 @@ export async function describeJob(
       const submission = createSubmission(group, { number: before.length + offset, executor: executor.name });
       return await executor.describe(
         known === undefined
-          ? { ...submission, job: "JOB", made: "TIME", folder: join(chooseJobsFolder(), "JOB") }
+          ? { ...submission, job: "JOB", made: "TIME", folder: join(home, "JOB") }
           : placeSubmission(known, submission),
       );
     }),

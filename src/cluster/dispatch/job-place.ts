@@ -1,6 +1,6 @@
 /** Where jobs are carried out and kept. */
 import { join } from "node:path";
-import { chooseCacheFolder } from "../../base/machine/index.ts";
+import type { Machine } from "../../base/machine/index.ts";
 import type { ExecutorName, Profile } from "../executor/index.ts";
 import type { JobOrigin, PlainRule } from "../job/index.ts";
 
@@ -19,8 +19,8 @@ export interface JobPlace {
 }
 
 /** Where jobs are kept: the cache folder, which all nodes of a cluster must see under the same path. */
-export function chooseJobsFolder(): string {
-  return join(chooseCacheFolder(), "jobs");
+export function locateJobs({ cacheFolder }: Pick<Machine, "cacheFolder">): string {
+  return join(cacheFolder, "jobs");
 }
 
 /** Packs that take less are put together. */

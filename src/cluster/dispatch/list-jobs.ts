@@ -1,7 +1,9 @@
 /** Jobs of this user: listed, cancelled, and tried again. */
+
 import { join } from "node:path";
-import { quoteForShell, UsageError } from "../../base/core/index.ts";
+import { action, describeError, quoteForShell, UsageError } from "../../base/core/index.ts";
 import { findHolder } from "../../base/file/index.ts";
+import type { Machine } from "../../base/machine/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import {
   type Executor,
@@ -23,7 +25,7 @@ import {
   placeSubmission,
 } from "../job/index.ts";
 import { followLockName } from "./carry-out-job.ts";
-import { chooseJobsFolder } from "./job-place.ts";
+import { locateJobs } from "./job-place.ts";
 import { openExecutor } from "./open-executor.ts";
 
 /** What there is to know of a job at a glance. */
@@ -42,9 +44,13 @@ export interface JobStatus {
 }
 
 /** All jobs, the newest first, by one question to each scheduler; one that does not answer is told of. */
-export async function listJobStatus(effects: Pick<Effects, "report">): Promise<readonly JobStatus[]> {
-  const jobs = await listJobs(chooseJobsFolder());
-  const asked = await Promise.all((await listOpenWork(jobs)).map((work) => pollWork(work, effects)));
+export async function listJobStatus(
+  effects: Pick<Effects, "report" | "machine">,
+): Promise<readonly JobStatus[]> {
+  const jobs = await listJobs(locateJobs(effects.machine));
+  const asked = await Promise.all(
+    (await listOpenWork(jobs, effects.machine)).map((work) => pollWork(work, effects)),
+  );
   const states = asked.flat();
   return await Promise.all(
     jobs.map((job) => {
@@ -65,7 +71,7 @@ async function pollWork(
   } catch (error) {
     // What is known without the scheduler is worth seeing.
     if (!(error instanceof UsageError)) throw error;
-    report({ kind: "notice", text: `${error.message}; what runs and waits there is not known` });
+    report({ kind: "notice", text: `${describeError(error)}; what runs and waits there is not known` });
     return [];
   }
 }
@@ -101,18 +107,18 @@ async function describeStatus(job: JobFolder, states: readonly PackState[]): Pro
 }
 
 /** The command that made a job. Throws `UsageError` where there is no such job. */
-export async function readJobOrigin(id: string): Promise<JobOrigin> {
-  return (await requireJob(id)).origin;
+export async function readJobOrigin(id: string, machine: Machine): Promise<JobOrigin> {
+  return (await requireJob(id, machine)).origin;
 }
 
 /**
  * Cancels a job: nothing of it goes on, and what is done is kept. Gives the commands that are left to a person, `undefined` where
  * there is nothing to cancel. Whoever follows the job ends. Throws `UsageError` where a scheduler cannot be told: then it goes on.
  */
-export async function cancelJob(id: string): Promise<readonly string[] | undefined> {
-  const job = await requireJob(id);
+export async function cancelJob(id: string, machine: Machine): Promise<readonly string[] | undefined> {
+  const job = await requireJob(id, machine);
   if ((await job.listResults()).size === job.plan.pieces.length) return undefined;
-  const work = await listOpenWork([job]);
+  const work = await listOpenWork([job], machine);
   // One that does not answer cannot be told: then nothing is said to be cancelled either.
   for (const { executor, submissions } of work) await askOrRefuse(() => executor.poll(submissions));
   await job.setCancelled(true);
@@ -134,23 +140,25 @@ async function askOrRefuse(ask: () => Promise<unknown>): Promise<void> {
     await ask();
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new UsageError(`${error.message}; the job goes on: cancel it again when that is put right`, {
+    throw new UsageError(`${describeError(error)}; the job goes on: cancel it again when that is put right`, {
       cause: error,
     });
   }
 }
 
 /** Forgets why a job failed or was cancelled; the command that made it, which this gives, then does what is missing. */
-export async function retryJob(id: string): Promise<JobOrigin> {
-  const job = await requireJob(id);
+export async function retryJob(id: string, machine: Machine): Promise<JobOrigin> {
+  const job = await requireJob(id, machine);
   await forgiveJob(job);
   return job.origin;
 }
 
-async function requireJob(id: string): Promise<JobFolder> {
+async function requireJob(id: string, machine: Machine): Promise<JobFolder> {
   if (!/^[0-9a-f]{12}$/.test(id))
-    throw new UsageError(`Cannot open the job "${id}": give its 12 characters, as untwist jobs lists them`);
-  return await openJob(join(chooseJobsFolder(), id));
+    throw new UsageError(
+      `Cannot open the job "${id}": give its 12 characters, as ${action("list jobs")} lists them`,
+    );
+  return await openJob(join(locateJobs(machine), id));
 }
 
 /** Submissions to one scheduler of which not every pack is known to have ended. */
@@ -160,7 +168,7 @@ interface OpenWork {
 }
 
 /** What of jobs goes on without the process that handed it over, by scheduler. */
-async function listOpenWork(jobs: readonly JobFolder[]): Promise<readonly OpenWork[]> {
+async function listOpenWork(jobs: readonly JobFolder[], machine: Machine): Promise<readonly OpenWork[]> {
   const work = new Map<string, OpenWork>();
   for (const job of jobs) {
     if ((await job.listResults()).size === job.plan.pieces.length) continue;
@@ -169,7 +177,7 @@ async function listOpenWork(jobs: readonly JobFolder[]): Promise<readonly OpenWo
       if (!isDetached(one.executor)) continue;
       const key = `${one.executor} ${host}`;
       const profile = { ...parseProfile(undefined, []), host };
-      const { executor = openExecutor({ executor: one.executor, profile }), submissions = [] } =
+      const { executor = openExecutor({ executor: one.executor, profile }, machine), submissions = [] } =
         work.get(key) ?? {};
       work.set(key, { executor, submissions: [...submissions, placeSubmission(job, one)] });
     }

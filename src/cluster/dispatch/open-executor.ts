@@ -1,7 +1,7 @@
 /** Executors by name, opened. */
 import { availableParallelism, freemem } from "node:os";
-import { UsageError } from "../../base/core/index.ts";
-import { chooseCacheFolder, locateInPackage } from "../../base/machine/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
+import { locateInPackage, type Machine } from "../../base/machine/index.ts";
 import {
   createExecExecutor,
   createKubernetesExecutor,
@@ -17,17 +17,15 @@ export function listWorkCommand(): readonly string[] {
 }
 
 /** What must be the same wherever work is done. */
-export function listEnvironment(): Readonly<Record<string, string>> {
-  const { UNTWIST_LAPACK = "" } = process.env;
-  return { UNTWIST_CACHE: chooseCacheFolder(), ...(UNTWIST_LAPACK !== "" && { UNTWIST_LAPACK }) };
+function listVariables({ cacheFolder, lapack }: Machine): Readonly<Record<string, string>> {
+  return { UNTWIST_CACHE: cacheFolder, ...(lapack !== undefined && { UNTWIST_LAPACK: lapack }) };
 }
 
 /** Opens an executor. Whoever opens it closes it. */
-export function openExecutor({
-  executor,
-  profile,
-  bytes,
-}: Pick<JobPlace, "executor" | "profile" | "bytes">): Executor {
+export function openExecutor(
+  { executor, profile, bytes }: Pick<JobPlace, "executor" | "profile" | "bytes">,
+  machine: Machine,
+): Executor {
   const command = listWorkCommand();
   switch (executor) {
     case "local":
@@ -41,17 +39,22 @@ export function openExecutor({
       const { exec: line, atMost = availableParallelism() } = profile;
       if (line === undefined)
         throw new UsageError(
-          "Cannot use --on exec without a line that carries out a command: give it, as in --set exec='srun -n1 {command}'",
+          `Cannot use ${setting("executor", "exec")} without a line that carries out a command: give it, as in ${setting("profile", "exec='srun -n1 {command}'")}`,
         );
       return createExecExecutor({ line, atMost, command });
     }
     case "slurm":
-      return createSlurmExecutor({ profile, command, environment: listEnvironment() });
+      return createSlurmExecutor({
+        profile,
+        command,
+        environment: listVariables(machine),
+        variables: machine.variables,
+      });
     case "kubernetes":
       return createKubernetesExecutor({
         profile,
         command: ["node", ...command.slice(1)],
-        environment: listEnvironment(),
+        environment: listVariables(machine),
       });
   }
 }

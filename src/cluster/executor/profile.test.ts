@@ -38,18 +38,18 @@ describe("parseProfile()", () => {
   });
 
   it.each([
-    ["time=soon", /^Cannot read time in --set: give minutes/],
+    ["time=soon", /^Cannot read time in profile: give minutes/],
     ["time=0", /^Cannot read time/],
-    ["memory=much", /^Cannot read memory in --set: give a size, as in 8GB/],
-    ["cpus=0", /^Cannot read cpus in --set: give a whole number from 1/],
-    ["scratch=big", /^Cannot read scratch in --set: give a size/],
-    ["namespace=My_Team", /^Cannot read namespace in --set: give small letters/],
-    ["image=bad image", /^Cannot read image in --set: give a name without spaces/],
-    ["volumes=/data", /^Cannot read volumes in --set: give the name of a claim/],
+    ["memory=much", /^Cannot read memory in profile: give a size, as in 8GB/],
+    ["cpus=0", /^Cannot read cpus in profile: give a whole number from 1/],
+    ["scratch=big", /^Cannot read scratch in profile: give a size/],
+    ["namespace=My_Team", /^Cannot read namespace in profile: give small letters/],
+    ["image=bad image", /^Cannot read image in profile: give a name without spaces/],
+    ["volumes=/data", /^Cannot read volumes in profile: give the name of a claim/],
     ["volumes=data:/", /^Cannot read volumes/],
     ["volumes=data:data", /^Cannot read volumes/],
-    ["queue=main", /^Cannot read --set "queue=main": .*partition, account/],
-    ["partition", /^Cannot read --set "partition"/],
+    ["queue=main", /^Cannot read profile "queue=main": .*partition, account/],
+    ["partition", /^Cannot read profile "partition"/],
     ["partition=a b", /^Cannot read partition/],
   ])("refuses %s", (given, message) => {
     expect(() => parseProfile(undefined, [given])).toThrow(message);
@@ -65,5 +65,5 @@ it.each([
   ["2G", 2e9],
   ["1tb", 1e12],
 ])("parseSize() reads %s as %d bytes", (text, bytes) => {
-  expect(parseSize("--memory", text)).toBe(bytes);
+  expect(parseSize("memory", text)).toBe(bytes);
 });

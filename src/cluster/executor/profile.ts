@@ -2,7 +2,7 @@
 import { normalize } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 
 const word = z.string().regex(/^[^\s]+$/);
 const count = z.number().int().min(1);
@@ -83,7 +83,7 @@ export function parseProfile(
   const own = Object.fromEntries(given.map(parsePair));
   const places = [
     ...(file === undefined ? [] : [`"${file.place}"`]),
-    ...(given.length === 0 ? [] : ["--set"]),
+    ...(given.length === 0 ? [] : [setting("profile")]),
   ];
   const place = places.join(" and ");
   const camel = Object.fromEntries(
@@ -139,7 +139,7 @@ function parsePair(text: string): readonly [string, unknown] {
   const [, key = "", value = ""] = /^([a-z-]+)=(.+)$/s.exec(text) ?? [];
   if (!profileKeys.includes(key))
     throw new UsageError(
-      `Cannot read --set "${text}": give key=value, where the key is one of ${profileKeys.join(", ")}`,
+      `Cannot read ${setting("profile")} "${text}": give key=value, where the key is one of ${profileKeys.join(", ")}`,
     );
   return [key, ["cpus", "at-most"].includes(key) && /^\d+$/.test(value) ? Number(value) : value];
 }

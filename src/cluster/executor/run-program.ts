@@ -1,6 +1,8 @@
 /** Programs of a scheduler run by their arguments, never through a shell of ours; on this machine or over ssh. */
+
 import { spawn } from "node:child_process";
-import { quoteForShell, UsageError } from "../../base/core/index.ts";
+import { quoteForShell, setting, UsageError } from "../../base/core/index.ts";
+import type { Variables } from "../../base/machine/index.ts";
 import { UnreachableError } from "./executor.ts";
 
 /** How a program ended, and what it printed. */
@@ -28,15 +30,16 @@ const mostMs = 120_000;
  * Runs programs here, or on `host` over ssh, which must not ask for a password. ssh gives its arguments to the shell there as one
  * line, so that each is quoted.
  */
-export function createProgramRunner(host?: string): RunProgram {
+export function createProgramRunner(variables: Variables, host?: string): RunProgram {
   return async (program, args, input = "") => {
-    if (host === undefined) return await runProgram(program, args, input);
-    const setting = `${wholeLists[0]}=${wholeLists[1]}`;
-    const line = ["env", setting, program, ...args].map(quoteForShell).join(" ");
-    const outcome = await runProgram("ssh", ["-o", "BatchMode=yes", "--", host, line], input);
+    const env = { ...variables, [wholeLists[0]]: wholeLists[1] };
+    if (host === undefined) return await runProgram(program, args, { input, env });
+    const [name, value] = wholeLists;
+    const line = ["env", `${name}=${value}`, program, ...args].map(quoteForShell).join(" ");
+    const outcome = await runProgram("ssh", ["-o", "BatchMode=yes", "--", host, line], { input, env });
     if (outcome.code === 127)
       throw new UsageError(
-        `Cannot use Slurm at "${host}": it has no ${program}; name a login node by --set host=NAME`,
+        `Cannot use Slurm at "${host}": it has no ${program}; name a login node by ${setting("profile", "host=NAME")}`,
       );
     // ssh's own failures are its connection's.
     if (outcome.code === 255) throw new UnreachableError(`Cannot reach "${host}": ${outcome.stderr.trim()}`);
@@ -44,9 +47,12 @@ export function createProgramRunner(host?: string): RunProgram {
   };
 }
 
-async function runProgram(program: string, args: readonly string[], input: string): Promise<ProgramOutcome> {
-  const [name, value] = wholeLists;
-  const child = spawn(program, args, { stdio: "pipe", env: { ...process.env, [name]: value } });
+async function runProgram(
+  program: string,
+  args: readonly string[],
+  { input, env }: { readonly input: string; readonly env: Variables },
+): Promise<ProgramOutcome> {
+  const child = spawn(program, args, { stdio: "pipe", env: { ...env } });
   const timer = setTimeout(() => child.kill("SIGKILL"), mostMs);
   const text = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const)
@@ -60,7 +66,7 @@ async function runProgram(program: string, args: readonly string[], input: strin
       child.on("error", (cause) => {
         reject(
           new UsageError(
-            `Cannot run ${program}: ${"code" in cause && cause.code === "ENOENT" ? "there is no such program here; use a login node of the cluster, or name one by --set host=NAME" : cause.message}`,
+            `Cannot run ${program}: ${"code" in cause && cause.code === "ENOENT" ? `there is no such program here; use a login node of the cluster, or name one by ${setting("profile", "host=NAME")}` : cause.message}`,
             { cause },
           ),
         );

@@ -1,6 +1,5 @@
 /** What a process of an executor does: the pieces of one pack that have no result yet, each kept as soon as it is done. */
-import { hostname } from "node:os";
-import { UsageError } from "../../base/core/index.ts";
+import { describeError, UsageError } from "../../base/core/index.ts";
 import type { JobFolder } from "./job-folder.ts";
 import type { Piece } from "./job-plan.ts";
 import { countWorkBytes } from "./pack-pieces.ts";
@@ -18,6 +17,14 @@ export interface PieceHandler {
   close(): Promise<void>;
 }
 
+/** How a pack is carried out. */
+export interface PackWork {
+  readonly open: OpenHandler;
+  readonly log: (line: string) => void;
+  /** What the machine is called. */
+  readonly node: string;
+}
+
 /** Opens a handler for a job's kind and input. */
 export type OpenHandler = (job: { readonly kind: string; readonly input: unknown }) => Promise<PieceHandler>;
 
@@ -28,7 +35,7 @@ export type OpenHandler = (job: { readonly kind: string; readonly input: unknown
 export async function carryOutPack(
   job: JobFolder,
   place: { readonly submission: number; readonly pack: number },
-  { open, log }: { readonly open: OpenHandler; readonly log: (line: string) => void },
+  { open, log, node }: PackWork,
 ): Promise<number> {
   const submission = (await job.readSubmissions()).find(({ number }) => number === place.submission);
   const pieces = submission?.packs[place.pack];
@@ -40,7 +47,6 @@ export async function carryOutPack(
     cores: submission.resources.cores,
     bytes: countWorkBytes(submission.resources),
   };
-  const node = process.env.SLURMD_NODENAME ?? hostname();
   const handler = await open(job.plan);
   let numFailures = 0;
   try {
@@ -58,7 +64,7 @@ export async function carryOutPack(
         log(`${node}: ${piece.name} done in ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
       } catch (error) {
         numFailures += 1;
-        const message = error instanceof Error ? error.message : String(error);
+        const message = describeError(error);
         log(`${node}: ${piece.name} failed: ${error instanceof Error ? (error.stack ?? message) : message}`);
         // A tensor stays as it is; what a server or a disk lacks may be there the next time.
         const isFinal = error instanceof Error && error.name === "CheckpointError";

@@ -151,7 +151,7 @@ describe("followJob()", () => {
     const puppet = createPuppet(() => ({ kind: "ended", cause: "time", node: "n7" }));
     const short: Executor = { ...puppet, fit: async (resources) => ({ ...resources, seconds: 60 }) };
     await expect(follow(job, short)).rejects.toThrow(
-      /p0 on n7: it takes longer than the partition allows; .*--set/,
+      /p0 on n7: it takes longer than the partition allows; .*profile partition=NAME/,
     );
     expect((await job.readSubmissions()).map(({ resources }) => resources.seconds)).toEqual([60]);
   });
@@ -187,7 +187,7 @@ describe("followJob()", () => {
     });
     await expect(follow(job, executor, [], { signal: stop.signal })).rejects.toThrow(DetachedError);
     await expect(settleLeftovers(job, { executor: "slurm", host: "login" })).rejects.toThrow(
-      "untwist attach",
+      "attaching to job",
     );
     const renewed = await renewJob(job, { ...job, origin: { ...job.origin, host: "login" } });
     await settleLeftovers(renewed, { executor: "slurm", host: "login" });
@@ -203,7 +203,7 @@ describe("followJob()", () => {
     });
     await expect(follow(job, executor, [], { signal: stop.signal })).rejects.toThrow(DetachedError);
     await expect(follow(job, { ...executor, name: "local" })).rejects.toThrow(
-      /is carried out by slurm; .*untwist attach .*untwist cancel/,
+      /is carried out by slurm; .*attaching to job .*canceling job/,
     );
   });
 
@@ -246,7 +246,7 @@ describe("followJob()", () => {
         createPuppet(() => ({ kind: "ended", cause, node: "n7" })),
       ),
     ).rejects.toThrow(
-      /^1 of 1 pieces of job [0-9a-f]{12} have no result. p0 on n7: .*its log ends: last words.*untwist retry/,
+      /^1 of 1 pieces of job [0-9a-f]{12} have no result. p0 on n7: .*its log ends: last words.*retrying job/,
     );
     const submissions = await job.readSubmissions();
     expect(submissions).toHaveLength(numTimes);

@@ -1,6 +1,6 @@
 /** A job brought to its end: what has no result is submitted, looked after, and submitted again where that may help. */
 import { setTimeout as wait } from "node:timers/promises";
-import { UsageError } from "../../base/core/index.ts";
+import { action, describeError, UsageError } from "../../base/core/index.ts";
 import {
   type Cause,
   type Executor,
@@ -75,7 +75,7 @@ export async function followJob(job: JobFolder, options: FollowOptions): Promise
         [hasLooked, isSilent, last] = [true, false, change];
       } catch (error) {
         if (!(error instanceof UnreachableError) || !hasLooked) throw error;
-        if (!isSilent) onNotice(`${error.message}; looking again`);
+        if (!isSilent) onNotice(`${describeError(error)}; looking again`);
         [isSilent, patience] = [true, mostPatience / 2];
       }
     }
@@ -141,7 +141,7 @@ function createLook(
 
 async function refuseCancelled(job: JobFolder): Promise<void> {
   if (await job.isCancelled())
-    throw new UsageError(`The job ${job.id} was cancelled; go on with: untwist retry ${job.id}`);
+    throw new UsageError(`The job ${job.id} was cancelled; go on with: ${action("retry", job.id)}`);
 }
 
 async function isFinished(job: JobFolder): Promise<boolean> {
@@ -306,6 +306,6 @@ async function describeFailure(
   const node = failure?.node || end?.node;
   const reason = failure?.message ?? causeTexts[end?.cause ?? "failed"];
   return new UsageError(
-    `${missing.length} of ${job.plan.pieces.length} pieces of job ${job.id} have no result. ${job.plan.pieces[first]?.name}${node === undefined ? "" : ` on ${node}`}: ${reason}${words === "" ? "" : `; its log ends: ${words}`}${placed === undefined || executor.byHand !== undefined ? "" : `; all of it is in ${job.locate("logs")}`}; put it right, then: untwist retry ${job.id}`,
+    `${missing.length} of ${job.plan.pieces.length} pieces of job ${job.id} have no result. ${job.plan.pieces[first]?.name}${node === undefined ? "" : ` on ${node}`}: ${reason}${words === "" ? "" : `; its log ends: ${words}`}${placed === undefined || executor.byHand !== undefined ? "" : `; all of it is in ${job.locate("logs")}`}; put it right, then: ${action("retry", job.id)}`,
   );
 }

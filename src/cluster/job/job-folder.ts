@@ -1,7 +1,7 @@
 /** A job on the disk: the plan, what was submitted, and a file for every result. Result files decide what is done. */
 import { basename, join } from "node:path";
 import { z } from "zod";
-import { UsageError } from "../../base/core/index.ts";
+import { action, UsageError } from "../../base/core/index.ts";
 import {
   fileExists,
   folderExists,
@@ -146,7 +146,9 @@ export async function findJob(home: string, id: string): Promise<JobFolder | und
 export async function openJob(path: string): Promise<JobFolder> {
   const file = join(path, "job.json");
   if (!(await fileExists(file)))
-    throw new UsageError(`Cannot open the job "${basename(path)}": there is none; untwist jobs lists them`);
+    throw new UsageError(
+      `Cannot open the job "${basename(path)}": there is none; ${action("list jobs")} lists them`,
+    );
   const content = parseFile(file, await readText(file), jobPlanSchema.extend(originSchema.shape));
   const { args, folder, at, host, ...plan } = content;
   return createJobFolder(path, { plan, origin: { args, folder, at, host } });

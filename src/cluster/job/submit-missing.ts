@@ -1,5 +1,5 @@
 /** What of a job is handed to its executor: what has no result, is in no open pack, and may still succeed. */
-import { UsageError } from "../../base/core/index.ts";
+import { action, describeError, setting, UsageError } from "../../base/core/index.ts";
 import {
   type Cause,
   type Executor,
@@ -61,8 +61,7 @@ export async function submitMissing(
   return await submitGroups(job, { ...options, groups, history, current });
 }
 
-const tooLongText =
-  "it takes longer than the partition allows; choose another by --set partition=NAME, or more cores by --set cpus=NUMBER";
+const tooLongText = `it takes longer than the partition allows; choose another by ${setting("profile", "partition=NAME")}, or more cores by ${setting("profile", "cpus=NUMBER")}`;
 
 /** Nothing more is tried for a piece. */
 async function giveUp(job: JobFolder, piece: number, message: string): Promise<void> {
@@ -112,7 +111,7 @@ async function submitGroups(
         throw error;
       }
       // More than before is not to be had: that is these pieces' end, and not that of the others.
-      for (const piece of pieces) await giveUp(job, piece, error.message);
+      for (const piece of pieces) await giveUp(job, piece, describeError(error));
     }
   }
   return made;
@@ -162,7 +161,7 @@ export async function settleLeftovers(
     const at = job.origin.host === undefined ? "" : ` at ${job.origin.host}`;
     if (isLeft)
       throw new UsageError(
-        `The job ${job.id} is carried out by ${submission.executor}${at}; wait for it with: untwist attach ${job.id}, or end it before with: untwist cancel ${job.id}`,
+        `The job ${job.id} is carried out by ${submission.executor}${at}; wait for it with: ${action("attach", job.id)}, or end it before with: ${action("cancel", job.id)}`,
       );
     await closePacks(job, submission, [...submission.packs.keys()]);
   }

@@ -1,6 +1,6 @@
 /** The decoder's dimensions, read from a Hugging Face `config.json` of `LlamaForCausalLM`, and written back as one. */
 import { z } from "zod";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import { findForeignField } from "./foreign-fields.ts";
 import { readRopeTheta } from "./rope.ts";
 
@@ -90,7 +90,7 @@ export function parseModelConfig(value: unknown, source: string): ModelConfig {
 function refuse(source: string, reason: string): never {
   throw new UsageError(
     `Cannot read the model config ${source}: ${reason} ` +
-      "(the embedded engine runs LlamaForCausalLM without scaled rotary positions; a server such as vLLM runs others: --serve)",
+      `(the embedded engine runs LlamaForCausalLM without scaled rotary positions; a server such as vLLM runs others: ${setting("serve")})`,
   );
 }
 

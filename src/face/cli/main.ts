@@ -1,9 +1,11 @@
 /** The command line: parses, calls the lab, prints. Errors a user can fix are one sentence and exit code 2. */
 import { Command, CommanderError } from "commander";
-import { UsageError } from "../../base/core/index.ts";
+import { describeError, UsageError } from "../../base/core/index.ts";
 import { listVersions } from "../../base/machine/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
 import { CheckpointError } from "../../weights/checkpoint/index.ts";
+import type { Invocation } from "./flag/invocation.ts";
+import { showMessage } from "./wording.ts";
 
 const exitCodes = `
 Exit codes:
@@ -13,7 +15,7 @@ Exit codes:
   3    untwist watch --stop-on-alert found that OOD has fallen
   130  stopped by Ctrl-C; what was done is kept, and the same command goes on`;
 
-type CommandTable = Readonly<Record<string, () => Promise<Command>>>;
+type CommandTable = Readonly<Record<string, (invocation: Invocation) => Promise<Command>>>;
 
 /** The commands in the order of the help, each loaded when it is wanted: one of them needs a fraction of the code. */
 const commands = {
@@ -22,22 +24,22 @@ const commands = {
   watch: async () => (await import("./command/watch.ts")).createWatchCommand(),
   ls: async () => (await import("./command/ls.ts")).createLsCommand(),
   show: async () => (await import("./command/show.ts")).createShowCommand(),
-  spectra: async () => (await import("./command/spectra.ts")).createSpectraCommand(),
+  spectra: async (given) => (await import("./command/spectra.ts")).createSpectraCommand(given),
   restore: async () => (await import("./command/restore.ts")).createRestoreCommand(),
   apply: async () => (await import("./command/apply.ts")).createApplyCommand(),
-  sweep: async () => (await import("./command/sweep.ts")).createSweepCommand(),
+  sweep: async (given) => (await import("./command/sweep.ts")).createSweepCommand(given),
   studio: async () => (await import("./command/studio.ts")).createStudioCommand(),
   report: async () => (await import("./command/report.ts")).createReportCommand(),
   signals: async () => (await import("./command/signals.ts")).createSignalsCommand(),
-  eval: async () => (await import("./command/eval.ts")).createEvalCommand(),
+  eval: async (given) => (await import("./command/eval.ts")).createEvalCommand(given),
   serve: async () => (await import("./command/serve.ts")).createServeCommand(),
   import: async () => (await import("./command/import.ts")).createImportCommand(),
   export: async () => (await import("./command/export.ts")).createExportCommand(),
   grade: async () => (await import("./command/grade.ts")).createGradeCommand(),
   jobs: async () => (await import("./command/jobs.ts")).createJobsCommand(),
-  attach: async () => (await import("./command/jobs.ts")).createAttachCommand(runArguments),
+  attach: async () => (await import("./command/jobs.ts")).createAttachCommand(runCommand),
   cancel: async () => (await import("./command/jobs.ts")).createCancelCommand(),
-  retry: async () => (await import("./command/jobs.ts")).createRetryCommand(runArguments),
+  retry: async () => (await import("./command/jobs.ts")).createRetryCommand(runCommand),
   cache: async () => (await import("./command/cache.ts")).createCacheCommand(),
   doctor: async () => (await import("./command/doctor.ts")).createDoctorCommand(),
 } satisfies CommandTable;
@@ -48,7 +50,8 @@ const hidden = {
 } satisfies CommandTable;
 
 /** The `untwist` command with the subcommand that is named, or with all: for help, and to say what a wrong name may have meant. */
-export async function createProgram(name?: string): Promise<Command> {
+export async function createProgram(invocation: Invocation = { args: [] }): Promise<Command> {
+  const [name] = invocation.args;
   const program = configure(new Command("untwist"))
     .description(
       "see when a fine-tune starts to forget, and what comes back: base → SFT → RL, measured at every checkpoint",
@@ -57,7 +60,8 @@ export async function createProgram(name?: string): Promise<Command> {
   const load = new Map(Object.entries({ ...commands, ...hidden })).get(name ?? "");
   const isVersion = name === "--version" || name === "-V";
   const wanted = load === undefined ? Object.values(isVersion ? {} : commands) : [load];
-  for (const one of wanted) program.addCommand(configure(await one()), { hidden: one === hidden.work });
+  for (const one of wanted)
+    program.addCommand(configure(await one(invocation)), { hidden: one === hidden.work });
   return program;
 }
 
@@ -67,9 +71,9 @@ function configure(command: Command): Command {
 }
 
 /** Runs the command line with the arguments that follow its name. */
-async function runArguments(args: readonly string[]): Promise<void> {
-  const program = await createProgram(args[0]);
-  await program.parseAsync([...args], { from: "user" });
+async function runCommand(invocation: Invocation): Promise<void> {
+  const program = await createProgram(invocation);
+  await program.parseAsync([...invocation.args], { from: "user" });
 }
 
 /** Errors are one line, whatever is quoted in them. */
@@ -84,17 +88,18 @@ function writeError(text: string, write: (text: string) => void): void {
 
 /** Runs the command line and gives the exit code. */
 export async function main(argv: readonly string[]): Promise<number> {
-  bearClosedOutput();
+  endWithReader();
+  const args = argv.slice(2);
   try {
-    await runArguments(argv.slice(2));
+    await runCommand({ args });
     return 0;
   } catch (error) {
-    return explain(error);
+    return explain(error, args);
   }
 }
 
 /** Whoever reads our output may stop reading, as `head` does: that is no error. A disk that takes no output is one. */
-function bearClosedOutput(): void {
+function endWithReader(): void {
   const { stdout, stderr } = process;
   // Progress that nobody reads any more ends no work: not that of days.
   stderr.on("error", () => undefined);
@@ -106,16 +111,16 @@ function bearClosedOutput(): void {
   });
 }
 
-function explain(error: unknown): number {
+function explain(error: unknown, args: readonly string[]): number {
   const { stderr } = process;
   // Commander has printed its own message; asking for help is no mistake.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof UsageError || error instanceof CheckpointError) {
-    stderr.write(toSentence(error.message));
+    stderr.write(toSentence(showMessage(describeError(error), args)));
     return error.exitCode;
   }
   if (error instanceof StoppedError) {
-    stderr.write(toSentence(error.message));
+    stderr.write(toSentence(showMessage(describeError(error), args)));
     return 130;
   }
   stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);

@@ -1,5 +1,7 @@
 /** Where a command's result goes: text for people or JSON for programs, on standard output. */
+
 import { colorPaint, type Paint, plainPaint } from "./screen/paint.ts";
+import { showMessage } from "./wording.ts";
 
 /** A command's way to print. */
 export interface Output {
@@ -12,7 +14,7 @@ export interface Output {
 
 const [narrowest, widest] = [40, 140];
 
-/** Whether a stream shows colours: a terminal whose user did not ask for none (https://no-color.org). */
+/** Whether a stream shows colors: a terminal whose user did not ask for none (https://no-color.org). */
 export function wantsColor(stream: NodeJS.WriteStream): boolean {
   return stream.isTTY === true && process.env.NO_COLOR === undefined;
 }
@@ -24,8 +26,12 @@ export function createOutput({ json = false }: { readonly json?: boolean | undef
     paint: !json && wantsColor(stdout) ? colorPaint : plainPaint,
     ...(stdout.isTTY && { width: Math.min(widest, Math.max(narrowest, stdout.columns)) }),
     print: (lines, value) => {
-      const text = json ? JSON.stringify(value, null, 2) : lines.join("\n");
+      const text = json ? JSON.stringify(value, showStrings, 2) : showMessage(lines.join("\n"));
       stdout.write(`${text}\n`);
     },
   };
+}
+
+function showStrings(_: string, value: unknown): unknown {
+  return typeof value === "string" ? showMessage(value) : value;
 }

@@ -7,6 +7,8 @@ import { realpath } from "node:fs/promises";
 import { join, relative, resolve } from "node:path";
 import { type Context, Hono } from "hono";
 import { UsageError } from "../../base/core/index.ts";
+import type { Machine } from "../../base/machine/index.ts";
+import { readOverlaps } from "../../lab/factor/index.ts";
 import { isRunFolder, listRuns, openRunFolder, type RunFolder, watchLockName } from "../../run/index.ts";
 import { findIntruder, listen, type Served } from "../http/index.ts";
 import {
@@ -20,7 +22,6 @@ import {
   readPair,
   readRun,
   readWeights,
-  type ViewTools,
 } from "../view/index.ts";
 import { createMemo, type Memo } from "./memo.ts";
 
@@ -31,7 +32,7 @@ export interface StudioOptions {
   readonly host: string;
   /** 0 for any that is free. */
   readonly port: number;
-  readonly tools: ViewTools;
+  readonly machine: Machine;
   /** Hears, once each, of folders that could not be looked into. */
   readonly onProblem: (problem: string) => void;
 }
@@ -58,7 +59,7 @@ export async function startStudio(options: StudioOptions): Promise<Served> {
   return await listen(createApp(options), options);
 }
 
-function createApp({ folder, host, tools, onProblem }: StudioOptions): Hono {
+function createApp({ folder, host, machine, onProblem }: StudioOptions): Hono {
   const app = new Hono();
   const told = new Set<string>();
   const list = async (): Promise<readonly string[]> => {
@@ -93,10 +94,10 @@ function createApp({ folder, host, tools, onProblem }: StudioOptions): Hono {
     app.get(`/${name}`, serveFile);
     if (name === "index.html") app.get("/", serveFile);
   }
-  app.get("/api/runs", async (context) => context.json(await listAll(folder, await list(), { tools, memo })));
+  app.get("/api/runs", async (context) => context.json(await listAll(folder, await list(), memo)));
   app.get("/api/run/:what{.+}", async (context) => {
     const run = await openRun(folder, context.req.query("run") ?? "");
-    return context.json(await answer(run, context.req.param("what"), { tools, memo }));
+    return context.json(await answer(run, context.req.param("what"), { machine, memo }));
   });
   return app;
 }
@@ -145,16 +146,12 @@ async function openRun(folder: string, id: string): Promise<OpenedRun> {
   return { id, folder: await openRunFolder(join(folder, id)) };
 }
 
-async function listAll(
-  folder: string,
-  runs: readonly string[],
-  { tools, memo }: { readonly tools: ViewTools; readonly memo: Memo },
-): Promise<readonly RunListing[]> {
+async function listAll(folder: string, runs: readonly string[], memo: Memo): Promise<readonly RunListing[]> {
   const describe = async (path: string): Promise<readonly RunListing[]> => {
     const id = relative(folder, path) || ".";
     const files = ["lineage.json", "summary.json"].map((name) => join(path, name));
     try {
-      return [await memo.get(`listing ${path}`, files, () => readListing(id, path, tools))];
+      return [await memo.get(`listing ${path}`, files, () => readListing(id, path))];
     } catch {
       // A run that is being written or is damaged must not hide the others.
       return [];
@@ -177,7 +174,7 @@ async function warm(
 async function answer(
   { id, folder }: OpenedRun,
   what: string,
-  { tools, memo }: { readonly tools: ViewTools; readonly memo: Memo },
+  { machine, memo }: { readonly machine: Machine; readonly memo: Memo },
 ): Promise<unknown> {
   const files = (...names: readonly string[]): readonly string[] => names.map((name) => folder.locate(name));
   const [kind = "", before = "", after = "", ...rest] = what.split("/");
@@ -188,9 +185,9 @@ async function answer(
   const finished = files("lineage.json", "summary.json", "watch.json", watchLockName);
   switch (kind) {
     case "run": {
-      const run = await memo.get(key, finished, () => readRun(id, folder, tools));
+      const run = await memo.get(key, finished, () => readRun(id, folder));
       // What its pages show first is read while the run itself is looked at.
-      if (run.isFinished) void warm(run, (next) => answer({ id, folder }, next, { tools, memo }));
+      if (run.isFinished) void warm(run, (next) => answer({ id, folder }, next, { machine, memo }));
       return run;
     }
     case "curves":
@@ -203,7 +200,7 @@ async function answer(
       return await memo.get(key, files("spectra/updates.parquet"), () => readPair(folder, { before, after }));
     case "overlaps":
       // Not kept: it depends on the cache of factors, which may fill.
-      return await tools.readOverlaps(folder, { before, after });
+      return await readOverlaps(folder, { before, after }, machine);
     default:
       throw new RequestError(404, "There is no such data");
   }

@@ -1,16 +1,7 @@
-/** Answers as pages show them: every task, and what each checkpoint made of it. */
-import { z } from "zod";
 import { UsageError } from "../../base/core/index.ts";
-import {
-  findTasks,
-  type ItemRecord,
-  importedEnvironment,
-  importedTasksName,
-  isFollowed,
-  type RunFolder,
-} from "../../run/index.ts";
-import { openEnvironment, type Split, splits } from "../../tasks/environment/index.ts";
-import { countIncomplete, createTasks, hashTask } from "../../tasks/evaluation/index.ts";
+import { describeTasks } from "../../lab/outcome/index.ts";
+import { type ItemRecord, isFollowed, type RunFolder } from "../../run/index.ts";
+import { countIncomplete } from "../../tasks/evaluation/index.ts";
 import { type AnswersView, verdictLetters } from "./contract.ts";
 
 /** Which part of an answer went wrong first. */
@@ -55,71 +46,4 @@ async function describeShown(
       return { split: split === "id" ? "id" : "ood", index: Number(index), prompt, reference: "not known" };
     });
   }
-}
-
-const importedSchema = z.object({
-  tasks: z.array(
-    z.object({ split: z.enum(splits), index: z.number(), prompt: z.string(), reference: z.string() }),
-  ),
-});
-
-/** Questions that came with answers from another tool. */
-async function readImportedTasks(folder: RunFolder): Promise<AnswersView["tasks"]> {
-  const { data } = importedSchema.safeParse(await folder.readExtra(importedTasksName));
-  if (data !== undefined) return data.tasks;
-  throw new UsageError(
-    `Cannot read the questions of "${folder.path}": its ${importedTasksName} is missing or damaged; import the results again`,
-  );
-}
-
-/**
- * The questions of a run, in the order of its items. Throws `UsageError` where they are no longer those that were asked: `items:` were
- * edited, or their path means another folder now.
- */
-export async function readQuestions(folder: RunFolder): Promise<AnswersView["tasks"]> {
-  const hashes = new Map<string, string>();
-  for (const { id } of await folder.readLineage())
-    if (hashes.size === 0 && (await folder.hasEvaluation(id)))
-      for (const { split, index, promptHash } of await folder.readEvaluation(id))
-        hashes.set(`${split} ${index}`, promptHash);
-  const { tasks, unknown } = await describeTasks(folder, hashes);
-  const [first] = unknown;
-  if (first !== undefined)
-    throw new UsageError(
-      `Cannot give the questions of "${folder.path}": ${first.split.toUpperCase()} question ${first.index} of ${findTasks(folder.recipe)?.environment} is not the one that was asked; put the questions of then back in their place`,
-    );
-  return tasks;
-}
-
-const notKnown = "not known: this is not the task that was asked then";
-
-/** Tasks made anew from the recipe, as far as they are still those that were asked: evaluations keep only hashes of prompts. */
-async function describeTasks(
-  folder: RunFolder,
-  hashes: ReadonlyMap<string, string>,
-): Promise<{
-  readonly tasks: AnswersView["tasks"];
-  readonly unknown: readonly { readonly split: Split; readonly index: number }[];
-}> {
-  const asked = findTasks(folder.recipe);
-  if (asked === undefined) return { tasks: [], unknown: [] };
-  if (asked.environment === importedEnvironment)
-    return { tasks: await readImportedTasks(folder), unknown: [] };
-  const { rendering } = asked;
-  const environment = await openEnvironment(asked.environment);
-  const { seed, numTasks } = asked.evaluation;
-  const tasks = splits.flatMap((split) =>
-    createTasks({ environment, rendering, seed }, { split, first: 0, numTasks }).map((task, index) => {
-      const hash = hashes.get(`${split} ${index}`);
-      return hash !== undefined && hash !== hashTask(environment, task, rendering)
-        ? { split, index, prompt: notKnown, reference: notKnown }
-        : {
-            split,
-            index,
-            prompt: environment.prompt(task, rendering),
-            reference: environment.referenceAnswer(task, rendering),
-          };
-    }),
-  );
-  return { tasks, unknown: tasks.filter(({ prompt }) => prompt === notKnown) };
 }

@@ -1,9 +1,12 @@
 /** A run as pages show it: its outcome, finished or so far, and everything that a report holds of it. */
 import { z } from "zod";
-import { quoteForShell, UsageError } from "../../base/core/index.ts";
+import { action, quoteForShell, UsageError } from "../../base/core/index.ts";
+import type { Machine } from "../../base/machine/index.ts";
+import { readOverlaps } from "../../lab/factor/index.ts";
+import { summarize } from "../../lab/outcome/index.ts";
 import { openRunFolder, type RunFolder, readSummaryHead, type SummaryHead } from "../../run/index.ts";
 import { readAnswers } from "./answers.ts";
-import type { OverlapView, ReportData, RunListing, RunView, Summary } from "./contract.ts";
+import type { ReportData, RunListing, RunView, Summary } from "./contract.ts";
 import { readCurves } from "./curves.ts";
 import { readPair, readWeights } from "./weights.ts";
 
@@ -12,20 +15,8 @@ interface Pair {
   readonly after: string;
 }
 
-/** What the lab does for pages. */
-export interface ViewTools {
-  /** The summary of a run that is not finished. */
-  readonly summarize: (folder: RunFolder) => Promise<Summary>;
-  /** Overlaps of singular vectors by matrix, of two checkpoints of a run. */
-  readonly readOverlaps: (folder: RunFolder, pair: Pair) => Promise<Readonly<Record<string, OverlapView>>>;
-}
-
 /** A run's outcome so far. */
-export async function readRun(
-  id: string,
-  folder: RunFolder,
-  { summarize }: Pick<ViewTools, "summarize">,
-): Promise<RunView> {
+export async function readRun(id: string, folder: RunFolder): Promise<RunView> {
   const finished = await folder.readSummary();
   return {
     id,
@@ -44,14 +35,10 @@ async function readAlerts(folder: RunFolder): Promise<readonly string[]> {
 }
 
 /** A run in a list, from its summary alone where there is one: a folder may hold hundreds of runs. */
-export async function readListing(
-  id: string,
-  path: string,
-  tools: Pick<ViewTools, "summarize">,
-): Promise<RunListing> {
+export async function readListing(id: string, path: string): Promise<RunListing> {
   const summary = await readSummaryHead(path);
   if (summary !== undefined) return describeListing({ id, isFinished: true, summary });
-  return describeListing(await readRun(id, await openRunFolder(path), tools));
+  return describeListing(await readRun(id, await openRunFolder(path)));
 }
 
 /** A run in a list. */
@@ -81,18 +68,18 @@ export function describeListing({
 const mostPairs = 12;
 
 /** Everything that the pages of one run ask for, by path. Throws `UsageError` for a run without checkpoints. */
-export async function collectReport(id: string, folder: RunFolder, tools: ViewTools): Promise<ReportData> {
+export async function collectReport(id: string, folder: RunFolder, machine: Machine): Promise<ReportData> {
   if ((await folder.readLineage()).length === 0)
     throw new UsageError(
-      `Cannot report on "${folder.path}": it has no checkpoint yet; continue it with: untwist run --resume --out ${folder.path}`,
+      `Cannot report on "${folder.path}": it has no checkpoint yet; continue it with: ${action("resume", folder.path)}`,
     );
-  const run = await readRun(id, folder, tools);
+  const run = await readRun(id, folder);
   const weights = await readWeights(folder);
   const pairs = new Map<string, unknown>();
   for (const pair of choosePairs(run.summary, weights.pairs)) {
     const name = `${pair.before}/${pair.after}`;
     pairs.set(`pair/${name}`, await readPair(folder, pair));
-    pairs.set(`overlaps/${name}`, await tools.readOverlaps(folder, pair));
+    pairs.set(`overlaps/${name}`, await readOverlaps(folder, pair, machine));
   }
   return {
     run,

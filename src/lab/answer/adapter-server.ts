@@ -1,7 +1,7 @@
 /** One running server at which adapters come and go: checkpoints and repairs as LoRAs, each verified before it is asked. */
 import { createHash } from "node:crypto";
 import { basename, join, resolve } from "node:path";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { createAdapterHost, createEndpoint, type ModelIdentity } from "../../bridge/endpoint/index.ts";
 import { openSafetensors } from "../../weights/checkpoint/index.ts";
@@ -37,7 +37,11 @@ export async function connectAdapters(
   baseFolder: string,
   effects: Effects,
 ): Promise<AdapterServer> {
-  const connection = { ...asking, url, apiKey: findModelKey(url, asking.apiKeyEnv) };
+  const connection = {
+    ...asking,
+    url,
+    apiKey: findModelKey({ url, apiKeyEnv: asking.apiKeyEnv }, effects.machine.variables),
+  };
   const host = createAdapterHost({ ...connection, signal: effects.signal });
   const farewell = createAdapterHost({ ...connection, maxTries: 2, signal: new AbortController().signal });
   const base = await findBase(await host.list(), { url, model, baseFolder });
@@ -129,7 +133,7 @@ async function findBase(
   if (found !== undefined) return found;
   throw new UsageError(
     model === undefined
-      ? `Cannot use the server at ${url}: it does not serve the base model "${baseFolder}", but ${describeServed(models)}; if it is the same model under another path, name it by --model`
+      ? `Cannot use the server at ${url}: it does not serve the base model "${baseFolder}", but ${describeServed(models)}; if it is the same model under another path, name it by ${setting("model")}`
       : `Cannot use the server at ${url}: it serves no model "${model}", but ${describeServed(models)}`,
   );
 }

@@ -12,7 +12,6 @@ import { findTemplateUse, type Workshop } from "./workshop.ts";
 export async function answerTasks(
   workshop: Workshop,
   parameters: Float32Array,
-  command: string,
 ): Promise<readonly EvaluatedItem[]> {
   const { tasks, effects, environment, config, tokenizer, folder, generator } = workshop;
   return evaluate({ config, tokenizer, parameters }, generator, {
@@ -22,7 +21,7 @@ export async function answerTasks(
     template: findTemplateUse(folder),
     splits,
     onBatch: () => {
-      if (effects.signal.aborted) throw new StoppedError(command);
+      if (effects.signal.aborted) throw new StoppedError();
     },
   });
 }

@@ -24,13 +24,11 @@ export async function askCheckpoint(
   {
     choice,
     path,
-    command,
     effects,
   }: {
     /** The checkpoint's folder, which the server has its weights from. */
     readonly path: string;
     readonly choice: Omit<EndpointChoice, "maxNewTokens">;
-    readonly command: string;
     readonly effects: Effects;
   },
 ): Promise<readonly EvaluatedItem[]> {
@@ -42,7 +40,6 @@ export async function askCheckpoint(
     answers,
     weights: await describeWeights(path),
     judge,
-    command,
     effects,
   });
   return items;
@@ -61,7 +58,7 @@ export async function askServed(
       `Cannot evaluate "${path}": there is nothing of that name; name a checkpoint folder`,
     );
   const weights = await describeWeights(path);
-  return await withServer(way, weights.path, place, (server) =>
+  return await withServer(way, weights.path, place.effects, (server) =>
     askEndpoint({ ...way.asking, ...server }, tasks, { ...place, weights }),
   );
 }

@@ -1,16 +1,17 @@
 /** Whose answers a server gives: what tells its weights, and what does not. */
+
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { createMachine } from "../../../test/support/effects.ts";
 import { askEndpoint, type EndpointEvaluation } from "./ask-endpoint.ts";
 import { findServed } from "./served-models.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "untwist-owners-"));
-const before = { cwd: process.cwd(), cache: process.env.UNTWIST_CACHE };
-process.env.UNTWIST_CACHE = join(folder, "cache");
+const before = { cwd: process.cwd() };
 process.chdir(folder);
 mkdirSync("items");
 for (const split of ["id", "ood"])
@@ -25,8 +26,6 @@ const servers: Server[] = [];
 afterAll(() => {
   for (const server of servers) server.close();
   process.chdir(before.cwd);
-  if (before.cache === undefined) delete process.env.UNTWIST_CACHE;
-  else process.env.UNTWIST_CACHE = before.cache;
   rmSync(folder, { recursive: true });
 });
 
@@ -75,13 +74,13 @@ async function ask(
     },
     {
       answers,
-      command: "untwist again",
       effects: {
         now: () => 0,
         report: (event) => {
           if (event.kind === "notice") notices.push(event.text);
         },
         signal: new AbortController().signal,
+        machine: createMachine(join(folder, "cache")),
       },
     },
   );
@@ -104,7 +103,7 @@ describe("askEndpoint()", () => {
   it("refuses to end where what told the weights is not given any more, and keeps the answers", async () => {
     // Six tell whose answers they are; at the end, when they are asked for again, there are none.
     const url = await serve({ root: "/models/m", numProbes: 6 });
-    await expect(ask(url, "vanished.jsonl")).rejects.toThrow(/no log-probabilities any more.*untwist again/);
+    await expect(ask(url, "vanished.jsonl")).rejects.toThrow(/no log-probabilities any more.*the same call/);
     expect(readFileSync("vanished.jsonl", "utf8").trimEnd().split("\n")).toHaveLength(5);
     expect(existsSync("vanished.jsonl.mixed")).toBe(false);
   });

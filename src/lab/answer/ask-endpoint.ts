@@ -2,8 +2,7 @@
 import { createHash } from "node:crypto";
 import { rename } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
-import { quoteForShell, UsageError } from "../../base/core/index.ts";
-import { chooseCacheFolder } from "../../base/machine/index.ts";
+import { action, quoteForShell, setting, UsageError } from "../../base/core/index.ts";
 import { type Effects, StoppedError } from "../../base/progress/index.ts";
 import {
   type AskingOptions,
@@ -88,8 +87,6 @@ export interface AskingPlace {
   readonly weights?: KnownWeights | undefined;
   /** The judge that graded before: no other may grade now. */
   readonly judge?: JudgeRecord | undefined;
-  /** The command that goes on after a stop. */
-  readonly command: string;
   readonly effects: Effects;
 }
 
@@ -106,7 +103,8 @@ export async function askEndpoint(
   checkCount(environment, tasks);
   const graded = await orStopped(identifyJudge(environment, choice, place.effects), place);
   if (place.judge !== undefined) requireSameJudge(tasks.environment, place.judge, graded);
-  const asked = await openAsked({ ...choice, apiKey: findModelKey(choice.url, choice.apiKeyEnv) }, place);
+  const { variables } = place.effects.machine;
+  const asked = await openAsked({ ...choice, apiKey: findModelKey(choice, variables) }, place);
   try {
     const judge =
       graded === undefined ? undefined : await openJudge(choice, { file: asked.file, record: graded }, place);
@@ -114,10 +112,10 @@ export async function askEndpoint(
       const numAttempts = tasks.numAttempts ?? environment.numAttempts[tasks.rendering];
       const onItem = createReporter(tasks.splits.length * tasks.numTasks, choice.model, place.effects);
       const options = { ...tasks, ...choice, environment, numAttempts, onItem, judge: judge?.respond };
-      const goingOn = { ...place, command: asked.command };
+      const goingOn = { effects: place.effects, continuation: asked.continuation };
       const items = await orStopped(askTasks(asked.respond, options), goingOn);
       for (const one of [asked, judge])
-        if (one !== undefined) await orStopped(requireSameModel(one, goingOn.command), goingOn);
+        if (one !== undefined) await orStopped(requireSameModel(one), goingOn);
       return {
         identity: asked.identity,
         ...(judge !== undefined && { judge: judge.identity }),
@@ -139,8 +137,8 @@ interface AskedModel {
   /** Whose answers they are in the file. */
   readonly owner: ModelIdentity;
   readonly file: string;
-  /** The command that goes on with that file. */
-  readonly command: string;
+  /** What goes on with that file after a stop. */
+  readonly continuation: string;
   readonly respond: Respond;
   readonly readUsage: () => Usage;
   readonly close: () => Promise<void>;
@@ -152,11 +150,11 @@ async function openAsked(
   place: AskingPlace,
   known?: ModelIdentity,
 ): Promise<AskedModel> {
-  const { command, effects } = place;
+  const { effects } = place;
   const endpoint = createEndpoint({ ...choice, signal: effects.signal });
   const identity = known ?? (await orStopped(endpoint.identify(), place));
   const owner = await describeOwner(identity, choice, place.weights);
-  const { file, isFresh } = chooseFile(owner, choice, place.answers);
+  const { file, isFresh } = chooseFile(owner, choice, place);
   const store = await openAnswerStore(file, owner, choice);
   const usage = { numAsked: 0, numKnown: 0, numPromptTokens: 0, numNewTokens: 0 };
   const tellFresh = createNotice(effects, describeFresh(file, choice));
@@ -166,7 +164,7 @@ async function openAsked(
     identity,
     owner,
     file,
-    command: isFresh ? `${command} --answers ${quoteForShell(file)}` : command,
+    continuation: isFresh ? `${action("again")} ${setting("answers", quoteForShell(file))}` : action("again"),
     respond: async (messages, seed) => {
       const question = { messages, seed };
       const kept = store.find(question);
@@ -204,10 +202,10 @@ async function describeOwner(
 function chooseFile(
   owner: ModelIdentity,
   choice: AskingOptions,
-  answers: string | undefined,
+  { answers, effects }: Pick<AskingPlace, "answers" | "effects">,
 ): { readonly file: string; readonly isFresh: boolean } {
   if (answers !== undefined) return { file: answers, isFresh: false };
-  const file = nameAnswers(owner, choice);
+  const file = join(effects.machine.cacheFolder, "answers", nameAnswers(owner, choice));
   if (identifiesWeights(owner)) return { file, isFresh: false };
   return { file: file.replace(/\.jsonl$/, `-${nameProcess()}.jsonl`), isFresh: true };
 }
@@ -222,7 +220,7 @@ function createNotice({ report }: Pick<Effects, "report">, text: string): () => 
 }
 
 function describeFresh(file: string, { url, model }: Pick<EndpointOptions, "url" | "model">): string {
-  return `Nothing that the server at ${url} says tells the weights of ${model} from others: answers from before are not used again; those given now are kept for --answers ${quoteForShell(file)}`;
+  return `Nothing that the server at ${url} says tells the weights of ${model} from others: answers from before are not used again; those given now are kept for ${setting("answers", quoteForShell(file))}`;
 }
 
 function describeUnsaid({ url, model }: Pick<EndpointOptions, "url" | "model">): string {
@@ -247,18 +245,22 @@ async function openJudge(
   const isKept = place.answers !== undefined || identifiesWeights(identity);
   const answers = `${name}${isKept ? "" : `-${nameProcess()}`}.judge.jsonl`;
   const { weights: _weights, ...others } = place;
-  return await openAsked(describeJudgeEndpoint(judge, choice), { ...others, answers }, identity);
+  return await openAsked(
+    describeJudgeEndpoint(judge, choice, place.effects.machine.variables),
+    { ...others, answers },
+    identity,
+  );
 }
 
 /** The value; a failure because of a stop becomes `StoppedError`. */
 async function orStopped<Value>(
   value: Promise<Value>,
-  { command, effects }: Pick<AskingPlace, "command" | "effects">,
+  { effects, continuation }: Pick<AskingPlace, "effects"> & { readonly continuation?: string },
 ): Promise<Value> {
   try {
     return await value;
   } catch (error) {
-    if (effects.signal.aborted) throw new StoppedError(command);
+    if (effects.signal.aborted) throw new StoppedError(continuation);
     throw error;
   }
 }
@@ -267,10 +269,13 @@ async function orStopped<Value>(
  * A server may have been restarted with other weights in the middle: then the answers belong to no one model. Throws
  * `UsageError`, also where what told the weights is not given any more.
  */
-async function requireSameModel(
-  { endpoint, identity: before, owner, file }: AskedModel,
-  command: string,
-): Promise<void> {
+async function requireSameModel({
+  endpoint,
+  identity: before,
+  owner,
+  file,
+  continuation,
+}: AskedModel): Promise<void> {
   const now = await endpoint.identify();
   const difference = findDifference(before, now);
   if (difference === undefined) return;
@@ -278,7 +283,7 @@ async function requireSameModel(
     // Answers of known files are theirs, whatever else a server says.
     if (owner.stamp !== undefined) return;
     throw new UsageError(
-      `Cannot tell whether the server of "${now.model}" kept its model while it was asked: it gives no log-probabilities any more; the answers are kept in "${file}"; once it gives them again, go on with: ${command}`,
+      `Cannot tell whether the server of "${now.model}" kept its model while it was asked: it gives no log-probabilities any more; the answers are kept in "${file}"; once it gives them again, go on with: ${continuation}`,
     );
   }
   const aside = `${file}.mixed`;
@@ -296,7 +301,7 @@ function nameAnswers(
   const { probe: _, ...named } = identity;
   const text = JSON.stringify([named, api, temperature, maxNewTokens, fields]);
   const name = createHash("sha256").update(text).digest("hex").slice(0, 24);
-  return join(chooseCacheFolder(), "answers", `${name}.jsonl`);
+  return `${name}.jsonl`;
 }
 
 /** Tells how far it is, and how long it will take at the pace so far. */

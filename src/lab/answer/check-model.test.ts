@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
+import { createMachine, createTestEffects } from "../../../test/support/effects.ts";
 import { UsageError } from "../../base/core/index.ts";
-import type { LabEvent } from "../../base/progress/effects.ts";
 import { createWordTokenizer, loadModel, saveModel } from "../../engine/model/index.ts";
 import { itemSchema, parseSweep } from "../../run/index.ts";
 import { findEnvironment } from "../../tasks/environment/index.ts";
@@ -91,9 +91,9 @@ describe("a model without a token that ends answers", async () => {
   writeFileSync(join(folder, "config.json"), JSON.stringify({ ...config, eos_token_id: null }));
 
   it("is neither asked nor trained, and the reason is said", async () => {
-    const effects = { report: () => undefined, now: () => 0, signal: new AbortController().signal };
+    const effects = createTestEffects();
     const tasks = { environment: "general-points", splits: ["id"], numTasks: 2 } as const;
-    const asked = evaluateModel(folder, tasks, { command: "", effects });
+    const asked = evaluateModel(folder, tasks, effects);
     await expect(asked).rejects.toThrow(/endless.*eos_token_id/);
     const recipe = await loadRecipe("general-points-quick", []);
     const endless = await loadModel(folder);
@@ -109,15 +109,12 @@ describe("a model whose weights hold NaN", async () => {
   await saveModel(join(folder, "nan"), { ...model, parameters });
 
   it("is evaluated to items that can be kept, and this is said", async () => {
-    const told: unknown[] = [];
-    const effects = {
-      report: (event: LabEvent) => void (event.kind === "notice" && told.push(event.text)),
-      now: () => 0,
-      signal: new AbortController().signal,
-    };
+    const effects = createTestEffects({ machine: createMachine(join(folder, "cache")) });
     const tasks = { environment: "general-points", splits: ["id"], numTasks: 4 } as const;
-    const { items, results } = await evaluateModel(join(folder, "nan"), tasks, { command: "", effects });
-    expect(told).toEqual([expect.stringMatching(/nan: its weights hold NaN or infinite values/)]);
+    const { items, results } = await evaluateModel(join(folder, "nan"), tasks, effects);
+    expect(effects.notices()).toEqual([
+      expect.stringMatching(/nan: its weights hold NaN or infinite values/),
+    ]);
     expect(itemSchema.array().parse(JSON.parse(JSON.stringify(items)))).toEqual(items);
     expect(items.map(({ reference }) => reference)).toEqual(items.map(() => undefined));
     expect(results.id).toMatchObject({ solved: { correct: 0, total: 4 } });

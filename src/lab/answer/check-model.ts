@@ -1,5 +1,5 @@
 /** Whether a model can take the tasks it is to be given, checked before anything is written. */
-import { UsageError } from "../../base/core/index.ts";
+import { action, setting, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { areFinite, type Model, type ModelConfig, type TemplateUse } from "../../engine/model/index.ts";
 import { type Environment, type Rendering, splits } from "../../tasks/environment/index.ts";
@@ -9,7 +9,7 @@ import { encodeTaskPrompt, writeTaskPrompt } from "../../tasks/rollout/index.ts"
 export function requireNoJudge({ name, judging }: Pick<Environment, "name" | "judging">): void {
   if (judging !== undefined)
     throw new UsageError(
-      `Cannot grade ${name} on the embedded engine: some of its answers take a judge; evaluate through a server (--serve, --endpoint) and name a judge (--judge-endpoint)`,
+      `Cannot grade ${name} on the embedded engine: some of its answers take a judge; evaluate through a server (${setting("serve")}, ${setting("endpoint")}) and name a judge (${setting("judgeEndpoint")})`,
     );
 }
 
@@ -77,6 +77,6 @@ export function reportNotFinite(
   { checkpoint, report }: { readonly checkpoint: string; readonly report: Effects["report"] },
 ): void {
   if (areFinite(parameters)) return;
-  const text = `${checkpoint}: its weights hold NaN or infinite values, so that its answers mean nothing; untwist spectra names the tensors`;
+  const text = `${checkpoint}: its weights hold NaN or infinite values, so that its answers mean nothing; ${action("compare")} names the tensors`;
   report({ kind: "notice", text });
 }

@@ -1,6 +1,6 @@
 /** What models are asked, where it was not said in full: the same defaults for one model, one server and all checkpoints of a run. */
 import { resolve } from "node:path";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import { hasChatTemplate, type Model, type TemplateUse } from "../../engine/model/index.ts";
 import type { AskedTasks } from "../../run/index.ts";
 import {
@@ -59,7 +59,7 @@ export function chooseTemplate(
   if (hasChatTemplate(tokenizer)) return template ?? "model";
   if (template === "model")
     throw new UsageError(
-      "Cannot put chats by the model's own template: it has none; put a chat_template.jinja beside it, or leave --template out for plain text",
+      `Cannot put chats by the model's own template: it has none; put a chat_template.jinja beside it, or leave ${setting("template")} out for plain text`,
     );
   return "none";
 }
@@ -156,7 +156,7 @@ export function requireRoom(
   const room = maxPositions - longest;
   if (room < numTokens)
     throw new UsageError(
-      `Cannot answer prompts of ${longest} tokens with up to ${numTokens} more: ${subject} has ${maxPositions} positions; lower --max-new-tokens`,
+      `Cannot answer prompts of ${longest} tokens with up to ${numTokens} more: ${subject} has ${maxPositions} positions; lower ${setting("maxNewTokens")}`,
     );
   return room;
 }

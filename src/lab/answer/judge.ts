@@ -1,6 +1,8 @@
 /** Judges of a run: who they are is kept with it, so that all its checkpoints are graded by the same. */
+
 import { createHash } from "node:crypto";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
+import type { Variables } from "../../base/machine/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { createEndpoint, findDifference, type ModelIdentity } from "../../bridge/endpoint/index.ts";
 import { type Environment, splits } from "../../tasks/environment/index.ts";
@@ -36,8 +38,9 @@ export interface JudgedChoice {
 export function describeJudgeEndpoint(
   judge: JudgeChoice,
   { url = judge.url, apiKeyEnv, timeoutMs, maxTries }: JudgedChoice,
+  variables: Variables,
 ): Omit<Parameters<typeof createEndpoint>[0], "signal"> {
-  const apiKey = findJudgeKey(judge, { url, apiKeyEnv });
+  const apiKey = findJudgeKey(judge, { url, apiKeyEnv }, variables);
   return { ...judgeAsking, timeoutMs, maxTries, url: judge.url, model: judge.model, apiKey };
 }
 
@@ -48,14 +51,17 @@ export function describeJudgeEndpoint(
 export async function identifyJudge(
   environment: Environment,
   choice: JudgedChoice,
-  { signal }: Pick<Effects, "signal">,
+  { signal, machine }: Pick<Effects, "signal" | "machine">,
 ): Promise<JudgeRecord | undefined> {
   if (environment.judging === undefined) return undefined;
   if (choice.judge === undefined)
     throw new UsageError(
-      `Cannot grade ${environment.name}: some of its answers take a judge; name one by --judge-endpoint and --judge-model`,
+      `Cannot grade ${environment.name}: some of its answers take a judge; name one by ${setting("judgeEndpoint")} and ${setting("judgeModel")}`,
     );
-  const endpoint = createEndpoint({ ...describeJudgeEndpoint(choice.judge, choice), signal });
+  const endpoint = createEndpoint({
+    ...describeJudgeEndpoint(choice.judge, choice, machine.variables),
+    signal,
+  });
   return { ...(await endpoint.identify()), prompt: hashJudgePrompt(environment) };
 }
 

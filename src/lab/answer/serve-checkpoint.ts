@@ -1,8 +1,10 @@
 /** A user's own server started for a checkpoint, waited for, and stopped again. */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { UsageError } from "../../base/core/index.ts";
+import type { Variables } from "../../base/machine/index.ts";
 import { type Effects, StoppedError } from "../../base/progress/index.ts";
 import {
   createAdapterHost,
@@ -51,17 +53,17 @@ export function checkTemplate(template: string): void {
 export async function withServer<Result>(
   { template, startMs, asking }: ServeWay,
   path: string,
-  { effects, command }: { readonly effects: Effects; readonly command: string },
+  effects: Effects,
   work: (server: RunningServer) => Promise<Result>,
 ): Promise<Result> {
   const port = await findFreePort();
   const url = `http://127.0.0.1:${port}/v1`;
-  const apiKey = findModelKey(url, asking.apiKeyEnv);
+  const apiKey = findModelKey({ url, apiKeyEnv: asking.apiKeyEnv }, effects.machine.variables);
   // By a variable: no name of a folder can be anything but a name to the shell.
   const line = template
     .replaceAll("{path}", () => '"$UNTWIST_PATH"')
     .replaceAll("{port}", () => String(port));
-  const child = startGroup(line, path);
+  const child = startGroup(line, path, effects.machine.variables);
   const killAtExit = (): void => {
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
   };
@@ -71,7 +73,7 @@ export async function withServer<Result>(
     const host = createAdapterHost({ ...asking, apiKey, url, maxTries: 1, signal: effects.signal });
     const until = effects.now() + startMs;
     for (;;) {
-      if (effects.signal.aborted) throw new StoppedError(command);
+      if (effects.signal.aborted) throw new StoppedError();
       if (child.exitCode !== null || child.signalCode !== null)
         throw new UsageError(
           `Cannot serve "${path}": the server ended before it answered; its last words: ${log()}`,
@@ -98,11 +100,11 @@ const watchdog =
   '(cat <&3; trap "" TERM; kill -TERM -$$; sleep 10; kill -KILL -$$) >/dev/null 2>&1 & exec 3<&-';
 
 /** Starts a shell command as a group of its own, so that all of it can be stopped. */
-function startGroup(line: string, path: string): ChildProcess {
+function startGroup(line: string, path: string, variables: Variables): ChildProcess {
   const child = spawn("sh", ["-c", `${watchdog}\n${line}`], {
     detached: true,
     stdio: ["ignore", "pipe", "pipe", "pipe"],
-    env: { ...process.env, UNTWIST_PATH: path },
+    env: { ...variables, UNTWIST_PATH: path },
   });
   child.stdio[3]?.on("error", () => undefined);
   return child;

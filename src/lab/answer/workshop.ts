@@ -1,7 +1,7 @@
 /** What all stages of a run share: the folder, the environment, and the compiled programs of its model. */
 
 import { isDeepStrictEqual } from "node:util";
-import { createRandom, UsageError } from "../../base/core/index.ts";
+import { createRandom, setting, UsageError } from "../../base/core/index.ts";
 import { folderExists } from "../../base/file/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import {
@@ -121,7 +121,7 @@ function requireOwnTemplate(folder: RunFolder, { tokenizer }: Pick<Model, "token
   const { path } = folder;
   if (findTemplateUse(folder) === "model" && !hasChatTemplate(tokenizer))
     throw new UsageError(
-      `Cannot ask a checkpoint of "${path}": it has no chat template, and the others are asked by theirs; put a chat_template.jinja beside it, or follow the checkpoints into another run and ask them with --template none`,
+      `Cannot ask a checkpoint of "${path}": it has no chat template, and the others are asked by theirs; put a chat_template.jinja beside it, or follow the checkpoints into another run and ask them with ${setting("template", "none")}`,
     );
 }
 
@@ -140,7 +140,7 @@ export async function createWorkshop(
   const compiled = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
   // Our own training asks each of its checkpoints once; those of others may be followed into several runs.
   const generator = isFollowed(folder.recipe)
-    ? rememberAnswers(compiled, { config, numThreads, report: effects.report })
+    ? rememberAnswers(compiled, { config, numThreads, effects })
     : compiled;
   return {
     folder,

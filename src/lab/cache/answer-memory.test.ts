@@ -1,7 +1,9 @@
 /** What the embedded engine was asked before: found by all that it depends on, and by nothing less. */
+
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { createMachine } from "../../../test/support/effects.ts";
 import { createTemporaryFolder, listFilesBelow, removeFolder } from "../../../test/support/untwist.ts";
 import { createRandom } from "../../base/core/index.ts";
 import { type Effects, type LabEvent, StoppedError } from "../../base/progress/effects.ts";
@@ -17,9 +19,7 @@ const place = join(folder, "cache");
 
 beforeEach(() => {
   removeFolder(place);
-  vi.stubEnv("UNTWIST_CACHE", place);
 });
-afterEach(() => vi.unstubAllEnvs());
 
 const weights = Float32Array.of(1, 2, 3);
 const askFor = (...prompts: readonly (readonly number[])[]): readonly GenerationRequest[] =>
@@ -49,7 +49,10 @@ function createFake(change: Partial<{ numThreads: number; value: number }> = {})
     {
       config,
       numThreads: change.numThreads ?? 2,
-      report: (event) => void (event.kind === "notice" && told.push(event.text)),
+      effects: {
+        report: (event) => void (event.kind === "notice" && told.push(event.text)),
+        machine: createMachine(place),
+      },
     },
   );
   return { generator, calls, told };
@@ -148,8 +151,10 @@ describe("evaluateModel()", () => {
   const tasks = { environment: "general-points", splits: ["id", "ood"], numTasks: 130 } as const;
   const evaluate = (signal: AbortSignal, report: Effects["report"] = () => undefined) =>
     evaluateModel("general-points-base", tasks, {
-      command: "untwist eval again",
-      effects: { report, now: () => 0, signal },
+      report,
+      now: () => 0,
+      signal,
+      machine: createMachine(place),
     });
 
   it("stops between batches, and goes on with the next one to the same items", async () => {
@@ -158,7 +163,7 @@ describe("evaluateModel()", () => {
     const stopped = Object.create(new AbortController().signal, {
       aborted: { get: () => ++numLooks > 2 },
     });
-    await expect(evaluate(stopped)).rejects.toThrow(new StoppedError("untwist eval again"));
+    await expect(evaluate(stopped)).rejects.toThrow(new StoppedError());
     const numKept = listFilesBelow(place).length;
     expect(numKept).toBeGreaterThan(1);
     const events: LabEvent[] = [];

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { UsageError } from "../../base/core/index.ts";
 import { fileExists, readSealed, type SealedText, writeSealed } from "../../base/file/index.ts";
-import { chooseCacheFolder, listVersions } from "../../base/machine/index.ts";
+import { listVersions } from "../../base/machine/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import type { Generation, Generator, ModelConfig } from "../../engine/model/index.ts";
 
@@ -20,7 +20,7 @@ export const memoryVersion = 1;
 export interface MemoryOptions {
   readonly config: ModelConfig;
   readonly numThreads: number;
-  readonly report: Effects["report"];
+  readonly effects: Pick<Effects, "report" | "machine">;
 }
 
 /** The generator, which computes only what it was not asked before, and keeps it in the cache. */
@@ -61,8 +61,9 @@ interface Memory {
 /** The folder in the cache. */
 export const memoryFolder = `embedded-${memoryVersion}`;
 
-function openMemory({ config, numThreads, report }: MemoryOptions): Memory {
-  const folder = join(chooseCacheFolder(), memoryFolder);
+function openMemory({ config, numThreads, effects }: MemoryOptions): Memory {
+  const { report, machine } = effects;
+  const folder = join(machine.cacheFolder, memoryFolder);
   const { untwist, onnxruntime } = listVersions();
   // Other processors round otherwise, and so may other numbers of threads.
   const engine = { untwist, onnxruntime, processor: cpus()[0]?.model, numThreads };

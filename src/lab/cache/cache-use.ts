@@ -2,7 +2,6 @@
 import { readdir, stat } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import { folderExists, hasCode, isTemporary, removeFile } from "../../base/file/index.ts";
-import { chooseCacheFolder } from "../../base/machine/index.ts";
 import { memoryVersion } from "./answer-memory.ts";
 import { cacheVersion } from "./factor-cache.ts";
 
@@ -38,9 +37,8 @@ interface CachedFile {
   readonly usedMs: number;
 }
 
-/** Counts what the cache holds. */
-export async function measureCache(): Promise<CacheReport> {
-  const folder = chooseCacheFolder();
+/** Counts what the cache in a folder holds. */
+export async function measureCache(folder: string): Promise<CacheReport> {
   const files = await listCached(folder);
   const count = (kind: CacheKind): CacheUse => addUp(files.filter((file) => file.kind === kind));
   return {
@@ -61,8 +59,8 @@ export async function measureCache(): Promise<CacheReport> {
 const computedKinds: ReadonlySet<CacheKind> = new Set(["factors", "comparisons", "embedded answers"]);
 
 /** Deletes what can be computed again and was not used since `beforeMs`, and all of earlier versions. Says how much that was. */
-export async function pruneCache(beforeMs: number): Promise<CacheUse> {
-  const files = await listCached(chooseCacheFolder());
+export async function pruneCache(folder: string, beforeMs: number): Promise<CacheUse> {
+  const files = await listCached(folder);
   const old = files.filter(
     ({ kind, usedMs }) => kind === "earlier versions" || (computedKinds.has(kind) && usedMs < beforeMs),
   );

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { buildModel, writeCheckpointFolder } from "../../../test/support/checkpoint-folder.ts";
+import { createMachine, createTestEffects } from "../../../test/support/effects.ts";
 import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { computeSpectra } from "./compute-spectra.ts";
@@ -18,11 +19,9 @@ describe("computeSpectra()", () => {
       pairs: [{ before: await place("one"), after: await place("two") }],
       isWanted: () => true,
       settings: { ranks: [1] },
-      cacheFolder: join(folder, "cache"),
-      command: "",
       known: { fingerprints: new Map<string, string>(), nonFinite: new Map(), backend: "portable" as const },
     };
-    const effects = { report: () => undefined, now: () => 0, signal: new AbortController().signal };
+    const effects = createTestEffects({ machine: createMachine(join(folder, "cache")) });
     await expect(computeSpectra(request, effects)).rejects.toThrow(UsageError);
     await expect(computeSpectra(request, effects)).rejects.toThrow("its bytes were not read with the others");
   });

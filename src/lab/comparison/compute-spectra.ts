@@ -3,7 +3,7 @@
  * matrix factorised once, every different pair of tensors compared once. What the cache holds is not done again, so
  * stopped work continues where it was.
  */
-import { UsageError } from "../../base/core/index.ts";
+import { action, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { compareConfigs, numBytesOf } from "../../weights/checkpoint/index.ts";
 import type { LinearAlgebra } from "../../weights/linalg/index.ts";
@@ -43,9 +43,6 @@ import { type MatchedPair, type PairRequest, requirePairs } from "./spectra-pair
 /** Which checkpoints to compare, and how. */
 export interface SpectraRequest extends PairRequest {
   readonly settings: SpectraSettings;
-  readonly cacheFolder: string;
-  /** The command that continues the work when it is stopped. */
-  readonly command: string;
   /** What is known of the tensors already: their fingerprints by `keyOf`, and whose factors are in the cache. */
   readonly known?: KnownFingerprints | undefined;
   /** What of the machine may be used. Default: all cores, and 1 GiB. */
@@ -64,7 +61,7 @@ export interface KnownFingerprints {
 export async function computeSpectra(
   request: SpectraRequest,
   effects: Effects,
-  workers: SpectraWorkers = createSpectraPool(request.cacheFolder, request.share),
+  workers: SpectraWorkers = createSpectraPool(effects.machine, request.share),
 ): Promise<readonly PairSpectra[]> {
   try {
     const pairs = await requirePairs(request);
@@ -88,11 +85,15 @@ export async function compareMatched(
   }: SpectraRequest & { readonly effects: Effects; readonly workers: SpectraWorkers },
 ): Promise<KnownFingerprints & { readonly comparisons: ReadonlyMap<string, Comparison> }> {
   const { known, settings } = request;
-  const backend = known?.backend ?? (await openBackend()).name;
+  const backend = known?.backend ?? (await openBackend(effects.machine)).name;
   if (backend === "portable") warnOfLargeMatrices(pairs, effects);
   const runner = createSpectraRunner({ ...request, work: "spectra" }, effects, workers);
   const read = known ?? (await readFingerprints(pairs, settings, runner));
-  const comparisons = await compareAll(listComparisons(pairs, read), { ...request, backend }, runner);
+  const comparisons = await compareAll(
+    listComparisons(pairs, read),
+    { ...request, cacheFolder: effects.machine.cacheFolder, backend },
+    runner,
+  );
   const { fingerprints, nonFinite } = read;
   return { fingerprints, nonFinite, backend, comparisons };
 }
@@ -107,7 +108,7 @@ function warnOfLargeMatrices(pairs: readonly MatchedPair[], { report }: Effects)
   if (names.length > 0)
     report({
       kind: "notice",
-      text: `No LAPACK was found: ${new Set(names).size} matrices of more than ${largeForPortable} rows and columns will take long; untwist doctor says how to get one`,
+      text: `No LAPACK was found: ${new Set(names).size} matrices of more than ${largeForPortable} rows and columns will take long; ${action("diagnose")} says how to get one`,
     });
 }
 
@@ -235,7 +236,14 @@ function listComparisons(
 /** All comparisons by the fingerprints of their tensors: from the cache, or factorised and compared now. */
 async function compareAll(
   wanted: readonly WantedComparison[],
-  { settings, cacheFolder, backend }: SpectraRequest & { readonly backend: LinearAlgebra["name"] },
+  {
+    settings,
+    cacheFolder,
+    backend,
+  }: Pick<SpectraRequest, "settings"> & {
+    readonly cacheFolder: string;
+    readonly backend: LinearAlgebra["name"];
+  },
   runner: SpectraRunner,
 ): Promise<ReadonlyMap<string, Comparison>> {
   const onDamage = (path: string): void => runner.notice(`Damaged cache entry made again: ${path}`);

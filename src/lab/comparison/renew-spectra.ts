@@ -2,20 +2,20 @@
 import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { openRunFolder, withLock } from "../../run/index.ts";
-import { summarize } from "../outcome/index.ts";
+import { readOutcome, summarize } from "../outcome/index.ts";
 import { computeRunSpectra, keepRunSpectra, type RunSpectra, type SpectraChoice } from "./run-spectra.ts";
 
 /** Computes the spectra that the recipe asks for; the run's folder and, once it is finished, its summary hold them. */
 export async function renewSpectra(
   path: string,
   choice: SpectraChoice,
-  { command, effects }: { readonly command: string; readonly effects: Effects },
+  effects: Effects,
 ): Promise<RunSpectra> {
   const folder = await openRunFolder(path);
   return withLock(folder, async () => {
     const finished = await folder.readSummary();
     const { trajectory } = finished ?? (await summarize(folder));
-    const computed = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+    const computed = await computeRunSpectra(folder, { trajectory, choice }, effects);
     requirePairs(path, computed);
     await keepRunSpectra(folder, computed);
     if (finished !== undefined) await folder.writeSummary({ ...finished, spectra: computed.record });
@@ -24,14 +24,10 @@ export async function renewSpectra(
 }
 
 /** Computes the spectra of a run in another way than its recipe says; the run stays as it is. */
-export async function examineRun(
-  path: string,
-  choice: SpectraChoice,
-  { command, effects }: { readonly command: string; readonly effects: Effects },
-): Promise<RunSpectra> {
+export async function examineRun(path: string, choice: SpectraChoice, effects: Effects): Promise<RunSpectra> {
   const folder = await openRunFolder(path);
-  const { trajectory } = (await folder.readSummary()) ?? (await summarize(folder));
-  const computed = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+  const { trajectory } = await readOutcome(folder);
+  const computed = await computeRunSpectra(folder, { trajectory, choice }, effects);
   requirePairs(path, computed);
   return computed;
 }

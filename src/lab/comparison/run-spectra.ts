@@ -2,7 +2,6 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type FolderRule, writeFileAtomic, writeFolderAtomic, writeParquet } from "../../base/file/index.ts";
-import { chooseCacheFolder } from "../../base/machine/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import type { JobPlace } from "../../cluster/dispatch/index.ts";
 import { carryOutJob } from "../../cluster/dispatch/index.ts";
@@ -55,20 +54,22 @@ async function computeAnywhere(
   if (place === undefined)
     return {
       pairs: await computeSpectra({ ...request, ...share }, effects),
-      backend: (await openBackend()).name,
+      backend: (await openBackend(effects.machine)).name,
     };
-  const known = await readKnownFingerprints(await carryOutJob(await planSpectraJob(request), place, effects));
+  const known = await readKnownFingerprints(
+    await carryOutJob(await planSpectraJob(request, effects.machine), place, effects),
+  );
   return { pairs: await computeSpectra({ ...request, known }, effects), backend: known.backend };
 }
 
 /** Compares two checkpoint folders. Throws as `computeSpectra`. */
 export async function compareCheckpoints(
-  { before, after, command }: { readonly before: string; readonly after: string; readonly command: string },
+  { before, after }: { readonly before: string; readonly after: string },
   choice: SpectraChoice,
   effects: Effects,
 ): Promise<PairSpectra> {
   const pair = { before: { name: before, folder: before }, after: { name: after, folder: after } };
-  const request = { ...choice, pairs: [pair], cacheFolder: chooseCacheFolder(), command };
+  const request = { ...choice, pairs: [pair] };
   const {
     pairs: [compared],
   } = await computeAnywhere(request, effects);
@@ -126,11 +127,9 @@ export async function computeRunSpectra(
   {
     trajectory,
     choice,
-    command,
   }: {
     readonly trajectory: Milestones["trajectory"];
     readonly choice: SpectraChoice;
-    readonly command: string;
   },
   effects: Effects,
 ): Promise<RunSpectra> {
@@ -140,7 +139,7 @@ export async function computeRunSpectra(
     before: name(before),
     after: name(after),
   }));
-  const request = { ...choice, pairs, cacheFolder: chooseCacheFolder(), command };
+  const request = { ...choice, pairs };
   const parents = new Map(lineage.map(({ id, parent }) => [id, parent]));
   const { pairs: plain, backend } = await computeAnywhere(request, effects);
   const compared = flagShrinking(plain, parents);

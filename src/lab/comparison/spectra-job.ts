@@ -12,6 +12,7 @@ import {
   planComparison,
   planFactors,
   planFingerprint,
+  type SpectraMachine,
   type SpectraWorkers,
 } from "../factor/index.ts";
 import { openBackend, stampCheckpoint } from "../machine/index.ts";
@@ -42,7 +43,7 @@ const resultSchema = z.object({
 const costPerSecond = { lapack: 2e10, portable: 1e9 } as const;
 
 /** The job of a request. Folders must have the same paths wherever it is carried out. Throws as `requirePairs`. */
-export async function planSpectraJob(request: SpectraRequest): Promise<JobPlan> {
+export async function planSpectraJob(request: SpectraRequest, machine: SpectraMachine): Promise<JobPlan> {
   const matched = await requirePairs(request);
   const pairs = matched.map(({ before, after }) => ({
     before: resolve(before.folder),
@@ -52,11 +53,11 @@ export async function planSpectraJob(request: SpectraRequest): Promise<JobPlan> 
   const stamps = await Promise.all(
     folders.map(async (folder) => [folder, await stampCheckpoint(folder)] as const),
   );
-  const { cacheFolder, settings } = request;
-  const { name: backend } = await openBackend();
+  const { settings } = request;
+  const { name: backend } = await openBackend(machine);
   // Checkpoints that were written again make another job, as does another version of the comparison.
   const input = {
-    cacheFolder: resolve(cacheFolder),
+    cacheFolder: machine.cacheFolder,
     settings,
     pairs,
     stamps: Object.fromEntries(stamps),
@@ -103,6 +104,8 @@ export function openSpectraPieces(given: unknown, effects: Effects): PieceHandle
     before: { name: before, folder: before },
     after: { name: after, folder: after },
   }));
+  // The cache is the one that the job was made for, whatever the node's own is.
+  const own = { ...effects, machine: { ...effects.machine, cacheFolder: input.cacheFolder } };
   let workers: SpectraWorkers | undefined;
   // Headers are read and tensors matched once for all pieces.
   let all: Promise<readonly MatchedPair[]> | undefined;
@@ -113,15 +116,13 @@ export function openSpectraPieces(given: unknown, effects: Effects): PieceHandle
         pairs,
         settings: { ranks: settings.ranks, ...(randomisedSeed !== undefined && { randomisedSeed }) },
         isWanted: (label) => label.name === name,
-        cacheFolder: input.cacheFolder,
-        command: "untwist jobs",
         share,
       };
       all ??= matchPairs({ pairs, isWanted: () => true });
       const matched = takeTensor(await all, name);
       // Threads take about a second to start: they serve all pieces of a pack.
-      workers ??= createSpectraPool(input.cacheFolder, share);
-      const known = await compareMatched(matched, { ...request, effects, workers });
+      workers ??= createSpectraPool(own.machine, share);
+      const known = await compareMatched(matched, { ...request, effects: own, workers });
       return {
         backend: known.backend,
         fingerprints: Object.fromEntries(known.fingerprints),

@@ -1,6 +1,6 @@
 /** Pairs of checkpoints whose tensors are matched: what can be compared, by headers and configurations alone. */
 import { resolve } from "node:path";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import {
   type AdapterOrigin,
   findLostTie,
@@ -110,6 +110,6 @@ function describeMismatch({ before, after, coverage: { unmatched, notes } }: Mat
   const subject = `Cannot compare "${before.folder}" with "${after.folder}"`;
   const [first] = unmatched;
   return first === undefined
-    ? `${subject}: no tensor is chosen; choose others with --matrices and --layers`
+    ? `${subject}: no tensor is chosen; choose others with ${setting("matrices")} and ${setting("layers")}`
     : `${subject}: no tensor has its match, "${first.name}" is ${first.reason}; ${[...notes, "give two checkpoints of one model"].join("; ")}`;
 }

@@ -4,7 +4,7 @@
  */
 import { realpath } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import { writeFileAtomic, writeFolderAtomic } from "../../base/file/index.ts";
 import { createPhases, type Effects, StoppedError } from "../../base/progress/index.ts";
 import {
@@ -53,8 +53,6 @@ export interface EditRequest {
   /** A folder that is not there, or empty. */
   readonly out: string;
   readonly form: EditForm;
-  /** The command that starts again what was stopped. */
-  readonly command: string;
 }
 
 /** What an edit did to a tensor, measured on what was written. */
@@ -112,12 +110,12 @@ export async function editCheckpoint(request: EditRequest, effects: Effects): Pr
       checkAdaptableTarget(opened.target, opened.edits);
       checkAdaptable(opened.edits, opened.target.config.model_type);
     }
-    const algebra = await openBackend();
-    const { cache, cacheFolder } = openCache(algebra, effects);
+    const algebra = await openBackend(effects.machine);
+    const cache = openCache(algebra, effects);
     const cost = opened.wanted.reduce((sum, one) => sum + planWanted(one).cost, 0);
     const phases = createPhases(effects, [cost, 0.3 * cost, request.form === "lora" ? 0 : 0.5 * cost]);
     const [preparing = effects, writing = effects, measuring = effects] = phases;
-    const options = { cache, cacheFolder, command: request.command };
+    const options = { cache };
     const readFactors = await prepareFactors(opened.wanted, options, preparing);
     const bench: Bench = { opened, algebra, readFactors, effects: writing, request };
     if (request.form === "lora") return await writeAdapter(bench);
@@ -143,7 +141,7 @@ async function requireOutside(out: string, checkpoints: readonly Checkpoint[]): 
     const way = relative(await realpath(folder), place);
     if (way === "" || !(way === ".." || way.startsWith("../") || resolve(way) === way))
       throw new UsageError(
-        `Cannot write into "${out}": it lies inside the checkpoint "${folder}"; choose another --out`,
+        `Cannot write into "${out}": it lies inside the checkpoint "${folder}"; choose another ${setting("out")}`,
       );
   }
 }
@@ -267,7 +265,7 @@ async function writeEditedCheckpoint(bench: Bench, measure: Measure): Promise<Ed
   const total = [...target.tensors.keys()].reduce((sum, name) => sum + target.openBytes(name).length, 0);
   let done = 0;
   const onBytes = (count: number): void => {
-    if (effects.signal.aborted) throw new StoppedError(request.command);
+    if (effects.signal.aborted) throw new StoppedError();
     done += count;
     effects.report({ kind: "progress", work: "edit", what: "writing", doneFraction: done / total });
   };
@@ -331,14 +329,14 @@ async function writeAdapter(bench: Bench): Promise<EditReport> {
     const onWritten = (one: Written): number => written.push(one);
     // Nothing of it is kept: only how far the target would move.
     for await (const _ of streamEdit(planned, prepared, { ...bench, onWritten }))
-      if (effects.signal.aborted) throw new StoppedError(request.command);
+      if (effects.signal.aborted) throw new StoppedError();
     const doneFraction = (index + 1) / edits.length;
     effects.report({ kind: "progress", work: "edit", what: planned.name, doneFraction });
   }
   const kept = products.filter(({ left }) => left.columns > 0);
   if (kept.length === 0)
     throw new UsageError(
-      "Cannot write an adapter: the plan changes nothing; leave --as out, or take more ranks",
+      `Cannot write an adapter: the plan changes nothing; leave ${setting("form")} out, or take more ranks`,
     );
   const untouched = target.tensors.size - edits.length;
   const tensors = written.map((one) => one.report);

@@ -11,22 +11,14 @@ import { type EditedModels, listWanted } from "./edit-model.ts";
 export async function loadFactors(
   operations: readonly Operation[],
   models: Pick<EditedModels, "target" | "source">,
-  {
-    algebra,
-    effects,
-    command,
-  }: { readonly algebra: LinearAlgebra; readonly effects: Effects; readonly command: string },
+  { algebra, effects }: { readonly algebra: LinearAlgebra; readonly effects: Effects },
 ): Promise<EditedModels["factors"]> {
-  const { cache, cacheFolder } = openCache(algebra, effects);
+  const cache = openCache(algebra, effects);
   const wanted = {
     target: listWanted(operations, models, "target"),
     source: listWanted(operations, models, "source"),
   };
-  const read = await prepareFactors(
-    [...wanted.target, ...wanted.source],
-    { cache, cacheFolder, command },
-    effects,
-  );
+  const read = await prepareFactors([...wanted.target, ...wanted.source], { cache }, effects);
   const load = async (side: readonly WantedFactors[]): Promise<ReadonlyMap<string, Factors>> => {
     const factors = new Map<string, Factors>();
     for (const one of side) factors.set(one.name, await read(one));

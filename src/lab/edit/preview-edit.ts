@@ -44,7 +44,7 @@ export interface EditPreview {
 
 /** Checks a plan and says what it would do. Throws as `openPlan`, and `StoppedError`. */
 export async function previewEdit(
-  { plan, form, command }: Omit<EditRequest, "out">,
+  { plan, form }: Omit<EditRequest, "out">,
   effects: Effects,
 ): Promise<EditPreview> {
   const opened = await openPlan(plan);
@@ -56,13 +56,13 @@ export async function previewEdit(
     const { target, edits, wanted } = opened;
     const tensors: TensorPreview[] = [];
     for (const edit of edits) {
-      if (effects.signal.aborted) throw new StoppedError(command);
+      if (effects.signal.aborted) throw new StoppedError();
       tensors.push(describe(edit, opened));
       const doneFraction = tensors.length / edits.length;
       effects.report({ kind: "progress", work: "edit", what: `read ${edit.name}`, doneFraction });
       await new Promise((resume) => setImmediate(resume));
     }
-    const speed = measureSpeed(await openBackend(), effects);
+    const speed = measureSpeed(await openBackend(effects.machine), effects);
     const cost = wanted.reduce((sum, one) => sum + planWanted(one).cost, 0);
     const numBytes =
       form === "lora"

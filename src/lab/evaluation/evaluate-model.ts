@@ -43,7 +43,7 @@ export interface ModelEvaluation {
 export async function evaluateModel(
   nameOrPath: string,
   options: ModelEvaluationOptions,
-  { command, effects }: { readonly command: string; readonly effects: Effects },
+  effects: Effects,
 ): Promise<ModelEvaluation> {
   const { splits } = options;
   const environment = await openEnvironment(options.environment);
@@ -58,10 +58,10 @@ export async function evaluateModel(
   const numThreads = chooseNumThreads();
   const { config } = model;
   const compiled = createGenerator(config, { numThreads, batchSize });
-  const generator = rememberAnswers(compiled, { config, numThreads, report: effects.report });
+  const generator = rememberAnswers(compiled, { config, numThreads, effects });
   const startMs = effects.now();
   const onBatch = (doneFraction: number): void => {
-    if (effects.signal.aborted) throw new StoppedError(command);
+    if (effects.signal.aborted) throw new StoppedError();
     const remainingMs = ((effects.now() - startMs) * (1 - doneFraction)) / doneFraction;
     const remaining = doneFraction > 0 ? { remainingMs } : {};
     effects.report({ kind: "progress", work: "evaluation", what: nameOrPath, doneFraction, ...remaining });

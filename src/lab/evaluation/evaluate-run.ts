@@ -1,6 +1,6 @@
 /** The checkpoints of a run evaluated, those that are not yet: what `untwist eval RUN` does. */
 import { resolve } from "node:path";
-import { requireItem, UsageError } from "../../base/core/index.ts";
+import { action, requireItem, setting, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import type { JobPlace } from "../../cluster/dispatch/index.ts";
 import { carryOutJob, HandedOverError } from "../../cluster/dispatch/index.ts";
@@ -44,8 +44,6 @@ export interface EvaluatedRun {
 
 /** Surroundings of an evaluation. */
 export interface EvaluationPlace {
-  /** The command that continues. */
-  readonly command: string;
   readonly effects: Effects;
   readonly way: EvaluationWay;
   /** Who carries it out. Default: this process. */
@@ -66,7 +64,7 @@ export async function evaluateRun(
   const opened = await openRunFolder(path);
   if (place.job !== undefined && place.way.way === "adapters")
     throw new UsageError(
-      "Cannot evaluate with both --on and --lora-endpoint: one server answers for all checkpoints; leave one of them out",
+      `Cannot evaluate with both ${setting("executor")} and ${setting("loraEndpoint")}: one server answers for all checkpoints; leave one of them out`,
     );
   return await withLock(opened, async () => {
     const missing = await listMissing(opened, place.effects);
@@ -83,7 +81,7 @@ export async function evaluateRun(
     const summary = await folder.readSummary();
     if (summary === undefined)
       throw new UsageError(
-        `Cannot sum up "${path}": its training is not finished; continue it with: untwist run --resume --out ${path}`,
+        `Cannot sum up "${path}": its training is not finished; continue it with: ${action("resume", path)}`,
       );
     return { folder, summary, evaluated: missing.map(({ id }) => id) };
   });
@@ -111,7 +109,7 @@ async function evaluateMissing(
   if (job !== undefined && way.way !== "adapters") await evaluateByJob(folder, { ...place, job, way });
   else if (way.way === "serve") {
     for (const entry of missing)
-      await withServer(way, folder.locate(entry.path), place, (server) =>
+      await withServer(way, folder.locate(entry.path), place.effects, (server) =>
         evaluateServed(folder, entry, { ...place, choice: { ...way.asking, ...server } }),
       );
   } else if (way.way === "adapters") await evaluateAdapters(folder, missing, { ...place, way });
@@ -184,12 +182,12 @@ async function findCommonBase(
   const [base] = bases.values();
   if (base === undefined)
     throw new UsageError(
-      `Cannot evaluate ${missing[0]?.id} at one server: the run has no adapters; evaluate whole checkpoints with --serve`,
+      `Cannot evaluate ${missing[0]?.id} at one server: the run has no adapters; evaluate whole checkpoints with ${setting("serve")}`,
     );
   for (const { id, path } of missing)
     if ((bases.get(id) ?? resolve(folder.locate(path))) !== base)
       throw new UsageError(
-        `Cannot evaluate ${id} at one server: it is no adapter to "${base}"; evaluate whole checkpoints with --serve`,
+        `Cannot evaluate ${id} at one server: it is no adapter to "${base}"; evaluate whole checkpoints with ${setting("serve")}`,
       );
   return { base, adapters: new Set(bases.keys()) };
 }
@@ -200,13 +198,12 @@ async function evaluateServed(
   { id, path }: LineageEntry,
   {
     choice,
-    command,
     effects,
     onEvaluated,
   }: EvaluationPlace & { readonly choice: Omit<EndpointChoice, "maxNewTokens"> },
 ): Promise<void> {
   const startMs = effects.now();
-  const items = await askCheckpoint(folder, id, { path: folder.locate(path), choice, command, effects });
+  const items = await askCheckpoint(folder, id, { path: folder.locate(path), choice, effects });
   await keepEvaluation(folder, { checkpoint: id, items, ms: effects.now() - startMs }, effects);
   await onEvaluated?.();
 }
@@ -214,14 +211,14 @@ async function evaluateServed(
 async function evaluateEmbedded(
   folder: RunFolder,
   missing: readonly LineageEntry[],
-  { model: first, command, effects, onEvaluated }: EvaluationPlace & { readonly model: Model },
+  { model: first, effects, onEvaluated }: EvaluationPlace & { readonly model: Model },
 ): Promise<void> {
   let workshop = await createWorkshop(folder, first, effects);
   try {
     for (const { id, path } of missing) {
       const model = await loadModel(folder.locate(path));
       workshop = await fitWorkshop(workshop, { checkpoint: id, model });
-      await evaluateCheckpoint(workshop, { checkpoint: id, parameters: model.parameters, command });
+      await evaluateCheckpoint(workshop, { checkpoint: id, parameters: model.parameters });
       await onEvaluated?.();
     }
   } finally {

@@ -125,16 +125,13 @@ export function openEvaluationPieces(given: unknown, effects: Effects): PieceHan
   };
 }
 
-/** Only a stop needs a command to go on with, and pieces are not stopped. */
-const command = "untwist jobs";
-
 async function answerServed(
   folder: RunFolder,
   { checkpoint, path, way }: { readonly checkpoint: string; readonly path: string; readonly way: ServeWay },
   effects: Effects,
 ): Promise<readonly ItemRecord[]> {
-  return await withServer(way, path, { effects, command }, (server) =>
-    askCheckpoint(folder, checkpoint, { path, choice: { ...way.asking, ...server }, command, effects }),
+  return await withServer(way, path, effects, (server) =>
+    askCheckpoint(folder, checkpoint, { path, choice: { ...way.asking, ...server }, effects }),
   );
 }
 
@@ -147,7 +144,7 @@ async function answerEmbedded(
   reportNotFinite(model.parameters, { checkpoint, report: effects.report });
   const workshop = await createWorkshop(folder, model, effects);
   try {
-    return await answerTasks(workshop, model.parameters, command);
+    return await answerTasks(workshop, model.parameters);
   } finally {
     await workshop.release();
   }

@@ -2,7 +2,7 @@
 
 import { UsageError } from "../../base/core/index.ts";
 import { folderExists } from "../../base/file/index.ts";
-import { type Effects, resumeCommand } from "../../base/progress/index.ts";
+import type { Effects } from "../../base/progress/index.ts";
 import { hashWeights, stampWeights } from "../../bridge/trainer/index.ts";
 import { checkpointPath, findTasks, isFollowed, type LineageEntry, type RunFolder } from "../../run/index.ts";
 import { aggregate, describeIncomplete, type EvaluatedItem } from "../../tasks/evaluation/index.ts";
@@ -29,7 +29,6 @@ export async function keepCheckpoint(
     await evaluateCheckpoint(workshop, {
       checkpoint: entry.id,
       parameters,
-      command: resumeCommand(folder.path),
     });
   const isKnown = (await folder.readLineage()).some(({ id }) => id === entry.id);
   if (!isKnown) await folder.addToLineage({ ...entry, path });
@@ -39,18 +38,17 @@ export async function keepCheckpoint(
 export interface AskedCheckpoint {
   readonly checkpoint: string;
   readonly parameters: Float32Array;
-  readonly command: string;
 }
 
 /** Evaluates a checkpoint on the run's tasks and keeps the answers. Throws `StoppedError`; nothing is kept then. */
 export async function evaluateCheckpoint(
   workshop: Workshop,
-  { checkpoint, parameters, command }: AskedCheckpoint,
+  { checkpoint, parameters }: AskedCheckpoint,
 ): Promise<void> {
   const { folder, effects } = workshop;
   const startMs = effects.now();
   reportNotFinite(parameters, { checkpoint, report: effects.report });
-  const items = await answerTasks(workshop, parameters, command);
+  const items = await answerTasks(workshop, parameters);
   await keepEvaluation(folder, { checkpoint, items, ms: effects.now() - startMs }, effects);
 }
 

@@ -1,6 +1,6 @@
 /** What the checkpoints of a run are asked and who answers, settled once: only what was asked in the same way can be compared. */
 import { isDeepStrictEqual } from "node:util";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { findChatTemplate, type Model, type TemplateUse } from "../../engine/model/index.ts";
 import {
@@ -64,7 +64,7 @@ export async function settleTasks(folder: RunFolder, place: SettlingPlace): Prom
   const named = choice.environment ?? settled?.environment;
   if (named === undefined)
     throw new UsageError(
-      `Cannot evaluate "${folder.path}": nobody said yet what its checkpoints are asked; name it, as in --environment general-points`,
+      `Cannot evaluate "${folder.path}": nobody said yet what its checkpoints are asked; name it, as in ${setting("environment", "general-points")}`,
     );
   const template = way.way === "embedded" ? way.template : undefined;
   const environment = resolveEnvironment(named);
@@ -83,7 +83,7 @@ export async function settleTasks(folder: RunFolder, place: SettlingPlace): Prom
 function requireTwo({ environment, evaluation: { numTasks } }: AskedTasks): void {
   if (numTasks < 2)
     throw new UsageError(
-      `Cannot ask ${numTasks} task of a kind: half of them find the peak and half measure what was forgotten, so that 2 are the least; raise --count, or add questions to ${environment}`,
+      `Cannot ask ${numTasks} task of a kind: half of them find the peak and half measure what was forgotten, so that 2 are the least; raise ${setting("numTasks")}, or add questions to ${environment}`,
     );
 }
 
@@ -99,7 +99,7 @@ async function requireOneTemplate(
   const [templated, plain] = [found.get(true), found.get(false)];
   if (templated !== undefined && plain !== undefined)
     throw new UsageError(
-      `Cannot ask the checkpoints of "${path}" alike: ${templated} has a chat template and ${plain} has none; put that chat_template.jinja beside ${plain}, or ask all by plain text with --template none`,
+      `Cannot ask the checkpoints of "${path}" alike: ${templated} has a chat template and ${plain} has none; put that chat_template.jinja beside ${plain}, or ask all by plain text with ${setting("template", "none")}`,
     );
 }
 
@@ -155,7 +155,7 @@ export async function requireSameAsking({ path, recipe }: RunFolder, place: Aske
   const now = await describeAsking(tasks, { ...place, template });
   if (before.engine !== now.engine)
     throw new UsageError(
-      `Cannot evaluate "${path}" ${now.engine === "server" ? "through a server" : "on the embedded engine"}: its other checkpoints were asked ${before.engine === "server" ? "through a server (give --serve or --lora-endpoint)" : "on the embedded engine"}`,
+      `Cannot evaluate "${path}" ${now.engine === "server" ? "through a server" : "on the embedded engine"}: its other checkpoints were asked ${before.engine === "server" ? `through a server (give ${setting("serve")} or ${setting("loraEndpoint")})` : "on the embedded engine"}`,
     );
   if (now.engine === "embedded") return requireSame(path, "template", [settled, now.template]);
   for (const key of ["api", "temperature", "fields"] as const)

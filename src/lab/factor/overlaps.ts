@@ -1,13 +1,13 @@
 /** How the leading singular vectors of two checkpoints lie to each other, from factors that the cache has already. */
 
 import { folderExists } from "../../base/file/index.ts";
-import { chooseCacheFolder } from "../../base/machine/index.ts";
 import type { RunFolder } from "../../run/index.ts";
 import { openCheckpoint } from "../../weights/checkpoint/index.ts";
 import type { Factors, LinearAlgebra, Matrix } from "../../weights/linalg/index.ts";
 import { fingerprint, openStored } from "../../weights/spectra/index.ts";
 import { openFactorCache } from "../cache/index.ts";
 import { openBackend } from "../machine/index.ts";
+import type { SpectraMachine } from "./spectra-task.ts";
 
 /** |UᵀU'| of the leading vectors: rows before, columns after, in whole percent, row after row. */
 export interface Overlap {
@@ -26,6 +26,7 @@ const mostVectors = 24;
 export async function readOverlaps(
   folder: RunFolder,
   { before, after }: { readonly before: string; readonly after: string },
+  machine: SpectraMachine,
 ): Promise<Readonly<Record<string, Overlap>>> {
   const lineage = await folder.readLineage();
   const locate = (id: string): string | undefined => {
@@ -35,9 +36,12 @@ export async function readOverlaps(
   const [first, second] = [locate(before), locate(after)];
   if (first === undefined || second === undefined) return {};
   if (!(await folderExists(first)) || !(await folderExists(second))) return {};
-  const algebra = await openBackend();
+  const algebra = await openBackend(machine);
   const overlaps: Record<string, Overlap> = {};
-  const [own, other] = [await readLeading(first, algebra), await readLeading(second, algebra)];
+  const [own, other] = [
+    await readLeading(first, { machine, algebra }),
+    await readLeading(second, { machine, algebra }),
+  ];
   for (const [name, factors] of own) {
     const match = other.get(name);
     if (match !== undefined) overlaps[name] = compare(factors, match, algebra);
@@ -48,9 +52,12 @@ export async function readOverlaps(
 /** The leading factors of all matrices of a checkpoint that are cached. */
 async function readLeading(
   path: string,
-  { name: backend }: LinearAlgebra,
+  {
+    machine: { cacheFolder },
+    algebra: { name: backend },
+  }: { readonly machine: SpectraMachine; readonly algebra: LinearAlgebra },
 ): Promise<ReadonlyMap<string, Factors>> {
-  const cache = openFactorCache(chooseCacheFolder(), { backend, onDamage: () => undefined });
+  const cache = openFactorCache(cacheFolder, { backend, onDamage: () => undefined });
   const checkpoint = await openCheckpoint(path);
   try {
     const found = new Map<string, Factors>();

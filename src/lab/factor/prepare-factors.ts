@@ -1,6 +1,6 @@
 /** Factors of tensors brought into the cache, so that they can be read from there. */
 import { availableParallelism } from "node:os";
-import { requireValue } from "../../base/core/index.ts";
+import { requireValue, setting } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { CheckpointError, type Dtype, numBytesOf } from "../../weights/checkpoint/index.ts";
 import type { Factors } from "../../weights/linalg/index.ts";
@@ -26,9 +26,6 @@ export interface WantedFactors extends TensorPlace {
 /** How factors are prepared. */
 export interface PrepareOptions {
   readonly cache: FactorCache;
-  readonly cacheFolder: string;
-  /** The command that continues the work when it is stopped. */
-  readonly command: string;
 }
 
 /** Reads prepared factors. */
@@ -46,7 +43,7 @@ export function planWanted({ shape, dtype, numVectors }: WantedFactors): {
 
 function describeNonFinite({ folder, name }: TensorPlace, position: number): CheckpointError {
   return new CheckpointError(
-    `its value ${position} is NaN, infinite or beyond 32-bit floats; repair the checkpoint, or leave it out, as in --matrices '!${name}'`,
+    `its value ${position} is NaN, infinite or beyond 32-bit floats; repair the checkpoint, or leave it out, as in ${setting("matrices", `'!${name}'`)}`,
     { path: folder, tensor: name },
   );
 }
@@ -57,12 +54,12 @@ function describeNonFinite({ folder, name }: TensorPlace, position: number): Che
  */
 export async function prepareFactors(
   wanted: readonly WantedFactors[],
-  { cache, cacheFolder, command }: PrepareOptions,
+  { cache }: PrepareOptions,
   effects: Effects,
-  workers: SpectraWorkers = createSpectraPool(cacheFolder),
+  workers: SpectraWorkers = createSpectraPool(effects.machine),
 ): Promise<FactorReader> {
   try {
-    const runner = createSpectraRunner({ command, work: "edit" }, effects, workers);
+    const runner = createSpectraRunner({ work: "edit" }, effects, workers);
     const prints = wanted.map(({ folder, name, shape, dtype }) => {
       const work = planFingerprint(shape, numBytesOf(dtype, countElements(shape)));
       return { task: { kind: "fingerprint" as const, tensor: { folder, name } }, ...work };
@@ -94,7 +91,7 @@ export async function prepareFactors(
     const tasks = [...missing.values()];
     runner.expect(total(tasks));
     await runner.run(tasks, () => undefined);
-    const repair = createSpectraHandler(cacheFolder);
+    const repair = createSpectraHandler(effects.machine);
     return async ({ shape, ...place }) => {
       const request = requireValue(requests, keyOf(place));
       const fingerprint = fingerprintOf(place);

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { locateThread } from "../../base/machine/index.ts";
 import { type Effects, type LabEvent, StoppedError } from "../../base/progress/index.ts";
 import { carryOut, createWorkerPool, type PlannedTask, type Workers } from "../../base/threads/index.ts";
-import type { SpectraAnswer, SpectraTask } from "./spectra-task.ts";
+import type { SpectraAnswer, SpectraMachine, SpectraTask } from "./spectra-task.ts";
 
 /** Who carries out tasks of spectra. */
 export type SpectraWorkers = Workers<SpectraTask, SpectraAnswer>;
@@ -17,12 +17,13 @@ export interface MachineShare {
 
 const wholeMachine = (): MachineShare => ({ cores: availableParallelism(), bytes: 2 ** 30 });
 
-/** A pool of workers, one a core, that share a cache. Whoever makes it closes it. */
+/** A pool of workers, one for each core, that share a cache. Whoever makes it closes it. */
 export function createSpectraPool(
-  cacheFolder: string,
+  { cacheFolder, lapack, pythonFolders }: SpectraMachine,
   { cores }: MachineShare = wholeMachine(),
 ): SpectraWorkers {
-  return createWorkerPool({ url: locateThread("spectra-worker"), data: cacheFolder, size: cores });
+  const data: SpectraMachine = { cacheFolder, pythonFolders, ...(lapack !== undefined && { lapack }) };
+  return createWorkerPool({ url: locateThread("spectra-worker"), data, size: cores });
 }
 
 /** What progress calls the work. */
@@ -42,13 +43,12 @@ export interface SpectraRunner {
 /** A task of spectra and what it takes. */
 export type PlannedSpectraTask = PlannedTask<SpectraTask>;
 
-/** A runner on workers. `command` is what continues the work when it is stopped. */
+/** A runner on workers. */
 export function createSpectraRunner(
   {
-    command,
     work,
     share: { cores, bytes } = wholeMachine(),
-  }: { readonly command: string; readonly work: Work; readonly share?: MachineShare | undefined },
+  }: { readonly work: Work; readonly share?: MachineShare | undefined },
   effects: Effects,
   workers: SpectraWorkers,
 ): SpectraRunner {
@@ -78,7 +78,7 @@ export function createSpectraRunner(
           report(describeTask(task));
         },
       });
-      if (effects.signal.aborted) throw new StoppedError(command);
+      if (effects.signal.aborted) throw new StoppedError();
     },
   };
 }

@@ -1,5 +1,8 @@
 /** The tasks of spectra: tensors read, factorised and compared. What a worker does, with everything it keeps open. */
+
 import { resolve } from "node:path";
+import { setting } from "../../base/core/index.ts";
+import type { Machine } from "../../base/machine/index.ts";
 import type { TaskHandler } from "../../base/threads/index.ts";
 import {
   type Checkpoint,
@@ -34,7 +37,7 @@ import {
   tolerances,
 } from "../../weights/spectra/index.ts";
 import { type CachedRequest, type FactorCache, openFactorCache } from "../cache/index.ts";
-import { openBackend } from "../machine/index.ts";
+import { type BackendChoice, openBackend } from "../machine/index.ts";
 import { countVectors, isReadWhole } from "./work.ts";
 
 /** A tensor of a checkpoint folder, or a part of one. */
@@ -88,8 +91,14 @@ export interface SpectraAnswer {
   readonly damaged: readonly string[];
 }
 
+/** What tasks know of the machine: where the cache is, and which LAPACK to use. */
+export type SpectraMachine = Pick<Machine, "cacheFolder"> & BackendChoice;
+
 /** A handler of tasks. Throws `CheckpointError` where a tensor cannot be read. */
-export function createSpectraHandler(cacheFolder: string): TaskHandler<SpectraTask, SpectraAnswer> {
+export function createSpectraHandler({
+  cacheFolder,
+  ...backendChoice
+}: SpectraMachine): TaskHandler<SpectraTask, SpectraAnswer> {
   const checkpoints = new Map<string, Promise<Checkpoint>>();
   let algebra: Promise<LinearAlgebra> | undefined;
   const open = (folder: string): Promise<Checkpoint> => {
@@ -101,7 +110,7 @@ export function createSpectraHandler(cacheFolder: string): TaskHandler<SpectraTa
     await readStored(await open(place.folder), place);
   return async (task, { numThreads }) => {
     const damaged: string[] = [];
-    algebra ??= openBackend();
+    algebra ??= openBackend(backendChoice);
     const backend = await algebra;
     const tools: Tools = {
       open,
@@ -162,7 +171,7 @@ async function identify(
 ): Promise<Pick<SpectraAnswer, "fingerprint" | "nonFinite">> {
   const tensor = await read(place);
   if (countElements(tensor.shape) === 0)
-    throw new CheckpointError("it has no elements; leave it out with --matrices", {
+    throw new CheckpointError(`it has no elements; leave it out with ${setting("matrices")}`, {
       path: place.folder,
       tensor: place.name,
     });

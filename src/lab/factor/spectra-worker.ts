@@ -3,4 +3,4 @@ import { workerData } from "node:worker_threads";
 import { serveTasks } from "../../base/threads/index.ts";
 import { createSpectraHandler } from "./spectra-task.ts";
 
-serveTasks(createSpectraHandler(String(workerData)));
+serveTasks(createSpectraHandler(workerData));

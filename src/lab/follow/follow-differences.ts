@@ -1,4 +1,5 @@
 /** What the checkpoints of followed trainings say of themselves, beside what their base says. */
+import { describeError } from "../../base/core/index.ts";
 import { CheckpointError, compareConfigs } from "../../weights/checkpoint/index.ts";
 import { nameFollowed } from "./follow-look.ts";
 import type { FollowReport } from "./follow-run.ts";
@@ -38,6 +39,6 @@ async function compareFolders(before: string, after: string): Promise<readonly s
     return (await compareConfigs(before, after)).map(({ text }) => text);
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
-    return [`not compared: ${error.message}`];
+    return [`not compared: ${describeError(error)}`];
   }
 }

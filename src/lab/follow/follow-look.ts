@@ -1,6 +1,6 @@
 /** What there is to follow: trainings found, their stages planned, their base known, unusable adapters left out. */
 import { basename, resolve } from "node:path";
-import { UsageError } from "../../base/core/index.ts";
+import { describeError, setting, UsageError } from "../../base/core/index.ts";
 import { folderExists, resolveLinks } from "../../base/file/index.ts";
 import {
   type FoundCheckpoint,
@@ -55,7 +55,7 @@ export async function examineTrainings(
   const folders = [...said.map(({ folder }) => folder), ...others];
   if (folders.length === 0)
     throw new UsageError(
-      "Cannot follow nothing: name the output folder of a trainer, or by --out a run that follows one",
+      `Cannot follow nothing: name the output folder of a trainer, or by ${setting("out")} a run that follows one`,
     );
   const found = new Map<string, FoundTraining>();
   for (const folder of new Set(folders))
@@ -124,7 +124,7 @@ async function findAdapterProblem(
     await (await openCheckpoint(checkpoint.folder, { base: place })).close();
     return undefined;
   } catch (error) {
-    if (error instanceof CheckpointError) return error.message;
+    if (error instanceof CheckpointError) return describeError(error);
     throw error;
   }
 }
@@ -222,6 +222,6 @@ export async function findAdapterBase(
   const place = (await findBaseFolder(folder, config)) ?? base;
   if (place !== undefined && (await folderExists(place))) return place;
   throw new UsageError(
-    `Cannot follow the adapter "${folder}" without its base model: ${config.base === undefined ? "it names none" : `"${config.base}" is no folder here`}; give its folder with --base`,
+    `Cannot follow the adapter "${folder}" without its base model: ${config.base === undefined ? "it names none" : `"${config.base}" is no folder here`}; give its folder with ${setting("base")}`,
   );
 }

@@ -1,6 +1,6 @@
 /** What a followed run is made of: which training is which stage, what grew from what, and how each of that is known. */
 import { basename, resolve } from "node:path";
-import { quoteForShell, UsageError } from "../../base/core/index.ts";
+import { quoteForShell, setting, UsageError } from "../../base/core/index.ts";
 import { type FoundTraining, mergeTrainings } from "../../bridge/trainer/index.ts";
 import type { LineageFile } from "../../run/index.ts";
 
@@ -100,7 +100,7 @@ function planSft(
     (entries.size < staged.length || staged.some(({ own }) => own?.stage !== "sft"))
   )
     throw new UsageError(
-      `Cannot follow "${first.found.folder}" and "${second.found.folder}" as one run: both are taken for SFT (${second.because}); follow one of them, or say in a lineage file (--lineage) that one is rl, or name each with stage: sft where the later goes on from the earlier`,
+      `Cannot follow "${first.found.folder}" and "${second.found.folder}" as one run: both are taken for SFT (${second.because}); follow one of them, or say in a lineage file (${setting("lineage")}) that one is rl, or name each with stage: sft where the later goes on from the earlier`,
     );
   const { found, parts } = merge(inSaidOrder(staged, said));
   return { found, parts, stage: "sft", because: first.because, isStartAssumed: false };

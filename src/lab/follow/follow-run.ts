@@ -2,7 +2,7 @@
 
 import { symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import {
   fileExists,
   listFiles,
@@ -66,7 +66,7 @@ export async function followTrainings(request: FollowRequest): Promise<FollowRep
       const { recipe } = folder;
       if (!isFollowed(recipe))
         throw new UsageError(
-          `Cannot follow into "${request.out}": it is a run of untwist's own training; choose another --out`,
+          `Cannot follow into "${request.out}": it is a run of untwist's own training; choose another ${setting("out")}`,
         );
       return await keep(folder, await examineTrainings(request, recipe, await folder.readLineage()));
     });

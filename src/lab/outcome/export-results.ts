@@ -1,28 +1,19 @@
 /** A run's evaluations for other tools: curves for TensorBoard or as a table, or results in the shape of lm-evaluation-harness. */
 import { basename, join } from "node:path";
-import { quoteForShell, toObject, UsageError } from "../../base/core/index.ts";
+import { action, toObject, UsageError } from "../../base/core/index.ts";
 import { encodeEvents, type ScalarEvent, writeFileAtomic, writeFolderAtomic } from "../../base/file/index.ts";
 import { toShare } from "../../base/statistics/index.ts";
 import { describeResults, describeSamples, type ExportedItem } from "../../bridge/interchange/index.ts";
 import { findTasks, openRunFolder, type RunFolder, type Summary } from "../../run/index.ts";
 import { splits } from "../../tasks/environment/index.ts";
 import { solvedFraction } from "../../tasks/evaluation/index.ts";
-import { summarize } from "./summarize.ts";
+import { type RunQuestion, readQuestions } from "./run-questions.ts";
+import { readOutcome } from "./summarize.ts";
 
 /** The forms of an export. */
 export const exportForms = ["tfevents", "csv", "jsonl", "lm-eval"] as const;
 /** One of `exportForms`. */
 export type ExportForm = (typeof exportForms)[number];
-
-/** The questions of a run: prompts and right answers, in the order of its items. */
-export type ReadQuestions = (folder: RunFolder) => Promise<
-  readonly {
-    readonly split: string;
-    readonly index: number;
-    readonly prompt: string;
-    readonly reference: string;
-  }[]
->;
 
 /**
  * Writes a run's evaluations into a new folder, whole or not at all. `date` names the files. Throws `UsageError` for a run
@@ -31,17 +22,13 @@ export type ReadQuestions = (folder: RunFolder) => Promise<
 export async function exportResults(
   path: string,
   out: string,
-  {
-    form,
-    date,
-    readQuestions,
-  }: { readonly form: ExportForm; readonly date: Date; readonly readQuestions: ReadQuestions },
+  { form, date }: { readonly form: ExportForm; readonly date: Date },
 ): Promise<void> {
   const folder = await openRunFolder(path);
-  const summary = (await folder.readSummary()) ?? (await summarize(folder));
+  const summary = await readOutcome(folder);
   if (summary.checkpoints.length === 0)
     throw new UsageError(
-      `Cannot export "${path}": none of its checkpoints is evaluated yet; do it with: untwist eval ${quoteForShell(path)} --environment NAME`,
+      `Cannot export "${path}": none of its checkpoints is evaluated yet; do it with: ${action("evaluate", path)}`,
     );
   const task = basename((findTasks(folder.recipe)?.environment ?? "tasks").replace(/^items:/, ""));
   await writeFolderAtomic(out, async (temporary) => {
@@ -160,12 +147,7 @@ function quoteCell(text: string): string {
 async function writeSamples(
   folder: RunFolder,
   out: string,
-  {
-    summary,
-    date,
-    task,
-    questions,
-  }: ExportPlace & { readonly questions: Awaited<ReturnType<ReadQuestions>> },
+  { summary, date, task, questions }: ExportPlace & { readonly questions: readonly RunQuestion[] },
 ): Promise<void> {
   const stamp = date.toISOString().replaceAll(":", "-").replace("Z", "000");
   const asked = new Map(questions.map((one) => [`${one.split} ${one.index}`, one]));

@@ -1,9 +1,10 @@
 /** The signals of a finished run, collected from what lies in its folder. */
-import { quoteForShell, UsageError } from "../../base/core/index.ts";
+
+import { action, UsageError } from "../../base/core/index.ts";
 import { type Tally, toShare } from "../../base/statistics/index.ts";
 import { type CheckpointResult, openRunFolder, type RunFolder, type Summary } from "../../run/index.ts";
 import { rankSignals, type Signal, type SignalRanking } from "../../tasks/trajectory/index.ts";
-import { summarize, toOutcome } from "./summarize.ts";
+import { readOutcome, toOutcome } from "./summarize.ts";
 
 /**
  * Ranks what could be known of a run's SFT without OOD labels, by the regret of stopping where each says. Throws `UsageError` for
@@ -11,7 +12,7 @@ import { summarize, toOutcome } from "./summarize.ts";
  */
 export async function rankRunSignals(path: string): Promise<SignalRanking> {
   const folder = await openRunFolder(path);
-  const summary = (await folder.readSummary()) ?? (await summarize(folder));
+  const summary = await readOutcome(folder);
   const checkpoints = summary.checkpoints
     .filter(({ stage }) => stage === "sft")
     .sort((a, b) => a.step - b.step);
@@ -33,7 +34,7 @@ async function describeTooFew({ path, readLineage }: RunFolder, numEvaluated: nu
   const way =
     numThere < 3
       ? `there are only ${numThere}, so keep more of them while training`
-      : `evaluate them with: untwist eval ${quoteForShell(path)} --environment NAME`;
+      : `evaluate them with: ${action("evaluate", path)}`;
   return new UsageError(
     `Cannot rank signals of "${path}": it has ${numEvaluated} evaluated SFT checkpoints, and takes 3; ${way}`,
   );

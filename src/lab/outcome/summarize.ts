@@ -40,6 +40,11 @@ export async function summarize(folder: RunFolder): Promise<Summary> {
   };
 }
 
+/** The summary that a finished run keeps; that of an unfinished one, as far as it is. */
+export async function readOutcome(folder: RunFolder): Promise<Summary> {
+  return (await folder.readSummary()) ?? (await summarize(folder));
+}
+
 /** Throws `UsageError` where two checkpoints were not given the same prompts: their answers cannot be compared. */
 function checkPaired({ entry, items }: EvaluatedCheckpoint, first: EvaluatedCheckpoint | undefined): void {
   const name = ({ split, index, promptHash }: ItemRecord): string => `${split} ${index} ${promptHash}`;

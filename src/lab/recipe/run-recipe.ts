@@ -1,7 +1,8 @@
 /** A recipe carried out: every stage, every checkpoint evaluated, a summary at the end. */
 
+import { action } from "../../base/core/index.ts";
 import { chooseNumThreads, describeVersionChanges, listVersions } from "../../base/machine/index.ts";
-import { type Effects, resumeCommand } from "../../base/progress/index.ts";
+import { type Effects, StoppedError } from "../../base/progress/index.ts";
 import type { Model } from "../../engine/model/index.ts";
 import {
   baseCheckpoint,
@@ -74,6 +75,9 @@ async function carryOut(folder: RunFolder, model: Model, effects: Effects): Prom
     const summary = await conclude(workshop);
     effects.report({ kind: "finished", folder: folder.path });
     return { folder, summary };
+  } catch (error) {
+    // The same again would start another run.
+    throw error instanceof StoppedError ? new StoppedError(action("resume", folder.path)) : error;
   } finally {
     await workshop.release();
   }
@@ -83,11 +87,10 @@ async function carryOut(folder: RunFolder, model: Model, effects: Effects): Prom
 async function conclude(workshop: Workshop): Promise<Summary> {
   const { folder, effects } = workshop;
   const summary = await summarize(folder);
-  const command = resumeCommand(folder.path);
-  const spectra = await concludeSpectra(folder, { trajectory: summary.trajectory, command }, effects);
+  const spectra = await concludeSpectra(folder, { trajectory: summary.trajectory }, effects);
   const startMs = effects.now();
   const { trajectory } = summary;
-  const repairs = trajectory === null ? [] : await runRecipeSweeps({ workshop, trajectory, command });
+  const repairs = trajectory === null ? [] : await runRecipeSweeps({ workshop, trajectory });
   if (repairs.length > 0) await folder.addTiming("sweeps", effects.now() - startMs);
   const finished = {
     ...summary,
@@ -101,14 +104,14 @@ async function conclude(workshop: Workshop): Promise<Summary> {
 
 async function concludeSpectra(
   folder: RunFolder,
-  { trajectory, command }: { readonly trajectory: Summary["trajectory"]; readonly command: string },
+  { trajectory }: { readonly trajectory: Summary["trajectory"] },
   effects: Effects,
 ): Promise<Summary["spectra"]> {
   const { spectra: wanted } = folder.recipe;
   if (wanted === false) return undefined;
   const choice = { settings: { ranks: wanted.ranks }, isWanted: () => true };
   const startMs = effects.now();
-  const computed = await computeRunSpectra(folder, { trajectory, choice, command }, effects);
+  const computed = await computeRunSpectra(folder, { trajectory, choice }, effects);
   await keepRunSpectra(folder, computed);
   await folder.addTiming("spectra", effects.now() - startMs);
   return computed.record;

@@ -26,7 +26,6 @@ export interface ServedSweepPlace {
   readonly folder: RunFolder;
   readonly trajectory: TrajectoryRecord;
   readonly way: AdapterWay;
-  readonly command: string;
   readonly effects: Effects;
 }
 
@@ -112,7 +111,7 @@ async function askRepair(
   point: SweepPoint,
   { plan, ends, server, place }: RepairPlace,
 ): Promise<{ readonly moved: number; readonly items: readonly EvaluatedItem[] }> {
-  const { folder, command, effects, way } = place;
+  const { folder, effects, way } = place;
   const key = pointKey(point, ends);
   const [target, source] = [folder.locate(ends.target.path), folder.locate(ends.source.path)];
   // Adapters are made anew each time: what they are made of says whose answers they give.
@@ -124,7 +123,7 @@ async function askRepair(
     const tasks = { environment, rendering, splits, ...evaluation };
     const answers = folder.locate(`answers/${plan.name}-${key}.jsonl`);
     const judge = isFollowed(folder.recipe) ? folder.recipe.asking?.judge : undefined;
-    return (await askEndpoint(choice, tasks, { answers, weights, judge, command, effects })).items;
+    return (await askEndpoint(choice, tasks, { answers, weights, judge, effects })).items;
   };
   // Nothing is added: the target itself answers.
   if (point.role === "identity")
@@ -138,7 +137,6 @@ async function askRepair(
     plan: { target, source, operations: [point.operation] },
     out,
     form: "lora" as const,
-    command,
   };
   try {
     const { moved } = await editCheckpoint(request, { ...effects, report: () => undefined });

@@ -44,8 +44,6 @@ import { planSweepJob, readPieceRepair } from "./sweep-job.ts";
 export interface SweepPlace {
   readonly workshop: Workshop;
   readonly trajectory: TrajectoryRecord;
-  /** The command that continues a sweep that was stopped. */
-  readonly command: string;
   /** Who answers for the repairs. Default: this process. */
   readonly job?: JobPlace | undefined;
 }
@@ -118,7 +116,7 @@ export async function runSweep(plan: SweepPlan, place: SweepPlace): Promise<Swee
   const lineage = await folder.readLineage();
   const ends = findEnds(plan, { lineage, trajectory: place.trajectory });
   if ("problem" in ends) throw new UsageError(`Cannot sweep "${folder.path}": ${ends.problem}`);
-  const algebra = await openBackend();
+  const algebra = await openBackend(effects.machine);
   const [target, source] = [
     await loadStoredModel(folder.locate(ends.target.path)),
     await loadStoredModel(folder.locate(ends.source.path)),
@@ -135,7 +133,7 @@ export async function runSweep(plan: SweepPlan, place: SweepPlace): Promise<Swee
     await loadFactors(
       missing.map(({ operation }) => operation),
       { target, source },
-      { algebra, effects: preparing, command: place.command },
+      { algebra, effects: preparing },
     );
   if (missing.length > 0 && place.job !== undefined)
     await evaluateByJob(
@@ -219,7 +217,7 @@ async function evaluatePoints(
   {
     plan,
     ends,
-    place: { workshop, command },
+    place: { workshop },
     algebra,
     effects,
   }: {
@@ -238,7 +236,7 @@ async function evaluatePoints(
     );
   for (const [index, point] of points.entries()) {
     const { parameters, moved } = editParameters(point.operation, models, algebra);
-    const items = await answerTasks({ ...workshop, tokenizer }, parameters, command);
+    const items = await answerTasks({ ...workshop, tokenizer }, parameters);
     await folder.writeRepair(plan.name, pointKey(point, ends), { moved, items });
     effects.report({
       kind: "progress",

@@ -85,16 +85,13 @@ export function openSweepPieces(given: unknown, effects: Effects): PieceHandler 
       const { target, source } = models;
       const point = listPoints(plan, { target: target.tensors, source: source.tensors })[index];
       if (point?.name !== name) throw new RangeError(`Cannot find the repair ${name} in its sweep`);
-      const factors = await loadFactors([point.operation], models, { algebra, effects, command });
+      const factors = await loadFactors([point.operation], models, { algebra, effects });
       const { parameters, moved } = editParameters(point.operation, { ...models, factors }, algebra);
-      return { moved, items: await answerTasks(workshop, parameters, command) };
+      return { moved, items: await answerTasks(workshop, parameters) };
     },
     close: async () => await (await opened)?.workshop.release(),
   };
 }
-
-/** Only a stop needs a command to go on with, and pieces are not stopped. */
-const command = "untwist jobs";
 
 async function openEnds(
   run: string,
@@ -107,7 +104,7 @@ async function openEnds(
 }> {
   const [target, source] = [await loadStoredModel(paths.target), await loadStoredModel(paths.source)];
   const workshop = await createWorkshop(await openRunFolder(run), target, effects);
-  return { models: { target, source }, workshop, algebra: await openBackend() };
+  return { models: { target, source }, workshop, algebra: await openBackend(effects.machine) };
 }
 
 /** Reads the result of a piece. */

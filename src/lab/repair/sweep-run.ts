@@ -1,5 +1,5 @@
 /** Sweeps of a run, carried out whenever they are asked. */
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import type { JobPlace } from "../../cluster/dispatch/index.ts";
 import { openRunFolder, type Summary, type SweepPlan, type SweepRecord, withLock } from "../../run/index.ts";
@@ -15,12 +15,10 @@ export async function sweepRun(
   path: string,
   plans: readonly SweepPlan[] | undefined,
   {
-    command,
     effects,
     way,
     job,
   }: {
-    readonly command: string;
     readonly effects: Effects;
     readonly way?: AdapterWay | undefined;
     readonly job?: JobPlace | undefined;
@@ -28,7 +26,7 @@ export async function sweepRun(
 ): Promise<readonly SweepRecord[]> {
   if (way !== undefined && job !== undefined)
     throw new UsageError(
-      "Cannot sweep with both --on and --lora-endpoint: one server answers for all repairs; leave one of them out",
+      `Cannot sweep with both ${setting("executor")} and ${setting("loraEndpoint")}: one server answers for all repairs; leave one of them out`,
     );
   const folder = await openRunFolder(path);
   return withLock(folder, async () => {
@@ -45,14 +43,14 @@ export async function sweepRun(
       const { sweeps } = folder.recipe;
       const records: SweepRecord[] = [];
       for (const plan of plans ?? (sweeps === false ? [] : sweeps))
-        records.push(await runServedSweep(plan, { folder, trajectory, way, command, effects }));
+        records.push(await runServedSweep(plan, { folder, trajectory, way, effects }));
       return await keep(records);
     }
     const model = await restoreFirstModel(folder);
     await requireSameAsking(folder, { way: { way: "embedded" }, model, effects, missing: [] });
     const workshop = await createWorkshop(folder, model, effects);
     try {
-      const place = { workshop, trajectory, command, job };
+      const place = { workshop, trajectory, job };
       const records: SweepRecord[] = [];
       if (plans === undefined) records.push(...(await runRecipeSweeps(place)));
       else for (const plan of plans) records.push(await runSweep(plan, place));

@@ -1,6 +1,6 @@
 /** Running a stage: steps, metrics, checkpoints; stopped and resumed at any step without changing the outcome. */
 import { UsageError } from "../../base/core/index.ts";
-import { resumeCommand, StoppedError } from "../../base/progress/index.ts";
+import { StoppedError } from "../../base/progress/index.ts";
 import { requireTrained } from "../../run/index.ts";
 import type { Trainer } from "../../training/index.ts";
 import type { Workshop } from "../answer/index.ts";
@@ -77,7 +77,7 @@ async function train(workshop: Workshop, training: Training): Promise<void> {
         await save();
         savedMs = effects.now();
       }
-      if (effects.signal.aborted) throw new StoppedError(resumeCommand(folder.path));
+      if (effects.signal.aborted) throw new StoppedError();
       await keepIfAsked(workshop, training, saved);
     }
   } finally {

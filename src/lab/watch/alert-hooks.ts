@@ -1,7 +1,9 @@
 /** Who is told of an alert besides the terminal: a shell command and a webhook of the user's. */
+
 import { spawn } from "node:child_process";
 import { setTimeout as wait } from "node:timers/promises";
-import { quoteForShell, UsageError } from "../../base/core/index.ts";
+import { quoteForShell, setting, showAddress, UsageError } from "../../base/core/index.ts";
+import type { Variables } from "../../base/machine/index.ts";
 
 /** A shell command and an address that are told of an alert. */
 export interface AlertHooks {
@@ -21,13 +23,13 @@ export interface AlertHook {
 }
 
 /** The hooks that are given. Throws `UsageError` for an address that cannot be called. */
-export function openHooks({ alertCommand, webhook }: AlertHooks): readonly AlertHook[] {
+export function openHooks({ alertCommand, webhook }: AlertHooks, variables: Variables): readonly AlertHook[] {
   const hooks: AlertHook[] = [];
   if (alertCommand !== undefined)
     hooks.push({
       name: "command",
       place: `the command ${quoteForShell(alertCommand)}`,
-      call: (message, signal) => tryAgain(() => runCommand(alertCommand, message), signal),
+      call: (message, signal) => tryAgain(() => runCommand(alertCommand, message, variables), signal),
     });
   if (webhook !== undefined) {
     const address = parseAddress(webhook);
@@ -43,20 +45,13 @@ export function openHooks({ alertCommand, webhook }: AlertHooks): readonly Alert
 function parseAddress(text: string): URL {
   const refuse = (problem: string): never => {
     throw new UsageError(
-      `Cannot call the --webhook: ${problem}; give an address as https://host/path, without a name and password in it`,
+      `Cannot call the ${setting("webhook")}: ${problem}; give an address as https://host/path, without a name and password in it`,
     );
   };
   const address = URL.canParse(text) ? new URL(text) : refuse("it is no address");
   if (!/^https?:\/\//i.test(text)) refuse("it does not start with http:// or https://");
   if (address.username !== "" || address.password !== "") refuse("there are a name or a password in it");
   return address;
-}
-
-/** An address as it may be shown: paths and queries of webhooks are as good as passwords. */
-export function showAddress(text: string): string {
-  if (!URL.canParse(text)) return "…";
-  const { protocol, host, pathname, search } = new URL(text);
-  return `${protocol}//${host}/${pathname === "/" && search === "" ? "" : "…"}`;
 }
 
 /** Waits between tries. */
@@ -79,14 +74,14 @@ async function tryAgain(work: () => Promise<void>, signal: AbortSignal): Promise
 const mostHookMs = 60_000;
 
 /** A shell command with the message in its environment. */
-async function runCommand(line: string, message: AlertMessage): Promise<void> {
-  const variables = Object.entries(message).map(([key, value]) => [
+async function runCommand(line: string, message: AlertMessage, variables: Variables): Promise<void> {
+  const own = Object.entries(message).map(([key, value]) => [
     `UNTWIST_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`,
     String(value),
   ]);
   const child = spawn("sh", ["-c", line], {
     stdio: ["ignore", 2, 2],
-    env: { ...process.env, ...Object.fromEntries(variables) },
+    env: { ...variables, ...Object.fromEntries(own) },
   });
   const timer = setTimeout(() => child.kill("SIGKILL"), mostHookMs);
   const code = await new Promise<number | null>((resolve, reject) => {

@@ -1,4 +1,5 @@
 /** Alerts told once each: on the terminal, and by the user's hooks, where one that failed is called again. */
+import { describeError } from "../../base/core/index.ts";
 import { writeFileIfChanged } from "../../base/file/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import type { RunFolder } from "../../run/index.ts";
@@ -22,9 +23,9 @@ interface Alert {
 /** Throws `UsageError` for a webhook whose address cannot be called. */
 export function createTeller(
   request: WatchRule & AlertHooks,
-  { report, now, signal }: Pick<Effects, "report" | "now" | "signal">,
+  { report, now, signal, machine }: Effects,
 ): TellAlerts {
-  const hooks = openHooks(request);
+  const hooks = openHooks(request, machine.variables);
   const pauses = new Map<string, { readonly untilMs: number; readonly lengthMs: number }>();
   const call = async (key: string, hook: AlertHook, message: AlertMessage): Promise<boolean> => {
     const pause = pauses.get(key);
@@ -61,8 +62,8 @@ export function createTeller(
 
 /** What went wrong, with what is behind it: of a request that fails, only that says why. */
 function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
+  const text = describeError(error);
+  return error instanceof Error && error.cause instanceof Error ? `${text} (${error.cause.message})` : text;
 }
 
 function listAlerts({ trainings }: WatchState): readonly Alert[] {

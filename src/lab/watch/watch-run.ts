@@ -1,5 +1,7 @@
 /** A training watched while it goes on: every checkpoint evaluated as it lands, and an alert once OOD accuracy has fallen. */
+
 import { setTimeout as wait } from "node:timers/promises";
+import { describeError } from "../../base/core/index.ts";
 import { BusyError, isDiskProblem, requireWritable, takeLock } from "../../base/file/index.ts";
 import { type Effects, StoppedError } from "../../base/progress/index.ts";
 import { NothingToFollowError } from "../../bridge/trainer/index.ts";
@@ -35,14 +37,10 @@ export type OnState = (state: WatchState, folder: RunFolder) => void;
  */
 export async function watchRun(
   request: WatchRequest,
-  {
-    command,
-    effects,
-    onState,
-  }: { readonly command: string; readonly effects: Effects; readonly onState: OnState },
+  { effects, onState }: { readonly effects: Effects; readonly onState: OnState },
 ): Promise<WatchState> {
   const once = tellOnce(effects);
-  const place: WatchPlace = { request, command, effects: once, onState, tell: createTeller(request, once) };
+  const place: WatchPlace = { request, effects: once, onState, tell: createTeller(request, once) };
   if (request.tasks.environment !== undefined) await openEnvironment(request.tasks.environment);
   await requireWritable(request.follow.out);
   if (!(await isRunFolder(request.follow.out))) await waitForRun(place);
@@ -70,7 +68,6 @@ function tellOnce(effects: Effects): Effects {
 
 interface WatchPlace {
   readonly request: WatchRequest;
-  readonly command: string;
   readonly effects: Effects;
   readonly onState: OnState;
   readonly tell: TellAlerts;
@@ -90,14 +87,14 @@ async function waitForRun(place: WatchPlace): Promise<void> {
       const places = request.follow.folders.join(", ");
       // Where there is nothing yet, that says all; where there is something that cannot be used, it must be said.
       const isEmpty = error instanceof NothingToFollowError && error.cause === undefined;
-      const why = isEmpty ? "" : `, though: ${error.message}`;
+      const why = isEmpty ? "" : `, though: ${describeError(error)}`;
       effects.report({ kind: "notice", text: `Waiting for the first checkpoint in ${places}${why}` });
       await pause(place);
     }
 }
 
 async function keepWatching(place: WatchPlace): Promise<WatchState> {
-  const { request, command, effects, onState } = place;
+  const { request, effects, onState } = place;
   let changedAt = effects.now();
   let hasLooked = false;
   const onEvaluated = async (): Promise<void> => {
@@ -111,7 +108,7 @@ async function keepWatching(place: WatchPlace): Promise<WatchState> {
   };
   const look = async (): Promise<void> => {
     const folder = await untilFree(place, async () => (await followTrainings(request.follow)).folder);
-    const way = { command, effects, way: request.way, onEvaluated };
+    const way = { effects, way: request.way, onEvaluated };
     await untilFree(place, () => evaluateRun(folder.path, request.tasks, way));
     hasLooked = true;
   };
@@ -155,7 +152,7 @@ function bear(
   if (error instanceof AlertedError || error instanceof StoppedError || !(error instanceof Error))
     throw error;
   if (!hasLooked && !isDiskProblem(error)) throw error;
-  effects.report({ kind: "notice", text: `Going on, though: ${error.message}` });
+  effects.report({ kind: "notice", text: `Going on, though: ${describeError(error)}` });
 }
 
 /** Leaves an evaluation of several checkpoints as soon as one of them has raised an alert. */
@@ -179,7 +176,7 @@ async function untilFree<Result>(place: WatchPlace, work: () => Promise<Result>)
       return await work();
     } catch (error) {
       if (!(error instanceof BusyError)) throw error;
-      place.effects.report({ kind: "notice", text: `Waiting: ${error.message}` });
+      place.effects.report({ kind: "notice", text: `Waiting: ${describeError(error)}` });
       await pause(place);
     }
 }
@@ -193,10 +190,10 @@ async function isReached(folder: RunFolder, until: number | undefined): Promise<
   return false;
 }
 
-async function pause({ request, command, effects }: WatchPlace): Promise<void> {
+async function pause({ request, effects }: WatchPlace): Promise<void> {
   try {
     await wait(request.intervalMs, undefined, { signal: effects.signal });
   } catch {
-    throw new StoppedError(command);
+    throw new StoppedError();
   }
 }

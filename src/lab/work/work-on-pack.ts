@@ -1,4 +1,5 @@
 /** What a process of an executor does. */
+import { hostname } from "node:os";
 import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { carryOutPack, type OpenHandler, openJob, type PieceHandler } from "../../cluster/job/index.ts";
@@ -17,9 +18,10 @@ export async function workOnPack(
     if (kind === evaluationJobKind) return openEvaluationPieces(input, effects);
     if (kind === sweepJobKind) return openSweepPieces(input, effects);
     throw new UsageError(
-      `Cannot carry out a job of kind "${kind}": this untwist knows none; use the one that made it`,
+      `Cannot carry out a job of kind "${kind}": this version of untwist has none; use the version that made it`,
     );
   };
+  const node = effects.machine.variables.SLURMD_NODENAME ?? hostname();
   const log = (text: string): void => effects.report({ kind: "notice", text });
-  return await carryOutPack(await openJob(folder), place, { open, log });
+  return await carryOutPack(await openJob(folder), place, { open, log, node });
 }

@@ -1,6 +1,6 @@
 /** What a run is asked that follows the checkpoints of another trainer, and the lineage file that says what cannot be guessed of them. */
 import { z } from "zod";
-import { UsageError } from "../../base/core/index.ts";
+import { action, UsageError } from "../../base/core/index.ts";
 import { identityShape } from "../../bridge/endpoint/index.ts";
 import { describeIssue } from "./issue.ts";
 import { count, evaluationSchema, nameSchema, spectraSchema } from "./recipe-fields.ts";
@@ -89,6 +89,6 @@ export function parseLineageFile(text: string, source: string): LineageFile {
   const parsed = lineageFileSchema.safeParse(readYaml(text, `the lineage file ${source}`));
   if (parsed.success) return parsed.data;
   throw new UsageError(
-    `Cannot use the lineage file ${source}: ${describeIssue(parsed.error)}; write it as in untwist follow --help`,
+    `Cannot use the lineage file ${source}: ${describeIssue(parsed.error)}; write it as in ${action("read about following")}`,
   );
 }

@@ -1,5 +1,5 @@
 /** Whether an environment has as many tasks as are asked. */
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import type { Environment, Split } from "./environment.ts";
 
 /** Throws `UsageError` where an environment has fewer tasks than are asked: none would count twice. */
@@ -10,6 +10,6 @@ export function checkCount(
   for (const split of wanted.splits)
     if (numTasks !== undefined && numTasks[split] < wanted.numTasks)
       throw new UsageError(
-        `Cannot ask ${wanted.numTasks} ${split.toUpperCase()} tasks: ${name} has ${numTasks[split]}; lower --count`,
+        `Cannot ask ${wanted.numTasks} ${split.toUpperCase()} tasks: ${name} has ${numTasks[split]}; lower ${setting("numTasks")}`,
       );
 }

@@ -1,5 +1,6 @@
 /** Counts over evaluated items; never a percentage without its count. */
 
+import { setting } from "../../base/core/index.ts";
 import type { Tally } from "../../base/statistics/index.ts";
 import type { Split } from "../environment/index.ts";
 import { incompleteOutcomes } from "../rollout/index.ts";
@@ -53,11 +54,11 @@ export function aggregate(items: readonly EvaluatedItem[], split: Split): SplitR
 
 /** What is wrong with answers of an outcome, and what helps. */
 const remedies: Readonly<Record<string, string>> = {
-  "cut off": "raise --max-new-tokens",
+  "cut off": `raise ${setting("maxNewTokens")}`,
   "run on":
     "the model did not end its turn: look for its end token in generation_config.json and its chat template",
   "broken off": "the server ended them: look at its log",
-  "no answer": "look at them with --items",
+  "no answer": `look at them with ${setting("items")}`,
   "not judged": 'the judge gave no verdict: its answer has no {"right": …} or did not come to its end',
 };
 

@@ -1,5 +1,5 @@
 /** Evaluation of a model that is asked one conversation at a time, several at once: one behind a server. */
-import { createRandom, UsageError } from "../../base/core/index.ts";
+import { createRandom, setting, UsageError } from "../../base/core/index.ts";
 import {
   type Attempt,
   type ConversationTurn,
@@ -126,7 +126,7 @@ async function gradeAsked(
     return gradeCompletion({ environment, task, rendering }, completion);
   if (judge === undefined)
     throw new UsageError(
-      `Cannot grade ${environment.name}: some of its answers take a judge; name one by --judge-endpoint and --judge-model`,
+      `Cannot grade ${environment.name}: some of its answers take a judge; name one by ${setting("judgeEndpoint")} and ${setting("judgeModel")}`,
     );
   const prompt = judging.prompt(task, completion.answer);
   const said = readReply(await judge([{ role: "user", content: prompt }], seed));

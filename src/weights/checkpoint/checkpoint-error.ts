@@ -1,6 +1,6 @@
 /** The one error of this room: a checkpoint that cannot be read as what it should be. */
 
-import { UsageError } from "../../base/core/index.ts";
+import { renderMessage, UsageError } from "../../base/core/index.ts";
 
 /** Which file, and which tensor of it, a problem is about. */
 export interface ProblemPlace {
@@ -23,9 +23,13 @@ export class CheckpointError extends SyntaxError {
   readonly tensor?: string;
   /** What the command line exits with, as for a `UsageError`. */
   readonly exitCode = 2;
+  /** The message with its references, as of a `UsageError`. */
+  readonly template: string;
   constructor(problem: string, { path, tensor, cause }: ProblemPlace) {
     const subject = tensor === undefined ? "" : `tensor ${quote(tensor)} of `;
-    super(`Cannot read ${subject}${quote(path)}: ${problem}`, cause === undefined ? undefined : { cause });
+    const template = `Cannot read ${subject}${quote(path)}: ${problem}`;
+    super(renderMessage(template), cause === undefined ? undefined : { cause });
+    this.template = template;
     this.name = "CheckpointError";
     this.path = path;
     if (tensor !== undefined) this.tensor = tensor;
@@ -46,7 +50,7 @@ export async function expectReadable<Value>(path: string, answer: Promise<Value>
   } catch (cause) {
     if (!(cause instanceof UsageError)) throw cause;
     const action = `Cannot read "${path}": `;
-    const { message } = cause;
+    const { template: message } = cause;
     throw new CheckpointError(message.startsWith(action) ? message.slice(action.length) : message, {
       path,
       cause,

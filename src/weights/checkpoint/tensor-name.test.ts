@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import { describeTensorName, parseLayers, parsePatterns } from "./tensor-name.ts";
 
 /** The tensors of one layer and those outside, with their kinds, as the Hugging Face library names them. */
@@ -138,7 +138,9 @@ describe("parseLayers()", () => {
     ["1-2-3", '"1-2-3" is no layer or range; write numbers and ranges as in "0-3,7"'],
     ["1.5", '"1.5" is no layer or range; write numbers and ranges as in "0-3,7"'],
   ])('refuses "%s" and says what to write', (text, problem) => {
-    expect(() => parseLayers(text)).toThrow(new UsageError(`Cannot read --layers "${text}": ${problem}`));
+    expect(() => parseLayers(text)).toThrow(
+      new UsageError(`Cannot read ${setting("layers")} "${text}": ${problem}`),
+    );
   });
 });
 
@@ -189,7 +191,7 @@ describe("parsePatterns()", () => {
     for (const text of ["", " ", "q_proj,"])
       expect(() => parsePatterns(text)).toThrow(
         new UsageError(
-          `Cannot read --matrices "${text}": a name is empty; write names or patterns as in "q_proj,*_proj"`,
+          `Cannot read ${setting("matrices")} "${text}": a name is empty; write names or patterns as in "q_proj,*_proj"`,
         ),
       );
   });

@@ -2,7 +2,7 @@
  * What a tensor's name says about its place in the model: which layer it is in and what it does there; and the choices
  * of layers and tensors that users write. Reads names only, never shapes or configurations.
  */
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 
 /** The place of a tensor in its model. */
 export interface TensorPlace {
@@ -104,7 +104,7 @@ export function parsePatterns(text: string): (name: string) => boolean {
   const patterns = text.split(",").map((part) => part.trim());
   if (patterns.includes("") || patterns.includes("!"))
     throw new UsageError(
-      `Cannot read --matrices "${text}": a name is empty; write names or patterns as in "q_proj,*_proj"`,
+      `Cannot read ${setting("matrices")} "${text}": a name is empty; write names or patterns as in "q_proj,*_proj"`,
     );
   const excluded = patterns.filter((pattern) => pattern.startsWith("!")).map((pattern) => pattern.slice(1));
   const chosen = patterns.filter((pattern) => !pattern.startsWith("!"));
@@ -131,13 +131,13 @@ function parseRange(part: string, text: string): LayerRange {
   if (start === undefined) {
     const problem = part === "" ? "a number is missing" : `"${part}" is no layer or range`;
     throw new UsageError(
-      `Cannot read --layers "${text}": ${problem}; write numbers and ranges as in "0-3,7"`,
+      `Cannot read ${setting("layers")} "${text}": ${problem}; write numbers and ranges as in "0-3,7"`,
     );
   }
   const [first, last] = [Number(start), Number(end ?? start)];
   if (first > last)
     throw new UsageError(
-      `Cannot read --layers "${text}": "${part}" runs backwards; write the smaller number first, as in "${last}-${first}"`,
+      `Cannot read ${setting("layers")} "${text}": "${part}" runs backwards; write the smaller number first, as in "${last}-${first}"`,
     );
   return { first, last };
 }

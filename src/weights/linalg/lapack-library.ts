@@ -57,14 +57,17 @@ type NativeFunction = ReturnType<NativeLibrary["func"]>;
  * Opens the LAPACK at `path`, or the first that is found in the usual places; `undefined` where there is none.
  * Throws `UsageError` when `path` is given and cannot be used.
  */
-export async function openLapackLibrary(path?: string): Promise<LapackLibrary | undefined> {
+export async function openLapackLibrary(
+  path?: string,
+  pythonFolders: readonly string[] = [],
+): Promise<LapackLibrary | undefined> {
   const koffi = await loadKoffi();
   if (koffi === undefined) {
     if (path === undefined) return undefined;
     throw new UsageError(`Cannot load "${path}": koffi has no build for ${process.platform} ${process.arch}`);
   }
   if (path !== undefined) return openNamed(koffi, path);
-  for (const candidate of listCandidates()) {
+  for (const candidate of listCandidates(pythonFolders)) {
     const library = tryOpen(koffi, candidate);
     if (typeof library !== "string") return library;
   }
@@ -177,8 +180,8 @@ function findThreadSetter(library: NativeLibrary): (count: number) => void {
 }
 
 /** Where a LAPACK may be, the likeliest fast one first. Bare names are left to the system's loader. */
-function listCandidates(): readonly string[] {
-  return [...(systemNames[process.platform] ?? []), ...listPythonLibraries()];
+function listCandidates(pythonFolders: readonly string[]): readonly string[] {
+  return [...(systemNames[process.platform] ?? []), ...listPythonLibraries(pythonFolders)];
 }
 
 const systemNames: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
@@ -199,11 +202,8 @@ const systemNames: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>>
 };
 
 /** The OpenBLAS that NumPy and SciPy wheels bring along, and conda's. */
-function listPythonLibraries(): readonly string[] {
-  const { VIRTUAL_ENV, CONDA_PREFIX } = process.env;
-  const roots = [VIRTUAL_ENV, CONDA_PREFIX, join(homedir(), ".local"), "/usr/local", "/usr"].filter(
-    (root) => root !== undefined,
-  );
+function listPythonLibraries(pythonFolders: readonly string[]): readonly string[] {
+  const roots = [...pythonFolders, join(homedir(), ".local"), "/usr/local", "/usr"];
   const packages = roots.flatMap((root) => [
     ...listMatching(join(root, "lib"), /^python3/).map((folder) => join(folder, "site-packages")),
     join(root, "Lib", "site-packages"),

@@ -1,5 +1,5 @@
 /** Edits of low rank as a LoRA adapter in the layout of PEFT: what is added to the target, and nothing else. */
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import {
   type AdapterOrigin,
   type Checkpoint,
@@ -83,7 +83,7 @@ export function checkAdaptableTarget(
 ): void {
   const refuse = (problem: string): never => {
     throw new UsageError(
-      `Cannot write the edited model as a LoRA: ${problem}; leave --as out for a whole checkpoint`,
+      `Cannot write the edited model as a LoRA: ${problem}; leave ${setting("form")} out for a whole checkpoint`,
     );
   };
   if (isConverted === true) refuse(`PEFT cannot load "${folder}" as a base`);
@@ -114,7 +114,7 @@ export function checkAdaptable(edits: readonly PlannedEdit[], modelType: unknown
   for (const { name, kind, shape, operation } of edits) {
     const refuse = (problem: string): never => {
       throw new UsageError(
-        `Cannot write ${name} as a LoRA: ${problem}; leave --as out for a whole checkpoint`,
+        `Cannot write ${name} as a LoRA: ${problem}; leave ${setting("form")} out for a whole checkpoint`,
       );
     };
     // Their adapters lie the other way round.

@@ -1,5 +1,5 @@
 /** Which tensors a plan edits, and how: checked against both checkpoints before anything is computed. */
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import {
   type CheckpointTensor,
   describeTensorName,
@@ -68,7 +68,7 @@ function chooseTensors(operation: Operation, target: Tensors): readonly string[]
     const found = inLayers.filter(({ layer, shape }) => layer !== undefined && isMatrix(shape));
     if (found.length > 0) return found.map(({ name }) => name);
     throw new UsageError(
-      "Cannot choose matrices to edit: none lies in a layer; name them with --matrices (matrices in a plan)",
+      `Cannot choose matrices to edit: none lies in a layer; name them with ${setting("matrices")} (matrices in a plan)`,
     );
   }
   const takesAny = operation.operation === "rollback";
@@ -127,7 +127,7 @@ function planTensor(name: string, operation: Operation, { target, source }: Tens
   if (!isFloatDtype(dtype)) return refuse(`its ${dtype} numbers are no floats; choose other matrices`);
   if (needsSource(operation)) {
     const other = source?.get(name);
-    if (source === undefined) return refuse("the plan names no source; give one (--from)");
+    if (source === undefined) return refuse(`the plan names no source; give one (${setting("source")})`);
     if (other === undefined)
       return refuse("the source has no such tensor; give two checkpoints of one model");
     if (other.shape.join() !== shape.join())

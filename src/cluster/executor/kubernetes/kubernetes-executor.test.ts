@@ -58,7 +58,11 @@ const runPod = async (job: JobFolder, pack: number, submission = 0): Promise<voi
     return name;
   };
   const handler = { carryOut, close: async () => undefined };
-  await carryOutPack(job, { submission, pack }, { open: async () => handler, log: () => undefined });
+  await carryOutPack(
+    job,
+    { submission, pack },
+    { open: async () => handler, log: () => undefined, node: "node" },
+  );
 };
 
 const submission = {
@@ -125,7 +129,7 @@ describe("the manifest", () => {
     [
       "no image",
       { ...profileOf(), image: undefined },
-      /^Cannot write a manifest without an image: .*--set image=node:22$/,
+      /^Cannot write a manifest without an image: .*profile image=node:22$/,
     ],
     ["a kind of GPU", profileOf("gpus=a100:1"), /^Cannot write gpus "a100:1" into a manifest: .*as in 1$/],
     [
@@ -166,7 +170,7 @@ describe("createKubernetesExecutor()", () => {
     await untilExists(join(job.path, "kubernetes-0.yaml"));
     for (const pack of [0, 1, 2]) await runPod(job, pack);
     expect(await following).toMatch(
-      /1 of 3 pieces .* have no result. bad on .*: Cannot go on: odd; put it right, then: untwist retry/,
+      /1 of 3 pieces .* have no result. bad on .*: Cannot go on: odd; put it right, then: retrying job/,
     );
     expect(notices.filter((text) => text.startsWith("Start it by"))).toHaveLength(1);
     await forgiveJob(job);

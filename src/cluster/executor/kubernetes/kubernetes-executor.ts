@@ -5,7 +5,7 @@
 import { isAbsolute, join } from "node:path";
 import type { IJob } from "kubernetes-models/batch/v1";
 import { stringify } from "yaml";
-import { quoteForShell, UsageError } from "../../../base/core/index.ts";
+import { quoteForShell, setting, UsageError } from "../../../base/core/index.ts";
 import { fileExists, writeFileAtomic } from "../../../base/file/index.ts";
 import type { Executor, PackState, PlacedSubmission } from "../executor.ts";
 import type { Profile } from "../profile.ts";
@@ -69,7 +69,7 @@ function writeManifest(submission: PlacedSubmission, options: KubernetesOptions)
   const { image, volumes, gpus = "0" } = options.profile;
   if (image === undefined)
     throw new UsageError(
-      "Cannot write a manifest without an image: name one that has Node 20.19 or later, as in --set image=node:22",
+      `Cannot write a manifest without an image: name one that has Node 20.19 or later, as in ${setting("profile", "image=node:22")}`,
     );
   if (!/^\d+$/.test(gpus))
     throw new UsageError(
@@ -79,7 +79,7 @@ function writeManifest(submission: PlacedSubmission, options: KubernetesOptions)
   const outside = paths.find((path) => !volumes.some((volume) => `${path}/`.startsWith(`${volume.path}/`)));
   if (outside !== undefined)
     throw new UsageError(
-      `Cannot write a manifest: "${outside}" is in no volume of the pods; name its claim and where it is mounted, as in --set volumes=shared-claim:/shared`,
+      `Cannot write a manifest: "${outside}" is in no volume of the pods; name its claim and where it is mounted, as in ${setting("profile", "volumes=shared-claim:/shared")}`,
     );
   return stringify(describeIndexedJob(submission, { ...options, image }), {
     lineWidth: 0,

@@ -1,5 +1,5 @@
 /** This machine as an executor: packs in processes of their own, as many at a time as memory and cores allow. */
-import { UsageError } from "../../../base/core/index.ts";
+import { setting, UsageError } from "../../../base/core/index.ts";
 import type { Executor, PlacedPack } from "../executor.ts";
 import type { Resources } from "../resources.ts";
 import { createProcessExecutor } from "./processes.ts";
@@ -42,7 +42,7 @@ export function createLocalExecutor({
 }
 
 function describeMisfit(needed: number, given: number): string {
-  return `Cannot carry out the job here: a piece of it takes ${describeBytes(needed)}, and ${describeBytes(given)} are allowed; allow more with --memory ${Math.ceil(needed / 1e8) / 10}GB, or use --on slurm`;
+  return `Cannot carry out the job here: a piece of it takes ${describeBytes(needed)}, and ${describeBytes(given)} are allowed; allow more with ${setting("memory", `${Math.ceil(needed / 1e8) / 10}GB`)}, or use ${setting("executor", "slurm")}`;
 }
 
 /** `1.5 GB`. */

@@ -1,7 +1,9 @@
 /** Slurm by its own programs: packs are the elements of job arrays, told apart by the arrays' names. */
+
 import { join } from "node:path";
 import { quoteForShell, UsageError } from "../../../base/core/index.ts";
 import { listNames, readTail } from "../../../base/file/index.ts";
+import type { Variables } from "../../../base/machine/index.ts";
 import { readCause } from "../cause.ts";
 import {
   type Executor,
@@ -34,6 +36,8 @@ export interface SlurmOptions {
   readonly profile: Profile;
   /** Variables that processes must have; the rest of the environment is passed on by sbatch, but not over ssh. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Those of this process, which Slurm's programs get. */
+  readonly variables: Variables;
   /** The command that carries out a pack: to it are added the job's folder, the submission's number and the pack's position. */
   readonly command: readonly string[];
 }
@@ -51,8 +55,8 @@ interface ArrayPart {
  * name is `untwist-JOB-MADE-SUBMISSION.FIRST`.
  */
 export function createSlurmExecutor(options: SlurmOptions): Executor {
-  const { profile } = options;
-  const run = createProgramRunner(profile.host);
+  const { profile, variables } = options;
+  const run = createProgramRunner(variables, profile.host);
   const { readSettings, limitTime } = createLimits(run, profile);
   const split = async (submission: PlacedSubmission): Promise<readonly ArrayPart[]> =>
     splitArrays(submission, Number((await readSettings()).get("MaxArraySize") ?? 1001));

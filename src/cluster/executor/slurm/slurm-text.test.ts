@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { renderMessage } from "../../../base/core/index.ts";
 import { readCause } from "../cause.ts";
 import {
   explainSbatch,
@@ -153,15 +154,15 @@ describe("explainSbatch()", () => {
   it.each([
     [
       "sbatch: error: invalid partition specified: nope\nsbatch: error: Batch job submission failed: Invalid partition name specified\n",
-      "sbatch refuses the job: invalid partition specified: nope; Invalid partition name specified; sinfo -s lists the partitions; choose one by --set partition=NAME",
+      "sbatch refuses the job: invalid partition specified: nope; Invalid partition name specified; sinfo -s lists the partitions; choose one by profile partition=NAME",
     ],
     [
       "sbatch: error: Memory specification can not be satisfied\nsbatch: error: Batch job submission failed: Requested node configuration is not available\n",
-      "sbatch refuses the job: Memory specification can not be satisfied; Requested node configuration is not available; no node is that large; ask for less by --set memory=SIZE, cpus=NUMBER or gpus=NUMBER",
+      "sbatch refuses the job: Memory specification can not be satisfied; Requested node configuration is not available; no node is that large; ask for less by profile memory=SIZE, cpus=NUMBER or gpus=NUMBER",
     ],
     [
       "sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified\n",
-      "sbatch refuses the job: Invalid account or account/partition combination specified; sacctmgr show associations user=$USER lists what you may use; choose --set account=NAME",
+      "sbatch refuses the job: Invalid account or account/partition combination specified; sacctmgr show associations user=$USER lists what you may use; choose profile account=NAME",
     ],
     [
       "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)\n",
@@ -169,15 +170,15 @@ describe("explainSbatch()", () => {
     ],
     [
       "sbatch: error: Batch job submission failed: Invalid generic resource (gres) specification\n",
-      "sbatch refuses the job: Invalid generic resource (gres) specification; sinfo --format='%P %G' lists what there is; choose by --set gpus=NUMBER, or leave it out",
+      "sbatch refuses the job: Invalid generic resource (gres) specification; sinfo --format='%P %G' lists what there is; choose by profile gpus=NUMBER, or leave it out",
     ],
     [
       "sbatch: error: Temporary disk specification can not be satisfied\nsbatch: error: Batch job submission failed: Requested node configuration is not available\n",
-      "sbatch refuses the job: Temporary disk specification can not be satisfied; Requested node configuration is not available; no node has that much room; ask for less by --set scratch=SIZE",
+      "sbatch refuses the job: Temporary disk specification can not be satisfied; Requested node configuration is not available; no node has that much room; ask for less by profile scratch=SIZE",
     ],
     ["", "sbatch refuses the job: it does not say why"],
   ])("says %j in one sentence", (stderr, sentence) => {
-    expect(explainSbatch(stderr)).toBe(sentence);
+    expect(renderMessage(explainSbatch(stderr))).toBe(sentence);
   });
 });
 

@@ -1,5 +1,5 @@
 /** What Slurm's programs print, read; and what sbatch is told. Formats of Slurm 22.05 and later, chosen by us where they can be. */
-import { quoteForShell } from "../../../base/core/index.ts";
+import { quoteForShell, setting } from "../../../base/core/index.ts";
 import type { Cause, PackState } from "../executor.ts";
 import type { Profile } from "../profile.ts";
 import { type Resources, toMebibytes } from "../resources.ts";
@@ -123,19 +123,22 @@ function toPackState(
 const hopeless: readonly (readonly [reason: RegExp, advice: string])[] = [
   [
     /PartitionConfig/,
-    "the partition has no such node, or not for so long; ask for less time, memory, cpus or gpus by --set",
+    `the partition has no such node, or not for so long; ask for less time, memory, cpus or gpus by ${setting("profile")}`,
   ],
-  [/PartitionTimeLimit|WallDurationPerJob/, "ask for less time by --set time=MINUTES"],
+  [/PartitionTimeLimit|WallDurationPerJob/, `ask for less time by ${setting("profile", "time=MINUTES")}`],
   [
     /PartitionNodeLimit|BadConstraints/,
-    "no node has what is asked for; ask for less memory, cpus or gpus by --set",
+    `no node has what is asked for; ask for less memory, cpus or gpus by ${setting("profile")}`,
   ],
-  [/Max(?:CPU|Mem|TRES|GRES|Node)\w*PerJob/i, "ask for less memory, cpus or gpus by --set"],
+  [/Max(?:CPU|Mem|TRES|GRES|Node)\w*PerJob/i, `ask for less memory, cpus or gpus by ${setting("profile")}`],
   [
     /JobHeldAdmin|launch failed requeued held/,
     "ask whoever runs the cluster; scontrol release lets it go on",
   ],
-  [/^Invalid(?:Account|QOS)$/, "choose another by --set account=NAME or --set qos=NAME"],
+  [
+    /^Invalid(?:Account|QOS)$/,
+    `choose another by ${setting("profile", "account=NAME")} or ${setting("profile", "qos=NAME")}`,
+  ],
 ];
 
 /** Settings of `scontrol show config`, by name. */
@@ -223,19 +226,22 @@ const advice: readonly (readonly [pattern: RegExp, text: string])[] = [
   ],
   [
     /account|association/i,
-    "sacctmgr show associations user=$USER lists what you may use; choose --set account=NAME",
+    `sacctmgr show associations user=$USER lists what you may use; choose ${setting("profile", "account=NAME")}`,
   ],
-  [/partition/i, "sinfo -s lists the partitions; choose one by --set partition=NAME"],
+  [/partition/i, `sinfo -s lists the partitions; choose one by ${setting("profile", "partition=NAME")}`],
   [
     /gres|generic resource/i,
-    "sinfo --format='%P %G' lists what there is; choose by --set gpus=NUMBER, or leave it out",
+    `sinfo --format='%P %G' lists what there is; choose by ${setting("profile", "gpus=NUMBER")}, or leave it out`,
   ],
-  [/temporary disk/i, "no node has that much room; ask for less by --set scratch=SIZE"],
-  [/qos/i, "sacctmgr show qos lists them; choose one by --set qos=NAME"],
-  [/time limit|--time/i, "the partition allows less time; ask for less by --set time=MINUTES"],
+  [/temporary disk/i, `no node has that much room; ask for less by ${setting("profile", "scratch=SIZE")}`],
+  [/qos/i, `sacctmgr show qos lists them; choose one by ${setting("profile", "qos=NAME")}`],
+  [
+    /time limit|--time/i,
+    `the partition allows less time; ask for less by ${setting("profile", "time=MINUTES")}`,
+  ],
   [
     /memory|node configuration/i,
-    "no node is that large; ask for less by --set memory=SIZE, cpus=NUMBER or gpus=NUMBER",
+    `no node is that large; ask for less by ${setting("profile", "memory=SIZE")}, cpus=NUMBER or gpus=NUMBER`,
   ],
   [/limit/i, "wait until earlier jobs have ended, or ask for less"],
 ];

@@ -2,7 +2,6 @@
 import { Command } from "commander";
 import { readText } from "../../../base/file/index.ts";
 import { parsePlan } from "../../../run/index.ts";
-import { describeCommand } from "../flag/describe-command.ts";
 import { carryOutPlan, type EditFlags } from "./edit.ts";
 
 const examples = `
@@ -33,5 +32,5 @@ export function createApplyCommand(): Command {
 
 async function apply(path: string, flags: EditFlags): Promise<void> {
   const plan = parsePlan(await readText(path), path);
-  await carryOutPlan(plan, flags, describeCommand("apply", [path], { ...flags }));
+  await carryOutPlan(plan, flags);
 }

@@ -4,6 +4,7 @@ import { UsageError } from "../../../base/core/index.ts";
 import { type CacheUse, cacheKinds, measureCache, pruneCache } from "../../../lab/cache/index.ts";
 import { createOutput } from "../output.ts";
 import { formatTable } from "../screen/table.ts";
+import { thisMachine } from "../this-machine.ts";
 
 interface CacheFlags {
   readonly prune?: string;
@@ -26,9 +27,12 @@ export function createCacheCommand(): Command {
 const dayMs = 24 * 60 * 60 * 1000;
 
 async function run(flags: CacheFlags): Promise<void> {
+  const { cacheFolder } = thisMachine();
   const pruned =
-    flags.prune === undefined ? undefined : await pruneCache(Date.now() - parseDays(flags.prune));
-  const report = await measureCache();
+    flags.prune === undefined
+      ? undefined
+      : await pruneCache(cacheFolder, Date.now() - parseDays(flags.prune));
+  const report = await measureCache(cacheFolder);
   const rows = cacheKinds.map((kind) => [kind, ...describeUse(report.kinds[kind])]);
   const lines = [report.folder, "", ...formatTable(rows, { right: [1, 2] })];
   const said = pruned === undefined ? [] : ["", `Deleted: ${describeUse(pruned).join(", ")}`];

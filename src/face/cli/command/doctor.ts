@@ -2,13 +2,14 @@
 import { spawnSync } from "node:child_process";
 import { availableParallelism, totalmem } from "node:os";
 import { Command } from "commander";
-import { UsageError } from "../../../base/core/index.ts";
-import { chooseCacheFolder, chooseNumThreads, listVersions } from "../../../base/machine/index.ts";
+import { describeError, UsageError } from "../../../base/core/index.ts";
+import { chooseNumThreads, listVersions } from "../../../base/machine/index.ts";
 import { readEngineVersion } from "../../../engine/tensor/index.ts";
 import { listBuiltinRecipes, openBackend } from "../../../lab/machine/index.ts";
 import type { LinearAlgebra } from "../../../weights/linalg/index.ts";
 import { createOutput } from "../output.ts";
 import { formatTable } from "../screen/table.ts";
+import { thisMachine } from "../this-machine.ts";
 
 /** The command. */
 export function createDoctorCommand(): Command {
@@ -31,7 +32,7 @@ async function examine(flags: { readonly json?: boolean }): Promise<void> {
     memoryBytes: totalmem(),
     recipes: await listBuiltinRecipes(),
     linearAlgebra: algebra,
-    cache: chooseCacheFolder(),
+    cache: thisMachine().cacheFolder,
     optional: { pytorch: pytorch ?? null },
   };
   const rows = [
@@ -56,7 +57,7 @@ async function describeEngine(): Promise<string> {
   try {
     return `onnxruntime ${await readEngineVersion()}, CPU`;
   } catch (error) {
-    if (error instanceof UsageError) return error.message;
+    if (error instanceof UsageError) return describeError(error);
     throw error;
   }
 }
@@ -69,10 +70,10 @@ interface FoundAlgebra {
 
 async function findAlgebra(): Promise<FoundAlgebra> {
   try {
-    const { name, description } = await openBackend();
+    const { name, description } = await openBackend(thisMachine());
     return { backend: name, description };
   } catch (error) {
-    if (error instanceof UsageError) return { description: error.message };
+    if (error instanceof UsageError) return { description: describeError(error) };
     throw error;
   }
 }

@@ -15,12 +15,12 @@ export interface EditFlags {
   readonly json?: boolean;
 }
 
-/** Carries out a plan, or only shows it. `command` is the command as it was given. */
-export async function carryOutPlan(plan: Plan, flags: EditFlags, command: string): Promise<void> {
+/** Carries out a plan, or only shows it. */
+export async function carryOutPlan(plan: Plan, flags: EditFlags): Promise<void> {
   const output = createOutput(flags);
   const form = parseForm(flags.as);
   if (flags.dryRun === true) {
-    const preview = await withEffects((effects) => previewEdit({ plan, form, command }, effects));
+    const preview = await withEffects((effects) => previewEdit({ plan, form }, effects));
     output.print(formatPreview(preview, output), preview);
     return;
   }
@@ -30,7 +30,7 @@ export async function carryOutPlan(plan: Plan, flags: EditFlags, command: string
       "Cannot edit without a place for the result; give --out, or --dry-run to look first",
     );
   await requireFree(out);
-  const report = await withEffects((effects) => editCheckpoint({ plan, out, form, command }, effects));
+  const report = await withEffects((effects) => editCheckpoint({ plan, out, form }, effects));
   output.print([...formatEdit(report, output), "", `Written to ${out}`], report);
 }
 

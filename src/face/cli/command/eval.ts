@@ -17,8 +17,9 @@ import {
   requireServer,
   type WayFlags,
 } from "../flag/asking-flags.ts";
-import { describeCommand, listGiven } from "../flag/describe-command.ts";
 import { withEffects } from "../flag/effects.ts";
+import { listGiven } from "../flag/given-flags.ts";
+import type { Invocation } from "../flag/invocation.ts";
 import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "../flag/job-flags.ts";
 import { parseChoice } from "../flag/parse-flags.ts";
 import { addTaskFlags, parseTasks, type TaskFlags } from "../flag/task-flags.ts";
@@ -47,7 +48,7 @@ Examples:
 A key for the server is read from UNTWIST_API_KEY, a judge's from UNTWIST_JUDGE_API_KEY. Answers are kept: the same command goes on after a stop.`;
 
 /** The command. */
-export function createEvalCommand(): Command {
+export function createEvalCommand(invocation: Invocation): Command {
   const command = new Command("eval")
     .description("evaluate a checkpoint, a model behind a server, or all checkpoints of a run on fixed tasks")
     .argument("[target]", "a checkpoint folder, a shipped model, or a run; none with --endpoint")
@@ -61,17 +62,20 @@ export function createEvalCommand(): Command {
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
     .action((target: string | undefined, flags: EvalFlags, given: Command) =>
-      unlessHandedOver(flags, () => evaluate(target, flags, given)),
+      unlessHandedOver(flags, () => evaluate(target, flags, { given, invocation })),
     );
 }
 
-async function evaluate(target: string | undefined, flags: EvalFlags, given: Command): Promise<void> {
-  const command = describeCommand("eval", target === undefined ? [] : [target], listGiven(given));
+async function evaluate(
+  target: string | undefined,
+  flags: EvalFlags,
+  { given, invocation }: { readonly given: Command; readonly invocation: Invocation },
+): Promise<void> {
   const { endpoint, serve, loraEndpoint, on } = flags;
   if (on !== undefined && (target === undefined || !(await isRunFolder(target))))
     throw new UsageError("Cannot use --on for one model: it is for all checkpoints of a run; name a run");
   requireServer(given, endpoint ?? serve ?? loraEndpoint);
-  if (target === undefined) return await evaluateEndpoint(flags, command);
+  if (target === undefined) return await evaluateEndpoint(flags);
   const isRun = await isRunFolder(target);
   if (endpoint !== undefined && isRun)
     throw new UsageError(
@@ -83,13 +87,13 @@ async function evaluate(target: string | undefined, flags: EvalFlags, given: Com
     );
   if (isRun) {
     requireOfRun(given);
-    return await evaluateCheckpoints(target, flags, command);
+    return await evaluateCheckpoints(target, flags, invocation);
   }
   if (loraEndpoint !== undefined)
     throw new UsageError(
       `Cannot load "${target}" at --lora-endpoint: it is for the adapters of a run; make one of it by untwist follow "${target}" --base BASE --out RUN`,
     );
-  await (serve === undefined ? evaluateFolder : evaluateServed)(target, flags, command);
+  await (serve === undefined ? evaluateFolder : evaluateServed)(target, flags);
 }
 
 /** Flags that are for one model: a run is asked both splits, keeps its answers itself, and prints its summary. */
@@ -116,7 +120,7 @@ function parseSplits(text: string): readonly Split[] {
   return [...new Set(named)];
 }
 
-async function evaluateFolder(checkpoint: string, flags: EvalFlags, command: string): Promise<void> {
+async function evaluateFolder(checkpoint: string, flags: EvalFlags): Promise<void> {
   const chosen = parseSplits(flags.splits);
   const options = {
     ...parseTasks(flags),
@@ -124,7 +128,7 @@ async function evaluateFolder(checkpoint: string, flags: EvalFlags, command: str
     splits: chosen,
     template: parseTemplate(flags),
   };
-  const evaluation = await withEffects((effects) => evaluateModel(checkpoint, options, { command, effects }));
+  const evaluation = await withEffects((effects) => evaluateModel(checkpoint, options, effects));
   const { items, tasks, ...result } = evaluation;
   const lines = [
     ...formatSplits(chosen, evaluation.results),
@@ -164,7 +168,7 @@ function warn(
 }
 
 /** A model behind a server that runs already. */
-async function evaluateEndpoint(flags: EvalFlags, command: string): Promise<void> {
+async function evaluateEndpoint(flags: EvalFlags): Promise<void> {
   const { endpoint: url, model } = flags;
   if (url === undefined)
     throw new UsageError(
@@ -176,18 +180,18 @@ async function evaluateEndpoint(flags: EvalFlags, command: string): Promise<void
     );
   parseTemplate(flags, url);
   await askAndPrint(flags, (asking, tasks, effects) =>
-    askEndpoint({ ...asking, url, model }, tasks, { command, effects, answers: flags.answers }),
+    askEndpoint({ ...asking, url, model }, tasks, { effects, answers: flags.answers }),
   );
 }
 
 /** A checkpoint folder, by a server that is started for it. */
-async function evaluateServed(checkpoint: string, flags: EvalFlags, command: string): Promise<void> {
+async function evaluateServed(checkpoint: string, flags: EvalFlags): Promise<void> {
   const way = chooseWay(flags);
   if (way.way !== "serve") throw new RangeError("Cannot serve without --serve");
   if (flags.model !== undefined)
     throw new UsageError("Cannot use --model beside --serve: the model is found by its folder; leave it out");
   await askAndPrint(flags, (asking, tasks, effects) =>
-    askServed(checkpoint, { ...way, asking }, tasks, { command, effects, answers: flags.answers }),
+    askServed(checkpoint, { ...way, asking }, tasks, { effects, answers: flags.answers }),
   );
 }
 
@@ -230,12 +234,12 @@ async function askAndPrint(
   });
 }
 
-async function evaluateCheckpoints(path: string, flags: EvalFlags, command: string): Promise<void> {
+async function evaluateCheckpoints(path: string, flags: EvalFlags, invocation: Invocation): Promise<void> {
   const choice = parseTasks(flags);
   const way = chooseWay(flags);
-  const job = await parsePlace(flags);
+  const job = await parsePlace(flags, invocation);
   const { summary, evaluated } = await withEffects((effects) =>
-    evaluateRun(path, choice, { command, effects, way, job }),
+    evaluateRun(path, choice, { effects, way, job }),
   );
   const output = createOutput(flags);
   const what =

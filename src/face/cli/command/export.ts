@@ -27,8 +27,6 @@ export function createExportCommand(): Command {
 async function run(path: string, flags: { readonly as: string; readonly out: string }): Promise<void> {
   const form = parseChoice<(typeof forms)[number]>("--as", flags.as, exportForms);
   await requireFree(flags.out);
-  // What only few commands need is loaded by these.
-  const { readQuestions } = await import("../../view/index.ts");
-  await exportResults(path, flags.out, { form, date: new Date(), readQuestions });
+  await exportResults(path, flags.out, { form, date: new Date() });
   createOutput({}).print([`Written to ${flags.out}`], undefined);
 }

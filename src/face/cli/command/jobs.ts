@@ -9,9 +9,11 @@ import {
   retryJob,
 } from "../../../cluster/dispatch/index.ts";
 import type { JobOrigin } from "../../../cluster/job/index.ts";
-import { setGivenCommand } from "../flag/given-command.ts";
+import type { Invocation } from "../flag/invocation.ts";
 import { createOutput } from "../output.ts";
 import { formatTable } from "../screen/table.ts";
+import { thisMachine } from "../this-machine.ts";
+import { showMessage } from "../wording.ts";
 
 const jobsExamples = `
 Examples:
@@ -23,7 +25,7 @@ Examples:
   untwist ${name} 0691a78e2f8b    ${what}`;
 
 /** Runs the command line again, as given. */
-export type RunAgain = (args: readonly string[]) => Promise<void>;
+export type RunAgain = (invocation: Invocation) => Promise<void>;
 
 /** `untwist jobs`. */
 export function createJobsCommand(): Command {
@@ -42,7 +44,7 @@ export function createAttachCommand(runAgain: RunAgain): Command {
     .option("--json", "print the result as JSON")
     .addHelpText("after", showExample("attach", "Ctrl-C leaves it again"))
     .action(async (id: string, flags: Json) => {
-      await again(id, await readJobOrigin(id), flags, runAgain);
+      await again(id, await readJobOrigin(id, thisMachine()), flags, runAgain);
     });
 }
 
@@ -64,7 +66,7 @@ export function createRetryCommand(runAgain: RunAgain): Command {
     .option("--json", "print the result as JSON")
     .addHelpText("after", showExample("retry", "after what was wrong has been put right"))
     .action(async (id: string, flags: Json) => {
-      await again(id, await retryJob(id), flags, runAgain);
+      await again(id, await retryJob(id, thisMachine()), flags, runAgain);
     });
 }
 
@@ -79,8 +81,7 @@ async function again(job: string, origin: JobOrigin, { json }: Json, runAgain: R
       cause,
     });
   }
-  setGivenCommand({ args, job });
-  await runAgain(args);
+  await runAgain({ args, job });
 }
 
 interface Json {
@@ -88,7 +89,7 @@ interface Json {
 }
 
 async function cancel(id: string, flags: Json): Promise<void> {
-  const byHand = await cancelJob(id);
+  const byHand = await cancelJob(id, thisMachine());
   const lines =
     byHand === undefined
       ? [`Job ${id} is done: there is nothing to cancel`]
@@ -101,8 +102,9 @@ async function cancel(id: string, flags: Json): Promise<void> {
 
 async function list(flags: Json): Promise<void> {
   const jobs = await listJobStatus({
+    machine: thisMachine(),
     report: (event) => {
-      if (event.kind === "notice") process.stderr.write(`${event.text}\n`);
+      if (event.kind === "notice") process.stderr.write(`${showMessage(event.text)}\n`);
     },
   });
   createOutput(flags).print(

@@ -1,6 +1,6 @@
 /** `untwist ls`: the runs of a folder. */
 import { Command } from "commander";
-import { UsageError } from "../../../base/core/index.ts";
+import { describeError, UsageError } from "../../../base/core/index.ts";
 import { folderExists } from "../../../base/file/index.ts";
 import { formatShare } from "../../../base/statistics/index.ts";
 import { listRuns, openRunFolder } from "../../../run/index.ts";
@@ -8,6 +8,7 @@ import { runsFolder } from "../flag/run-location.ts";
 import { createOutput } from "../output.ts";
 import { formatLoss } from "../screen/format.ts";
 import { formatTable } from "../screen/table.ts";
+import { showMessage } from "../wording.ts";
 
 /** The command. */
 export function createLsCommand(): Command {
@@ -39,7 +40,7 @@ async function describeRun(path: string): Promise<RunLine> {
     return await describeReadableRun(path);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    return { path, state: "damaged", problem: error.message };
+    return { path, state: "damaged", problem: describeError(error) };
   }
 }
 
@@ -68,7 +69,7 @@ async function list(path: string, flags: { readonly json?: boolean }): Promise<v
   // Before the first run there is no default folder yet, which is no mistake.
   const isMissing = path === runsFolder && !(await folderExists(path));
   const found = isMissing ? { runs: [], problems: [] } : await listRuns(path);
-  for (const problem of found.problems) process.stderr.write(`Left out: ${problem}\n`);
+  for (const problem of found.problems) process.stderr.write(`Left out: ${showMessage(problem)}\n`);
   const runs = await Promise.all(found.runs.map(describeRun));
   const rows = runs.map((run) => [
     run.path,

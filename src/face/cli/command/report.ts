@@ -1,4 +1,5 @@
 /** `untwist report`: a run as one HTML file that needs no server, and its charts as files. */
+
 import { basename, join } from "node:path";
 import { Command } from "commander";
 import { UsageError } from "../../../base/core/index.ts";
@@ -9,9 +10,8 @@ import {
   pathExists,
   writeFileAtomic,
 } from "../../../base/file/index.ts";
-import { readOverlaps } from "../../../lab/factor/index.ts";
-import { summarize } from "../../../lab/outcome/index.ts";
 import { openRunFolder } from "../../../run/index.ts";
+import { thisMachine } from "../this-machine.ts";
 
 interface ReportFlags {
   readonly out?: string;
@@ -54,7 +54,7 @@ export async function writeReport(
   const folder = await openRunFolder(path);
   // What only few commands need is loaded by these.
   const { collectReport, createReportPage, writeFigures } = await import("../../view/index.ts");
-  const data = await collectReport(basename(path), folder, { summarize, readOverlaps });
+  const data = await collectReport(basename(path), folder, thisMachine());
   await writeFileAtomic(out, await createReportPage(data));
   const names = figures === undefined ? [] : await writeFigures(data, figures);
   return { out, numFigures: names.length };

@@ -2,7 +2,6 @@
 import { Command } from "commander";
 import { UsageError } from "../../../base/core/index.ts";
 import { type Amount, type Restorable, restorables } from "../../../weights/surgery/index.ts";
-import { describeCommand } from "../flag/describe-command.ts";
 import { carryOutPlan, type EditFlags } from "./edit.ts";
 
 interface RestoreFlags extends EditFlags {
@@ -59,8 +58,7 @@ async function restore(flags: RestoreFlags): Promise<void> {
     ...(layers !== undefined && { layers }),
     ...(matrices !== undefined && { matrices }),
   };
-  const command = describeCommand("restore", [], { ...flags });
-  await carryOutPlan({ target: into, source: from, operations: [operation] }, flags, command);
+  await carryOutPlan({ target: into, source: from, operations: [operation] }, flags);
 }
 
 function parseWhat(text: string): Restorable {

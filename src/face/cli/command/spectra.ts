@@ -20,8 +20,8 @@ import {
   type TensorLabel,
   totalSparsity,
 } from "../../../weights/spectra/index.ts";
-import { describeCommand, listGiven } from "../flag/describe-command.ts";
 import { withEffects } from "../flag/effects.ts";
+import type { Invocation } from "../flag/invocation.ts";
 import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "../flag/job-flags.ts";
 import { requireFree } from "../flag/out-folder.ts";
 import { createOutput } from "../output.ts";
@@ -47,7 +47,7 @@ Examples:
   untwist spectra runs/mine --on slurm --set partition=cpu            on a cluster: docs/cluster.md`;
 
 /** The command. */
-export function createSpectraCommand(): Command {
+export function createSpectraCommand(invocation: Invocation): Command {
   const command = new Command("spectra")
     .description(
       "say what changed in the weights: singular values, directions, updates, sparsity, beside what chance would give",
@@ -70,8 +70,8 @@ export function createSpectraCommand(): Command {
     )
     .option("--strict", "exit with code 2 where not all that was asked for could be compared")
     .addHelpText("after", examples)
-    .action((before: string, after: string | undefined, flags: SpectraFlags, given: Command) =>
-      unlessHandedOver(flags, () => run(before, after, { flags, given })),
+    .action((before: string, after: string | undefined, flags: SpectraFlags) =>
+      unlessHandedOver(flags, () => run(before, after, { flags, invocation })),
     );
   return addJobFlags(command).option("--json", "print the result as JSON");
 }
@@ -79,14 +79,13 @@ export function createSpectraCommand(): Command {
 async function run(
   before: string,
   after: string | undefined,
-  { flags, given }: { readonly flags: SpectraFlags; readonly given: Command },
+  { flags, invocation }: { readonly flags: SpectraFlags; readonly invocation: Invocation },
 ): Promise<void> {
-  const choice = { ...parseChoice(flags, defaultRanks), ...(await chooseMachine(flags)) };
+  const choice = { ...parseChoice(flags, defaultRanks), ...(await chooseMachine(flags, invocation)) };
   if (flags.out !== undefined) await requireFree(flags.out);
-  if (after === undefined) return await showRun(before, flags, given);
-  const command = describeCommand("spectra", [before, after], listGiven(given));
+  if (after === undefined) return await showRun(before, flags, invocation);
   const pair = await withEffects((effects: Effects) =>
-    compareCheckpoints({ before, after, command }, choice, effects),
+    compareCheckpoints({ before, after }, choice, effects),
   );
   const headline = describePair(pair);
   const sparsity = totalSparsity(pair);
@@ -111,7 +110,7 @@ function requireComplete(pairs: readonly Pick<PairHeadline, "before" | "after" |
   );
 }
 
-async function showRun(path: string, flags: SpectraFlags, given: Command): Promise<void> {
+async function showRun(path: string, flags: SpectraFlags, invocation: Invocation): Promise<void> {
   if (!(await folderExists(path)))
     throw new UsageError(
       `Cannot compare "${path}": there is no such folder; give the folder of a run or checkpoint`,
@@ -122,16 +121,13 @@ async function showRun(path: string, flags: SpectraFlags, given: Command): Promi
     );
   const { recipe } = await openRunFolder(path);
   const ranks = recipe.spectra === false ? defaultRanks : recipe.spectra.ranks;
-  const choice = { ...parseChoice(flags, ranks), ...(await chooseMachine(flags)) };
-  const command = describeCommand("spectra", [path], listGiven(given));
+  const choice = { ...parseChoice(flags, ranks), ...(await chooseMachine(flags, invocation)) };
   // A partial look must not take the place of what the run says of itself.
   const isWhole = [flags.rank, flags.matrices, flags.layers, flags.randomised, flags.out].every(
     (flag) => flag === undefined,
   );
   const compute = isWhole ? renewSpectra : examineRun;
-  const { pairs, record } = await withEffects((effects: Effects) =>
-    compute(path, choice, { command, effects }),
-  );
+  const { pairs, record } = await withEffects((effects: Effects) => compute(path, choice, effects));
   if (flags.out !== undefined) await writeSpectra(flags.out, pairs, record);
   const output = createOutput(flags);
   const place = isWhole ? `${path}/spectra` : flags.out;
@@ -142,11 +138,14 @@ async function showRun(path: string, flags: SpectraFlags, given: Command): Promi
 }
 
 /** Where the work is done, and what of this machine it may take. */
-async function chooseMachine(flags: SpectraFlags): Promise<Pick<SpectraChoice, "place" | "bytes">> {
+async function chooseMachine(
+  flags: SpectraFlags,
+  invocation: Invocation,
+): Promise<Pick<SpectraChoice, "place" | "bytes">> {
   const { memory } = flags;
   return {
     // In this process, too, memory has a limit.
-    place: await parsePlace(flags.on === undefined ? { ...flags, memory: undefined } : flags),
+    place: await parsePlace(flags.on === undefined ? { ...flags, memory: undefined } : flags, invocation),
     ...(memory !== undefined && { bytes: parseSize("--memory", memory) }),
   };
 }

@@ -1,12 +1,13 @@
 /** `untwist studio`: runs in a browser, following those that are still going on. */
+
 import { spawn } from "node:child_process";
 import { Command } from "commander";
 import { UsageError } from "../../../base/core/index.ts";
 import { folderExists } from "../../../base/file/index.ts";
-import { readOverlaps } from "../../../lab/factor/index.ts";
-import { summarize } from "../../../lab/outcome/index.ts";
 import { runsFolder } from "../flag/run-location.ts";
 import { parsePort, untilStopped } from "../flag/serving.ts";
+import { thisMachine } from "../this-machine.ts";
+import { showMessage } from "../wording.ts";
 
 interface StudioFlags {
   readonly host: string;
@@ -42,8 +43,8 @@ async function serve(folder: string, { host, port, open }: StudioFlags): Promise
     folder,
     host,
     port: parsePort(port),
-    tools: { summarize, readOverlaps },
-    onProblem: (problem) => process.stderr.write(`Left out: ${problem}\n`),
+    machine: thisMachine(),
+    onProblem: (problem) => process.stderr.write(`Left out: ${showMessage(problem)}\n`),
   });
   process.stdout.write(`Showing ${folder} at ${studio.address}   (stop with Ctrl-C)\n`);
   if (open === true) openBrowser(studio.address);

@@ -5,8 +5,8 @@ import { readText } from "../../../base/file/index.ts";
 import { sweepRun } from "../../../lab/repair/index.ts";
 import { openRunFolder, parseSweep, type SweepPlan } from "../../../run/index.ts";
 import { type AskingFlags, addAskingFlags, parseAsking, requireServer } from "../flag/asking-flags.ts";
-import { describeCommand, listGiven } from "../flag/describe-command.ts";
 import { withEffects } from "../flag/effects.ts";
+import type { Invocation } from "../flag/invocation.ts";
 import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "../flag/job-flags.ts";
 import { createOutput } from "../output.ts";
 import { formatSweep } from "../screen/sweep-screen.ts";
@@ -28,7 +28,7 @@ A sweep:
 docs/surgery.md has all fields.`;
 
 /** The command. */
-export function createSweepCommand(): Command {
+export function createSweepCommand(invocation: Invocation): Command {
   const command = new Command("sweep")
     .description("try repairs of a run's checkpoints on the run's own tasks, with controls and statistics")
     .argument("<run>", "the folder of a run")
@@ -38,7 +38,7 @@ export function createSweepCommand(): Command {
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
     .action((path: string, file: string | undefined, flags: SweepFlags, given: Command) =>
-      unlessHandedOver(flags, () => sweep(path, file, { flags, given })),
+      unlessHandedOver(flags, () => sweep(path, file, { flags, given, invocation })),
     );
 }
 
@@ -50,16 +50,19 @@ interface SweepFlags extends AskingFlags, JobFlags {
 async function sweep(
   path: string,
   file: string | undefined,
-  { flags, given }: { readonly flags: SweepFlags; readonly given: Command },
+  {
+    flags,
+    given,
+    invocation,
+  }: { readonly flags: SweepFlags; readonly given: Command; readonly invocation: Invocation },
 ): Promise<void> {
   const { loraEndpoint: url, model } = flags;
   requireServer(given, url);
   const way =
     url === undefined ? undefined : { way: "adapters" as const, url, model, asking: parseAsking(flags) };
   const plans = file === undefined ? undefined : [await readSweep(file, path)];
-  const command = describeCommand("sweep", file === undefined ? [path] : [path, file], listGiven(given));
-  const job = await parsePlace(flags);
-  const records = await withEffects((effects) => sweepRun(path, plans, { command, effects, way, job }));
+  const job = await parsePlace(flags, invocation);
+  const records = await withEffects((effects) => sweepRun(path, plans, { effects, way, job }));
   const output = createOutput(flags);
   const lines = records.flatMap((record) => [...formatSweep(record, { ...output, folder: path }), ""]);
   const places = records.map(({ name }) => `${path}/repairs/${name}`);

@@ -1,9 +1,8 @@
 /** `untwist watch`: a training evaluated while it goes on, and an alert once OOD accuracy has fallen. */
 import { Command } from "commander";
 import { quoteForShell, UsageError } from "../../../base/core/index.ts";
-import { showAddress, type WatchState, watchRun } from "../../../lab/watch/index.ts";
+import { type WatchState, watchRun } from "../../../lab/watch/index.ts";
 import { addWayFlags, chooseWay, requireServer, type WayFlags } from "../flag/asking-flags.ts";
-import { describeCommand, listGiven } from "../flag/describe-command.ts";
 import { withEffects } from "../flag/effects.ts";
 import { requireNamed } from "../flag/out-folder.ts";
 import { parseCount, parseNumber, parseSeconds } from "../flag/parse-flags.ts";
@@ -70,12 +69,9 @@ async function watch(folders: readonly string[], flags: WatchFlags, given: Comma
   requireServer(given, flags.serve ?? flags.loraEndpoint);
   const isPainted = wantsColor(process.stderr);
   const paint = isPainted ? colorPaint : plainPaint;
-  const shown = flags.webhook === undefined ? {} : { webhook: showAddress(flags.webhook) };
-  const command = describeCommand("watch", folders, { ...listGiven(given), ...shown });
   const request = parseRequest(folders, flags);
   const state = await withEffects((effects) =>
     watchRun(request, {
-      command,
       effects,
       onState: (now) => {
         for (const text of formatWatchLine(now, paint)) effects.report({ kind: "notice", text });

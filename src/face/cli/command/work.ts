@@ -2,6 +2,8 @@
 import { Command } from "commander";
 import { workOnPack } from "../../../lab/work/index.ts";
 import { parseCount } from "../flag/parse-flags.ts";
+import { thisMachine } from "../this-machine.ts";
+import { showMessage } from "../wording.ts";
 
 /** The command. */
 export function createWorkCommand(): Command {
@@ -24,10 +26,11 @@ async function work(folder: string, submission: string, pack: string): Promise<v
   };
   const numFailures = await workOnPack(folder, place, {
     report: (event) => {
-      if (event.kind === "notice") process.stdout.write(`${event.text}\n`);
+      if (event.kind === "notice") process.stdout.write(`${showMessage(event.text)}\n`);
     },
     now: () => performance.now(),
     signal: new AbortController().signal,
+    machine: thisMachine(),
   });
   if (process.connected) process.disconnect();
   process.exitCode = numFailures === 0 ? 0 : 1;

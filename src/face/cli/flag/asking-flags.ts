@@ -5,7 +5,7 @@ import { type Interface, interfaces } from "../../../bridge/endpoint/index.ts";
 import { type TemplateUse, templateUses } from "../../../engine/model/index.ts";
 import type { EndpointChoice, Usage } from "../../../lab/answer/index.ts";
 import type { EvaluationWay } from "../../../lab/evaluation/index.ts";
-import { listGiven, nameFlag } from "./describe-command.ts";
+import { listGiven, nameFlag } from "./given-flags.ts";
 import { parseChoice, parseCount, parseNumber, parseSeconds } from "./parse-flags.ts";
 
 /** The flags as they are given. */

@@ -3,6 +3,7 @@ import type { Effects } from "../../../base/progress/index.ts";
 import { wantsColor } from "../output.ts";
 import { colorPaint, plainPaint } from "../screen/paint.ts";
 import { createProgress } from "../screen/progress.ts";
+import { thisMachine } from "../this-machine.ts";
 
 /** What ends work: Ctrl-C, a termination signal, a terminal that is closed. */
 const stopSignals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -23,7 +24,12 @@ export async function withEffects<Result>(work: (effects: Effects) => Promise<Re
   };
   for (const signal of stopSignals) process.on(signal, onInterrupt);
   try {
-    return await work({ report: progress.report, now: () => performance.now(), signal: stop.signal });
+    return await work({
+      report: progress.report,
+      now: () => performance.now(),
+      signal: stop.signal,
+      machine: thisMachine(),
+    });
   } finally {
     progress.stop();
     for (const signal of stopSignals) process.off(signal, onInterrupt);

@@ -14,7 +14,8 @@ import {
   profileKeys,
 } from "../../../cluster/executor/index.ts";
 import { createOutput } from "../output.ts";
-import { readGivenCommand } from "./given-command.ts";
+import { nameFlag } from "./given-flags.ts";
+import type { Invocation } from "./invocation.ts";
 import { parseChoice, parseSeconds } from "./parse-flags.ts";
 
 /** The flags as given. */
@@ -48,7 +49,7 @@ export function addJobFlags(command: Command): Command {
 }
 
 /** Where the flags say; absent for this process, which has no use for the others then. Throws `UsageError`. */
-export async function parsePlace(flags: JobFlags): Promise<JobPlace | undefined> {
+export async function parsePlace(flags: JobFlags, { args, job }: Invocation): Promise<JobPlace | undefined> {
   const { on, set = [], memory } = flags;
   const bytes = memory === undefined ? {} : { bytes: parseSize("--memory", memory) };
   if (on === undefined) {
@@ -57,7 +58,7 @@ export async function parsePlace(flags: JobFlags): Promise<JobPlace | undefined>
     );
     if (needless !== undefined)
       throw new UsageError(
-        `Cannot use --${needless[0].replace("R", "-r")} without an executor: say where, by --on ${executorNames.join(" or --on ")}`,
+        `Cannot use ${nameFlag(needless[0])} without an executor: say where, by --on ${executorNames.join(" or --on ")}`,
       );
     return undefined;
   }
@@ -68,7 +69,6 @@ export async function parsePlace(flags: JobFlags): Promise<JobPlace | undefined>
     throw new UsageError(
       `Cannot use --memory with --on ${executor}: it is for this machine; say --set memory=${memory} of each process`,
     );
-  const { args, job } = readGivenCommand();
   const profile = parseProfile(await readProfile(executor, flags.profile), set);
   return {
     executor,

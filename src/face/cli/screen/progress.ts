@@ -2,6 +2,7 @@
 import { MultiBar } from "cli-progress";
 import { createEstimator, type LabEvent } from "../../../base/progress/index.ts";
 import { formatShare } from "../../../base/statistics/index.ts";
+import { showMessage } from "../wording.ts";
 import { formatDuration } from "./format.ts";
 import type { Paint } from "./paint.ts";
 
@@ -50,7 +51,7 @@ function createLines({ stream, paint }: ProgressOptions): Progress {
     report: (event) => {
       if (event.kind === "evaluated") stream.write(`${formatEvaluated(event, paint)}\n`);
       if (event.kind === "progress") reportWork(event);
-      if (event.kind === "notice") stream.write(`${event.text}\n`);
+      if (event.kind === "notice") stream.write(`${showMessage(event.text)}\n`);
     },
     stop: () => undefined,
   };
@@ -96,7 +97,7 @@ function createBar({ stream, paint }: ProgressOptions): Progress {
           });
           break;
         case "notice":
-          bars.log(`${event.text}\n`);
+          bars.log(`${showMessage(event.text)}\n`);
           break;
         case "finished":
           bars.stop();

@@ -1,4 +1,5 @@
 /** Whether an adapter can be used at all, as far as it says so itself: its base is not asked for. */
+import { describeError } from "../../../base/core/index.ts";
 import { CheckpointError } from "../checkpoint-error.ts";
 import { readAdapterConfig } from "./adapter-config.ts";
 import { UnusableAdapterError } from "./adapter-error.ts";
@@ -25,8 +26,8 @@ export async function inspectAdapter(folder: string): Promise<AdapterState> {
     }
     return { state: "usable" };
   } catch (error) {
-    if (error instanceof UnusableAdapterError) return { state: "unusable", reason: error.message };
-    if (error instanceof CheckpointError) return { state: "partial", reason: error.message };
+    if (error instanceof UnusableAdapterError) return { state: "unusable", reason: describeError(error) };
+    if (error instanceof CheckpointError) return { state: "partial", reason: describeError(error) };
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 /** Weights in files that `torch.save` wrote: `pytorch_model.bin`, its shards, and single files of any name. */
+import { describeError } from "../../../base/core/index.ts";
 import type { ByteSource } from "../../../base/file/index.ts";
 import { CheckpointError, quote } from "../checkpoint-error.ts";
 import { numBytesOf, type ReadableBytes } from "../dtype.ts";
@@ -30,7 +31,7 @@ export function explainTorch<Value>(path: string, read: () => Value, remedy = RE
   } catch (cause) {
     if (cause instanceof CheckpointError) throw cause;
     if (cause instanceof SyntaxError)
-      throw new CheckpointError(`${cause.message}; ${remedy}`, { path, cause });
+      throw new CheckpointError(`${describeError(cause)}; ${remedy}`, { path, cause });
     if (cause instanceof RangeError)
       throw new CheckpointError(
         "its bytes cannot be read any more; keep the file unchanged while it is open",
