@@ -1,13 +1,32 @@
-import { defineConfig } from "vite";
+import { relative } from "node:path";
+import { defineConfig, type Plugin } from "vite";
+
+/** Writes `sources.json`: which of our sources each built file holds code of. */
+const listSources: Plugin = {
+  name: "list-sources",
+  generateBundle(_, bundle) {
+    const held = Object.values(bundle).flatMap((file) => {
+      if (file.type !== "chunk") return [];
+      const modules = Object.entries(file.modules).filter(
+        ([id, { renderedLength }]) =>
+          id.includes("/src/") && !id.includes("/node_modules/") && renderedLength > 0,
+      );
+      return [[file.fileName, modules.map(([id]) => relative(import.meta.dirname, id)).sort()]];
+    });
+    const source = `${JSON.stringify(Object.fromEntries(held), null, 1)}\n`;
+    this.emitFile({ type: "asset", fileName: "sources.json", source });
+  },
+};
 
 /**
  * The command line and the entry files of its threads, for Node: few files, so that a command starts fast. Each command
- * is a part of its own, with all packages in it but those with native parts. Sources and built files lie equally deep
- * below the package's root.
+ * is a part of its own, with all packages in it but those with native parts. `sources.json` says from which
+ * sources each comes.
  */
 export default defineConfig({
   root: import.meta.dirname,
   logLevel: "warn",
+  plugins: [listSources],
   ssr: { noExternal: true, external: ["onnxruntime-node", "koffi"] },
   build: {
     ssr: true,

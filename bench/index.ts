@@ -1,5 +1,5 @@
 /**
- * Starts benchmarks, each in a process of its own: `npm run bench` for the engine, spectra, surgery and the studio, or the name
+ * Starts benchmarks, each in a process of its own: `npm run bench` for the engine, spectra, surgery, the studio and the start of commands, or the name
  * of one and its arguments: `npm run bench spectra 512x2048`.
  */
 import { inheritChild } from "./child.ts";
@@ -9,6 +9,7 @@ const benchmarks = [
   "spectra",
   "surgery",
   "studio",
+  "start",
   "spectra-memory",
   "surgery-memory",
   "follow-memory",

@@ -1,7 +1,7 @@
 /** The commands and flags: what is there, and that all of it is described. */
 import type { Command } from "commander";
 import { describe, expect, it } from "vitest";
-import { createProgram } from "../src/face/cli/main.ts";
+import { commands, createProgram } from "../src/face/cli/main.ts";
 
 /** Flags that several commands have. */
 const taskFlags = [
@@ -35,6 +35,15 @@ const askingFlags = [
   "--price <in,out>",
 ];
 
+/** Every command with its flags, as it is when it is given. */
+const loadAll = (): Promise<readonly Command[]> =>
+  Promise.all(
+    Object.keys(commands).map(async (name) => {
+      const program = await createProgram({ args: [name] });
+      return program.commands.find((command) => command.name() === name)!;
+    }),
+  );
+
 describe("createProgram()", () => {
   it("has these commands and flags, no more and no fewer", async () => {
     const describeCommand = (command: Command): readonly string[] => [
@@ -43,10 +52,7 @@ describe("createProgram()", () => {
       ),
       ...command.options.map(({ flags }) => flags),
     ];
-    const found = (await createProgram()).commands.map((command) => [
-      command.name(),
-      describeCommand(command),
-    ]);
+    const found = (await loadAll()).map((command) => [command.name(), describeCommand(command)]);
     expect(Object.fromEntries(found)).toEqual({
       run: ["[recipe]", "--out <folder>", "--seed <number>", "--set <key=value>", "--resume", "--json"],
       follow: ["[folders]", "--out <run>", "--base <folder>", "--lineage <file>", "--json"],
@@ -133,18 +139,29 @@ describe("createProgram()", () => {
     });
   });
 
-  it("has the one that is named, and the one that executors start only by its name", async () => {
-    const listNames = async (name: string): Promise<readonly string[]> =>
-      (await createProgram({ args: [name] })).commands.map((command) => command.name());
-    expect(await listNames("ls")).toEqual(["ls"]);
-    expect(await listNames("work")).toEqual(["work"]);
-    expect(await listNames("--version")).toEqual([]);
+  it("loads the one that is named, also for its help, and lists all but the one that executors start", async () => {
+    const load = async (...args: readonly string[]): Promise<readonly string[]> =>
+      (await createProgram({ args })).commands
+        .filter(({ options }) => options.length > 0)
+        .map((command) => command.name());
+    expect(await load("ls")).toEqual(["ls"]);
+    expect(await load("help", "ls")).toEqual(["ls"]);
     // What every object has is no command.
-    expect(await listNames("constructor")).toEqual(await listNames("--help"));
+    for (const name of ["--version", "--help", "constructor", "nonsense"])
+      expect(await load(name)).toEqual([]);
+    const { commands: listed } = await createProgram({ args: [] });
+    const help = (await createProgram({ args: [] })).helpInformation();
+    expect(listed.map((command) => command.name())).toEqual([...Object.keys(commands), "work"]);
+    for (const name of Object.keys(commands)) expect(help).toMatch(new RegExp(`^  ${name} `, "m"));
+    expect(help).not.toMatch(/^ {2}work /m);
+  });
+
+  it("is listed as each command describes itself", async () => {
+    for (const command of await loadAll()) expect(command.usage()).toBe(commands[command.name()]?.usage);
   });
 
   it("describes every command and flag", async () => {
-    for (const command of (await createProgram()).commands) {
+    for (const command of await loadAll()) {
       expect(command.description()).not.toBe("");
       for (const option of command.options) expect(option.description, option.flags).not.toBe("");
     }

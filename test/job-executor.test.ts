@@ -73,7 +73,7 @@ function describeContract(openExecutor: () => Executor): void {
     );
     expect(error).toBeInstanceOf(UsageError);
     expect(String(error)).toMatch(
-      /2 of 4 pieces of job [0-9a-f]{12} have no result. fail on \S+: Cannot go on: odd; its log ends: .*untwist retry [0-9a-f]{12}/s,
+      /2 of 4 pieces of job [0-9a-f]{12} have no result. fail on \S+: Cannot go on: odd; its log ends: .*retrying job [0-9a-f]{12}/s,
     );
     const begun = listBegun(job);
     expect(begun.filter((name) => name === "fail")).toHaveLength(2);
@@ -115,7 +115,7 @@ function describeContract(openExecutor: () => Executor): void {
         void job.setCancelled(true);
       },
     });
-    await expect(following).rejects.toThrow(/was cancelled.*untwist retry/);
+    await expect(following).rejects.toThrow(/was cancelled.*retrying job/);
     const open_ = (await job.readSubmissions()).map((one) => placeSubmission(job, one));
     await executor.cancel(listPlacedPacks(open_));
     for (;;) {

@@ -211,7 +211,7 @@ describe("untwist watch", () => {
     child.kill("SIGINT");
     const { code, stderr } = await outcome;
     expect([code, stderr.trimEnd().split("\n").length]).toEqual([130, 1]);
-    expect(stderr).toContain("continue with: untwist watch --interval 0.2 --out rising --json");
+    expect(stderr).toContain("continue with: untwist watch --out rising --interval 0.2 --json");
   });
   async function expectRefusalOfSecond(): Promise<void> {
     const { code, stderr } = await runUntwist(watch("rising"), folder);

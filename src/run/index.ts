@@ -34,7 +34,6 @@ export {
   type RepairAnswers,
   type SpectraRecord,
   type Summary,
-  type SummaryHead,
   type SweepRecord,
   schemaVersion,
   type TrajectoryRecord,
@@ -43,10 +42,9 @@ export { requireNewBase, requireTasks, requireTrained } from "./require-recipe.t
 export {
   clearLeftovers,
   createRunFolder,
-  isRunFolder,
   openRunFolder,
   type RunFolder,
-  readSummaryHead,
   watchLockName,
 } from "./run-folder.ts";
 export { withLock } from "./run-lock.ts";
+export { isRunFolder, readRunOutline, readSummaryOutline, type SummaryOutline } from "./run-outline.ts";

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { describeError, UsageError } from "../base/core/index.ts";
 import { listFolders } from "../base/file/index.ts";
-import { isRunFolder } from "./run-folder.ts";
+import { isRunFolder } from "./run-outline.ts";
 
 /** The runs of a folder, and why others of its folders could not be looked into. */
 export interface RunList {

@@ -259,18 +259,6 @@ const summarySchema = z.object({
   versions: z.record(z.string(), z.string()),
 });
 
-const summaryHeadSchema = z.object({
-  recipe: z.string(),
-  seed: z.number(),
-  checkpoints: z.array(z.unknown()),
-  trajectory: z
-    .object({ peak: z.object({ ood: countSchema }), sftEnd: z.object({ ood: countSchema }) })
-    .nullable(),
-});
-
-/** What a list of runs shows of a summary. */
-export type SummaryHead = z.infer<typeof summaryHeadSchema>;
-
 /** `summary.json`: the outcome of a run. */
 export type Summary = z.infer<typeof summarySchema>;
 /** A checkpoint of a summary with what it got right. */
@@ -287,7 +275,6 @@ export const recordSchemas = {
   lineage: lineageSchema,
   item: itemSchema,
   summary: summarySchema,
-  summaryHead: summaryHeadSchema,
   sweep: sweepRecordSchema,
   repair: repairAnswersSchema,
 } as const;

@@ -8,7 +8,8 @@ import { TakenError, writeFolderAtomic } from "../base/file/index.ts";
 import { listRuns } from "./list-runs.ts";
 import { parseRecipe } from "./recipe/recipe.ts";
 import type { ItemRecord, LineageEntry, RunRecord, Summary } from "./records.ts";
-import { clearLeftovers, createRunFolder, isRunFolder, openRunFolder, type RunFolder } from "./run-folder.ts";
+import { clearLeftovers, createRunFolder, openRunFolder, type RunFolder } from "./run-folder.ts";
+import { isRunFolder } from "./run-outline.ts";
 
 const recipe = parseRecipe(
   "name: small\nsummary: Nothing but a base\nenvironment: e\nbase: b\nevaluation: { numTasks: 2 }\n",

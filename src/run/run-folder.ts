@@ -5,7 +5,6 @@
 import { isAbsolute, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { stringify } from "yaml";
-import type { z } from "zod";
 import { describeError, setting, toObject, UsageError } from "../base/core/index.ts";
 import {
   ensureWritableFolder,
@@ -23,8 +22,8 @@ import {
   writeFileIfChanged,
   writeFolderAtomic,
 } from "../base/file/index.ts";
-import { describeIssue } from "./recipe/issue.ts";
 import { parseRunRecipe, type RunRecipe } from "./recipe/recipe.ts";
+import { names, parseRecord, readRecord, writeJson } from "./record-file.ts";
 import {
   type ItemRecord,
   type LineageEntry,
@@ -32,19 +31,10 @@ import {
   type RunRecord,
   recordSchemas,
   type Summary,
-  type SummaryHead,
   type SweepRecord,
   schemaVersion,
 } from "./records.ts";
-
-/** Where things lie in a run folder. */
-const names = {
-  run: "run.json",
-  recipe: "recipe.yaml",
-  lineage: "lineage.json",
-  summary: "summary.json",
-  timings: "timings.jsonl",
-} as const;
+import { requireRunFolder } from "./run-outline.ts";
 
 /** The file that is there while a run is watched. */
 export const watchLockName = "watch.lock";
@@ -99,11 +89,6 @@ export interface RunFolder {
   readSummary(): Promise<Summary | undefined>;
 }
 
-/** Whether the folder holds a run. */
-export async function isRunFolder(path: string): Promise<boolean> {
-  return fileExists(join(path, names.run));
-}
-
 /**
  * Makes a new run folder. Throws `TakenError` where the folder holds anything, as a run that was started together with this
  * one, and `UsageError` where it cannot be written; nothing is written then.
@@ -142,20 +127,11 @@ function toStored(value: unknown): unknown {
 
 /** Opens a run folder to read it. Throws `UsageError` where there is none or its files are malformed. */
 export async function openRunFolder(path: string): Promise<RunFolder> {
-  if (!(await isRunFolder(path)))
-    throw new UsageError(
-      `Cannot open the run "${path}": there is no ${names.run} in it; give the folder of a run`,
-    );
+  await requireRunFolder(path);
   const record = await readRecord(join(path, names.run), recordSchemas.run);
   const recipePath = join(path, names.recipe);
   const recipe = parseRunRecipe(await readText(recipePath), recipePath);
   return createHandle(path, record, recipe);
-}
-
-/** What a list shows of a finished run, or `undefined` while it is not finished: quick, as most of it is not checked. */
-export async function readSummaryHead(path: string): Promise<SummaryHead | undefined> {
-  const file = join(path, names.summary);
-  return (await fileExists(file)) ? readRecord(file, recordSchemas.summaryHead) : undefined;
 }
 
 /** Puts right what interrupted writes have left. Only for the process that holds the run. */
@@ -271,31 +247,4 @@ async function readLines(file: string): Promise<readonly unknown[]> {
 function readStep(line: unknown): number {
   const { step } = toObject(line);
   return typeof step === "number" ? step : Number.POSITIVE_INFINITY;
-}
-
-async function writeJson(path: string, value: unknown): Promise<void> {
-  await writeFileIfChanged(path, `${JSON.stringify(value, null, 2)}\n`);
-}
-
-async function readRecord<Schema extends z.ZodType>(path: string, schema: Schema): Promise<z.infer<Schema>> {
-  const text = await readText(path);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new UsageError(`Cannot read "${path}": it is no JSON; restore the file or start the run again`, {
-      cause,
-    });
-  }
-  return parseRecord(value, path, schema);
-}
-
-function parseRecord<Schema extends z.ZodType>(
-  value: unknown,
-  path: string,
-  schema: Schema,
-): z.infer<Schema> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  throw new UsageError(`Cannot read "${path}": ${describeIssue(parsed.error)}`);
 }

@@ -22,3 +22,9 @@ export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return "template" in error && typeof error.template === "string" ? error.template : error.message;
 }
+
+/** What the command line exits with because of an error that a user can fix; `undefined` for any other. */
+export function findExitCode(error: unknown): number | undefined {
+  const isFixable = error instanceof Error && "exitCode" in error && typeof error.exitCode === "number";
+  return isFixable ? Number(error.exitCode) : undefined;
+}

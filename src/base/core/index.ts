@@ -1,5 +1,5 @@
 /** Seeded randomness, errors that a user can fix, and values of unknown shape. */
-export { describeError, UsageError } from "./errors.ts";
+export { describeError, findExitCode, UsageError } from "./errors.ts";
 export { parsePythonJson } from "./python-json.ts";
 export { quoteForShell } from "./quote-for-shell.ts";
 export { createRandom, type Random } from "./random.ts";

@@ -1,6 +1,6 @@
 /** Versions of what a result may depend on. */
 import { createRequire } from "node:module";
-import { z } from "zod";
+import { toObject } from "../core/index.ts";
 import { locateInPackage } from "./package-root.ts";
 
 /** Versions of Untwist, Node.js and the engine, by name. */
@@ -15,7 +15,9 @@ export function listVersions(): {
 
 function readVersion(path: string): string {
   const require = createRequire(import.meta.url);
-  return z.object({ version: z.string() }).parse(require(path)).version;
+  const { version } = toObject(require(path));
+  if (typeof version === "string") return version;
+  throw new SyntaxError(`Cannot read the version in "${path}": it has none`);
 }
 
 /** What differs between the versions a run was started with and those of now, in words; empty where nothing does. */

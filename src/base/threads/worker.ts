@@ -1,6 +1,6 @@
 /** The worker's side of a pool: gets tasks as messages, answers each with its result or its error. */
 import { parentPort } from "node:worker_threads";
-import { describeError, UsageError } from "../core/index.ts";
+import { describeError, findExitCode, UsageError } from "../core/index.ts";
 import type { Share, TaskHandler } from "./workers.ts";
 
 /** A task on its way to a worker. */
@@ -36,8 +36,8 @@ function describeFailure(error: unknown): AnswerMessage<never> {
   if (!(error instanceof Error)) return { kind: "failed", message: String(error), stack: String(error) };
   const { message, stack = "" } = error;
   // Errors that a user can fix say so by an exit code of their own.
-  if ("exitCode" in error && typeof error.exitCode === "number")
-    return { kind: "refused", message: describeError(error), exitCode: error.exitCode };
+  const exitCode = findExitCode(error);
+  if (exitCode !== undefined) return { kind: "refused", message: describeError(error), exitCode };
   return { kind: "failed", message, stack };
 }
 

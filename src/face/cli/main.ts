@@ -1,9 +1,8 @@
 /** The command line: parses, calls the lab, prints. Errors a user can fix are one sentence and exit code 2. */
 import { Command, CommanderError } from "commander";
-import { describeError, UsageError } from "../../base/core/index.ts";
+import { describeError, findExitCode } from "../../base/core/index.ts";
 import { listVersions } from "../../base/machine/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
-import { CheckpointError } from "../../weights/checkpoint/index.ts";
 import type { Invocation } from "./flag/invocation.ts";
 import { showMessage } from "./wording.ts";
 
@@ -15,53 +14,163 @@ Exit codes:
   3    untwist watch --stop-on-alert found that OOD has fallen
   130  stopped by Ctrl-C; what was done is kept, and the same command goes on`;
 
-type CommandTable = Readonly<Record<string, (invocation: Invocation) => Promise<Command>>>;
+/** A command as the help lists it, and its code, which is loaded when it is given: one command needs a fraction of all code. */
+interface CommandEntry {
+  readonly usage: string;
+  readonly description: string;
+  readonly load: (invocation: Invocation) => Promise<Command>;
+}
 
-/** The commands in the order of the help, each loaded when it is wanted: one of them needs a fraction of the code. */
-const commands = {
-  run: async () => (await import("./command/run.ts")).createRunCommand(),
-  follow: async () => (await import("./command/follow.ts")).createFollowCommand(),
-  watch: async () => (await import("./command/watch.ts")).createWatchCommand(),
-  ls: async () => (await import("./command/ls.ts")).createLsCommand(),
-  show: async () => (await import("./command/show.ts")).createShowCommand(),
-  spectra: async (given) => (await import("./command/spectra.ts")).createSpectraCommand(given),
-  restore: async () => (await import("./command/restore.ts")).createRestoreCommand(),
-  apply: async () => (await import("./command/apply.ts")).createApplyCommand(),
-  sweep: async (given) => (await import("./command/sweep.ts")).createSweepCommand(given),
-  studio: async () => (await import("./command/studio.ts")).createStudioCommand(),
-  report: async () => (await import("./command/report.ts")).createReportCommand(),
-  signals: async () => (await import("./command/signals.ts")).createSignalsCommand(),
-  eval: async (given) => (await import("./command/eval.ts")).createEvalCommand(given),
-  serve: async () => (await import("./command/serve.ts")).createServeCommand(),
-  import: async () => (await import("./command/import.ts")).createImportCommand(),
-  export: async () => (await import("./command/export.ts")).createExportCommand(),
-  grade: async () => (await import("./command/grade.ts")).createGradeCommand(),
-  jobs: async () => (await import("./command/jobs.ts")).createJobsCommand(),
-  attach: async () => (await import("./command/jobs.ts")).createAttachCommand(runCommand),
-  cancel: async () => (await import("./command/jobs.ts")).createCancelCommand(),
-  retry: async () => (await import("./command/jobs.ts")).createRetryCommand(runCommand),
-  cache: async () => (await import("./command/cache.ts")).createCacheCommand(),
-  doctor: async () => (await import("./command/doctor.ts")).createDoctorCommand(),
-} satisfies CommandTable;
+/** The commands in the order of the help. */
+export const commands: Readonly<Record<string, CommandEntry>> = {
+  run: {
+    usage: "[options] [recipe]",
+    description:
+      "carry out a recipe: train, keep checkpoints, evaluate each, say what was forgotten and recovered",
+    load: async () => (await import("./command/run.ts")).createRunCommand(),
+  },
+  follow: {
+    usage: "[options] [folders...]",
+    description:
+      "take over the checkpoints of another trainer as a run: found, ordered, referred to where they lie, with the trainer's own curves",
+    load: async () => (await import("./command/follow.ts")).createFollowCommand(),
+  },
+  watch: {
+    usage: "[options] [folders...]",
+    description:
+      "evaluate each checkpoint of a training as it lands, and raise an alert once OOD accuracy has fallen beyond noise",
+    load: async () => (await import("./command/watch.ts")).createWatchCommand(),
+  },
+  ls: {
+    usage: "[options] [folder]",
+    description: "list runs",
+    load: async () => (await import("./command/ls.ts")).createLsCommand(),
+  },
+  show: {
+    usage: "[options] <run>",
+    description: "show a run: ID and OOD curves, peak, forgetting and recovery with intervals",
+    load: async () => (await import("./command/show.ts")).createShowCommand(),
+  },
+  spectra: {
+    usage: "[options] <before> [after]",
+    description:
+      "say what changed in the weights: singular values, directions, updates, sparsity, beside what chance would give",
+    load: async (given) => (await import("./command/spectra.ts")).createSpectraCommand(given),
+  },
+  restore: {
+    usage: "[options]",
+    description: "put singular vectors or values of an earlier checkpoint back, without training",
+    load: async () => (await import("./command/restore.ts")).createRestoreCommand(),
+  },
+  apply: {
+    usage: "[options] <plan>",
+    description: "carry out a plan of edits: restore, rollback, rescale, truncate, damp",
+    load: async () => (await import("./command/apply.ts")).createApplyCommand(),
+  },
+  sweep: {
+    usage: "[options] <run> [sweep]",
+    description: "try repairs of a run's checkpoints on the run's own tasks, with controls and statistics",
+    load: async (given) => (await import("./command/sweep.ts")).createSweepCommand(given),
+  },
+  studio: {
+    usage: "[options] [folder]",
+    description: "show runs in a browser: curves, weights, repairs, answers; read-only, on this machine",
+    load: async () => (await import("./command/studio.ts")).createStudioCommand(),
+  },
+  report: {
+    usage: "[options] <run>",
+    description: "write a run as one HTML file that opens without a server",
+    load: async () => (await import("./command/report.ts")).createReportCommand(),
+  },
+  signals: {
+    usage: "[options] <run>",
+    description:
+      "rank what could be known of a finished SFT without OOD labels by what stopping where each says would have cost in OOD accuracy",
+    load: async () => (await import("./command/signals.ts")).createSignalsCommand(),
+  },
+  eval: {
+    usage: "[options] [target]",
+    description: "evaluate a checkpoint, a model behind a server, or all checkpoints of a run on fixed tasks",
+    load: async (given) => (await import("./command/eval.ts")).createEvalCommand(given),
+  },
+  serve: {
+    usage: "[options] <checkpoint>",
+    description: "serve a checkpoint of the embedded engine through the routes of OpenAI's HTTP interface",
+    load: async () => (await import("./command/serve.ts")).createServeCommand(),
+  },
+  import: {
+    usage: "[options] <run>",
+    description:
+      "take over answers question by question from lm-evaluation-harness, lighteval or Inspect as evaluations of a followed run",
+    load: async () => (await import("./command/import.ts")).createImportCommand(),
+  },
+  export: {
+    usage: "[options] <run>",
+    description:
+      "write a run's evaluations for other tools: curves for TensorBoard or as a table, results as lm-evaluation-harness has them",
+    load: async () => (await import("./command/export.ts")).createExportCommand(),
+  },
+  grade: {
+    usage: "[options] <environment>",
+    description: "grade one answer, given as in the chat rendering: reward, outcome, feedback",
+    load: async () => (await import("./command/grade.ts")).createGradeCommand(),
+  },
+  jobs: {
+    usage: "[options]",
+    description: "list the jobs that were handed to an executor, and how they stand",
+    load: async () => (await import("./command/jobs.ts")).createJobsCommand(),
+  },
+  attach: {
+    usage: "[options] <job>",
+    description: "wait for a job's result, as the command that made it would",
+    load: async () => (await import("./command/jobs.ts")).createAttachCommand(runCommand),
+  },
+  cancel: {
+    usage: "[options] <job>",
+    description: "cancel a job; what is done is kept",
+    load: async () => (await import("./command/jobs.ts")).createCancelCommand(),
+  },
+  retry: {
+    usage: "[options] <job>",
+    description: "submit what is missing of a job that failed or was cancelled, and wait for its result",
+    load: async () => (await import("./command/jobs.ts")).createRetryCommand(runCommand),
+  },
+  cache: {
+    usage: "[options]",
+    description: "say what the cache holds, and delete what was not used for long",
+    load: async () => (await import("./command/cache.ts")).createCacheCommand(),
+  },
+  doctor: {
+    usage: "[options]",
+    description: "say what was found: engine, threads, optional libraries",
+    load: async () => (await import("./command/doctor.ts")).createDoctorCommand(),
+  },
+};
 
 /** What executors start: not for people, so it is not listed. */
-const hidden = {
-  work: async () => (await import("./command/work.ts")).createWorkCommand(),
-} satisfies CommandTable;
+const hidden: Readonly<Record<string, CommandEntry>> = {
+  work: {
+    usage: "[options] <job> <submission> <pack>",
+    description: "carry out one pack of a job; executors start it",
+    load: async () => (await import("./command/work.ts")).createWorkCommand(),
+  },
+};
 
-/** The `untwist` command with the subcommand that is named, or with all: for help, and to say what a wrong name may have meant. */
-export async function createProgram(invocation: Invocation = { args: [] }): Promise<Command> {
-  const [name] = invocation.args;
+/** The `untwist` command with the subcommand that is given; the others are there by name, for help and to say what a wrong name may have meant. */
+export async function createProgram(invocation: Invocation): Promise<Command> {
   const program = configure(new Command("untwist"))
     .description(
       "see when a fine-tune starts to forget, and what comes back: base → SFT → RL, measured at every checkpoint",
     )
-    .version(listVersions().untwist);
-  const load = new Map(Object.entries({ ...commands, ...hidden })).get(name ?? "");
-  const isVersion = name === "--version" || name === "-V";
-  const wanted = load === undefined ? Object.values(isVersion ? {} : commands) : [load];
-  for (const one of wanted)
-    program.addCommand(configure(await one(invocation)), { hidden: one === hidden.work });
+    .version(listVersions().untwist)
+    .configureHelp({ subcommandTerm: (command) => `${command.name()} ${command.usage()}` });
+  const [first, second] = invocation.args;
+  const wanted = first === "help" ? second : first;
+  for (const [name, { usage, description, load }] of Object.entries({ ...commands, ...hidden })) {
+    const command = name === wanted ? await load(invocation) : new Command().usage(usage);
+    const isHidden = name in hidden;
+    program.addCommand(configure(command.name(name).description(description)), { hidden: isHidden });
+  }
   return program;
 }
 
@@ -115,13 +224,10 @@ function explain(error: unknown, args: readonly string[]): number {
   const { stderr } = process;
   // Commander has printed its own message; asking for help is no mistake.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (error instanceof UsageError || error instanceof CheckpointError) {
+  const code = error instanceof StoppedError ? 130 : findExitCode(error);
+  if (code !== undefined) {
     stderr.write(toSentence(showMessage(describeError(error), args)));
-    return error.exitCode;
-  }
-  if (error instanceof StoppedError) {
-    stderr.write(toSentence(showMessage(describeError(error), args)));
-    return 130;
+    return code;
   }
   stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   return 1;

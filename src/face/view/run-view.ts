@@ -4,7 +4,7 @@ import { action, quoteForShell, UsageError } from "../../base/core/index.ts";
 import type { Machine } from "../../base/machine/index.ts";
 import { readOverlaps } from "../../lab/factor/index.ts";
 import { summarize } from "../../lab/outcome/index.ts";
-import { openRunFolder, type RunFolder, readSummaryHead, type SummaryHead } from "../../run/index.ts";
+import { openRunFolder, type RunFolder, readSummaryOutline, type SummaryOutline } from "../../run/index.ts";
 import { readAnswers } from "./answers.ts";
 import type { ReportData, RunListing, RunView, Summary } from "./contract.ts";
 import { readCurves } from "./curves.ts";
@@ -36,7 +36,7 @@ async function readAlerts(folder: RunFolder): Promise<readonly string[]> {
 
 /** A run in a list, from its summary alone where there is one: a folder may hold hundreds of runs. */
 export async function readListing(id: string, path: string): Promise<RunListing> {
-  const summary = await readSummaryHead(path);
+  const summary = await readSummaryOutline(path);
   if (summary !== undefined) return describeListing({ id, isFinished: true, summary });
   return describeListing(await readRun(id, await openRunFolder(path)));
 }
@@ -46,7 +46,7 @@ export function describeListing({
   id,
   isFinished,
   summary,
-}: Pick<RunView, "id" | "isFinished"> & { readonly summary: SummaryHead }): RunListing {
+}: Pick<RunView, "id" | "isFinished"> & { readonly summary: SummaryOutline }): RunListing {
   const { recipe, seed, checkpoints, trajectory } = summary;
   return {
     id,

@@ -19,8 +19,7 @@ docs/surgery.md has all operations.`;
 
 /** The command. */
 export function createApplyCommand(): Command {
-  return new Command("apply")
-    .description("carry out a plan of edits: restore, rollback, rescale, truncate, damp")
+  return new Command()
     .argument("<plan>", "a YAML file")
     .option("--out <folder>", "where the edited checkpoint goes")
     .option("--as <form>", "checkpoint, or lora for a PEFT adapter to the target")

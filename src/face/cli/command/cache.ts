@@ -13,8 +13,7 @@ interface CacheFlags {
 
 /** The command. */
 export function createCacheCommand(): Command {
-  return new Command("cache")
-    .description("say what the cache holds, and delete what was not used for long")
+  return new Command()
     .option(
       "--prune <days>",
       "delete factors, comparisons and answers of the embedded engine that were not used for so many days, and those of earlier versions; answers of servers and jobs stay",

@@ -13,8 +13,7 @@ import { thisMachine } from "../this-machine.ts";
 
 /** The command. */
 export function createDoctorCommand(): Command {
-  return new Command("doctor")
-    .description("say what was found: engine, threads, optional libraries")
+  return new Command()
     .option("--json", "print it as JSON")
     .addHelpText("after", "\nExamples:\n  untwist doctor\n  untwist doctor --json")
     .action(examine);

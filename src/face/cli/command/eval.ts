@@ -49,8 +49,7 @@ A key for the server is read from UNTWIST_API_KEY, a judge's from UNTWIST_JUDGE_
 
 /** The command. */
 export function createEvalCommand(invocation: Invocation): Command {
-  const command = new Command("eval")
-    .description("evaluate a checkpoint, a model behind a server, or all checkpoints of a run on fixed tasks")
+  const command = new Command()
     .argument("[target]", "a checkpoint folder, a shipped model, or a run; none with --endpoint")
     .option("--environment <name>", "the tasks' environment")
     .option("--splits <list>", "splits, separated by commas", splits.join(","));

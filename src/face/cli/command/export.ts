@@ -13,10 +13,7 @@ Examples:
 
 /** The command. */
 export function createExportCommand(): Command {
-  return new Command("export")
-    .description(
-      "write a run's evaluations for other tools: curves for TensorBoard or as a table, results as lm-evaluation-harness has them",
-    )
+  return new Command()
     .argument("<run>", "the folder of a run")
     .requiredOption("--as <form>", `one of ${exportForms.join(", ")}`)
     .requiredOption("--out <folder>", "a new folder")

@@ -36,10 +36,7 @@ SFT that was resumed into a new folder, which counts its steps anew after 100:
 
 /** The command. */
 export function createFollowCommand(): Command {
-  return new Command("follow")
-    .description(
-      "take over the checkpoints of another trainer as a run: found, ordered, referred to where they lie, with the trainer's own curves",
-    )
+  return new Command()
     .argument("[folders...]", "output folders of trainers or folders above them, or a model or adapter")
     .requiredOption("--out <run>", "the folder of the run; one that follows already is brought up to date")
     .option("--base <folder>", "the model that was trained, where the checkpoints do not say")

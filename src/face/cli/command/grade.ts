@@ -19,8 +19,7 @@ Examples:
 
 /** The command. */
 export function createGradeCommand(): Command {
-  return new Command("grade")
-    .description("grade one answer, given as in the chat rendering: reward, outcome, feedback")
+  return new Command()
     .argument("<environment>", "the task's environment")
     .requiredOption("--task <json>", "the task, as JSON")
     .requiredOption("--answer <text>", "the answer, as a chat model would write it")

@@ -22,10 +22,7 @@ files of one task the newest counts; of several tasks all questions do.`;
 
 /** The command. */
 export function createImportCommand(): Command {
-  return new Command("import")
-    .description(
-      "take over answers question by question from lm-evaluation-harness, lighteval or Inspect as evaluations of a followed run",
-    )
+  return new Command()
     .argument("<run>", "the folder of a run that follows a trainer")
     .requiredOption("--id <path>", "each checkpoint's results on ID questions")
     .requiredOption("--ood <path>", "each checkpoint's results on OOD questions")

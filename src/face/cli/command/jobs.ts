@@ -29,8 +29,7 @@ export type RunAgain = (invocation: Invocation) => Promise<void>;
 
 /** `untwist jobs`. */
 export function createJobsCommand(): Command {
-  return new Command("jobs")
-    .description("list the jobs that were handed to an executor, and how they stand")
+  return new Command()
     .option("--json", "print the list as JSON")
     .addHelpText("after", jobsExamples)
     .action(list);
@@ -38,8 +37,7 @@ export function createJobsCommand(): Command {
 
 /** `untwist attach`. */
 export function createAttachCommand(runAgain: RunAgain): Command {
-  return new Command("attach")
-    .description("wait for a job's result, as the command that made it would")
+  return new Command()
     .argument("<job>", "its 12 characters")
     .option("--json", "print the result as JSON")
     .addHelpText("after", showExample("attach", "Ctrl-C leaves it again"))
@@ -50,8 +48,7 @@ export function createAttachCommand(runAgain: RunAgain): Command {
 
 /** `untwist cancel`. */
 export function createCancelCommand(): Command {
-  return new Command("cancel")
-    .description("cancel a job; what is done is kept")
+  return new Command()
     .argument("<job>", "its 12 characters")
     .option("--json", "print what was done as JSON")
     .addHelpText("after", showExample("cancel", "untwist retry goes on with it"))
@@ -60,8 +57,7 @@ export function createCancelCommand(): Command {
 
 /** `untwist retry`. */
 export function createRetryCommand(runAgain: RunAgain): Command {
-  return new Command("retry")
-    .description("submit what is missing of a job that failed or was cancelled, and wait for its result")
+  return new Command()
     .argument("<job>", "its 12 characters")
     .option("--json", "print the result as JSON")
     .addHelpText("after", showExample("retry", "after what was wrong has been put right"))

@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { describeError, UsageError } from "../../../base/core/index.ts";
 import { folderExists } from "../../../base/file/index.ts";
 import { formatShare } from "../../../base/statistics/index.ts";
-import { listRuns, openRunFolder } from "../../../run/index.ts";
+import { listRuns, readRunOutline } from "../../../run/index.ts";
 import { runsFolder } from "../flag/run-location.ts";
 import { createOutput } from "../output.ts";
 import { formatLoss } from "../screen/format.ts";
@@ -12,8 +12,7 @@ import { showMessage } from "../wording.ts";
 
 /** The command. */
 export function createLsCommand(): Command {
-  return new Command("ls")
-    .description("list runs")
+  return new Command()
     .argument("[folder]", "a folder of runs", runsFolder)
     .option("--json", "print the list as JSON")
     .addHelpText("after", "\nExamples:\n  untwist ls\n  untwist ls elsewhere/runs --json")
@@ -45,15 +44,12 @@ async function describeRun(path: string): Promise<RunLine> {
 }
 
 async function describeReadableRun(path: string): Promise<RunLine> {
-  const folder = await openRunFolder(path);
-  const summary = await folder.readSummary();
+  const { summary, ...outline } = await readRunOutline(path);
   const { forgetting, recovery, unjudgedBecause } = summary?.trajectory ?? {};
   return {
     path,
-    recipe: folder.record.recipe,
-    seed: folder.record.seed,
+    ...outline,
     state: summary === undefined ? "unfinished" : "finished",
-    numCheckpoints: (await folder.readLineage()).length,
     ...(forgetting && { forgetting }),
     ...(unjudgedBecause !== undefined && { unjudgedBecause }),
     ...(recovery && { recovery: recovery.estimate }),

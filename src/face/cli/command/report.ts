@@ -26,8 +26,7 @@ Examples:
 
 /** The command. */
 export function createReportCommand(): Command {
-  return new Command("report")
-    .description("write a run as one HTML file that opens without a server")
+  return new Command()
     .argument("<run>", "the folder of a run")
     .option("--out <file>", "where to write it (default: report.html in the run)")
     .option("--figures <folder>", "write the charts into this folder too, as SVG and CSV")

@@ -24,8 +24,7 @@ Examples:
 
 /** The command. */
 export function createRestoreCommand(): Command {
-  return new Command("restore")
-    .description("put singular vectors or values of an earlier checkpoint back, without training")
+  return new Command()
     .requiredOption("--into <checkpoint>", "the target: the checkpoint folder to edit, which stays as it is")
     .requiredOption("--from <checkpoint>", "the source: the checkpoint folder to take from")
     .option("--what <part>", `what to take: ${restorables.join(", ")}`, "directions")

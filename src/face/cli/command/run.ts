@@ -29,10 +29,7 @@ Examples:
 
 /** The command. */
 export function createRunCommand(): Command {
-  return new Command("run")
-    .description(
-      "carry out a recipe: train, keep checkpoints, evaluate each, say what was forgotten and recovered",
-    )
+  return new Command()
     .argument("[recipe]", `a shipped recipe or a YAML file (default: ${defaultRecipe})`)
     .option("--out <folder>", "the run's folder (default: runs/<recipe>, numbered where taken)")
     .option("--seed <number>", "seed of everything random in the run")

@@ -23,8 +23,7 @@ Routes: /v1/models, /v1/completions (with logprobs and echo), /v1/chat/completio
 
 /** The command. */
 export function createServeCommand(): Command {
-  return new Command("serve")
-    .description("serve a checkpoint of the embedded engine through the routes of OpenAI's HTTP interface")
+  return new Command()
     .argument(
       "<checkpoint>",
       "a checkpoint folder that the engine can run, a LoRA adapter to one, or a shipped model",

@@ -8,8 +8,7 @@ import { formatSummary } from "../screen/summary-screen.ts";
 
 /** The command. */
 export function createShowCommand(): Command {
-  return new Command("show")
-    .description("show a run: ID and OOD curves, peak, forgetting and recovery with intervals")
+  return new Command()
     .argument("<run>", "the folder of a run")
     .option("--json", "print the summary as JSON")
     .addHelpText(

@@ -9,10 +9,7 @@ const rules = { lowest: "where it is lowest", highest: "where it is highest", kn
 
 /** The command. */
 export function createSignalsCommand(): Command {
-  return new Command("signals")
-    .description(
-      "rank what could be known of a finished SFT without OOD labels by what stopping where each says would have cost in OOD accuracy",
-    )
+  return new Command()
     .argument("<run>", "the folder of a run; with spectra, the weights are ranked too")
     .option("--json", "print the ranking as JSON")
     .addHelpText("after", "\nExamples:\n  untwist signals runs/general-points")

@@ -22,8 +22,7 @@ Examples:
 
 /** The command. */
 export function createStudioCommand(): Command {
-  return new Command("studio")
-    .description("show runs in a browser: curves, weights, repairs, answers; read-only, on this machine")
+  return new Command()
     .argument("[folder]", "a folder of runs, or a run", runsFolder)
     .option("--host <name>", "the address to serve on", "127.0.0.1")
     .option("--port <number>", "the port to serve on; 0 for any that is free", "0")

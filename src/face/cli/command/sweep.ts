@@ -29,8 +29,7 @@ docs/surgery.md has all fields.`;
 
 /** The command. */
 export function createSweepCommand(invocation: Invocation): Command {
-  const command = new Command("sweep")
-    .description("try repairs of a run's checkpoints on the run's own tasks, with controls and statistics")
+  const command = new Command()
     .argument("<run>", "the folder of a run")
     .argument("[sweep]", "a YAML file (default: the sweeps of the run's recipe)")
     .option("--lora-endpoint <url>", "load the repairs as LoRA adapters at this server, and ask it");

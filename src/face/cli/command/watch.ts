@@ -35,10 +35,7 @@ The command and the webhook (POST, JSON) are told: text, run, training, checkpoi
 
 /** The command. */
 export function createWatchCommand(): Command {
-  const command = new Command("watch")
-    .description(
-      "evaluate each checkpoint of a training as it lands, and raise an alert once OOD accuracy has fallen beyond noise",
-    )
+  const command = new Command()
     .argument("[folders...]", "output folders of trainers; none to go on with a run that follows them")
     .requiredOption("--out <run>", "the folder of the run")
     .option("--base <folder>", "the model that is trained, where the checkpoints do not say")

@@ -7,8 +7,7 @@ import { showMessage } from "../wording.ts";
 
 /** The command. */
 export function createWorkCommand(): Command {
-  return new Command("work")
-    .description("carry out one pack of a job; executors start it")
+  return new Command()
     .argument("<job>", "the folder of the job")
     .argument("<submission>", "the number of the submission")
     .argument("<pack>", "the position of the pack")

@@ -1,0 +1,67 @@
+import { UsageError } from "../../../base/core/index.ts";
+import { parseSize } from "../../../cluster/executor/index.ts";
+import type { SpectraChoice } from "../../../lab/comparison/index.ts";
+import { parseLayers, parsePatterns } from "../../../weights/checkpoint/index.ts";
+import type { PairHeadline, TensorLabel } from "../../../weights/spectra/index.ts";
+import type { Invocation } from "../flag/invocation.ts";
+import { type JobFlags, parsePlace } from "../flag/job-flags.ts";
+
+/** The flags as given. */
+export interface SpectraFlags extends JobFlags {
+  readonly rank?: string;
+  readonly matrices?: string;
+  readonly layers?: string;
+  readonly randomised?: string;
+  readonly out?: string;
+  readonly strict?: boolean;
+  readonly json?: boolean;
+}
+
+/** Throws `UsageError` where something that was asked for could not be compared. */
+export function requireComplete(pairs: readonly Pick<PairHeadline, "before" | "after" | "coverage">[]): void {
+  const partial = pairs.find(({ coverage }) => !coverage.isComplete);
+  if (partial === undefined) return;
+  const { before, after, coverage } = partial;
+  const [first] = coverage.unmatched;
+  const example = first === undefined ? "" : `, as "${first.name}" is ${first.reason}`;
+  throw new UsageError(
+    `Not all of "${before}" and "${after}" could be compared${example}; leave tensors out by --matrices '!NAME', or leave --strict out`,
+  );
+}
+
+/** Where the work is done, and what of this machine it may take. */
+export async function chooseMachine(
+  flags: SpectraFlags,
+  invocation: Invocation,
+): Promise<Pick<SpectraChoice, "place" | "bytes">> {
+  const { memory } = flags;
+  return {
+    // In this process, too, memory has a limit.
+    place: await parsePlace(flags.on === undefined ? { ...flags, memory: undefined } : flags, invocation),
+    ...(memory !== undefined && { bytes: parseSize("--memory", memory) }),
+  };
+}
+
+/** Which tensors, and how they are compared. Throws `UsageError`. */
+export function parseChoice(
+  { rank, matrices, layers, randomised }: SpectraFlags,
+  usualRanks: readonly number[],
+): SpectraChoice {
+  const isKind = matrices === undefined ? () => true : parsePatterns(matrices);
+  const isLayer = layers === undefined ? undefined : parseLayers(layers);
+  const isWanted = ({ name, layer }: TensorLabel): boolean =>
+    isKind(name) && (isLayer === undefined || (layer !== undefined && isLayer(layer)));
+  const seed = randomised === undefined ? {} : { randomisedSeed: parseSeed(randomised) };
+  const ranks = rank === undefined ? usualRanks : parseRanks(rank);
+  return { settings: { ranks: [...new Set(ranks)].sort((a, b) => a - b), ...seed }, isWanted };
+}
+
+function parseRanks(text: string): readonly number[] {
+  if (/^ *[1-9]\d{0,8} *(, *[1-9]\d{0,8} *)*$/.test(text)) return text.split(",").map(Number);
+  throw new UsageError(`Cannot read --rank "${text}": give whole numbers from 1, separated by commas`);
+}
+
+function parseSeed(text: string): number {
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw new UsageError(`Cannot read --randomised "${text}": give a whole number from 0`);
+}
