@@ -167,7 +167,7 @@ describe("createLocalExecutor()", () => {
     const large = await createJob(["echo 0"]);
     const small = open(createLocalExecutor({ cores: 2, bytes: 1e9, command: workCommand }));
     await expect(lookAfter(large, small, { bytes: 3e9 })).rejects.toThrow(
-      /takes 3\.0 GB, and 1\.0 GB are allowed.*--memory/,
+      /takes 3\.0 GB, and 1\.0 GB are allowed.*memory 3GB/,
     );
   });
 });
