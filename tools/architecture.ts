@@ -75,8 +75,10 @@ export const wings: readonly Wing[] = [
     purpose: "What Untwist does: puts the wings below to work on a run.",
     rows: [
       { machine: "outside", cache: "outside", outcome: "outside" },
-      { factor: "outside", follow: "outside", answer: "outside" },
-      { comparison: "outside", edit: "outside", evaluation: "outside" },
+      { factor: "outside", follow: "outside" },
+      { comparison: "outside", edit: "outside" },
+      { answer: "outside" },
+      { evaluation: "outside" },
       { stage: "outside", repair: "outside", watch: "outside" },
       { recipe: "outside", work: "outside" },
     ],

@@ -2,7 +2,7 @@
 export { baseCheckpoint, checkpointPath } from "./checkpoint-name.ts";
 export { isPresent } from "./is-present.ts";
 export { listRuns } from "./list-runs.ts";
-export { parsePlan } from "./recipe/edit-plan.ts";
+export { operationSchema, parsePlan } from "./recipe/edit-plan.ts";
 export {
   type FollowRecipe,
   followDefaults,
@@ -25,7 +25,7 @@ export {
   type RlRecipe,
 } from "./recipe/recipe.ts";
 export { evaluationSchema } from "./recipe/recipe-fields.ts";
-export { type Grid, milestones, parseSweep, type SweepPlan, sweepSchema } from "./recipe/sweep-plan.ts";
+export { type Grid, milestones, parseSweep, type SweepPlan } from "./recipe/sweep-plan.ts";
 export {
   type CheckpointResult,
   type ItemRecord,

@@ -11,7 +11,7 @@ import {
   type Split,
 } from "../../tasks/environment/index.ts";
 import { createTasks } from "../../tasks/evaluation/index.ts";
-import { measurePrompts } from "./check-model.ts";
+import { measurePrompts } from "./check-demand.ts";
 
 /** What checkpoints are to be asked, as far as it was said. */
 export interface TaskChoice {

@@ -1,16 +1,22 @@
-/** Who answers a run's tasks: the embedded engine, a server for each checkpoint, adapters at one server. */
-export { type AdapterServer, type AdapterWay, connectAdapters } from "./adapter-server.ts";
-export { answerTasks } from "./answer-tasks.ts";
-export { askCheckpoint, askServed } from "./ask-checkpoint.ts";
-export { askEndpoint, countSplits, type EndpointChoice, type Usage } from "./ask-endpoint.ts";
-export { checkDemand, reportNotFinite, requireEndToken, requireNoJudge } from "./check-model.ts";
+/** Who answers tasks: the embedded engine, a server for each checkpoint, adapters at one server, a server that runs. */
+export { openAnswerPieces } from "./answer-job.ts";
+export { answerMissing, requireOwnServers } from "./answer-missing.ts";
+export type { AnswerSource, RequestOptions, RunSource } from "./answer-source.ts";
+export type { AnswerJobKind, TimedAnswers } from "./answer-work.ts";
+export type {
+  Answerer,
+  Answers,
+  Assignment,
+  CheckpointSubject,
+  RepairSubject,
+  Subject,
+  Usage,
+} from "./answerer.ts";
+export { describeAssignment, describeStandalone } from "./assignment.ts";
+export { checkDemand, requireEndToken, requireNoJudge } from "./check-demand.ts";
 export { chooseTasks, chooseTemplate, resolveEnvironment, type TaskChoice } from "./choose-tasks.ts";
-export { identifyJudge, requireSameJudge } from "./judge.ts";
-export { checkTemplate, type ServeWay, withServer } from "./serve-checkpoint.ts";
-export {
-  createFirstModel,
-  createWorkshop,
-  fitWorkshop,
-  restoreFirstModel,
-  type Workshop,
-} from "./workshop.ts";
+export { createEmbeddedAnswerer } from "./embedded-answerer.ts";
+export { createRunEngine, type RunEngine } from "./engine.ts";
+export { createFirstModel, restoreFirstModel } from "./first-model.ts";
+export { openAnswerer } from "./open-answerer.ts";
+export { identifyJudge, requireSameJudge } from "./server/judge.ts";

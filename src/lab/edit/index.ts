@@ -6,8 +6,7 @@ export {
   editForms,
   type TensorReport,
 } from "./edit-checkpoint.ts";
-export { type EditedModels, editParameters, type StoredModel } from "./edit-model.ts";
-export { loadFactors } from "./load-factors.ts";
+export { readTensors } from "./edit-model.ts";
 export { type EditPreview, previewEdit } from "./preview-edit.ts";
-export { loadStoredModel } from "./stored-model.ts";
+export { createModelRepairer } from "./repair-model.ts";
 export { listPoints, type SweepPoint } from "./sweep-points.ts";

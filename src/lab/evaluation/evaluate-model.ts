@@ -1,20 +1,19 @@
 /** Evaluating a checkpoint folder outside of any run. */
 
-import { chooseNumThreads } from "../../base/machine/index.ts";
-import { type Effects, StoppedError } from "../../base/progress/index.ts";
-import { createGenerator, loadModel, type TemplateUse } from "../../engine/model/index.ts";
+import type { Effects } from "../../base/progress/index.ts";
+import { loadModel, type TemplateUse } from "../../engine/model/index.ts";
 import type { AskedTasks } from "../../run/index.ts";
 import { type Environment, openEnvironment, type Split } from "../../tasks/environment/index.ts";
-import { aggregate, type EvaluatedItem, evaluate, type SplitResult } from "../../tasks/evaluation/index.ts";
+import { aggregate, type EvaluatedItem, type SplitResult } from "../../tasks/evaluation/index.ts";
 import {
   chooseTasks,
   chooseTemplate,
-  reportNotFinite,
+  createEmbeddedAnswerer,
+  describeStandalone,
   requireEndToken,
   requireNoJudge,
   type TaskChoice,
 } from "../answer/index.ts";
-import { rememberAnswers } from "../cache/index.ts";
 import { locateModel } from "../machine/index.ts";
 
 /** What to evaluate on. */
@@ -48,30 +47,24 @@ export async function evaluateModel(
   const { splits } = options;
   const environment = await openEnvironment(options.environment);
   requireNoJudge(environment);
-  const model = await loadModel(await locateModel(nameOrPath));
+  const path = await locateModel(nameOrPath);
+  const model = await loadModel(path);
   requireEndToken(model.config, `"${nameOrPath}"`);
-  reportNotFinite(model.parameters, { checkpoint: nameOrPath, report: effects.report });
   const tasks = await chooseTasks(options, { splits, model, template: options.template });
-  const { rendering, evaluation } = tasks;
-  const template = chooseTemplate(model, { rendering, template: options.template });
-  const { batchSize } = evaluation;
-  const numThreads = chooseNumThreads();
-  const { config } = model;
-  const compiled = createGenerator(config, { numThreads, batchSize });
-  const generator = rememberAnswers(compiled, { config, numThreads, effects });
+  const template = chooseTemplate(model, { rendering: tasks.rendering, template: options.template });
   const startMs = effects.now();
-  const onBatch = (doneFraction: number): void => {
-    if (effects.signal.aborted) throw new StoppedError();
+  const onProgress = (_: unknown, doneFraction: number): void => {
     const remainingMs = ((effects.now() - startMs) * (1 - doneFraction)) / doneFraction;
     const remaining = doneFraction > 0 ? { remainingMs } : {};
     effects.report({ kind: "progress", work: "evaluation", what: nameOrPath, doneFraction, ...remaining });
   };
+  const assignment = describeStandalone(tasks, { splits, template, owner: `"${nameOrPath}"` });
+  const answerer = createEmbeddedAnswerer(assignment, effects, { onProgress });
   try {
-    const asked = { ...evaluation, environment, rendering, template, splits, onBatch };
-    const items = await evaluate(model, generator, asked);
+    const { items } = await answerer.answer({ kind: "checkpoint", id: nameOrPath, path, model });
     const results = Object.fromEntries(splits.map((split) => [split, aggregate(items, split)]));
     return { environment: environment.name, tasks, template, results, items };
   } finally {
-    await generator.release();
+    await answerer.close();
   }
 }

@@ -6,8 +6,7 @@ import type { Effects } from "../../base/progress/index.ts";
 import { hashWeights, stampWeights } from "../../bridge/trainer/index.ts";
 import { checkpointPath, findTasks, isFollowed, type LineageEntry, type RunFolder } from "../../run/index.ts";
 import { aggregate, describeIncomplete, type EvaluatedItem } from "../../tasks/evaluation/index.ts";
-import type { Workshop } from "../answer/index.ts";
-import { answerTasks, reportNotFinite } from "../answer/index.ts";
+import { createEmbeddedAnswerer, type RunEngine } from "../answer/index.ts";
 
 /** A checkpoint that is to be kept. */
 export interface KeptCheckpoint extends Omit<LineageEntry, "path"> {
@@ -16,40 +15,26 @@ export interface KeptCheckpoint extends Omit<LineageEntry, "path"> {
 
 /**
  * Saves and evaluates a checkpoint and enters it into the lineage, in this order, so that what the lineage names is
- * complete. Does nothing that is done already.
+ * complete. Does nothing that is done already. Throws as `Answerer.answer`; nothing of the evaluation is kept then.
  */
 export async function keepCheckpoint(
-  workshop: Workshop,
+  engine: RunEngine,
   { parameters, ...entry }: KeptCheckpoint,
 ): Promise<void> {
-  const { folder } = workshop;
-  const path = checkpointPath(entry.id);
-  if (!(await folderExists(folder.locate(path)))) await workshop.saveCheckpoint(entry.id, parameters);
-  if (!(await folder.hasEvaluation(entry.id)))
-    await evaluateCheckpoint(workshop, {
-      checkpoint: entry.id,
-      parameters,
-    });
-  const isKnown = (await folder.readLineage()).some(({ id }) => id === entry.id);
+  const { folder, effects, config, tokenizer } = engine;
+  const { id } = entry;
+  const path = checkpointPath(id);
+  if (!(await folderExists(folder.locate(path)))) await engine.saveCheckpoint(id, parameters);
+  if (!(await folder.hasEvaluation(id))) {
+    const startMs = effects.now();
+    const answerer = createEmbeddedAnswerer(engine.assignment, effects, { engine });
+    const model = { config, tokenizer, parameters };
+    const subject = { kind: "checkpoint", id, path: folder.locate(path), model } as const;
+    const { items } = await answerer.answer(subject);
+    await keepEvaluation(folder, { checkpoint: id, items, ms: effects.now() - startMs }, effects);
+  }
+  const isKnown = (await folder.readLineage()).some((one) => one.id === id);
   if (!isKnown) await folder.addToLineage({ ...entry, path });
-}
-
-/** A checkpoint to evaluate, and the command that continues when that is stopped. */
-export interface AskedCheckpoint {
-  readonly checkpoint: string;
-  readonly parameters: Float32Array;
-}
-
-/** Evaluates a checkpoint on the run's tasks and keeps the answers. Throws `StoppedError`; nothing is kept then. */
-export async function evaluateCheckpoint(
-  workshop: Workshop,
-  { checkpoint, parameters }: AskedCheckpoint,
-): Promise<void> {
-  const { folder, effects } = workshop;
-  const startMs = effects.now();
-  reportNotFinite(parameters, { checkpoint, report: effects.report });
-  const items = await answerTasks(workshop, parameters);
-  await keepEvaluation(folder, { checkpoint, items, ms: effects.now() - startMs }, effects);
 }
 
 /** Throws `UsageError` where an earlier checkpoint was asked something else: nothing could be compared any more. */

@@ -13,30 +13,20 @@ import {
   type RunFolder,
 } from "../../run/index.ts";
 import { openEnvironment, splits } from "../../tasks/environment/index.ts";
-import type { AdapterWay, ServeWay } from "../answer/index.ts";
 import {
   chooseTasks,
   chooseTemplate,
   identifyJudge,
+  type RunSource,
   requireSameJudge,
   resolveEnvironment,
   type TaskChoice,
 } from "../answer/index.ts";
 
-/** The embedded engine as the one that answers. */
-export interface EmbeddedWay {
-  readonly way: "embedded";
-  /** How tasks in the chat rendering are put. Default: as before, else by the model's own template where it has one. */
-  readonly template?: TemplateUse | undefined;
-}
-
-/** Who gives the answers: the embedded engine, a server started for each checkpoint, or one that takes adapters. */
-export type EvaluationWay = EmbeddedWay | ServeWay | AdapterWay;
-
 /** What is wanted of a run. */
-export interface SettlingPlace {
+export interface Settling {
   readonly choice: TaskChoice;
-  readonly way: EvaluationWay;
+  readonly source: RunSource;
   readonly effects: Effects;
   /** Whether nothing may be written. */
   readonly isDry: boolean;
@@ -50,8 +40,8 @@ export interface SettlingPlace {
  * The run, asked what is wanted. What a followed run is asked is settled once, so that all its checkpoints can be compared.
  * Throws `UsageError` where that was settled otherwise, or no environment was ever named.
  */
-export async function settleTasks(folder: RunFolder, place: SettlingPlace): Promise<RunFolder> {
-  const { choice, way, model } = place;
+export async function settleTasks(folder: RunFolder, place: Settling): Promise<RunFolder> {
+  const { choice, source, model } = place;
   const settled = findTasks(folder.recipe);
   // What was settled for an evaluation that failed binds nobody.
   if (settled !== undefined && (!isFollowed(folder.recipe) || (await hasEvaluations(folder)))) {
@@ -66,11 +56,11 @@ export async function settleTasks(folder: RunFolder, place: SettlingPlace): Prom
     throw new UsageError(
       `Cannot evaluate "${folder.path}": nobody said yet what its checkpoints are asked; name it, as in ${setting("environment", "general-points")}`,
     );
-  const template = way.way === "embedded" ? way.template : undefined;
+  const template = source.kind === "embedded" ? source.template : undefined;
   const environment = resolveEnvironment(named);
   const tasks = await chooseTasks({ ...choice, environment }, { splits, model, template });
   requireTwo(tasks);
-  if (way.way === "embedded") await requireOneTemplate(folder, tasks, place);
+  if (source.kind === "embedded") await requireOneTemplate(folder, tasks, place);
   const asked = { ...recipe, ...tasks, asking: await describeAsking(tasks, { ...place, template }) };
   // Told again what it says already, the recipe stays as it is.
   if (isDeepStrictEqual(asked, recipe)) return folder;
@@ -91,9 +81,9 @@ function requireTwo({ environment, evaluation: { numTasks } }: AskedTasks): void
 async function requireOneTemplate(
   { path, locate }: RunFolder,
   { rendering }: AskedTasks,
-  { way, missing }: SettlingPlace,
+  { source, missing }: Settling,
 ): Promise<void> {
-  if (rendering !== "chat" || way.way !== "embedded" || way.template === "none") return;
+  if (rendering !== "chat" || source.kind !== "embedded" || source.template === "none") return;
   const found = new Map<boolean, string>();
   for (const { id, path: place } of missing) found.set(await findChatTemplate(locate(place)), id);
   const [templated, plain] = [found.get(true), found.get(false)];
@@ -111,13 +101,13 @@ async function hasEvaluations(folder: RunFolder): Promise<boolean> {
 type Asking = NonNullable<FollowRecipe["asking"]>;
 
 /** Who is to be asked, and whether anybody is. */
-type AskedNow = Pick<SettlingPlace, "way" | "model" | "effects"> & { readonly missing: readonly unknown[] };
+type AskedNow = Pick<Settling, "source" | "model" | "effects"> & { readonly missing: readonly unknown[] };
 
 /** What answers depend on beside the tasks. */
 async function describeAsking(
   { environment, rendering }: AskedTasks,
   {
-    way,
+    source,
     model,
     effects,
     missing,
@@ -126,17 +116,17 @@ async function describeAsking(
     readonly template: TemplateUse | undefined;
   },
 ): Promise<Asking> {
-  if (way.way === "embedded")
+  if (source.kind === "embedded")
     return {
       engine: "embedded",
       template: model === undefined ? template : chooseTemplate(model, { rendering, template }),
     };
-  const { api, temperature, fields } = way.asking;
+  const { api, temperature, fields } = source.requests;
   // Where nobody is asked any more, no judge need be there.
   const judge =
     missing.length === 0
       ? undefined
-      : await identifyJudge(await openEnvironment(environment), way.asking, effects);
+      : await identifyJudge(await openEnvironment(environment), source.requests, effects);
   return { engine: "server", api, temperature, fields, ...(judge !== undefined && { judge }) };
 }
 
@@ -147,11 +137,11 @@ async function describeAsking(
 export async function requireSameAsking({ path, recipe }: RunFolder, place: AskedNow): Promise<void> {
   const tasks = findTasks(recipe);
   if (!isFollowed(recipe) || tasks === undefined) return;
-  const { way } = place;
+  const { source } = place;
   const before: Asking = recipe.asking ?? { engine: "embedded" };
   // Runs of older versions put plain prompts.
   const settled = before.template ?? "none";
-  const template = way.way === "embedded" ? (way.template ?? settled) : undefined;
+  const template = source.kind === "embedded" ? (source.template ?? settled) : undefined;
   const now = await describeAsking(tasks, { ...place, template });
   if (before.engine !== now.engine)
     throw new UsageError(

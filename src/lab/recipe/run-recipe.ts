@@ -16,7 +16,13 @@ import {
   schemaVersion,
   withLock,
 } from "../../run/index.ts";
-import { createFirstModel, createWorkshop, restoreFirstModel, type Workshop } from "../answer/index.ts";
+import {
+  createEmbeddedAnswerer,
+  createFirstModel,
+  createRunEngine,
+  type RunEngine,
+  restoreFirstModel,
+} from "../answer/index.ts";
 import { computeRunSpectra, keepRunSpectra } from "../comparison/index.ts";
 import { keepCheckpoint } from "../evaluation/index.ts";
 import { summarize } from "../outcome/index.ts";
@@ -69,28 +75,29 @@ export async function resumeRun(path: string, effects: Effects): Promise<Finishe
 }
 
 async function carryOut(folder: RunFolder, model: Model, effects: Effects): Promise<FinishedRun> {
-  const workshop = await createWorkshop(folder, model, effects);
+  const engine = await createRunEngine(folder, model, effects);
   try {
-    await runStages(workshop, model);
-    const summary = await conclude(workshop);
+    await runStages(engine, model);
+    const summary = await conclude(engine);
     effects.report({ kind: "finished", folder: folder.path });
     return { folder, summary };
   } catch (error) {
     // The same again would start another run.
     throw error instanceof StoppedError ? new StoppedError(action("resume", folder.path)) : error;
   } finally {
-    await workshop.release();
+    await engine.release();
   }
 }
 
 /** The summary, with the spectra and the sweeps that the recipe asks for, written into the folder. */
-async function conclude(workshop: Workshop): Promise<Summary> {
-  const { folder, effects } = workshop;
+async function conclude(engine: RunEngine): Promise<Summary> {
+  const { folder, effects } = engine;
   const summary = await summarize(folder);
   const spectra = await concludeSpectra(folder, { trajectory: summary.trajectory }, effects);
   const startMs = effects.now();
   const { trajectory } = summary;
-  const repairs = trajectory === null ? [] : await runRecipeSweeps({ workshop, trajectory });
+  const answerer = createEmbeddedAnswerer(engine.assignment, effects, { engine });
+  const repairs = trajectory === null ? [] : await runRecipeSweeps({ folder, trajectory, answerer, effects });
   if (repairs.length > 0) await folder.addTiming("sweeps", effects.now() - startMs);
   const finished = {
     ...summary,
@@ -117,21 +124,21 @@ async function concludeSpectra(
   return computed.record;
 }
 
-async function runStages(workshop: Workshop, model: Model): Promise<void> {
-  const recipe = requireTrained(workshop.folder);
+async function runStages(engine: RunEngine, model: Model): Promise<void> {
+  const recipe = requireTrained(engine.folder);
   const plans = planStages(recipe);
-  await reportPlan(workshop, plans);
+  await reportPlan(engine, plans);
   if (typeof recipe.base === "string")
-    await keepCheckpoint(workshop, {
+    await keepCheckpoint(engine, {
       id: baseCheckpoint,
       stage: "base",
       step: 0,
       parameters: model.parameters,
     });
-  for (const plan of plans) await runStage(workshop, plan, model.parameters);
+  for (const plan of plans) await runStage(engine, plan, model.parameters);
 }
 
-async function reportPlan({ folder, effects }: Workshop, plans: readonly StagePlan[]): Promise<void> {
+async function reportPlan({ folder, effects }: RunEngine, plans: readonly StagePlan[]): Promise<void> {
   const kept = new Set((await folder.readLineage()).map(({ id }) => id));
   const wanted = plans.flatMap((plan) => plan.checkpointSteps.map((step) => nameCheckpoint(plan, step)));
   if (typeof requireTrained(folder).base === "string") wanted.push(baseCheckpoint);

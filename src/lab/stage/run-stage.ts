@@ -3,7 +3,7 @@ import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
 import { requireTrained } from "../../run/index.ts";
 import type { Trainer } from "../../training/index.ts";
-import type { Workshop } from "../answer/index.ts";
+import type { RunEngine } from "../answer/index.ts";
 import { keepCheckpoint } from "../evaluation/index.ts";
 import { nameCheckpoint, type StagePlan } from "./stage-plan.ts";
 import { createStageTrainer } from "./stage-trainer.ts";
@@ -13,15 +13,15 @@ import { loadState, type SavedState, saveState } from "./state-file.ts";
 const saveIntervalMs = 5_000;
 
 /** Runs a stage to its end, from wherever an earlier process left it. `newModel` are the parameters of a new model. */
-export async function runStage(workshop: Workshop, plan: StagePlan, newModel: Float32Array): Promise<void> {
-  const { folder } = workshop;
+export async function runStage(engine: RunEngine, plan: StagePlan, newModel: Float32Array): Promise<void> {
+  const { folder } = engine;
   const end = nameCheckpoint(plan, plan.numSteps);
   const isDone = (await folder.readLineage()).some(({ id }) => id === end);
   if (!isDone) {
-    const start = plan.start === undefined ? newModel : await workshop.loadParameters(plan.start);
-    const trainer = await createTrainer(workshop, plan, start);
+    const start = plan.start === undefined ? newModel : await engine.loadParameters(plan.start);
+    const trainer = await createTrainer(engine, plan, start);
     try {
-      await train(workshop, { plan, trainer, start });
+      await train(engine, { plan, trainer, start });
     } finally {
       await trainer.release();
     }
@@ -29,8 +29,8 @@ export async function runStage(workshop: Workshop, plan: StagePlan, newModel: Fl
   await folder.removeState(plan.id);
 }
 
-function createTrainer(workshop: Workshop, plan: StagePlan, start: Float32Array): Promise<Trainer> {
-  const { folder, environment, config, tokenizer, generator } = workshop;
+function createTrainer(engine: RunEngine, plan: StagePlan, start: Float32Array): Promise<Trainer> {
+  const { folder, environment, config, tokenizer, generator } = engine;
   const { seed, numThreads } = folder.record;
   return createStageTrainer(plan, {
     recipe: requireTrained(folder),
@@ -41,7 +41,7 @@ function createTrainer(workshop: Workshop, plan: StagePlan, start: Float32Array)
     tokenizer,
     generator,
     start,
-    loadSftParameters: (step) => workshop.loadParameters(`sft-${step}`),
+    loadSftParameters: (step) => engine.loadParameters(`sft-${step}`),
   });
 }
 
@@ -51,8 +51,8 @@ interface Training {
   readonly start: Float32Array;
 }
 
-async function train(workshop: Workshop, training: Training): Promise<void> {
-  const { folder, effects } = workshop;
+async function train(engine: RunEngine, training: Training): Promise<void> {
+  const { folder, effects } = engine;
   const { plan, trainer } = training;
   const statePath = folder.locateState(plan.id);
   let saved = (await loadState(statePath)) ?? { step: 0, state: trainer.start(training.start) };
@@ -66,10 +66,10 @@ async function train(workshop: Workshop, training: Training): Promise<void> {
     trainingMs = 0;
   };
   try {
-    await keepIfAsked(workshop, training, saved);
+    await keepIfAsked(engine, training, saved);
     let savedMs = effects.now();
     while (saved.step < plan.numSteps) {
-      const taken = await takeStep(workshop, training, { saved, append: (line) => metrics.append(line) });
+      const taken = await takeStep(engine, training, { saved, append: (line) => metrics.append(line) });
       saved = taken.saved;
       trainingMs += taken.ms;
       const isCheckpoint = plan.checkpointSteps.includes(saved.step);
@@ -78,7 +78,7 @@ async function train(workshop: Workshop, training: Training): Promise<void> {
         savedMs = effects.now();
       }
       if (effects.signal.aborted) throw new StoppedError();
-      await keepIfAsked(workshop, training, saved);
+      await keepIfAsked(engine, training, saved);
     }
   } finally {
     await metrics.close();
@@ -91,7 +91,7 @@ interface Step {
 }
 
 async function takeStep(
-  { effects }: Workshop,
+  { effects }: RunEngine,
   { plan, trainer }: Training,
   { saved, append }: Step,
 ): Promise<{ readonly saved: SavedState; readonly ms: number }> {
@@ -117,14 +117,14 @@ function isFiniteVector(values: Float32Array): boolean {
 
 /** Keeps the checkpoint of the state where the plan asks for one at this step. */
 async function keepIfAsked(
-  workshop: Workshop,
+  engine: RunEngine,
   { plan, trainer }: Training,
   { step, state }: SavedState,
 ): Promise<void> {
   if (!plan.checkpointSteps.includes(step)) return;
   const before = plan.checkpointSteps.filter((earlier) => earlier < step).at(-1);
   const parent = before === undefined ? plan.start : nameCheckpoint(plan, before);
-  await keepCheckpoint(workshop, {
+  await keepCheckpoint(engine, {
     id: nameCheckpoint(plan, step),
     stage: plan.kind.stage,
     ...(plan.kind.stage === "rl" && { branch: plan.kind.branch }),

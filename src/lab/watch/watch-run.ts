@@ -7,7 +7,8 @@ import { type Effects, StoppedError } from "../../base/progress/index.ts";
 import { NothingToFollowError } from "../../bridge/trainer/index.ts";
 import { isRunFolder, openRunFolder, type RunFolder, watchLockName } from "../../run/index.ts";
 import { openEnvironment } from "../../tasks/environment/index.ts";
-import { type EvaluationPlace, evaluateRun, type TaskChoice } from "../evaluation/index.ts";
+import type { RunSource, TaskChoice } from "../answer/index.ts";
+import { evaluateRun } from "../evaluation/index.ts";
 import type { FollowRequest } from "../follow/index.ts";
 import { followTrainings } from "../follow/index.ts";
 import { renewSummary } from "../outcome/index.ts";
@@ -19,7 +20,7 @@ import { listChains, type WatchRule, type WatchState } from "./watch-state.ts";
 export interface WatchRequest extends WatchRule, AlertHooks {
   readonly follow: FollowRequest;
   readonly tasks: TaskChoice;
-  readonly way: EvaluationPlace["way"];
+  readonly source: RunSource;
   readonly intervalMs: number;
   /** Ends once a checkpoint of that step, or a later one, is evaluated. */
   readonly until?: number | undefined;
@@ -108,8 +109,8 @@ async function keepWatching(place: WatchPlace): Promise<WatchState> {
   };
   const look = async (): Promise<void> => {
     const folder = await untilFree(place, async () => (await followTrainings(request.follow)).folder);
-    const way = { effects, way: request.way, onEvaluated };
-    await untilFree(place, () => evaluateRun(folder.path, request.tasks, way));
+    const options = { effects, source: request.source, onEvaluated };
+    await untilFree(place, () => evaluateRun(folder.path, request.tasks, options));
     hasLooked = true;
   };
   for (;;)

@@ -2,10 +2,8 @@
 import { hostname } from "node:os";
 import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import { carryOutPack, type OpenHandler, openJob, type PieceHandler } from "../../cluster/job/index.ts";
-import { openSpectraPieces, spectraJobKind } from "../comparison/index.ts";
-import { evaluationJobKind, openEvaluationPieces } from "../evaluation/index.ts";
-import { openSweepPieces, sweepJobKind } from "../repair/index.ts";
+import { carryOutPack, type OpenHandler, openJob } from "../../cluster/job/index.ts";
+import { jobKinds } from "./job-kinds.ts";
 
 /** Carries out a pack of the job in a folder. Gives the number of pieces that failed. Throws `UsageError` for a kind of another version. */
 export async function workOnPack(
@@ -13,10 +11,9 @@ export async function workOnPack(
   place: { readonly submission: number; readonly pack: number },
   effects: Effects,
 ): Promise<number> {
-  const open: OpenHandler = async ({ kind, input }): Promise<PieceHandler> => {
-    if (kind === spectraJobKind) return openSpectraPieces(input, effects);
-    if (kind === evaluationJobKind) return openEvaluationPieces(input, effects);
-    if (kind === sweepJobKind) return openSweepPieces(input, effects);
+  const open: OpenHandler = async ({ kind, input }) => {
+    const handler = new Map(Object.entries(jobKinds)).get(kind);
+    if (handler !== undefined) return await handler(input, effects);
     throw new UsageError(
       `Cannot carry out a job of kind "${kind}": this version of untwist has none; use the version that made it`,
     );

@@ -1,34 +1,33 @@
 /** `untwist eval`: a checkpoint, a model behind a server, or all checkpoints of a run on an environment's tasks. */
 import { Command } from "commander";
 import { UsageError } from "../../../base/core/index.ts";
-import type { Effects } from "../../../base/progress/index.ts";
-import { askEndpoint, askServed, chooseTasks, countSplits } from "../../../lab/answer/index.ts";
-import { evaluateModel, evaluateRun } from "../../../lab/evaluation/index.ts";
+import { type AnswerSource, chooseTasks } from "../../../lab/answer/index.ts";
+import { evaluateModel, evaluateRun, evaluateServed } from "../../../lab/evaluation/index.ts";
 import { type AskedTasks, isRunFolder } from "../../../run/index.ts";
 import { type Split, splits } from "../../../tasks/environment/index.ts";
 import { describeIncomplete, type SplitResult } from "../../../tasks/evaluation/index.ts";
-import {
-  addWayFlags,
-  chooseWay,
-  computeCost,
-  formatUsage,
-  parseAsking,
-  parseTemplate,
-  requireServer,
-  type WayFlags,
-} from "../flag/asking-flags.ts";
 import { withEffects } from "../flag/effects.ts";
 import { listGiven } from "../flag/given-flags.ts";
 import type { Invocation } from "../flag/invocation.ts";
 import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "../flag/job-flags.ts";
 import { parseChoice } from "../flag/parse-flags.ts";
+import {
+  addSourceFlags,
+  chooseSource,
+  computeCost,
+  formatUsage,
+  parseRequests,
+  parseTemplate,
+  requireServer,
+  type SourceFlags,
+} from "../flag/request-flags.ts";
 import { addTaskFlags, parseTasks, type TaskFlags } from "../flag/task-flags.ts";
 import { createOutput } from "../output.ts";
 import { formatCount } from "../screen/format.ts";
 import { formatSummary } from "../screen/summary-screen.ts";
 import { formatTable } from "../screen/table.ts";
 
-interface EvalFlags extends WayFlags, TaskFlags, JobFlags {
+interface EvalFlags extends SourceFlags, TaskFlags, JobFlags {
   readonly splits: string;
   readonly endpoint?: string;
   readonly answers?: string;
@@ -56,7 +55,7 @@ export function createEvalCommand(invocation: Invocation): Command {
   addTaskFlags(command)
     .option("--endpoint <url>", "ask a server that speaks OpenAI's interface")
     .option("--answers <file>", "the file that keeps a server's answers (default: one in the cache)");
-  return addJobFlags(addWayFlags(command))
+  return addJobFlags(addSourceFlags(command))
     .option("--items", "include every answer in the JSON")
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
@@ -92,7 +91,7 @@ async function evaluate(
     throw new UsageError(
       `Cannot load "${target}" at --lora-endpoint: it is for the adapters of a run; make one of it by untwist follow "${target}" --base BASE --out RUN`,
     );
-  await (serve === undefined ? evaluateFolder : evaluateServed)(target, flags);
+  await (serve === undefined ? evaluateFolder : evaluateByServer)(target, flags);
 }
 
 /** Flags that are for one model: a run is asked both splits, keeps its answers itself, and prints its summary. */
@@ -178,43 +177,32 @@ async function evaluateEndpoint(flags: EvalFlags): Promise<void> {
       `Cannot ask the server at ${url}: name its model by --model; its /v1/models lists them`,
     );
   parseTemplate(flags, url);
-  await askAndPrint(flags, (asking, tasks, effects) =>
-    askEndpoint({ ...asking, url, model }, tasks, { effects, answers: flags.answers }),
-  );
+  await askAndPrint({ kind: "endpoint", url, model, requests: parseRequests(flags) }, flags);
 }
 
 /** A checkpoint folder, by a server that is started for it. */
-async function evaluateServed(checkpoint: string, flags: EvalFlags): Promise<void> {
-  const way = chooseWay(flags);
-  if (way.way !== "serve") throw new RangeError("Cannot serve without --serve");
+async function evaluateByServer(checkpoint: string, flags: EvalFlags): Promise<void> {
+  const source = chooseSource(flags);
+  if (source.kind !== "server") throw new RangeError("Cannot serve without --serve");
   if (flags.model !== undefined)
     throw new UsageError("Cannot use --model beside --serve: the model is found by its folder; leave it out");
-  await askAndPrint(flags, (asking, tasks, effects) =>
-    askServed(checkpoint, { ...way, asking }, tasks, { effects, answers: flags.answers }),
-  );
+  await askAndPrint(source, flags, checkpoint);
 }
 
 async function askAndPrint(
+  source: AnswerSource<"server" | "endpoint">,
   flags: EvalFlags,
-  ask: (
-    asking: ReturnType<typeof parseAsking> & { readonly maxNewTokens: number },
-    tasks: Parameters<typeof askEndpoint>[1],
-    effects: Effects,
-  ) => ReturnType<typeof askEndpoint>,
+  checkpoint?: string,
 ): Promise<void> {
-  const { price } = flags;
+  const { price, answers } = flags;
   const chosen = parseSplits(flags.splits);
   const choice = { ...parseTasks(flags), environment: requireEnvironment(flags) };
   const tasks = await chooseTasks(choice, { splits: chosen });
-  const { environment, rendering, evaluation } = tasks;
-  const asking = { ...parseAsking(flags), maxNewTokens: evaluation.maxNewTokens };
   if (price !== undefined)
     computeCost({ numPromptTokens: 0, numNewTokens: 0, numAsked: 0, numKnown: 0, numRetries: 0 }, price);
-  const asked = await withEffects((effects) =>
-    ask(asking, { environment, rendering, splits: chosen, ...evaluation }, effects),
-  );
-  const results = countSplits(asked, chosen);
-  const { identity, judge, usage, items } = asked;
+  const options = { tasks, splits: chosen, answers, ...(checkpoint !== undefined && { checkpoint }) };
+  const asked = await withEffects((effects) => evaluateServed(source, options, effects));
+  const { identity, judge, usage, items, results } = asked;
   const cost = price === undefined ? {} : { cost: computeCost(usage, price) };
   const lines = [
     ...formatSplits(chosen, results),
@@ -226,7 +214,7 @@ async function askAndPrint(
   createOutput(flags).print(lines, {
     identity,
     ...(judge !== undefined && { judge }),
-    environment,
+    environment: tasks.environment,
     results,
     usage: { ...usage, ...cost },
     ...(flags.items && { items }),
@@ -235,10 +223,10 @@ async function askAndPrint(
 
 async function evaluateCheckpoints(path: string, flags: EvalFlags, invocation: Invocation): Promise<void> {
   const choice = parseTasks(flags);
-  const way = chooseWay(flags);
+  const source = chooseSource(flags);
   const job = await parsePlace(flags, invocation);
   const { summary, evaluated } = await withEffects((effects) =>
-    evaluateRun(path, choice, { effects, way, job }),
+    evaluateRun(path, choice, { effects, source, job }),
   );
   const output = createOutput(flags);
   const what =

@@ -1,13 +1,15 @@
 /** `untwist sweep`: repairs of a run's checkpoints, evaluated beside their controls. */
+
 import { Command } from "commander";
 import { UsageError } from "../../../base/core/index.ts";
 import { readText } from "../../../base/file/index.ts";
+import type { AnswerSource } from "../../../lab/answer/index.ts";
 import { sweepRun } from "../../../lab/repair/index.ts";
 import { openRunFolder, parseSweep, type SweepPlan } from "../../../run/index.ts";
-import { type AskingFlags, addAskingFlags, parseAsking, requireServer } from "../flag/asking-flags.ts";
 import { withEffects } from "../flag/effects.ts";
 import type { Invocation } from "../flag/invocation.ts";
 import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "../flag/job-flags.ts";
+import { addRequestFlags, parseRequests, type RequestFlags, requireServer } from "../flag/request-flags.ts";
 import { createOutput } from "../output.ts";
 import { formatSweep } from "../screen/sweep-screen.ts";
 
@@ -33,7 +35,7 @@ export function createSweepCommand(invocation: Invocation): Command {
     .argument("<run>", "the folder of a run")
     .argument("[sweep]", "a YAML file (default: the sweeps of the run's recipe)")
     .option("--lora-endpoint <url>", "load the repairs as LoRA adapters at this server, and ask it");
-  return addJobFlags(addAskingFlags(command))
+  return addJobFlags(addRequestFlags(command))
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
     .action((path: string, file: string | undefined, flags: SweepFlags, given: Command) =>
@@ -41,7 +43,7 @@ export function createSweepCommand(invocation: Invocation): Command {
     );
 }
 
-interface SweepFlags extends AskingFlags, JobFlags {
+interface SweepFlags extends RequestFlags, JobFlags {
   readonly loraEndpoint?: string;
   readonly json?: boolean;
 }
@@ -57,11 +59,13 @@ async function sweep(
 ): Promise<void> {
   const { loraEndpoint: url, model } = flags;
   requireServer(given, url);
-  const way =
-    url === undefined ? undefined : { way: "adapters" as const, url, model, asking: parseAsking(flags) };
+  const source: AnswerSource<"embedded" | "adapters"> =
+    url === undefined
+      ? { kind: "embedded" }
+      : { kind: "adapters", url, model, requests: parseRequests(flags) };
   const plans = file === undefined ? undefined : [await readSweep(file, path)];
   const job = await parsePlace(flags, invocation);
-  const records = await withEffects((effects) => sweepRun(path, plans, { effects, way, job }));
+  const records = await withEffects((effects) => sweepRun(path, plans, { effects, source, job }));
   const output = createOutput(flags);
   const lines = records.flatMap((record) => [...formatSweep(record, { ...output, folder: path }), ""]);
   const places = records.map(({ name }) => `${path}/repairs/${name}`);

@@ -2,16 +2,16 @@
 import { Command } from "commander";
 import { quoteForShell, UsageError } from "../../../base/core/index.ts";
 import { type WatchState, watchRun } from "../../../lab/watch/index.ts";
-import { addWayFlags, chooseWay, requireServer, type WayFlags } from "../flag/asking-flags.ts";
 import { withEffects } from "../flag/effects.ts";
 import { requireNamed } from "../flag/out-folder.ts";
 import { parseCount, parseNumber, parseSeconds } from "../flag/parse-flags.ts";
+import { addSourceFlags, chooseSource, requireServer, type SourceFlags } from "../flag/request-flags.ts";
 import { addTaskFlags, parseTasks, type TaskFlags } from "../flag/task-flags.ts";
 import { createOutput, wantsColor } from "../output.ts";
 import { colorPaint, plainPaint } from "../screen/paint.ts";
 import { describeWatch, formatWatch, formatWatchLine } from "../screen/watch-screen.ts";
 
-interface WatchFlags extends WayFlags, TaskFlags {
+interface WatchFlags extends SourceFlags, TaskFlags {
   readonly out: string;
   readonly base?: string;
   readonly falseAlarmRate: string;
@@ -40,7 +40,7 @@ export function createWatchCommand(): Command {
     .requiredOption("--out <run>", "the folder of the run")
     .option("--base <folder>", "the model that is trained, where the checkpoints do not say")
     .option("--environment <name>", "what checkpoints are asked; needed once");
-  return addWayFlags(addTaskFlags(command))
+  return addSourceFlags(addTaskFlags(command))
     .option(
       "--false-alarm-rate <number>",
       "chance that a training which never declines raises any alert",
@@ -97,7 +97,7 @@ function parseRequest(folders: readonly string[], flags: WatchFlags): Parameters
   return {
     follow: { folders, out: flags.out, base: flags.base },
     tasks: parseTasks(flags, 2),
-    way: chooseWay(flags),
+    source: chooseSource(flags),
     falseAlarmRate: rate,
     intervalMs: 1000 * parseSeconds("--interval", flags.interval),
     keepBest: count("--keep-best", flags.keepBest, 1),

@@ -1,6 +1,6 @@
 /** Flags that say which tasks a model is asked, and how: the same wherever models are evaluated. */
 import type { Command } from "commander";
-import type { TaskChoice } from "../../../lab/evaluation/index.ts";
+import type { TaskChoice } from "../../../lab/answer/index.ts";
 import { type Rendering, renderings } from "../../../tasks/environment/index.ts";
 import { parseChoice, parseCount } from "./parse-flags.ts";
 

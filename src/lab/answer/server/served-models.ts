@@ -1,7 +1,7 @@
 /** Models that a server lists, told apart by the folders that they were loaded from. */
 import { realpath } from "node:fs/promises";
 import { isAbsolute, resolve } from "node:path";
-import { type ModelIdentity, stripControls } from "../../bridge/endpoint/index.ts";
+import { type ModelIdentity, stripControls } from "../../../bridge/endpoint/index.ts";
 
 /**
  * The name at the server of the model that was loaded from a folder; `undefined` where none was. A path that is not absolute

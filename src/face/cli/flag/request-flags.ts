@@ -3,13 +3,12 @@ import type { Command } from "commander";
 import { UsageError } from "../../../base/core/index.ts";
 import { type Interface, interfaces } from "../../../bridge/endpoint/index.ts";
 import { type TemplateUse, templateUses } from "../../../engine/model/index.ts";
-import type { EndpointChoice, Usage } from "../../../lab/answer/index.ts";
-import type { EvaluationWay } from "../../../lab/evaluation/index.ts";
+import type { RequestOptions, RunSource, Usage } from "../../../lab/answer/index.ts";
 import { listGiven, nameFlag } from "./given-flags.ts";
 import { parseChoice, parseCount, parseNumber, parseSeconds } from "./parse-flags.ts";
 
 /** The flags as they are given. */
-export interface AskingFlags {
+export interface RequestFlags {
   readonly model?: string;
   readonly api: string;
   readonly temperature: string;
@@ -25,7 +24,7 @@ export interface AskingFlags {
 }
 
 /** Adds the flags to a command. */
-export function addAskingFlags(command: Command): Command {
+export function addRequestFlags(command: Command): Command {
   return command
     .option("--model <name>", "the model's name at the server")
     .option("--api <name>", "how it is asked: chat or completions", "chat")
@@ -51,7 +50,7 @@ export function addAskingFlags(command: Command): Command {
 }
 
 /** Flags that say who answers for the checkpoints of a run. */
-export interface WayFlags extends AskingFlags {
+export interface SourceFlags extends RequestFlags {
   readonly template?: string;
   readonly serve?: string;
   readonly serveTimeout: string;
@@ -59,8 +58,8 @@ export interface WayFlags extends AskingFlags {
 }
 
 /** Adds the flags to a command. */
-export function addWayFlags(command: Command): Command {
-  return addAskingFlags(
+export function addSourceFlags(command: Command): Command {
+  return addRequestFlags(
     command
       .option("--serve <command>", "start this server for each checkpoint; {path} and {port} are filled in")
       .option("--serve-timeout <seconds>", "longest that a server may take to start", "1800")
@@ -73,20 +72,20 @@ export function addWayFlags(command: Command): Command {
 }
 
 /** Who answers for checkpoints. Throws `UsageError` where two are named. */
-export function chooseWay(flags: WayFlags): EvaluationWay {
+export function chooseSource(flags: SourceFlags): RunSource {
   const { serve, loraEndpoint: url, model, serveTimeout } = flags;
   if (serve !== undefined && url !== undefined)
     throw new UsageError("Cannot evaluate with both --serve and --lora-endpoint: choose one");
-  const asking = parseAsking(flags);
+  const requests = parseRequests(flags);
   const template = parseTemplate(flags, serve ?? url);
   if (serve !== undefined)
     return {
-      way: "serve",
+      kind: "server",
       template: serve,
       startMs: 1000 * parseSeconds("--serve-timeout", serveTimeout),
-      asking,
+      requests,
     };
-  return url === undefined ? { way: "embedded", template } : { way: "adapters", url, model, asking };
+  return url === undefined ? { kind: "embedded", template } : { kind: "adapters", url, model, requests };
 }
 
 /** Flags that only servers know what to do with, as commander names them. */
@@ -119,7 +118,7 @@ export function requireServer(given: Command, server: string | undefined): void 
 
 /** How chats are put on the embedded engine. Throws `UsageError` where a server answers. */
 export function parseTemplate(
-  { template }: Pick<WayFlags, "template">,
+  { template }: Pick<SourceFlags, "template">,
   server?: string,
 ): TemplateUse | undefined {
   if (template === undefined) return undefined;
@@ -131,7 +130,7 @@ export function parseTemplate(
 }
 
 /** What the flags say of a server. Throws `UsageError`. */
-export function parseAsking(flags: AskingFlags): Omit<EndpointChoice, "url" | "model" | "maxNewTokens"> {
+export function parseRequests(flags: RequestFlags): RequestOptions {
   const temperature = parseNumber("--temperature", flags.temperature);
   if (temperature < 0)
     throw new UsageError(`Cannot read --temperature "${flags.temperature}": give a number from 0`);
@@ -151,7 +150,7 @@ function parseJudge({
   judgeEndpoint: url,
   judgeModel: model,
   judgeApiKeyEnv: apiKeyEnv,
-}: AskingFlags): EndpointChoice["judge"] {
+}: RequestFlags): RequestOptions["judge"] {
   if (url === undefined && model === undefined && apiKeyEnv === undefined) return undefined;
   if (url !== undefined && model !== undefined) return { url, model, apiKeyEnv };
   throw new UsageError("Cannot ask a judge: give both --judge-endpoint and --judge-model");

@@ -1,11 +1,11 @@
 /** Judges of a run: who they are is kept with it, so that all its checkpoints are graded by the same. */
 
 import { createHash } from "node:crypto";
-import { setting, UsageError } from "../../base/core/index.ts";
-import type { Variables } from "../../base/machine/index.ts";
-import type { Effects } from "../../base/progress/index.ts";
-import { createEndpoint, findDifference, type ModelIdentity } from "../../bridge/endpoint/index.ts";
-import { type Environment, splits } from "../../tasks/environment/index.ts";
+import { setting, UsageError } from "../../../base/core/index.ts";
+import type { Variables } from "../../../base/machine/index.ts";
+import type { Effects } from "../../../base/progress/index.ts";
+import { createEndpoint, findDifference, type ModelIdentity } from "../../../bridge/endpoint/index.ts";
+import { type Environment, splits } from "../../../tasks/environment/index.ts";
 import { findJudgeKey } from "./api-keys.ts";
 
 /** How a judge is asked: for its likeliest words in a chat; it may think before its verdict. */

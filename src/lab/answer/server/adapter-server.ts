@@ -1,22 +1,13 @@
 /** One running server at which adapters come and go: checkpoints and repairs as LoRAs, each verified before it is asked. */
 import { createHash } from "node:crypto";
 import { basename, join, resolve } from "node:path";
-import { setting, UsageError } from "../../base/core/index.ts";
-import type { Effects } from "../../base/progress/index.ts";
-import { createAdapterHost, createEndpoint, type ModelIdentity } from "../../bridge/endpoint/index.ts";
-import { openSafetensors } from "../../weights/checkpoint/index.ts";
+import { setting, UsageError } from "../../../base/core/index.ts";
+import type { Effects } from "../../../base/progress/index.ts";
+import { createAdapterHost, createEndpoint, type ModelIdentity } from "../../../bridge/endpoint/index.ts";
+import { openSafetensors } from "../../../weights/checkpoint/index.ts";
+import type { AdapterSource } from "../answer-source.ts";
 import { findModelKey } from "./api-keys.ts";
-import type { EndpointChoice } from "./ask-endpoint.ts";
 import { describeServed, findServed } from "./served-models.ts";
-
-/** A server that takes adapters. */
-export interface AdapterWay {
-  readonly way: "adapters";
-  readonly url: string;
-  /** The base model's name at the server; absent means that it is found by its folder. */
-  readonly model?: string | undefined;
-  readonly asking: Omit<EndpointChoice, "url" | "model" | "maxNewTokens">;
-}
 
 /** The server with its base model known. */
 export interface AdapterServer {
@@ -33,14 +24,14 @@ export interface AdapterServer {
 
 /** Connects to a server whose base model lies in a folder. Throws `UsageError` where it is down or serves another one. */
 export async function connectAdapters(
-  { url, model, asking }: AdapterWay,
+  { url, model, requests }: AdapterSource,
   baseFolder: string,
   effects: Effects,
 ): Promise<AdapterServer> {
   const connection = {
-    ...asking,
+    ...requests,
     url,
-    apiKey: findModelKey({ url, apiKeyEnv: asking.apiKeyEnv }, effects.machine.variables),
+    apiKey: findModelKey({ url, apiKeyEnv: requests.apiKeyEnv }, effects.machine.variables),
   };
   const host = createAdapterHost({ ...connection, signal: effects.signal });
   const farewell = createAdapterHost({ ...connection, maxTries: 2, signal: new AbortController().signal });

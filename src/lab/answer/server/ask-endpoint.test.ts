@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { createMachine } from "../../../test/support/effects.ts";
+import { createMachine } from "../../../../test/support/effects.ts";
 import { askEndpoint, type EndpointEvaluation } from "./ask-endpoint.ts";
 import { findServed } from "./served-models.ts";
 

@@ -3,7 +3,7 @@ import { UsageError } from "../../base/core/index.ts";
 import { checkpointPath } from "../../run/checkpoint-name.ts";
 import { parseRecipe, type Recipe } from "../../run/index.ts";
 import { findEnvironment } from "../../tasks/environment/index.ts";
-import { createFirstModel } from "./workshop.ts";
+import { createFirstModel } from "./first-model.ts";
 
 const recipe = (base: string, environment = "general-points"): Recipe =>
   parseRecipe(

@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { rename } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
-import { action, quoteForShell, setting, UsageError } from "../../base/core/index.ts";
-import { type Effects, StoppedError } from "../../base/progress/index.ts";
+import { action, quoteForShell, setting, UsageError } from "../../../base/core/index.ts";
+import { type Effects, StoppedError } from "../../../base/progress/index.ts";
 import {
   type AskingOptions,
   createEndpoint,
@@ -14,31 +14,21 @@ import {
   isLoopback,
   type ModelIdentity,
   openAnswerStore,
-} from "../../bridge/endpoint/index.ts";
-import { checkCount, openEnvironment, type Rendering, type Split } from "../../tasks/environment/index.ts";
-import { aggregate, askTasks, type EvaluatedItem, type Respond } from "../../tasks/evaluation/index.ts";
-import { stampCheckpoint } from "../machine/index.ts";
+} from "../../../bridge/endpoint/index.ts";
+import { checkCount, openEnvironment, type Rendering, type Split } from "../../../tasks/environment/index.ts";
+import { askTasks, type EvaluatedItem, type Respond } from "../../../tasks/evaluation/index.ts";
+import { stampCheckpoint } from "../../machine/index.ts";
+import type { RequestOptions } from "../answer-source.ts";
+import type { Usage } from "../answerer.ts";
 import { findModelKey } from "./api-keys.ts";
-import {
-  describeJudgeEndpoint,
-  identifyJudge,
-  type JudgeChoice,
-  type JudgeRecord,
-  requireSameJudge,
-} from "./judge.ts";
+import { describeJudgeEndpoint, identifyJudge, type JudgeRecord, requireSameJudge } from "./judge.ts";
 
 /** Where a model is, and how it is asked. */
-export interface EndpointChoice extends AskingOptions {
+export interface EndpointChoice extends RequestOptions {
   readonly url: string;
   readonly model: string;
-  /** The environment variable that holds the server's key, where one was named. */
-  readonly apiKeyEnv?: string | undefined;
-  readonly timeoutMs: number;
-  readonly maxTries: number;
-  /** Questions asked at once. */
-  readonly concurrency: number;
-  /** Another model, which grades what only a model can grade. */
-  readonly judge?: JudgeChoice | undefined;
+  /** Longest answer in tokens. */
+  readonly maxNewTokens: number;
 }
 
 /** What is asked. */
@@ -50,18 +40,6 @@ export interface EndpointTasks {
   readonly seed: number;
   /** Absent means as many as the environment allows. */
   readonly numAttempts?: number | undefined;
-}
-
-/** What asking took. */
-export interface Usage {
-  /** Answers that were given now, and that were there from before. */
-  readonly numAsked: number;
-  readonly numKnown: number;
-  /** Requests that failed and were sent again. */
-  readonly numRetries: number;
-  /** Tokens of all answers that the result rests on, those from before included. */
-  readonly numPromptTokens: number;
-  readonly numNewTokens: number;
 }
 
 /** Answers of a model behind a server. */
@@ -320,12 +298,4 @@ function createReporter(
     const what = `${model}: ${numDone}/${numItems} tasks, ${numSolved} solved`;
     report({ kind: "progress", work: "evaluation", what, doneFraction: numDone / numItems, remainingMs });
   };
-}
-
-/** Counts by split. */
-export function countSplits(
-  { items }: Pick<EndpointEvaluation, "items">,
-  splits: readonly Split[],
-): Readonly<Partial<Record<Split, ReturnType<typeof aggregate>>>> {
-  return Object.fromEntries(splits.map((split) => [split, aggregate(items, split)]));
 }

@@ -11,7 +11,7 @@ import { findEnvironment } from "../../tasks/environment/index.ts";
 import { evaluateModel } from "../evaluation/evaluate-model.ts";
 import { loadRecipe, locateModel } from "../machine/builtin.ts";
 import { checkModel } from "../stage/check-recipe.ts";
-import { checkDemand } from "./check-model.ts";
+import { checkDemand } from "./check-demand.ts";
 import { chooseTasks } from "./choose-tasks.ts";
 
 const environment = findEnvironment("general-points");

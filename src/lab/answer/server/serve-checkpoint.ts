@@ -3,28 +3,18 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
-import { UsageError } from "../../base/core/index.ts";
-import type { Variables } from "../../base/machine/index.ts";
-import { type Effects, StoppedError } from "../../base/progress/index.ts";
+import { UsageError } from "../../../base/core/index.ts";
+import type { Variables } from "../../../base/machine/index.ts";
+import { type Effects, StoppedError } from "../../../base/progress/index.ts";
 import {
   createAdapterHost,
   type ModelIdentity,
   maskKey,
   stripControls,
-} from "../../bridge/endpoint/index.ts";
+} from "../../../bridge/endpoint/index.ts";
+import type { ServerSource } from "../answer-source.ts";
 import { findModelKey } from "./api-keys.ts";
-import type { EndpointChoice } from "./ask-endpoint.ts";
 import { describeServed, findServed } from "./served-models.ts";
-
-/** How checkpoints are served. */
-export interface ServeWay {
-  readonly way: "serve";
-  /** A shell command; `{path}` stands for the checkpoint's folder, `{port}` for a free port. */
-  readonly template: string;
-  /** Milliseconds until it must answer. */
-  readonly startMs: number;
-  readonly asking: Omit<EndpointChoice, "url" | "model" | "maxNewTokens">;
-}
 
 /** A server that answers. */
 export interface RunningServer {
@@ -51,14 +41,14 @@ export function checkTemplate(template: string): void {
  * Throws `UsageError` where it ends or does not answer in time, or serves another model than the checkpoint.
  */
 export async function withServer<Result>(
-  { template, startMs, asking }: ServeWay,
+  { template, startMs, requests }: ServerSource,
   path: string,
   effects: Effects,
   work: (server: RunningServer) => Promise<Result>,
 ): Promise<Result> {
   const port = await findFreePort();
   const url = `http://127.0.0.1:${port}/v1`;
-  const apiKey = findModelKey({ url, apiKeyEnv: asking.apiKeyEnv }, effects.machine.variables);
+  const apiKey = findModelKey({ url, apiKeyEnv: requests.apiKeyEnv }, effects.machine.variables);
   // By a variable: no name of a folder can be anything but a name to the shell.
   const line = template
     .replaceAll("{path}", () => '"$UNTWIST_PATH"')
@@ -70,7 +60,7 @@ export async function withServer<Result>(
   process.once("exit", killAtExit);
   const log = keepLastLines(child, apiKey);
   try {
-    const host = createAdapterHost({ ...asking, apiKey, url, maxTries: 1, signal: effects.signal });
+    const host = createAdapterHost({ ...requests, apiKey, url, maxTries: 1, signal: effects.signal });
     const until = effects.now() + startMs;
     for (;;) {
       if (effects.signal.aborted) throw new StoppedError();

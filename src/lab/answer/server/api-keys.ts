@@ -1,6 +1,6 @@
 /** Keys of servers, read from the environment where they are needed and written nowhere. */
-import type { Variables } from "../../base/machine/index.ts";
-import { findApiKey } from "../../bridge/endpoint/index.ts";
+import type { Variables } from "../../../base/machine/index.ts";
+import { findApiKey } from "../../../bridge/endpoint/index.ts";
 
 /** The variable of the key for a model's server, and of that for a judge's, where none was named. */
 const usualNames = { model: "UNTWIST_API_KEY", judge: "UNTWIST_JUDGE_API_KEY" } as const;

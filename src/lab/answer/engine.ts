@@ -1,0 +1,128 @@
+/** The embedded engine set up for an assignment: the environment, and the compiled programs of a model. */
+import { isDeepStrictEqual } from "node:util";
+import { setting, UsageError } from "../../base/core/index.ts";
+import { type Effects, StoppedError } from "../../base/progress/index.ts";
+import {
+  createGenerator,
+  type Generator,
+  hasChatTemplate,
+  loadModel,
+  type Model,
+  type ModelConfig,
+  saveModel,
+  type Tokenizer,
+} from "../../engine/model/index.ts";
+import { checkpointPath, type RunFolder } from "../../run/index.ts";
+import { type Environment, openEnvironment } from "../../tasks/environment/index.ts";
+import { type EvaluatedItem, evaluate } from "../../tasks/evaluation/index.ts";
+import { rememberAnswers } from "../cache/index.ts";
+import type { Assignment } from "./answerer.ts";
+import { describeAssignment } from "./assignment.ts";
+import { requireEndToken, requireNoJudge } from "./check-demand.ts";
+import { requireRoom } from "./choose-tasks.ts";
+
+/** The engine. Whoever creates it releases it. */
+export interface Engine {
+  readonly assignment: Assignment;
+  readonly environment: Environment;
+  readonly config: ModelConfig;
+  readonly tokenizer: Tokenizer;
+  readonly generator: Generator;
+  release(): Promise<void>;
+}
+
+/** The engine of a run that trains: everything a stage works with. */
+export interface RunEngine extends Engine {
+  readonly folder: RunFolder;
+  readonly effects: Effects;
+  loadParameters(checkpoint: string): Promise<Float32Array>;
+  saveCheckpoint(checkpoint: string, parameters: Float32Array): Promise<void>;
+}
+
+/** Sets the engine up for models like this one. Throws `UsageError` where it cannot take the assignment. */
+export async function createEngine(
+  { config, tokenizer }: Pick<Model, "config" | "tokenizer">,
+  assignment: Assignment,
+  effects: Effects,
+): Promise<Engine> {
+  const { tasks, numThreads, owner } = assignment;
+  requireOwnTemplate(assignment, tokenizer);
+  const environment = await openEnvironment(tasks.environment);
+  requireNoJudge(environment);
+  requireEndToken(config, owner);
+  const compiled = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
+  const generator = assignment.isRemembered
+    ? rememberAnswers(compiled, { config, numThreads, effects })
+    : compiled;
+  return { assignment, environment, config, tokenizer, generator, release: () => generator.release() };
+}
+
+/** Sets the engine up for the training and evaluation of a run. Throws as `createEngine`. */
+export async function createRunEngine(
+  folder: RunFolder,
+  model: Pick<Model, "config" | "tokenizer">,
+  effects: Effects,
+): Promise<RunEngine> {
+  const engine = await createEngine(model, describeAssignment(folder), effects);
+  const { config, tokenizer } = model;
+  return {
+    ...engine,
+    folder,
+    effects,
+    loadParameters: async (checkpoint) =>
+      (await loadModel(folder.locate(checkpointPath(checkpoint)))).parameters,
+    saveCheckpoint: (checkpoint, parameters) =>
+      saveModel(folder.locate(checkpointPath(checkpoint)), { config, parameters, tokenizer }),
+  };
+}
+
+/**
+ * Throws `UsageError` for a model that was not known when its tasks were chosen: where it has no room for them, or no template as the
+ * others have.
+ */
+export function checkFit(
+  model: Model,
+  { assignment, environment }: Pick<Engine, "assignment" | "environment">,
+  subject: string,
+): void {
+  const { tasks, splits, template } = assignment;
+  requireOwnTemplate(assignment, model.tokenizer);
+  const numTokens = tasks.evaluation.maxNewTokens;
+  requireRoom(model, tasks, { environment, splits, template, numTokens, subject });
+}
+
+/** Whether programs compiled for one model fit another. */
+export function isSameShape(config: ModelConfig, other: ModelConfig): boolean {
+  return isDeepStrictEqual(config, other);
+}
+
+/** Throws `UsageError` for a model without a chat template where all are asked by theirs. */
+function requireOwnTemplate({ template, owner }: Assignment, tokenizer: Tokenizer): void {
+  if (template === "model" && !hasChatTemplate(tokenizer))
+    throw new UsageError(
+      `Cannot ask ${owner}: it has no chat template, and the others are asked by theirs; put a chat_template.jinja beside it, or follow the checkpoints into another run and ask them with ${setting("template", "none")}`,
+    );
+}
+
+/** The answers of a model to all tasks. Throws `StoppedError` between batches once a stop is wished. */
+export async function answerTasks(
+  { assignment, environment, generator }: Engine,
+  model: Model,
+  {
+    signal,
+    onProgress,
+  }: Pick<Effects, "signal"> & { readonly onProgress?: ((doneFraction: number) => void) | undefined },
+): Promise<readonly EvaluatedItem[]> {
+  const { tasks, splits, template } = assignment;
+  return await evaluate(model, generator, {
+    ...tasks.evaluation,
+    environment,
+    rendering: tasks.rendering,
+    template,
+    splits,
+    onBatch: (doneFraction) => {
+      if (signal.aborted) throw new StoppedError();
+      onProgress?.(doneFraction);
+    },
+  });
+}
