@@ -4,7 +4,12 @@ import { resolve } from "node:path";
 import { setting, UsageError } from "../../base/core/index.ts";
 import { folderExists } from "../../base/file/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import { isAdapterFolder, openCheckpoint, readAdapterConfig } from "../../weights/checkpoint/index.ts";
+import {
+  type Checkpoint,
+  isAdapterFolder,
+  openCheckpoint,
+  readAdapterConfig,
+} from "../../weights/checkpoint/index.ts";
 import { checkAdaptable, resolveOperations } from "../../weights/surgery/index.ts";
 import { editCheckpoint } from "../edit/index.ts";
 import { stampCheckpoint } from "../machine/index.ts";
@@ -12,7 +17,7 @@ import type { AdapterSource, EndpointSource, RequestOptions, ServerSource } from
 import type { Answerer, Answers, Assignment, RepairSubject, Subject } from "./answerer.ts";
 import { requireCheckpoint } from "./embedded-answerer.ts";
 import { type AdapterServer, connectAdapters } from "./server/adapter-server.ts";
-import { askEndpoint, type KnownWeights } from "./server/ask-endpoint.ts";
+import { askEndpoint, type KnownWeights, orStopped } from "./server/ask-endpoint.ts";
 import { checkTemplate, withServer } from "./server/serve-checkpoint.ts";
 
 /** A server for each checkpoint, started and stopped again. Throws `UsageError` for a command that lacks its places. */
@@ -60,27 +65,29 @@ export function createAdapterAnswerer(
   };
   const askAs = (subject: Subject, weights: KnownWeights) => (model: string) =>
     ask({ ...source.requests, url: source.url, model }, subject, { assignment, effects, weights });
+  const answerAs = async (subject: Subject): Promise<Answers> => {
+    const { path } = subject.kind === "checkpoint" ? subject : subject.target;
+    const base = (await findAdapterBase(path)) ?? resolve(path);
+    const connected = await connect(base);
+    if (subject.kind === "repair" && !subject.isIdentity)
+      return await askRepair(subject, connected, { askAs, effects, assignment });
+    const weights = subject.kind === "repair" ? await describeRepair(subject) : await describeWeights(path);
+    const asked = askAs(subject, weights);
+    const answers =
+      base === resolve(path) ? await asked(connected.base) : await connected.withAdapter(path, asked);
+    return subject.kind === "repair" ? { ...answers, moved: 0 } : answers;
+  };
   return {
     choose: async (subjects) => {
       const kept: (typeof subjects)[number][] = [];
+      const readHeader = createHeaderReader();
       for (const subject of subjects)
-        if (subject.kind === "checkpoint" || subject.isIdentity || (await canBeAdapter(subject)))
+        if (subject.kind === "checkpoint" || subject.isIdentity || (await canBeAdapter(subject, readHeader)))
           kept.push(subject);
       return kept;
     },
     prepare: async ({ all, missing }) => await requireCommonBase(all, missing),
-    answer: async (subject) => {
-      const { path } = subject.kind === "checkpoint" ? subject : subject.target;
-      const base = (await findAdapterBase(path)) ?? resolve(path);
-      const connected = await connect(base);
-      if (subject.kind === "repair" && !subject.isIdentity)
-        return await askRepair(subject, connected, { askAs, effects, assignment });
-      const weights = subject.kind === "repair" ? await describeRepair(subject) : await describeWeights(path);
-      const asked = askAs(subject, weights);
-      const answers =
-        base === resolve(path) ? await asked(connected.base) : await connected.withAdapter(path, asked);
-      return subject.kind === "repair" ? { ...answers, moved: 0 } : answers;
-    },
+    answer: (subject) => orStopped(answerAs(subject), { effects }),
     close: async () => undefined,
   };
 }
@@ -149,7 +156,10 @@ async function askRepair(
 }
 
 /** Whether a repair is a low-rank addition to its target, and so an adapter. */
-async function canBeAdapter({ target, source, operation }: RepairSubject): Promise<boolean> {
+async function canBeAdapter(
+  { target, source, operation }: RepairSubject,
+  readHeader: (path: string) => Promise<Checkpoint>,
+): Promise<boolean> {
   const [own, other] = [await readHeader(target.path), await readHeader(source.path)];
   const edits = resolveOperations([operation], { target: own.tensors, source: other.tensors });
   try {
@@ -161,10 +171,19 @@ async function canBeAdapter({ target, source, operation }: RepairSubject): Promi
   }
 }
 
-async function readHeader(path: string): Promise<Awaited<ReturnType<typeof openCheckpoint>>> {
-  const checkpoint = await openCheckpoint(path, { merged: "rounded" });
-  await checkpoint.close();
-  return checkpoint;
+/** Reads what checkpoints say of themselves, each once. */
+function createHeaderReader(): (path: string) => Promise<Checkpoint> {
+  const known = new Map<string, Promise<Checkpoint>>();
+  const read = async (path: string): Promise<Checkpoint> => {
+    const checkpoint = await openCheckpoint(path, { merged: "rounded" });
+    await checkpoint.close();
+    return checkpoint;
+  };
+  return (path) => {
+    const header = known.get(path) ?? read(path);
+    known.set(path, header);
+    return header;
+  };
 }
 
 /** The folder of the model that an adapter belongs to; `undefined` for what is not an adapter. */

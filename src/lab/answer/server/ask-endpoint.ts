@@ -231,14 +231,14 @@ async function openJudge(
 }
 
 /** The value; a failure because of a stop becomes `StoppedError`. */
-async function orStopped<Value>(
+export async function orStopped<Value>(
   value: Promise<Value>,
   { effects, continuation }: Pick<AskingPlace, "effects"> & { readonly continuation?: string },
 ): Promise<Value> {
   try {
     return await value;
   } catch (error) {
-    if (effects.signal.aborted) throw new StoppedError(continuation);
+    if (effects.signal.aborted && !(error instanceof StoppedError)) throw new StoppedError(continuation);
     throw error;
   }
 }

@@ -1,0 +1,116 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { createTestEffects } from "../../../test/support/effects.ts";
+import {
+  createMemoryAnswerer,
+  type MemoryAnswerer,
+  type MemoryOptions,
+} from "../../../test/support/memory-answerer.ts";
+import { createFallenRun, solvesFallen } from "../../../test/support/run-folder.ts";
+import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
+import { UsageError } from "../../base/core/index.ts";
+import { StoppedError } from "../../base/progress/index.ts";
+import { parseSweep } from "../../run/index.ts";
+import { describeAssignment } from "../answer/index.ts";
+import { runRecipeSweeps, runSweep, type SweepOptions } from "./run-sweep.ts";
+
+const place = createTemporaryFolder();
+afterAll(() => removeFolder(place));
+
+const plan = parseSweep(
+  "name: few\ntarget: sft-end\nsource: peak\ngrid: [{ what: [directions, values], top: [0.5, all] }]\n",
+  "few.yaml",
+);
+
+/** A run that has forgotten, and an answerer for whom repairs solve everything. */
+async function open(
+  name: string,
+  more: MemoryOptions = {},
+): Promise<
+  SweepOptions & { readonly answerer: MemoryAnswerer; readonly effects: ReturnType<typeof createTestEffects> }
+> {
+  const path = join(place, name);
+  const solves: MemoryOptions["solves"] = ({ id }, split, index) => solvesFallen(id, split, index);
+  const splits = ["id", "ood"] as const;
+  const evaluation = { numTasks: 40, seed: 1, numAttempts: 1, maxNewTokens: 8, batchSize: 1 };
+  const tasks = { environment: "general-points", rendering: "compact", evaluation } as const;
+  const { folder, trajectory } = await createFallenRun(
+    path,
+    createMemoryAnswerer({ tasks, splits }, { solves }),
+  );
+  if (trajectory === null) throw new Error("The run has no trajectory");
+  const answerer = createMemoryAnswerer(describeAssignment(folder), { solves, ...more });
+  return { folder, trajectory, answerer, effects: createTestEffects() };
+}
+
+describe("runSweep()", () => {
+  it("asks every repair and control once, and finds that all was restored", async () => {
+    const options = await open("whole");
+    const record = await runSweep(plan, options);
+    const [prepared, ...answered] = options.answerer.calls;
+    expect(prepared).toMatch(/^prepare /);
+    expect(new Set(answered).size).toBe(answered.length);
+    expect(record.repairs.map(({ name }) => `answer ${name}`)).toEqual(answered);
+    expect([record.target, record.source]).toEqual(["sft-3", "sft-1"]);
+    expect(record.best?.gain.estimate).toBe((40 - 8) / 40);
+    expect(record.repairs.filter(({ role }) => role === "edit").length).toBe(4);
+    expect(existsSync(options.folder.locate("repairs/few/sweep.json"))).toBe(true);
+  });
+
+  it("asks nothing again that was kept, and gives the same record", async () => {
+    const options = await open("again");
+    const record = await runSweep(plan, options);
+    options.answerer.calls.length = 0;
+    expect(await runSweep(plan, options)).toEqual(record);
+    expect(options.answerer.calls).toEqual([]);
+  });
+
+  it("keeps what was answered before a stop, and goes on with the rest to the same record", async () => {
+    const stop = new AbortController();
+    const whole = await runSweep(plan, await open("unstopped"));
+    const stopped = await open("stopped", { signal: stop.signal });
+    const { answerer } = stopped;
+    const answer: typeof answerer.answer = async (subject) => {
+      const answers = await answerer.answer(subject);
+      if (answerer.calls.length === 4) stop.abort();
+      return answers;
+    };
+    await expect(runSweep(plan, { ...stopped, answerer: { ...answerer, answer } })).rejects.toThrow(
+      StoppedError,
+    );
+    const rest = createMemoryAnswerer(describeAssignment(stopped.folder), {
+      solves: ({ id }, split, index) => solvesFallen(id, split, index),
+    });
+    expect(await runSweep(plan, { ...stopped, answerer: rest })).toEqual(whole);
+    const numAsked = rest.calls.filter((call) => call.startsWith("answer")).length;
+    expect(numAsked).toBe(whole.repairs.length - 3);
+  });
+
+  it("leaves out and tells of what the answerer cannot answer for, as a control of others too", async () => {
+    const takes: MemoryOptions["takes"] = ({ id }) => !id.includes("whole matrices");
+    const options = await open("partial", { takes });
+    const { repairs } = await runSweep(plan, options);
+    expect(options.effects.notices()).toEqual([
+      expect.stringMatching(/^1 of \d+ repairs of the sweep few are no low-rank/),
+    ]);
+    const names = repairs.map(({ name }) => name);
+    expect(names.filter((name) => name.includes("whole matrices"))).toEqual([]);
+    for (const { controls = [] } of repairs) expect(names).toEqual(expect.arrayContaining([...controls]));
+  });
+
+  it("refuses checkpoints that the run does not have", async () => {
+    const options = await open("absent");
+    await expect(runSweep({ ...plan, source: "rl-end" }, options)).rejects.toThrow(UsageError);
+    expect(options.answerer.calls).toEqual([]);
+  });
+});
+
+describe("runRecipeSweeps()", () => {
+  it("carries out those whose checkpoints there are, and tells of the others", async () => {
+    const options = await open("recipe");
+    const records = await runRecipeSweeps(options);
+    expect(records.map(({ name }) => name)).toEqual(["repair"]);
+    expect(options.effects.notices()).toEqual([expect.stringMatching(/^The sweep reverse is left out/)]);
+  });
+});
