@@ -36,6 +36,7 @@ export default defineConfig({
     rolldownOptions: {
       input: {
         cli: "src/face/cli/index.ts",
+        library: "src/face/library/index.ts",
         "model-worker": "src/face/serving/model/model-worker.ts",
         "spectra-worker": "src/lab/factor/spectra-worker.ts",
         "parquet-worker": "src/bridge/interchange/parquet-worker.ts",

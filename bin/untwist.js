@@ -2,10 +2,14 @@
 /** Starts the compiled command line; in a fresh clone it is compiled first. */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-if (!existsSync(`${root}node_modules/onnxruntime-node`)) {
+try {
+  // Installed as a package of another project, what it depends on lies above it.
+  createRequire(import.meta.url).resolve("onnxruntime-node/package.json");
+} catch {
   process.stderr.write("Cannot start: the packages are not installed; run npm ci first\n");
   process.exit(2);
 }

@@ -88,7 +88,7 @@ export const wings: readonly Wing[] = [
     purpose: "What people and programs see: commands, pages, servers.",
     rows: [
       { view: "outside", http: "outside" },
-      { studio: "outside", serving: "outside" },
+      { studio: "outside", serving: "outside", library: "outside" },
       { cli: "outside" },
     ],
   },
