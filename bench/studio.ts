@@ -53,7 +53,7 @@ evaluation: { numTasks: 12 }
 sft: { numSteps: 13, batchSize: 8, optimizer: { learningRate: 0.001 }, checkpoints: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] }
 rl:
   - { method: grpo, from: [1, 4, 8, 13], numUpdates: 3, tasksPerUpdate: 2, groupSize: 2, minibatchSize: 4, optimizer: { learningRate: 0.0001 }, checkpoints: [1, 2] }
-sweeps:
+repairs:
   - { name: some, target: sft-13, source: sft-4, grid: [{ what: [directions, values], top: [0.5]}] }
 `;
 

@@ -1,8 +1,8 @@
 /**
  * What edits cost: one of rank 256 from cached factors beside the two SVDs that it replaces (NumPy, float32, the usual
- * way), and a sweep of 24 repairs beside evaluating 24 checkpoints, in turns.
+ * way), and a repair grid of 24 repairs beside evaluating 24 checkpoints, in turns.
  *
- * npm run bench surgery [3584x3584] [rounds=3] [no-sweep]
+ * npm run bench surgery [3584x3584] [rounds=3] [no-repairs]
  */
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
@@ -133,7 +133,7 @@ async function createModels(folder: string, algebra: LinearAlgebra): Promise<Edi
   };
 }
 
-/** As many repairs as a default sweep has for all matrices and more: what × ranks. */
+/** As many repairs as a default repair grid has for all matrices and more: what × ranks. */
 const repairs: readonly Operation[] = (["directions", "vectors", "values", "left"] as const).flatMap((what) =>
   [0.1, 0.2, 0.4, 0.6, 0.8, "all" as const].map((top) => ({
     operation: "restore" as const,
@@ -144,7 +144,7 @@ const repairs: readonly Operation[] = (["directions", "vectors", "values", "left
   })),
 );
 
-async function benchSweep(): Promise<void> {
+async function benchRepairs(): Promise<void> {
   const algebra = await openLinearAlgebra(process.env.UNTWIST_LAPACK || undefined);
   algebra.useThreads(numThreads);
   await withTemporaryFolder(async (folder) => {
@@ -163,7 +163,7 @@ async function benchSweep(): Promise<void> {
         batchSize: 128,
       });
     await answer(models.target.parameters);
-    let [checkpoints, sweep, editing] = [0, 0, 0];
+    let [checkpoints, grid, editing] = [0, 0, 0];
     for (const operation of repairs.slice(0, numRepairs)) {
       checkpoints += await time(async () => answer((await loadModel(models.target.folder)).parameters));
       let parameters = models.target.parameters;
@@ -171,14 +171,14 @@ async function benchSweep(): Promise<void> {
         parameters = editParameters(operation, models, algebra).parameters;
       });
       editing += spent;
-      sweep += spent + (await time(() => answer(parameters)));
+      grid += spent + (await time(() => answer(parameters)));
     }
     console.log(
-      `Sweep of ${numRepairs} repairs on 400 + 400 tasks, in turns with evaluating as many checkpoints`,
+      `Repair grid of ${numRepairs} repairs on 400 + 400 tasks, in turns with evaluating as many checkpoints`,
     );
     console.log(`  checkpoints, loaded and evaluated   ${checkpoints.toFixed(1)} s`);
     console.log(
-      `  repairs, edited and evaluated       ${sweep.toFixed(1)} s   ratio ${(sweep / checkpoints).toFixed(2)}`,
+      `  repairs, edited and evaluated       ${grid.toFixed(1)} s   ratio ${(grid / checkpoints).toFixed(2)}`,
     );
     console.log(`  of which editing                    ${editing.toFixed(2)} s`);
     await generator.release();
@@ -191,4 +191,4 @@ const [rows = 3584, columns = 3584] = shape.split("x").map(Number);
 const load = loadavg().map((one) => one.toFixed(2));
 console.log(`Machine   ${cpus()[0]?.model}, ${numThreads} threads, load average ${load.join(" ")}`);
 await benchEdit(rows, columns, rounds);
-if (!process.argv.includes("no-sweep")) await benchSweep();
+if (!process.argv.includes("no-repairs")) await benchRepairs();

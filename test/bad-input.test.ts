@@ -132,8 +132,8 @@ describe("untwist run in a new folder refuses", () => {
       "2",
     ],
     "a change far into a list that is not there": [
-      set("sweeps.99999999.name=x"),
-      '"sweeps.99999999.name"',
+      set("repairs.99999999.name=x"),
+      '"repairs.99999999.name"',
       "0",
     ],
     "a batch that no memory holds": [set("sft.batchSize=100000000"), '"sft.batchSize"', "16384"],

@@ -106,7 +106,7 @@ describe("createProgram()", () => {
         "--json",
       ],
       apply: ["<plan>", "--out <folder>", "--as <form>", "--dry-run", "--json"],
-      sweep: ["<run>", "[sweep]", "--lora-endpoint <url>", ...askingFlags, ...jobFlags, "--json"],
+      repair: ["<run>", "[grid]", "--lora-endpoint <url>", ...askingFlags, ...jobFlags, "--json"],
       studio: ["[folder]", "--host <name>", "--port <number>", "--open"],
       report: ["<run>", "--out <file>", "--figures <folder>"],
       signals: ["<run>", "--json"],

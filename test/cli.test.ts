@@ -205,11 +205,11 @@ describe("untwist run", () => {
   it("prints a line a checkpoint while it runs, and what came of it at the end, without escape codes", () => {
     expect(ran.code).toBe(0);
     expect(ran.stdout + ran.stderr).not.toContain(escapeCode);
-    // A machine that needs long for spectra or sweeps says how long.
+    // A machine that needs long for spectra or repair grids says how long.
     const reported = ran.stderr
       .trimEnd()
       .split("\n")
-      .filter((line) => !/^(spectra|sweep): /.test(line));
+      .filter((line) => !/^(spectra|repair): /.test(line));
     const ids = [
       "base",
       "sft-4",

@@ -87,7 +87,7 @@ describe("untwist follow refuses", () => {
       "not empty",
     ],
     "training on what it follows": [["run", "--resume", "--out", "run-lora"], "run-lora", "untwist follow"],
-    "a sweep before anything was asked": [["sweep", "run-lora"], "run-lora"],
+    "a repair grid before anything was asked": [["repair", "run-lora"], "run-lora"],
   };
   for (const [name, mistake] of Object.entries(mistakes)) it(name, () => expectRefusal(mistake, folder));
 });

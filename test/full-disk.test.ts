@@ -78,7 +78,7 @@ describe("a full disk", () => {
   it("ends a run with one sentence, which then goes on", async () => {
     const recipe = join(folder, "tiny.yaml");
     writeFileSync(recipe, tinyRecipe);
-    const changes = ["sft.numSteps=2", "sft.checkpoints=[1]", "rl=[]", "sweeps=false", "spectra=false"];
+    const changes = ["sft.numSteps=2", "sft.checkpoints=[1]", "rl=[]", "repairs=false", "spectra=false"];
     const args = ["run", recipe, "--out", "run", ...changes.flatMap((change) => ["--set", change])];
     // Enough for the base model, not for what comes after it.
     fill(100);

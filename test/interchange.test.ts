@@ -249,7 +249,7 @@ describe("untwist export", () => {
   beforeAll(async () => {
     write("tiny.yaml", tinyRecipe);
     const { code, stderr } = await runUntwist(
-      ["run", "tiny.yaml", "--out", "trained", "--set", "sweeps=false"],
+      ["run", "tiny.yaml", "--out", "trained", "--set", "repairs=false"],
       folder,
     );
     expect(code, stderr).toBe(0);

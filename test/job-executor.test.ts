@@ -155,7 +155,7 @@ describe("createLocalExecutor()", () => {
   describeContract(openLocal);
 
   it("never starts what does not fit", async () => {
-    const job = await createJob(["wait 300 0", "wait 301 1", "wait 302 2"]);
+    const job = await createJob(["meet 0", "meet 1", "meet 2"]);
     let most = 0;
     await lookAfter(job, open(createLocalExecutor({ cores: 8, bytes: 2.5e9, command: workCommand })), {
       bytes: 1.2e9,
@@ -163,7 +163,9 @@ describe("createLocalExecutor()", () => {
         most = Math.max(most, numRunning);
       },
     });
-    expect(most).toBe(2);
+    expect(most).toBeLessThanOrEqual(2);
+    // Two of them have met.
+    expect(await readResults(job)).toEqual([0, 1, 2]);
     const large = await createJob(["echo 0"]);
     const small = open(createLocalExecutor({ cores: 2, bytes: 1e9, command: workCommand }));
     await expect(lookAfter(large, small, { bytes: 3e9 })).rejects.toThrow(

@@ -317,10 +317,10 @@ it("untwist eval --on local evaluates what is new, and takes the rest from an ea
   expect(listPiecesBegun(at("cache-grown"), job.id)).toEqual(["sft-2"]);
 });
 
-describe("untwist sweep --on local", () => {
-  const cache = { UNTWIST_CACHE: at("cache-sweep") };
+describe("untwist repair --on local", () => {
+  const cache = { UNTWIST_CACHE: at("cache-repair") };
   beforeAll(async () => {
-    const small = ["--set", "evaluation.numTasks=8", "--set", "spectra=false", "--set", "sweeps=false"];
+    const small = ["--set", "evaluation.numTasks=8", "--set", "spectra=false", "--set", "repairs=false"];
     writeFileSync(at("tiny.yaml"), tinyRecipe);
     writeFileSync(
       at("grid.yaml"),
@@ -331,12 +331,12 @@ describe("untwist sweep --on local", () => {
   });
 
   it("gives the repairs that this process would, bit for bit", async () => {
-    const here = await run(["sweep", "tiny", "grid.yaml", "--json"]);
+    const here = await run(["repair", "tiny", "grid.yaml", "--json"]);
     const place = ["--on", "local", "--memory", "3GB", "--interval", "0.2"];
-    expect(await run(["sweep", "tiny-there", "grid.yaml", ...place, "--dry-run"], cache)).toMatch(
-      /^\d+ pieces of sweep in 1 pack,/,
+    expect(await run(["repair", "tiny-there", "grid.yaml", ...place, "--dry-run"], cache)).toMatch(
+      /^\d+ pieces of repair in 1 pack,/,
     );
-    expect(await run(["sweep", "tiny-there", "grid.yaml", "--json", ...place], cache)).toBe(here);
+    expect(await run(["repair", "tiny-there", "grid.yaml", "--json", ...place], cache)).toBe(here);
     expect(hashFiles(at("tiny-there/repairs"))).toEqual(hashFiles(at("tiny/repairs")));
     const [job] = await listJobs(cache);
     expect([job.state, job.numDone]).toEqual(["done", parseJson(here)[0].repairs.length]);

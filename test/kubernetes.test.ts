@@ -74,8 +74,8 @@ describe("untwist spectra --on kubernetes", () => {
   });
 });
 
-describe("untwist sweep --on kubernetes", () => {
-  it("writes all sweeps of a recipe down before it waits for one", async () => {
+describe("untwist repair --on kubernetes", () => {
+  it("writes all repair grids of a recipe down before it waits for one", async () => {
     const second =
       "  - { name: second, target: sft-12, source: base, grid: [{ what: [vectors], top: [0.5] }] }\n";
     writeFileSync(at("tiny.yaml"), tinyRecipe + second);
@@ -83,11 +83,11 @@ describe("untwist sweep --on kubernetes", () => {
     await run(["run", "tiny.yaml", "--out", "tiny", ...small]);
     const here = hashFiles(at("tiny/repairs"));
     rmSync(at("tiny/repairs"), { recursive: true });
-    const jobs = await writeDown(["sweep", "tiny", "--on", "kubernetes"]);
+    const jobs = await writeDown(["repair", "tiny", "--on", "kubernetes"]);
     expect(jobs).toHaveLength(2);
     for (const id of jobs) runPods(id);
     // Whichever of its jobs one attaches to, the command ends with all of them.
-    const text = await run(["sweep", "tiny", "--on", "kubernetes", "--json"]);
+    const text = await run(["repair", "tiny", "--on", "kubernetes", "--json"]);
     const records = parseJson(text);
     expect(records.map(({ name }: { readonly name: string }) => name)).toEqual(["tiny", "second"]);
     expect(hashFiles(at("tiny/repairs"))).toEqual(here);

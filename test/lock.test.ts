@@ -91,7 +91,7 @@ describe.skipIf(withoutLinks === undefined)("a file system without hard links", 
     it(`carries a run (${name})`, async () => {
       const recipe = join(folder, "tiny.yaml");
       writeFileSync(recipe, tinyRecipe);
-      const changes = ["sft.numSteps=2", "sft.checkpoints=[1]", "rl=[]", "sweeps=false", "spectra=false"];
+      const changes = ["sft.numSteps=2", "sft.checkpoints=[1]", "rl=[]", "repairs=false", "spectra=false"];
       const out = join(folder, `run-${name}`);
       const args = ["run", recipe, "--out", out, ...changes.flatMap((change) => ["--set", change])];
       const { code: exit, stderr } = await runUntwist(args, folder, { ...withoutLinks, NO_LINKS: code });

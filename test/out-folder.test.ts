@@ -27,7 +27,7 @@ import {
 
 const folder = createTemporaryFolder();
 const at = (...path: readonly string[]): string => join(folder, ...path);
-const quick = ["sft.numSteps=2", "sft.checkpoints=[1]", "rl=[]", "sweeps=false", "spectra=false"].flatMap(
+const quick = ["sft.numSteps=2", "sft.checkpoints=[1]", "rl=[]", "repairs=false", "spectra=false"].flatMap(
   (change) => ["--set", change],
 );
 const restore = (out: string): readonly string[] =>

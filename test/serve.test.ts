@@ -65,7 +65,7 @@ beforeAll(async () => {
       "--set",
       "rl=[]",
       "--set",
-      "sweeps=false",
+      "repairs=false",
       "--set",
       "spectra=false",
     ],
@@ -207,16 +207,16 @@ describe("checkpoints of one run with tokenizers of their own", () => {
 });
 
 describe("adapters at one server", () => {
-  const sweep = `name: thin\ntarget: sft-12\nsource: sft-4\ngrid:\n  - { what: [directions, vectors], top: [2, 8], layers: ["0-1"] }\n  - { what: [directions], top: [all], layers: ["0"], controls: false }\n`;
+  const grid = `name: thin\ntarget: sft-12\nsource: sft-4\ngrid:\n  - { what: [directions, vectors], top: [2, 8], layers: ["0-1"] }\n  - { what: [directions], top: [all], layers: ["0"], controls: false }\n`;
 
-  it("give in a sweep the accuracies of edits in memory", async () => {
-    writeFileSync(at("thin.yaml"), sweep);
-    const [inMemory] = await readReport(["sweep", "run", "thin.yaml"], folder);
+  it("give in a repair grid the accuracies of edits in memory", async () => {
+    writeFileSync(at("thin.yaml"), grid);
+    const [inMemory] = await readReport(["repair", "run", "thin.yaml"], folder);
     // One that was asked through a server, as its repairs are.
     cpSync(at("served"), at("swept"), { recursive: true });
     const address = await serve(at("out/checkpoint-12"));
     const { code, stdout, stderr } = await runUntwist(
-      ["sweep", "swept", "thin.yaml", "--lora-endpoint", address, "--json"],
+      ["repair", "swept", "thin.yaml", "--lora-endpoint", address, "--json"],
       folder,
     );
     expect(code, stderr).toBe(0);

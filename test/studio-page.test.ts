@@ -107,7 +107,7 @@ describeInBrowser("runs in a browser", (openPage) => {
       );
     });
 
-    it("shows every repair and control of the sweep, and marks only the best", async () => {
+    it("shows every repair and control of the grid, and marks only the best", async () => {
       const [{ repairs, best }] = readSummary().repairs;
       const { page } = await openPage();
       await visit(page, `${report}#/run/run/repairs`);
@@ -296,7 +296,7 @@ describeInBrowser("runs in a browser", (openPage) => {
     it.each([
       ["weights", "spectra"],
       ["matrix", "spectra"],
-      ["repairs", "sweep"],
+      ["repairs", "repair grid"],
     ])("says in %s how to add what was left out: untwist %s", async (view, command) => {
       const { page } = await openPage();
       await visit(page, inRun(view, "", "bare"));

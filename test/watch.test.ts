@@ -60,7 +60,7 @@ let accuracies: readonly number[];
 beforeAll(async () => {
   const changes = [
     "rl=[]",
-    "sweeps=false",
+    "repairs=false",
     "spectra=false",
     "sft.numSteps=40",
     `sft.checkpoints=[${steps.join(", ")}]`,

@@ -25,16 +25,16 @@ export {
   type RlRecipe,
 } from "./recipe/recipe.ts";
 export { evaluationSchema } from "./recipe/recipe-fields.ts";
-export { type Grid, milestones, parseSweep, type SweepPlan } from "./recipe/sweep-plan.ts";
+export { type Grid, milestones, parseRepairGrid, type RepairGrid } from "./recipe/repair-grid.ts";
 export {
   type CheckpointResult,
   type ItemRecord,
   itemSchema,
   type LineageEntry,
   type RepairAnswers,
+  type RepairRecord,
   type SpectraRecord,
   type Summary,
-  type SweepRecord,
   schemaVersion,
   type TrajectoryRecord,
 } from "./records.ts";

@@ -198,7 +198,7 @@ const repairSchema = z.object({
   ood: countSchema,
   /** OOD, repair − target, on the held-out half. */
   gain: contrastSchema,
-  /** p-value of `gain` corrected for the sweep's repairs (Holm). */
+  /** p-value of `gain` corrected for the repair grid's repairs (Holm). */
   adjustedPValue: z.number(),
   /** ID, repair − target, on all items. */
   idGain: contrastSchema,
@@ -211,7 +211,7 @@ const repairSchema = z.object({
 
 const endSchema = z.object({ id: countSchema, ood: countSchema });
 
-const sweepRecordSchema = z.object({
+const repairRecordSchema = z.object({
   schema: z.literal(schemaVersion),
   name: z.string(),
   /** Checkpoints of the run. */
@@ -234,12 +234,12 @@ const sweepRecordSchema = z.object({
   sentences: z.array(z.string()),
 });
 
-/** A sweep of a run: `repairs/<name>/sweep.json`. */
-export type SweepRecord = z.infer<typeof sweepRecordSchema>;
+/** A repair grid of a run: `repairs/<name>/record.json`. */
+export type RepairRecord = z.infer<typeof repairRecordSchema>;
 
 const repairAnswersSchema = z.object({ moved: z.number(), items: z.array(itemSchema).readonly() });
 
-/** What a repaired checkpoint answered: one file of `repairs/<sweep>`. */
+/** What a repaired checkpoint answered: one file of `repairs/<name>`. */
 export type RepairAnswers = z.infer<typeof repairAnswersSchema>;
 
 const summarySchema = z.object({
@@ -253,8 +253,8 @@ const summarySchema = z.object({
   trajectory: trajectorySchema.nullable(),
   /** What the weights say; absent where there are none, or none that this version can read. */
   spectra: spectraSchema.optional().catch(undefined),
-  /** What repairs of its checkpoints did; absent where there was no sweep, or none that this version can read. */
-  repairs: z.array(sweepRecordSchema).optional().catch(undefined),
+  /** What repairs of its checkpoints did; absent where there was no grid, or none that this version can read. */
+  repairs: z.array(repairRecordSchema).optional().catch(undefined),
   timings: z.record(z.string(), z.number()),
   versions: z.record(z.string(), z.string()),
 });
@@ -275,6 +275,6 @@ export const recordSchemas = {
   lineage: lineageSchema,
   item: itemSchema,
   summary: summarySchema,
-  sweep: sweepRecordSchema,
+  repairs: repairRecordSchema,
   repair: repairAnswersSchema,
 } as const;

@@ -28,10 +28,10 @@ import {
   type ItemRecord,
   type LineageEntry,
   type RepairAnswers,
+  type RepairRecord,
   type RunRecord,
   recordSchemas,
   type Summary,
-  type SweepRecord,
   schemaVersion,
 } from "./records.ts";
 import { requireRunFolder } from "./run-outline.ts";
@@ -75,11 +75,11 @@ export interface RunFolder {
   /** Where the training state of an unfinished stage is kept. */
   locateState(stage: string): string;
   removeState(stage: string): Promise<void>;
-  /** Whether a repair of a sweep was evaluated; `key` names its file. */
-  hasRepair(sweep: string, key: string): Promise<boolean>;
-  writeRepair(sweep: string, key: string, answers: RepairAnswers): Promise<void>;
-  readRepair(sweep: string, key: string): Promise<RepairAnswers>;
-  writeSweep(record: SweepRecord): Promise<void>;
+  /** Whether a repair of a repair grid was evaluated; `key` names its file. */
+  hasRepair(grid: string, key: string): Promise<boolean>;
+  writeRepair(grid: string, key: string, answers: RepairAnswers): Promise<void>;
+  readRepair(grid: string, key: string): Promise<RepairAnswers>;
+  writeRepairRecord(record: RepairRecord): Promise<void>;
   writeSummary(summary: Summary): Promise<void>;
   /** A JSON object that lies beside the run's own files, or `undefined` where it is not there or damaged. */
   readExtra(name: string): Promise<Readonly<Record<string, unknown>> | undefined>;
@@ -143,7 +143,7 @@ export async function clearLeftovers({ path }: RunFolder): Promise<void> {
 function createHandle(path: string, record: RunRecord, recipe: RunRecipe): RunFolder {
   const locate = (place: string): string => (isAbsolute(place) ? place : join(path, place));
   const evaluationPath = (checkpoint: string): string => locate(`evaluations/${checkpoint}.jsonl`);
-  const repairPath = (sweep: string, key: string): string => locate(`repairs/${sweep}/answers/${key}.json`);
+  const repairPath = (grid: string, key: string): string => locate(`repairs/${grid}/answers/${key}.json`);
   const locateState = (stage: string): string => locate(`state/${stage}.safetensors`);
   const readLineage = async (): Promise<readonly LineageEntry[]> =>
     (await readRecord(locate(names.lineage), recordSchemas.lineage)).checkpoints;
@@ -177,11 +177,11 @@ function createHandle(path: string, record: RunRecord, recipe: RunRecipe): RunFo
     },
     readTimings: () => readTimings(locate(names.timings)),
     removeState: (stage) => removeFile(locateState(stage)),
-    hasRepair: (sweep, key) => fileExists(repairPath(sweep, key)),
-    writeRepair: (sweep, key, answers) =>
-      writeFileAtomic(repairPath(sweep, key), `${JSON.stringify(answers)}\n`),
-    readRepair: (sweep, key) => readRecord(repairPath(sweep, key), recordSchemas.repair),
-    writeSweep: (record) => writeJson(locate(`repairs/${record.name}/sweep.json`), record),
+    hasRepair: (grid, key) => fileExists(repairPath(grid, key)),
+    writeRepair: (grid, key, answers) =>
+      writeFileAtomic(repairPath(grid, key), `${JSON.stringify(answers)}\n`),
+    readRepair: (grid, key) => readRecord(repairPath(grid, key), recordSchemas.repair),
+    writeRepairRecord: (record) => writeJson(locate(`repairs/${record.name}/record.json`), record),
     writeSummary: (summary) => writeJson(locate(names.summary), summary),
     readExtra: (name) => readExtra(locate(name)),
     isWatched: () => fileExists(locate(watchLockName)),

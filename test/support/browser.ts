@@ -307,14 +307,14 @@ export async function expectReloadToShowTheSame(page: Page): Promise<void> {
   expect(await readView(page)).toBe(before);
 }
 
-/** Makes `runs/run`, with forgetting, a sweep and spectra, and `runs/bare`, without any of them. */
+/** Makes `runs/run`, with forgetting, a repair grid and spectra, and `runs/bare`, without any of them. */
 export async function makeRuns(folder: string, environment: Environment): Promise<void> {
   const runs = {
     run: ["evaluation.numTasks=60", "sft.numSteps=30", "sft.checkpoints=[1,2,3,5,12,20]"].concat(
       ...["rl.0.numUpdates=4", "rl.0.checkpoints=[2]"],
     ),
     bare: ["evaluation.numTasks=10", "sft.numSteps=3", "sft.checkpoints=[1]", "rl=[]"].concat(
-      ...["spectra=false", "sweeps=false"],
+      ...["spectra=false", "repairs=false"],
     ),
   };
   for (const [name, changes] of Object.entries(runs)) {

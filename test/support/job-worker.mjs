@@ -1,6 +1,6 @@
 /** A process of an executor for tests: its pieces echo, wait, fail and take memory, by what their names say. */
 
-import { appendFileSync, existsSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -23,6 +23,12 @@ const behaviours = {
   echo: async ([value]) => Number(value),
   wait: async ([ms, value]) => {
     await wait(Number(ms));
+    return Number(value);
+  },
+  // Ends only once another one runs at the same time.
+  meet: async ([value], mark) => {
+    writeFileSync(mark, "");
+    while (readdirSync(folder).filter((name) => /^meet .*\.mark$/.test(name)).length < 2) await wait(20);
     return Number(value);
   },
   // Longer than any limit, but only the first time.

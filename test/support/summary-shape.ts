@@ -42,8 +42,8 @@ const contrast = {
   numItems: expect.any(Number),
 };
 
-/** What `repairs` of a summary promises of the tiny recipe's sweep. */
-export const summarySweepShape = {
+/** What `repairs` of a summary promises of the tiny recipe's grid. */
+export const repairRecordShape = {
   schema: 1,
   name: "tiny",
   target: "sft-12",
@@ -89,7 +89,7 @@ export const summaryShape = {
     ),
   },
   spectra: summarySpectraShape,
-  repairs: [summarySweepShape],
+  repairs: [repairRecordShape],
   timings: expect.objectContaining({
     sft: expect.any(Number),
     rl: expect.any(Number),

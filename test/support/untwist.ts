@@ -163,7 +163,7 @@ rl:
     minibatchSize: 8
     optimizer: { learningRate: 0.0001 }
     checkpoints: [3]
-sweeps:
+repairs:
   - name: tiny
     target: sft-12
     source: sft-4

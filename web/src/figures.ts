@@ -67,9 +67,9 @@ function renderTrajectory({ id, summary }: RunView): readonly FigureFile[] {
 }
 
 function renderRepairs({ summary }: RunView): readonly FigureFile[] {
-  return (summary.repairs ?? []).map((sweep) => {
-    const rows = sweep.repairs.map(toRow);
-    return createFile(`repairs-${sweep.name}`, drawScatter(rows, sweep, width), rows);
+  return (summary.repairs ?? []).map((grid) => {
+    const rows = grid.repairs.map(toRow);
+    return createFile(`repairs-${grid.name}`, drawScatter(rows, grid, width), rows);
   });
 }
 

@@ -22,7 +22,7 @@ export type LabEvent =
   | {
       readonly kind: "progress";
       /** The kind of work. */
-      readonly work: "spectra" | "edit" | "sweep" | "evaluation" | "job";
+      readonly work: "spectra" | "edit" | "repair" | "evaluation" | "job";
       /** What was done last. */
       readonly what: string;
       readonly doneFraction: number;

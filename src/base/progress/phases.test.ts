@@ -71,9 +71,9 @@ describe("createPhases()", () => {
     const phases = createPhases(effects, [1, 1]);
     const notice: LabEvent = { kind: "notice", text: "Something" };
     phases[1]?.report(notice);
-    phases[0]?.report(at(0.5, { work: "sweep", what: "a repair" }));
+    phases[0]?.report(at(0.5, { work: "repair", what: "a repair" }));
     expect(told[0]).toEqual(notice);
-    expect(told[1]).toMatchObject({ kind: "progress", work: "sweep", what: "a repair", doneFraction: 0.25 });
+    expect(told[1]).toMatchObject({ kind: "progress", work: "repair", what: "a repair", doneFraction: 0.25 });
     for (const { now, signal } of phases) expect([now, signal]).toEqual([effects.now, effects.signal]);
   });
 

@@ -81,7 +81,7 @@ describe("holm()", () => {
     );
   });
 
-  it("finds anything among true hypotheses in about 5 of 100 sweeps, where p-values as they are would in half", () => {
+  it("finds anything among true hypotheses in about 5 of 100 families, where p-values as they are would in half", () => {
     const random = createRandom(3, "family-wise error");
     const [numTrials, numTests] = [4000, 14];
     let [plain, corrected] = [0, 0];

@@ -18,7 +18,7 @@ const createJob = async (kind: string, keys: readonly (string | undefined)[]): P
 it("adoptResults() takes over what has the same key, in jobs of the same kind", async () => {
   const [one, two, three] = [1, 2, 3].map((step) => computePieceKey(["run", step]));
   const earlier = await createJob("evaluation", [one, two, undefined]);
-  const other = await createJob("sweep", [three]);
+  const other = await createJob("repair", [three]);
   for (const piece of [0, 1, 2]) await earlier.keepResult(piece, `earlier ${piece}`);
   await other.keepResult(0, "of another kind");
   const job = await createJob("evaluation", [two, three, one, undefined]);

@@ -67,10 +67,10 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
     description: "carry out a plan of edits: restore, rollback, rescale, truncate, damp",
     load: async () => (await import("./command/apply.ts")).createApplyCommand(),
   },
-  sweep: {
-    usage: "[options] <run> [sweep]",
+  repair: {
+    usage: "[options] <run> [grid]",
     description: "try repairs of a run's checkpoints on the run's own tasks, with controls and statistics",
-    load: async (given) => (await import("./command/sweep.ts")).createSweepCommand(given),
+    load: async (given) => (await import("./command/repair.ts")).createRepairCommand(given),
   },
   studio: {
     usage: "[options] [folder]",
@@ -156,6 +156,18 @@ const hidden: Readonly<Record<string, CommandEntry>> = {
   },
 };
 
+/** Commands by their earlier names: accepted, and told. */
+const renamed: ReadonlyMap<string, string> = new Map([["sweep", "repair"]]);
+
+/** The arguments with the command's name of today. */
+function rename(args: readonly string[]): readonly string[] {
+  const [name = "", ...rest] = args;
+  const now = renamed.get(name);
+  if (now === undefined) return args;
+  process.stderr.write(`untwist ${name} is called untwist ${now} now\n`);
+  return [now, ...rest];
+}
+
 /** The `untwist` command with the subcommand that is given; the others are there by name, for help and to say what a wrong name may have meant. */
 export async function createProgram(invocation: Invocation): Promise<Command> {
   const program = configure(new Command("untwist"))
@@ -180,7 +192,8 @@ function configure(command: Command): Command {
 }
 
 /** Runs the command line with the arguments that follow its name. */
-async function runCommand(invocation: Invocation): Promise<void> {
+async function runCommand({ args, ...others }: Invocation): Promise<void> {
+  const invocation = { ...others, args: rename(args) };
   const program = await createProgram(invocation);
   await program.parseAsync([...invocation.args], { from: "user" });
 }

@@ -1,7 +1,7 @@
 /** What pages are given: plain data, the same over HTTP and inside a report. The only file of `src` that `web` reads. */
-import type { Summary, SweepRecord } from "../../run/index.ts";
+import type { RepairRecord, Summary } from "../../run/index.ts";
 
-export type { Summary, SweepRecord };
+export type { RepairRecord, Summary };
 
 /** A run in a list. */
 export interface RunListing {

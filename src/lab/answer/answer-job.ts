@@ -34,7 +34,7 @@ const subjectSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("repair"),
     id: z.string(),
-    sweep: z.string(),
+    grid: z.string(),
     key: z.string(),
     target: checkpointSchema,
     source: checkpointSchema,

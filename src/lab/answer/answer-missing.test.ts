@@ -95,7 +95,7 @@ describe("answerMissing()", () => {
   it("reports the progress of repairs to their end", async () => {
     const effects = createTestEffects();
     const answerer = createMemoryAnswerer(describeAssignment(folder));
-    await answerMissing({ ...createWork(), kind: "sweep" }, { answerer, effects });
+    await answerMissing({ ...createWork(), kind: "repair" }, { answerer, effects });
     const done = effects.events.flatMap((event) => (event.kind === "progress" ? [event.doneFraction] : []));
     expect(done.length).toBe(3);
     expect([...done].sort((a, b) => a - b)).toEqual(done);

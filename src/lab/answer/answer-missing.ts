@@ -54,7 +54,7 @@ async function answerHere<One extends Subject>(
     const answers = await answerer.answer(subject);
     await keep(subject, { ...answers, ms: effects.now() - startMs });
     const doneFraction = (index + 1) / missing.length;
-    if (kind === "sweep") answering.report({ kind: "progress", work: kind, what: subject.id, doneFraction });
+    if (kind === "repair") answering.report({ kind: "progress", work: kind, what: subject.id, doneFraction });
   }
 }
 

@@ -3,7 +3,7 @@ import type { RunFolder } from "../../run/index.ts";
 import type { Answers, Subject } from "./answerer.ts";
 
 /** What answers are for: the kind of a job that gives them. */
-export type AnswerJobKind = "evaluation" | "sweep";
+export type AnswerJobKind = "evaluation" | "repair";
 
 /** Answers, and how long they took in milliseconds. */
 export interface TimedAnswers extends Answers {

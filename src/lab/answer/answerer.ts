@@ -28,9 +28,9 @@ export interface CheckpointSubject extends NamedCheckpoint {
 /** A repair that is asked: a checkpoint edited by what another one has. */
 export interface RepairSubject {
   readonly kind: "repair";
-  /** What it is called in its sweep. */
+  /** What it is called in its grid. */
   readonly id: string;
-  readonly sweep: string;
+  readonly grid: string;
   /** The name of its files: a hash of the checkpoints and of what is done. */
   readonly key: string;
   readonly target: NamedCheckpoint;

@@ -17,13 +17,13 @@ export function describeAssignment(folder: RunFolder): Assignment {
     isRemembered: isFollowed(recipe),
     judge: isFollowed(recipe) ? recipe.asking?.judge : undefined,
     locateAnswers: (subject) => folder.locate(`answers/${nameAnswers(subject)}.jsonl`),
-    locateAdapter: ({ sweep, key }) => folder.locate(`repairs/${sweep}/adapters/${key}`),
+    locateAdapter: ({ grid, key }) => folder.locate(`repairs/${grid}/adapters/${key}`),
     owner: `a checkpoint of "${path}"`,
   };
 }
 
 function nameAnswers(subject: Subject): string {
-  return subject.kind === "repair" ? `${subject.sweep}-${subject.key}` : subject.id;
+  return subject.kind === "repair" ? `${subject.grid}-${subject.key}` : subject.id;
 }
 
 /** The assignment of a model that belongs to no run: nothing but the cache keeps its answers. */

@@ -6,7 +6,7 @@ import { stringify } from "yaml";
 import { createMachine, createTestEffects } from "../../../test/support/effects.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { createWordTokenizer, loadModel, saveModel } from "../../engine/model/index.ts";
-import { itemSchema, parseSweep } from "../../run/index.ts";
+import { itemSchema, parseRepairGrid } from "../../run/index.ts";
 import { findEnvironment } from "../../tasks/environment/index.ts";
 import { evaluateModel } from "../evaluation/evaluate-model.ts";
 import { loadRecipe, locateModel } from "../machine/builtin.ts";
@@ -68,17 +68,17 @@ describe("checkModel()", async () => {
 
   it("lets the shipped model be swept as the shipped recipe says", () => {
     checkModel(model, recipe);
-    checkModel(model, { ...recipe, sweeps: false });
+    checkModel(model, { ...recipe, repairs: false });
   });
 
   it.each([
     ["matrices", { matrices: ["no_such_proj"] }],
     ["layers", { layers: ["7"] }],
-  ])("refuses a sweep of %s that the model does not have, before anything is trained", (_, entry) => {
-    const sweeps = [
-      parseSweep(stringify({ grid: [{ what: ["directions"], top: ["all"], ...entry }] }), "s.yaml"),
+  ])("refuses a repair grid of %s that the model does not have, before anything is trained", (_, entry) => {
+    const grids = [
+      parseRepairGrid(stringify({ grid: [{ what: ["directions"], top: ["all"], ...entry }] }), "s.yaml"),
     ];
-    expect(() => checkModel(model, { ...recipe, sweeps })).toThrow(UsageError);
+    expect(() => checkModel(model, { ...recipe, repairs: grids })).toThrow(UsageError);
   });
 });
 

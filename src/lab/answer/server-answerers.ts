@@ -124,9 +124,9 @@ async function describeWeights(path: string): Promise<KnownWeights> {
 }
 
 /** A repair as what a server has. Adapters are made anew each time: what they are made of says whose answers they give. */
-async function describeRepair({ sweep, key, target, source }: RepairSubject): Promise<KnownWeights> {
+async function describeRepair({ grid, key, target, source }: RepairSubject): Promise<KnownWeights> {
   const stamp = `${await stampCheckpoint(target.path)} ${await stampCheckpoint(source.path)}`;
-  return { path: `${sweep}/${key}`, stamp };
+  return { path: `${grid}/${key}`, stamp };
 }
 
 interface RepairTools {

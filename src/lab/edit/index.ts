@@ -7,6 +7,6 @@ export {
   type TensorReport,
 } from "./edit-checkpoint.ts";
 export { readTensors } from "./edit-model.ts";
+export { type GridPoint, listPoints } from "./grid-points.ts";
 export { type EditPreview, previewEdit } from "./preview-edit.ts";
 export { createModelRepairer } from "./repair-model.ts";
-export { listPoints, type SweepPoint } from "./sweep-points.ts";

@@ -1,4 +1,4 @@
-/** Factors of both ends of a sweep, by name, for edits in memory. */
+/** Factors of both ends of a grid, by name, for edits in memory. */
 
 import type { Effects } from "../../base/progress/index.ts";
 import type { Factors, LinearAlgebra } from "../../weights/linalg/index.ts";

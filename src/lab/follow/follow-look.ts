@@ -175,7 +175,7 @@ function describeRecipe({
   readonly base?: string;
 }): FollowRecipe {
   const slug = slugify(basename(resolve(request.out)));
-  const { spectra, sweeps } = known ?? followDefaults;
+  const { spectra, repairs } = known ?? followDefaults;
   return {
     name: slug === "" ? "followed" : slug,
     summary: `Checkpoints of ${trainings.map(({ found }) => found.folder).join(", ")}`,
@@ -200,7 +200,7 @@ function describeRecipe({
       ],
     },
     spectra,
-    sweeps,
+    repairs,
   };
 }
 

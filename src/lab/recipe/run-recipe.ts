@@ -26,7 +26,7 @@ import {
 import { computeRunSpectra, keepRunSpectra } from "../comparison/index.ts";
 import { keepCheckpoint } from "../evaluation/index.ts";
 import { summarize } from "../outcome/index.ts";
-import { runRecipeSweeps } from "../repair/index.ts";
+import { runRecipeRepairs } from "../repair/index.ts";
 import {
   checkModel,
   checkRecipe,
@@ -89,7 +89,7 @@ async function carryOut(folder: RunFolder, model: Model, effects: Effects): Prom
   }
 }
 
-/** The summary, with the spectra and the sweeps that the recipe asks for, written into the folder. */
+/** The summary, with the spectra and the repair grids that the recipe asks for, written into the folder. */
 async function conclude(engine: RunEngine): Promise<Summary> {
   const { folder, effects } = engine;
   const summary = await summarize(folder);
@@ -97,8 +97,9 @@ async function conclude(engine: RunEngine): Promise<Summary> {
   const startMs = effects.now();
   const { trajectory } = summary;
   const answerer = createEmbeddedAnswerer(engine.assignment, effects, { engine });
-  const repairs = trajectory === null ? [] : await runRecipeSweeps({ folder, trajectory, answerer, effects });
-  if (repairs.length > 0) await folder.addTiming("sweeps", effects.now() - startMs);
+  const repairs =
+    trajectory === null ? [] : await runRecipeRepairs({ folder, trajectory, answerer, effects });
+  if (repairs.length > 0) await folder.addTiming("repairs", effects.now() - startMs);
   const finished = {
     ...summary,
     ...(spectra !== undefined && { spectra }),

@@ -1,18 +1,18 @@
-/** The checkpoints that a sweep names: by their ids, or by what they are in a run. */
-import { type LineageEntry, milestones, type SweepPlan, type TrajectoryRecord } from "../../run/index.ts";
+/** The checkpoints that a repair grid names: by their ids, or by what they are in a run. */
+import { type LineageEntry, milestones, type RepairGrid, type TrajectoryRecord } from "../../run/index.ts";
 
-/** The checkpoints that a sweep is about. */
+/** The checkpoints that a repair grid is about. */
 export interface Ends {
   readonly target: LineageEntry;
   readonly source: LineageEntry;
 }
 
 /**
- * The checkpoints a sweep names, or in words why there are none: a milestone that the run does not have, or both ends being
+ * The checkpoints a repair grid names, or in words why there are none: a milestone that the run does not have, or both ends being
  * one checkpoint, leave nothing to repair.
  */
 export function findEnds(
-  plan: SweepPlan,
+  plan: RepairGrid,
   run: { readonly lineage: readonly LineageEntry[]; readonly trajectory: TrajectoryRecord },
 ): Ends | { readonly problem: string } {
   const [target, source] = [findCheckpoint(plan.target, run), findCheckpoint(plan.source, run)];

@@ -1,3 +1,4 @@
 /** Repairs of a checkpoint tried out on a run's tasks, beside their controls. */
-export { runRecipeSweeps } from "./run-sweep.ts";
-export { sweepRun } from "./sweep-run.ts";
+
+export { repairRun } from "./repair-run.ts";
+export { runRecipeRepairs } from "./run-repair-grid.ts";

@@ -24,14 +24,14 @@ export function checkRecipe({ name, environment: environmentName, rendering, bas
 }
 
 /**
- * Throws `UsageError` where the model cannot take a recipe's tasks (see `checkDemand` and `requireEndToken`), or where the recipe's sweeps do not fit the weights.
+ * Throws `UsageError` where the model cannot take a recipe's tasks (see `checkDemand` and `requireEndToken`), or where the recipe's repair grids do not fit the weights.
  */
-export function checkModel(model: Model, { environment, rendering, evaluation, rl, sweeps }: Recipe): void {
+export function checkModel(model: Model, { environment, rendering, evaluation, rl, repairs }: Recipe): void {
   requireEndToken(model.config, "the base model");
   const maxNewTokens = Math.max(evaluation.maxNewTokens, ...rl.map((entry) => entry.maxNewTokens));
   checkDemand(model, { environment: findEnvironment(environment), rendering, maxNewTokens });
   const tensors = describeTensors(model.config);
-  for (const plan of sweeps === false ? [] : sweeps) listPoints(plan, { target: tensors, source: tensors });
+  for (const plan of repairs === false ? [] : repairs) listPoints(plan, { target: tensors, source: tensors });
 }
 
 /** The tensors that every checkpoint of a model has. */

@@ -13,5 +13,5 @@ export const jobKinds: {
 } = {
   spectra: async (input, effects) => openSpectraPieces(input, effects),
   evaluation: openAnswerPieces,
-  sweep: openAnswerPieces,
+  repair: openAnswerPieces,
 };

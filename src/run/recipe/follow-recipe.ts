@@ -4,7 +4,7 @@ import { action, UsageError } from "../../base/core/index.ts";
 import { identityShape } from "../../bridge/endpoint/index.ts";
 import { describeIssue } from "./issue.ts";
 import { count, evaluationSchema, nameSchema, spectraSchema } from "./recipe-fields.ts";
-import { defaultSweeps, sweepSchema } from "./sweep-plan.ts";
+import { defaultRepairGrids, repairGridSchema } from "./repair-grid.ts";
 import { readYaml } from "./yaml.ts";
 
 /** A path that stays in the folder it is relative to. */
@@ -64,16 +64,16 @@ export const followRecipeSchema = z.strictObject({
     })
     .optional(),
   spectra: z.union([z.literal(false), spectraSchema]).prefault({}),
-  sweeps: z.union([z.literal(false), z.array(sweepSchema)]).prefault([...defaultSweeps]),
+  repairs: z.union([z.literal(false), z.array(repairGridSchema)]).prefault([...defaultRepairGrids]),
 });
 
 /** What a run was asked that follows the checkpoints of another trainer. */
 export type FollowRecipe = z.infer<typeof followRecipeSchema>;
 
 /** How the weights of a followed run are compared and swept unless it says otherwise. */
-export const followDefaults: Pick<FollowRecipe, "spectra" | "sweeps"> = {
+export const followDefaults: Pick<FollowRecipe, "spectra" | "repairs"> = {
   spectra: spectraSchema.parse({}),
-  sweeps: defaultSweeps.map((sweep) => sweepSchema.parse(sweep)),
+  repairs: defaultRepairGrids.map((grid) => repairGridSchema.parse(grid)),
 };
 
 /** A lineage file: what cannot be guessed of trainings that are followed. */

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { UsageError } from "../../base/core/index.ts";
 import { type FollowRecipe, followRecipeSchema } from "./follow-recipe.ts";
 import { describeIssue } from "./issue.ts";
+import { renameKey, renameKeys } from "./old-keys.ts";
 import {
   batch,
   count,
@@ -14,7 +15,7 @@ import {
   spectraSchema,
   steps,
 } from "./recipe-fields.ts";
-import { defaultSweeps, sweepSchema } from "./sweep-plan.ts";
+import { defaultRepairGrids, repairGridSchema } from "./repair-grid.ts";
 import { readYaml, type YamlDocument } from "./yaml.ts";
 
 const optimizerSchema = z.strictObject({
@@ -112,8 +113,8 @@ const recipeSchema = z
     evaluation: evaluationSchema,
     /** How the weights of all checkpoints are compared at the end; false for not at all. */
     spectra: z.union([z.literal(false), spectraSchema]).prefault({}),
-    /** Sweeps of repairs at the end; false for none. */
-    sweeps: z.union([z.literal(false), z.array(sweepSchema)]).prefault([...defaultSweeps]),
+    /** Repair grids at the end; false for none. */
+    repairs: z.union([z.literal(false), z.array(repairGridSchema)]).prefault([...defaultRepairGrids]),
     sft: sftSchema.optional(),
     rl: z.array(z.discriminatedUnion("method", [grpoSchema, ppoSchema])).default([]),
   })
@@ -137,7 +138,7 @@ interface Contradiction {
   readonly message: string;
 }
 
-type Unchecked = Pick<Recipe, "base" | "sft" | "rl" | "sweeps">;
+type Unchecked = Pick<Recipe, "base" | "sft" | "rl" | "repairs">;
 
 /** What the fields allow one by one but not together. */
 function findContradictions(recipe: Unchecked): readonly Contradiction[] {
@@ -147,7 +148,7 @@ function findContradictions(recipe: Unchecked): readonly Contradiction[] {
     ...(sft === undefined ? [] : checkSteps(sft.checkpoints, sft.numSteps, ["sft", "checkpoints"])),
     ...rl.flatMap((branch, index) => checkBranch(branch, index, listCheckpointSteps(sft))),
     ...checkBranchNames(recipe),
-    ...checkSweepNames(recipe),
+    ...checkGridNames(recipe),
   ];
 }
 
@@ -220,12 +221,12 @@ function checkBranchNames(recipe: Unchecked): readonly Contradiction[] {
   ];
 }
 
-function checkSweepNames({ sweeps }: Unchecked): readonly Contradiction[] {
-  const names = sweeps === false ? [] : sweeps.map(({ name }) => name);
+function checkGridNames({ repairs }: Unchecked): readonly Contradiction[] {
+  const names = repairs === false ? [] : repairs.map(({ name }) => name);
   const repeated = names.find((name, index) => names.indexOf(name) !== index);
   return repeated === undefined
     ? []
-    : [{ path: ["sweeps"], message: `names the sweep ${repeated} twice; give each its own name` }];
+    : [{ path: ["repairs"], message: `names the repair grid ${repeated} twice; give each its own name` }];
 }
 
 /** An RL branch of a recipe: one starting checkpoint and one seed of one entry. */
@@ -289,6 +290,7 @@ export interface RecipeChange {
  */
 export function parseRecipe(text: string, source: string, changes: readonly RecipeChange[] = []): Recipe {
   const value = readYaml(text, `the recipe ${source}`, (document) => {
+    renameKeys(document);
     for (const change of changes) applyChange(document, change);
   });
   const parsed = recipeSchema.safeParse(value);
@@ -298,7 +300,7 @@ export function parseRecipe(text: string, source: string, changes: readonly Reci
 
 /** Reads the recipe in a run's folder, of either kind. Throws as `parseRecipe`. */
 export function parseRunRecipe(text: string, source: string): RunRecipe {
-  const value = readYaml(text, `the recipe ${source}`);
+  const value = readYaml(text, `the recipe ${source}`, renameKeys);
   if (typeof value !== "object" || value === null || !("follow" in value)) return parseRecipe(text, source);
   const parsed = followRecipeSchema.safeParse(value);
   if (parsed.success) return parsed.data;
@@ -326,7 +328,8 @@ export function findTasks({ environment, rendering, evaluation }: RunRecipe): As
 }
 
 function applyChange(document: YamlDocument, { path, value }: RecipeChange): void {
-  const keys = path.split(".").map((key) => (/^\d+$/.test(key) ? Number(key) : key));
+  const [first = "", ...rest] = path.split(".");
+  const keys = [renameKey(first), ...rest].map((key) => (/^\d+$/.test(key) ? Number(key) : key));
   const parsed = parseDocument(value);
   if (parsed.errors.length > 0)
     throw new UsageError(

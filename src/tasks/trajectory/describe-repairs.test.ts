@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Contrast } from "./contrast.ts";
-import { type DescribedSweep, describeSweep } from "./describe-repairs.ts";
+import { type DescribedRepairs, describeRepairs } from "./describe-repairs.ts";
 
 /** A contrast of 100 tasks whose interval lies 10 points to both sides. */
 function contrast(onlyFirst: number, onlySecond: number, pValue: number): Contrast {
@@ -18,12 +18,12 @@ function contrast(onlyFirst: number, onlySecond: number, pValue: number): Contra
 
 const same: Contrast = { ...contrast(0, 0, 1), low: 0, high: 0 };
 
-function repair(role: string, name: string, gain: Contrast): DescribedSweep["repairs"][number] {
+function repair(role: string, name: string, gain: Contrast): DescribedRepairs["repairs"][number] {
   const tally = { correct: 50, total: 100 };
   return { role, name, gain, idGain: same, adjustedPValue: 1, id: tally, ood: tally, recovered: null };
 }
 
-const best: NonNullable<DescribedSweep["best"]> = {
+const best: NonNullable<DescribedRepairs["best"]> = {
   name: "directions, top 60 %",
   gain: contrast(32, 2, 1e-7),
   idGain: contrast(1, 4, 0.375),
@@ -35,10 +35,10 @@ const edits = [
   repair("edit", "directions, top 20 %", contrast(9, 2, 0.065)),
 ];
 
-const say = (change: Partial<DescribedSweep>): readonly string[] =>
-  describeSweep({ source: "sft-5", target: "sft-100", repairs: edits, best, ...change });
+const say = (change: Partial<DescribedRepairs>): readonly string[] =>
+  describeRepairs({ source: "sft-5", target: "sft-100", repairs: edits, best, ...change });
 
-describe("describeSweep()", () => {
+describe("describeRepairs()", () => {
   it("names the best repair, what it changed with its interval and p-value, and what came back", () => {
     expect(say({})).toEqual([
       'From sft-5 into sft-100, the best of 2 repairs on the even-numbered tasks was "directions, top 60 %"; ' +
@@ -81,7 +81,7 @@ describe("describeSweep()", () => {
   });
 
   /** Both edits, the best one with these controls. */
-  const withControls = (...controls: readonly string[]): DescribedSweep["repairs"] =>
+  const withControls = (...controls: readonly string[]): DescribedRepairs["repairs"] =>
     edits.map((edit) => (edit.name === best.name ? { ...edit, controls } : edit));
 
   it("tells the controls of the best repair in their order, whatever other repairs' controls did", () => {

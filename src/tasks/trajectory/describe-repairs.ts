@@ -1,11 +1,11 @@
-/** A sweep in sentences. */
+/** A repair grid in sentences. */
 import { formatPoints, formatPValue, formatShare } from "../../base/statistics/index.ts";
 import { type Contrast, significanceLevel } from "./contrast.ts";
 import type { Ratio } from "./recovery.ts";
 import type { RepairMeasure } from "./repair.ts";
 
 /** What sentences are made from. */
-export interface DescribedSweep {
+export interface DescribedRepairs {
   readonly target: string;
   readonly source: string;
   readonly repairs: readonly (Omit<RepairMeasure, "recovered" | "reason"> & {
@@ -26,7 +26,7 @@ export interface DescribedSweep {
  * Up to two sentences: the best repair as confirmed on tasks that had no say in the choice, and what its controls did.
  * Differences with p ≥ 0.05 are called not significant.
  */
-export function describeSweep({ target, source, repairs, best }: DescribedSweep): readonly string[] {
+export function describeRepairs({ target, source, repairs, best }: DescribedRepairs): readonly string[] {
   const sentences: string[] = [];
   if (best !== null)
     sentences.push(
@@ -52,11 +52,11 @@ const controlNames: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** What kind of control it is; one that the grid has as a repair goes by its name. */
-function describeControl({ role, name }: DescribedSweep["repairs"][number]): string {
+function describeControl({ role, name }: DescribedRepairs["repairs"][number]): string {
   return controlNames.get(role) ?? `"${name}"`;
 }
 
-function countEdits(repairs: DescribedSweep["repairs"]): string {
+function countEdits(repairs: DescribedRepairs["repairs"]): string {
   const count = repairs.filter(({ role }) => role === "edit").length;
   return `${count} repair${count === 1 ? "" : "s"}`;
 }

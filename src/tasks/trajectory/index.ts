@@ -1,9 +1,9 @@
 /** What a run forgot and what came back, with its uncertainty. */
 export { type CheckpointOutcome, countSolved } from "./checkpoint-outcome.ts";
 export { chooseKept, type DeclineLook, type DeclineWatch, watchDecline } from "./decline.ts";
-export { describeSweep } from "./describe-repairs.ts";
+export { describeRepairs } from "./describe-repairs.ts";
 export { describeTrajectory } from "./describe-trajectory.ts";
 export type { Point } from "./point.ts";
-export { measureSweep } from "./repair.ts";
+export { measureRepairs } from "./repair.ts";
 export { rankSignals, type Signal, type SignalRanking } from "./signals.ts";
 export { computeTrajectory } from "./trajectory.ts";

@@ -4,7 +4,7 @@ import { createRandom } from "../../base/core/index.ts";
 import { holm } from "../../base/statistics/index.ts";
 import type { CheckpointOutcome } from "./checkpoint-outcome.ts";
 import { computeRecovery } from "./recovery.ts";
-import { measureSweep, type RepairOutcome, type SweepEnds } from "./repair.ts";
+import { measureRepairs, type RepairEnds, type RepairOutcome } from "./repair.ts";
 
 const options = { seed: 5, numResamples: 200 };
 
@@ -26,7 +26,7 @@ const edit = (name: string, solved: Solved): RepairOutcome => ({ name, isCandida
 const control = (name: string, solved: Solved): RepairOutcome => ({ name, isCandidate: false, solved });
 
 // Held out, the source solves 8 of 8 and the target 1 of 8: 7 tasks differ, p = 2 × 2^−7 = 2^−6.
-const ends: SweepEnds = {
+const ends: RepairEnds = {
   source: checkpoint("peak", 5, { id: items("11", "11"), ood: items("11111111", "11111111") }),
   target: checkpoint("end", 100, { id: items("10", "10"), ood: items("00000001", "00000001") }),
 };
@@ -38,7 +38,7 @@ const whole = control("whole", { id: items("11", "11"), ood: items("11111111", "
 const numItems = 12;
 const table = fc.array(fc.boolean(), { minLength: numItems, maxLength: numItems });
 const solvedTables = fc.record({ id: table, ood: table });
-const randomSweeps = fc.record({
+const randomGrids = fc.record({
   source: solvedTables,
   target: solvedTables,
   repairs: fc.array(fc.record({ isCandidate: fc.boolean(), solved: solvedTables }), { maxLength: 6 }),
@@ -52,17 +52,17 @@ function measureRandom({
   readonly source: Solved;
   readonly target: Solved;
   readonly repairs: readonly Omit<RepairOutcome, "name">[];
-}): ReturnType<typeof measureSweep> {
-  return measureSweep(
+}): ReturnType<typeof measureRepairs> {
+  return measureRepairs(
     repairs.map((repair, index) => ({ ...repair, name: `repair-${index}` })),
     { source: checkpoint("peak", 5, source), target: checkpoint("end", 100, target) },
     { seed: 1, numResamples: 10 },
   );
 }
 
-describe("measureSweep()", () => {
+describe("measureRepairs()", () => {
   it("counts and compares repairs as worked out by hand", () => {
-    const { repairs } = measureSweep([some, worse, whole], ends, options);
+    const { repairs } = measureRepairs([some, worse, whole], ends, options);
     expect(repairs.map(({ name, id, ood }) => [name, id.correct, id.total, ood.correct, ood.total])).toEqual([
       ["some", 3, 4, 8, 16],
       ["worse", 1, 4, 7, 16],
@@ -93,7 +93,7 @@ describe("measureSweep()", () => {
   });
 
   it("says of the best what the halves that did not choose it say", () => {
-    const { best } = measureSweep([some, worse, whole], ends, options);
+    const { best } = measureRepairs([some, worse, whole], ends, options);
     // at even positions "worse" solves 0 + 7, "some" 2 + 4
     expect(best).toMatchObject({
       name: "worse",
@@ -107,19 +107,19 @@ describe("measureSweep()", () => {
   it("chooses by ID and OOD together", () => {
     const ood = edit("ood", { id: items("00", "11"), ood: items("11111000", "11111111") });
     const both = edit("both", { id: items("11", "00"), ood: items("11110000", "00000000") });
-    expect(measureSweep([ood, both], ends, options).best?.name).toBe("both");
+    expect(measureRepairs([ood, both], ends, options).best?.name).toBe("both");
   });
 
   it("chooses no control, and nothing where there are only controls", () => {
-    expect(measureSweep([whole, some], ends, options).best?.name).toBe("some");
-    expect(measureSweep([whole], ends, options).best).toBeUndefined();
-    expect(measureSweep([], ends, options)).toEqual({ repairs: [], best: undefined });
+    expect(measureRepairs([whole, some], ends, options).best?.name).toBe("some");
+    expect(measureRepairs([whole], ends, options).best).toBeUndefined();
+    expect(measureRepairs([], ends, options)).toEqual({ repairs: [], best: undefined });
   });
 
   it("gives ties to the first", () => {
     const [first, second] = [edit("first", some.solved), edit("second", some.solved)];
-    expect(measureSweep([first, second], ends, options).best?.name).toBe("first");
-    expect(measureSweep([second, first], ends, options).best?.name).toBe("second");
+    expect(measureRepairs([first, second], ends, options).best?.name).toBe("first");
+    expect(measureRepairs([second, first], ends, options).best?.name).toBe("second");
   });
 
   it("measures the recovered share as that of a branch, and says why there is none", () => {
@@ -127,7 +127,7 @@ describe("measureSweep()", () => {
     for (const [outcome, end] of [some, whole].map(
       ({ name, solved }) => [edit(name, solved), { ...target, id: name, solved }] as const,
     )) {
-      const [measure] = measureSweep([outcome], ends, options).repairs;
+      const [measure] = measureRepairs([outcome], ends, options).repairs;
       expect(measure?.recovered).toEqual(
         computeRecovery({ peak: source, start: target, end }, options).recovery,
       );
@@ -135,7 +135,7 @@ describe("measureSweep()", () => {
     }
     // 5 tasks lost: p = 2 × 2^−5
     const close = { ...target, solved: { id: target.solved.id, ood: items("00000001", "00000111") } };
-    const { repairs, best } = measureSweep([some], { source, target: close }, options);
+    const { repairs, best } = measureRepairs([some], { source, target: close }, options);
     expect(repairs[0]).toMatchObject({ recovered: undefined, gain: { estimate: 1 / 8 } });
     expect(repairs[0]?.reason).toContain(
       "the target is not clearly below the source (62.5 points, p = 0.063)",
@@ -145,15 +145,15 @@ describe("measureSweep()", () => {
 
   it("recovers nothing that was gained: a target clearly above the source has no loss", () => {
     const swapped = { source: { ...ends.target, step: 5 }, target: { ...ends.source, step: 100 } };
-    const [measure] = measureSweep([some], swapped, options).repairs;
+    const [measure] = measureRepairs([some], swapped, options).repairs;
     expect(measure?.recovered).toBeUndefined();
     expect(measure?.reason).toContain("−87.5 points");
   });
 
   it("corrects the p-values of all gains together, those of controls included", () => {
     fc.assert(
-      fc.property(randomSweeps, (sweep) => {
-        const { repairs } = measureRandom(sweep);
+      fc.property(randomGrids, (grid) => {
+        const { repairs } = measureRandom(grid);
         expect(repairs.map(({ adjustedPValue }) => adjustedPValue)).toEqual(
           holm(repairs.map(({ gain }) => gain.pValue)),
         );
@@ -163,12 +163,12 @@ describe("measureSweep()", () => {
 
   it("chooses the first candidate that solves most at even positions, whatever lies at odd ones", () => {
     fc.assert(
-      fc.property(randomSweeps, fc.nat(), (sweep, seed) => {
-        const counts = sweep.repairs.map(({ isCandidate, solved: { id, ood } }) =>
+      fc.property(randomGrids, fc.nat(), (grid, seed) => {
+        const counts = grid.repairs.map(({ isCandidate, solved: { id, ood } }) =>
           isCandidate ? countEven(id) + countEven(ood) : -1,
         );
         const most = Math.max(-1, ...counts);
-        const { best } = measureRandom(sweep);
+        const { best } = measureRandom(grid);
         expect(best?.name).toBe(most === -1 ? undefined : `repair-${counts.indexOf(most)}`);
         expect(best?.selected).toEqual(most === -1 ? undefined : { correct: most, total: numItems });
         const random = createRandom(seed, "odd");
@@ -176,9 +176,9 @@ describe("measureSweep()", () => {
           list.map((isSolved, item) => (item % 2 === 0 ? Boolean(isSolved) : random.uniform() < 0.5));
         const change = ({ id, ood }: Solved): Solved => ({ id: redraw(id), ood: redraw(ood) });
         const again = measureRandom({
-          source: change(sweep.source),
-          target: change(sweep.target),
-          repairs: sweep.repairs.map((repair) => ({ ...repair, solved: change(repair.solved) })),
+          source: change(grid.source),
+          target: change(grid.target),
+          repairs: grid.repairs.map((repair) => ({ ...repair, solved: change(repair.solved) })),
         });
         expect([again.best?.name, again.best?.selected]).toEqual([best?.name, best?.selected]);
       }),
@@ -194,7 +194,7 @@ describe("measureSweep()", () => {
     for (let trial = 0; trial < numTrials; trial++) {
       const [source, target] = [checkpoint("peak", 1, draw()), checkpoint("end", 2, draw())];
       const repairs = Array.from({ length: numRepairs }, (_, index) => edit(`repair-${index}`, draw()));
-      const { best } = measureSweep(repairs, { source, target }, { seed: trial, numResamples: 1 });
+      const { best } = measureRepairs(repairs, { source, target }, { seed: trial, numResamples: 1 });
       const accuracy = ({ solved }: Pick<RepairOutcome, "solved">): number =>
         solved.ood.filter(Boolean).length / numTasks;
       naive += (Math.max(...repairs.map(accuracy)) - accuracy(target)) / numTrials;

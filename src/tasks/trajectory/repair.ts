@@ -19,7 +19,7 @@ export interface RepairMeasure {
   readonly ood: Tally;
   /** OOD accuracy on the held-out half: the other half chose the peak. */
   readonly gain: Contrast;
-  /** The p-value of `gain`, corrected for all repairs of the sweep (Holm). */
+  /** The p-value of `gain`, corrected for all repairs of the repair grid (Holm). */
   readonly adjustedPValue: number;
   /** ID accuracy on all items. */
   readonly idGain: Contrast;
@@ -40,15 +40,15 @@ export interface BestRepair {
   readonly recovered: Ratio | undefined;
 }
 
-/** A sweep in numbers. */
-export interface SweepMeasure {
+/** A repair grid in numbers. */
+export interface RepairMeasures {
   readonly repairs: readonly RepairMeasure[];
   /** Absent where no repair may be chosen. */
   readonly best: BestRepair | undefined;
 }
 
-/** The checkpoints of a sweep. */
-export interface SweepEnds {
+/** The checkpoints of a grid. */
+export interface RepairEnds {
   readonly source: CheckpointOutcome;
   readonly target: CheckpointOutcome;
 }
@@ -57,11 +57,11 @@ export interface SweepEnds {
  * Measures repairs. The best one solves most items at even positions, ID and OOD together (the first of several wins);
  * what is said of it comes from the odd positions, which had no say in the choice.
  */
-export function measureSweep(
+export function measureRepairs(
   repairs: readonly RepairOutcome[],
-  { source, target }: SweepEnds,
+  { source, target }: RepairEnds,
   options: BootstrapOptions,
-): SweepMeasure {
+): RepairMeasures {
   const contrast = (first: readonly Solved[], second: readonly Solved[]): Contrast =>
     computeContrast({ first, second }, options);
   const measures = repairs.map((repair) => {
@@ -84,7 +84,7 @@ export function measureSweep(
 
 function describeRecovered(
   end: CheckpointOutcome,
-  { source, target }: SweepEnds,
+  { source, target }: RepairEnds,
   options: BootstrapOptions,
 ): Pick<RepairMeasure, "recovered" | "reason"> {
   const names = { peak: "the source", start: "the target" };
@@ -94,7 +94,7 @@ function describeRecovered(
 
 function findBest(
   repairs: readonly RepairOutcome[],
-  { source, target }: SweepEnds,
+  { source, target }: RepairEnds,
   options: BootstrapOptions,
 ): BestRepair | undefined {
   const score = ({ solved }: RepairOutcome): Tally => tally([...evens(solved.id), ...evens(solved.ood)]);

@@ -1,9 +1,9 @@
 /** Repairs as OOD gained against ID lost. */
 import * as Plot from "@observablehq/plot";
-import type { SweepRecord } from "../../../src/face/view/contract.ts";
+import type { RepairRecord } from "../../../src/face/view/contract.ts";
 import { formatPoints, formatShare, toShare } from "../format.ts";
 
-type Repair = SweepRecord["repairs"][number];
+type Repair = RepairRecord["repairs"][number];
 
 const roleNames: Readonly<Record<string, string>> = {
   edit: "repair",
@@ -51,11 +51,11 @@ export function toRow({ name, role, id, ood, gain, adjustedPValue, recovered, mo
 }
 
 /** The chart of repairs. */
-export function drawScatter(rows: readonly RepairRow[], sweep: SweepRecord, width: number): Element {
-  const best = rows.filter(({ repair }) => repair === sweep.best?.name);
-  const word = (sweep.best?.gain.estimate ?? 0) > 0 ? "best" : "least harmful";
+export function drawScatter(rows: readonly RepairRow[], grid: RepairRecord, width: number): Element {
+  const best = rows.filter(({ repair }) => repair === grid.best?.name);
+  const word = (grid.best?.gain.estimate ?? 0) > 0 ? "best" : "least harmful";
   const present = roleColors.domain.filter((role) => rows.some((row) => row.role === role));
-  const change = (row: RepairRow): number => row.id - toShare(sweep.ends.target.id);
+  const change = (row: RepairRow): number => row.id - toShare(grid.ends.target.id);
   const changes = rows.map(change);
   // Repairs lie above controls that fall on the same spot.
   const ordered = [...rows].sort(

@@ -1,38 +1,38 @@
-/** What brings it back: every repair of a sweep as OOD gained against ID, with its controls. */
+/** What brings it back: every repair of a repair grid as OOD gained against ID, with its controls. */
 import { type ReactNode, useCallback, useMemo } from "react";
-import type { SweepRecord } from "../../../src/face/view/contract.ts";
+import type { RepairRecord } from "../../../src/face/view/contract.ts";
 import { drawScatter, toRow } from "../charts/repairs.ts";
 import { Figure } from "../figure.tsx";
 import { formatPoints, formatPValue, formatShare, toShare } from "../format.ts";
 import { type PageProps, Scroll } from "../page.tsx";
 import { go } from "../route.ts";
 
-type Repair = SweepRecord["repairs"][number];
+type Repair = RepairRecord["repairs"][number];
 
 /** The page. */
 export function RepairsPage({ run, route }: PageProps): ReactNode {
-  const sweeps = run.summary.repairs ?? [];
-  const chosen = sweeps.find(({ name }) => name === route.choices.sweep) ?? sweeps[0];
+  const grids = run.summary.repairs ?? [];
+  const chosen = grids.find(({ name }) => name === route.choices.grid) ?? grids[0];
   if (chosen === undefined)
     return (
       <p className="state">
         {run.isFinished
-          ? `This run has no sweep; try repairs with: untwist sweep ${run.path}`
-          : "Sweeps come at the end of a run."}
+          ? `This run has no repair grid; try repairs with: untwist repair ${run.path}`
+          : "Repair grids come at the end of a run."}
       </p>
     );
   return (
     <>
-      {sweeps.length < 2 ? null : (
+      {grids.length < 2 ? null : (
         <fieldset className="choices">
-          <legend>Sweep</legend>
-          {sweeps.map(({ name, source, target }) => (
+          <legend>Repair grid</legend>
+          {grids.map(({ name, source, target }) => (
             <label key={name}>
               <input
                 type="radio"
-                name="sweep"
+                name="repair grid"
                 checked={name === chosen.name}
-                onChange={() => go({ ...route, choices: { sweep: name } })}
+                onChange={() => go({ ...route, choices: { grid: name } })}
               />
               {name}: {source} into {target}
             </label>
@@ -44,16 +44,16 @@ export function RepairsPage({ run, route }: PageProps): ReactNode {
           <li key={sentence}>{sentence}</li>
         ))}
       </ul>
-      <Keep sweep={chosen} run={run.path} />
-      <Scatter sweep={chosen} />
-      <RepairTable sweep={chosen} />
+      <Keep grid={chosen} run={run.path} />
+      <Scatter grid={chosen} />
+      <RepairTable grid={chosen} />
     </>
   );
 }
 
 /** The command that writes the best repair, to be copied. */
-function Keep({ sweep, run }: { readonly sweep: SweepRecord; readonly run: string }): ReactNode {
-  const { best, repairs, source, target, paths } = sweep;
+function Keep({ grid, run }: { readonly grid: RepairRecord; readonly run: string }): ReactNode {
+  const { best, repairs, source, target, paths } = grid;
   const operation = repairs.find(({ name }) => name === best?.name)?.operation;
   if (best === null || best.gain.estimate <= 0 || operation?.operation !== "restore") return null;
   const into = paths?.target ?? `${run}/checkpoints/${target}`;
@@ -75,13 +75,13 @@ function Keep({ sweep, run }: { readonly sweep: SweepRecord; readonly run: strin
   );
 }
 
-function Scatter({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
-  const rows = useMemo(() => sweep.repairs.map(toRow), [sweep]);
-  const draw = useCallback((width: number) => drawScatter(rows, sweep, width), [rows, sweep]);
+function Scatter({ grid }: { readonly grid: RepairRecord }): ReactNode {
+  const rows = useMemo(() => grid.repairs.map(toRow), [grid]);
+  const draw = useCallback((width: number) => drawScatter(rows, grid, width), [rows, grid]);
   return (
     <Figure
-      title={`OOD gained in ${sweep.target}, beside what it costs in ID`}
-      name={`repairs-${sweep.name}`}
+      title={`OOD gained in ${grid.target}, beside what it costs in ID`}
+      name={`repairs-${grid.name}`}
       description="Each dot is a repair or control; the table below has all numbers."
       draw={draw}
       rows={rows}
@@ -93,7 +93,7 @@ function Scatter({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
   );
 }
 
-function RepairTable({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
+function RepairTable({ grid }: { readonly grid: RepairRecord }): ReactNode {
   return (
     <Scroll label="Table of repairs">
       <table>
@@ -112,20 +112,20 @@ function RepairTable({ sweep }: { readonly sweep: SweepRecord }): ReactNode {
           {(["source", "target"] as const).map((side) => (
             <tr key={side}>
               <th scope="row">
-                {sweep[side]} <em>{side}</em>
+                {grid[side]} <em>{side}</em>
               </th>
-              <td>{formatShare(toShare(sweep.ends[side].id))}</td>
-              <td>{formatShare(toShare(sweep.ends[side].ood))}</td>
+              <td>{formatShare(toShare(grid.ends[side].id))}</td>
+              <td>{formatShare(toShare(grid.ends[side].ood))}</td>
               <td colSpan={4} />
             </tr>
           ))}
-          {[...sweep.repairs]
+          {[...grid.repairs]
             .sort((a, b) => Number(a.role !== "edit") - Number(b.role !== "edit"))
             .map((repair) => (
               <RepairRow
                 key={`${repair.role} ${repair.name}`}
                 repair={repair}
-                isBest={repair.name === sweep.best?.name}
+                isBest={repair.name === grid.best?.name}
               />
             ))}
         </tbody>

@@ -103,10 +103,10 @@ function Tile({ value, children }: { readonly value: string; readonly children: 
 }
 
 function Sentences({ summary }: { readonly summary: Summary }): ReactNode {
-  const sweeps = summary.repairs ?? [];
+  const grids = summary.repairs ?? [];
   const sentences = [
     ...(summary.trajectory?.sentences ?? []),
-    ...sweeps.flatMap((sweep) => sweep.sentences.slice(0, 1)),
+    ...grids.flatMap((grid) => grid.sentences.slice(0, 1)),
   ];
   return (
     <ul className="sentences">

@@ -5,7 +5,7 @@ import type { CheckpointResult, Summary, TrajectoryRecord } from "../../../run/i
 import { drawCurves } from "./curve-chart.ts";
 import { formatContrast, formatCount, formatLoss } from "./format.ts";
 import type { Paint } from "./paint.ts";
-import { formatSweepSummary } from "./sweep-screen.ts";
+import { formatRepairsSummary } from "./repair-screen.ts";
 import { formatTable } from "./table.ts";
 import { wrapSentence, wrapText } from "./wrap.ts";
 
@@ -68,15 +68,15 @@ export function formatOutcome(
     ...formatForgetting(trajectory, { paint, ...(width !== undefined && { width }) }),
     ...formatBranches(trajectory, paint),
   ];
-  const sweeps = repairs.flatMap((record) => [
+  const grids = repairs.flatMap((record) => [
     "",
-    ...formatSweepSummary(record, {
+    ...formatRepairsSummary(record, {
       paint,
       ...(width !== undefined && { width }),
       ...(folder !== undefined && { folder }),
     }),
   ]);
-  return [...chart, ...(chart.length > 0 ? [""] : []), ...tables, "", ...sentences, ...sweeps];
+  return [...chart, ...(chart.length > 0 ? [""] : []), ...tables, "", ...sentences, ...grids];
 }
 
 /** What to do for a run that follows another trainer before anything was asked. */

@@ -1,10 +1,10 @@
-/** Sweeps of a run: what they measure, that they go on where they were stopped, and that edits do what they say. */
+/** Repair grids of a run: what they measure, that they go on where they were stopped, and that edits do what they say. */
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expectRefusal } from "./support/refusal.ts";
-import { summarySweepShape } from "./support/summary-shape.ts";
+import { repairRecordShape } from "./support/summary-shape.ts";
 import {
   createTemporaryFolder,
   hashFiles,
@@ -37,31 +37,31 @@ beforeAll(async () => {
   expect(code, stderr).toBe(0);
 });
 
-describe("the sweep of a recipe", () => {
+describe("the repair grid of a recipe", () => {
   it("is in the summary, in its own folder, and in the timings", () => {
     const { repairs, timings } = readJson("run", "summary.json");
-    expect(repairs).toMatchObject([summarySweepShape]);
+    expect(repairs).toMatchObject([repairRecordShape]);
     const [{ repairs: points }] = repairs;
     const others = points.filter(({ role }: { readonly role: string }) => role !== "edit");
     const edit = points.find(({ role }: { readonly role: string }) => role === "edit");
     expect(edit.controls.toSorted()).toEqual(others.map(({ name }: { name: string }) => name).sort());
-    expect(readJson("run", "repairs/tiny/sweep.json")).toEqual(repairs[0]);
+    expect(readJson("run", "repairs/tiny/record.json")).toEqual(repairs[0]);
     expect(readdirSync(join(folder, "run/repairs/tiny/answers"))).toHaveLength(6);
-    expect(timings.sweeps).toBeGreaterThan(0);
+    expect(timings.grids).toBeGreaterThan(0);
   });
 
   it("is shown with its controls and sentences", async () => {
     const { stdout } = await runUntwist(["show", "run"], folder, place);
-    expect(stdout).toMatch(/Sweep tiny +sft-4 put into sft-12/);
+    expect(stdout).toMatch(/Repair grid tiny +sft-4 put into sft-12/);
     expect(stdout).toMatch(/directions, top 50 %, layers 0-1/);
     expect(stdout).toMatch(/controls/);
     expect(stdout).toMatch(/the best of 1 repair /);
   });
 
-  it("is left out with `sweeps: false`, and where the run lacks its checkpoints, which is told", async () => {
+  it("is left out with `repair grids: false`, and where the run lacks its checkpoints, which is told", async () => {
     const small = ["--set", "rl=[]", "--set", "spectra=false", "--set", "sft.numSteps=8"];
     const without = await runUntwist(
-      ["run", "tiny.yaml", "--out", "without", "--set", "sweeps=false", ...small],
+      ["run", "tiny.yaml", "--out", "without", "--set", "repairs=false", ...small],
       folder,
       place,
     );
@@ -69,7 +69,7 @@ describe("the sweep of a recipe", () => {
     expect(readJson("without", "summary.json")).not.toHaveProperty("repairs");
     const short = await runUntwist(["run", "tiny.yaml", "--out", "short", ...small], folder, place);
     expect(short.code, short.stderr).toBe(0);
-    expect(short.stderr).toMatch(/The sweep tiny is left out: the run has no checkpoint "sft-12"/);
+    expect(short.stderr).toMatch(/The repair grid tiny is left out: the run has no checkpoint "sft-12"/);
   });
 });
 
@@ -83,11 +83,11 @@ grid:
   - { operation: restore, what: directions, top: 0 }
 `;
 
-describe("untwist sweep", () => {
+describe("untwist repair", () => {
   it("finds that the whole source answers like the source, and nothing of it like the target", async () => {
     writeFileSync(join(folder, "exact.yaml"), exact);
     const { code, stderr, stdout } = await runUntwist(
-      ["sweep", "run", "exact.yaml", "--json"],
+      ["repair", "run", "exact.yaml", "--json"],
       folder,
       place,
     );
@@ -108,7 +108,7 @@ describe("untwist sweep", () => {
 
   it("evaluates nothing twice, and keeps its result in the summary beside earlier ones", async () => {
     const before = identifyFiles(join(folder, "run/repairs/exact/answers"));
-    const again = await runUntwist(["sweep", "run", "exact.yaml", "--json"], folder, place);
+    const again = await runUntwist(["repair", "run", "exact.yaml", "--json"], folder, place);
     expect(again.code, again.stderr).toBe(0);
     expect(identifyFiles(join(folder, "run/repairs/exact/answers"))).toEqual(before);
     const names = readJson("run", "summary.json").repairs.map(({ name }: { name: string }) => name);
@@ -118,7 +118,7 @@ describe("untwist sweep", () => {
   it("stopped by Ctrl-C goes on where it was, with the same result", async () => {
     cpSync(join(folder, "run"), join(folder, "stopped"), { recursive: true });
     rmSync(join(folder, "stopped/repairs/tiny"), { recursive: true });
-    const { child, outcome } = startUntwist(["sweep", "stopped"], folder, place);
+    const { child, outcome } = startUntwist(["repair", "stopped"], folder, place);
     const answers = join(folder, "stopped/repairs/tiny/answers");
     const count = (): number => {
       try {
@@ -130,9 +130,9 @@ describe("untwist sweep", () => {
     while (count() === 0 && child.exitCode === null) await wait(5);
     child.kill("SIGINT");
     const { code, stderr } = await outcome;
-    expect([code, stderr]).toEqual([130, expect.stringMatching(/continue with: untwist sweep stopped/)]);
+    expect([code, stderr]).toEqual([130, expect.stringMatching(/continue with: untwist repair stopped/)]);
     const kept = identifyFiles(answers);
-    expect((await runUntwist(["sweep", "stopped"], folder, place)).code).toBe(0);
+    expect((await runUntwist(["repair", "stopped"], folder, place)).code).toBe(0);
     expect(identifyFiles(answers)).toMatchObject(kept);
     expect(hashFiles(join(folder, "stopped/repairs/tiny"))).toEqual(
       hashFiles(join(folder, "run/repairs/tiny")),
@@ -144,30 +144,30 @@ describe("untwist sweep", () => {
     return name;
   };
 
-  it("refuses another sweep by the name of one of the recipe's, and takes that one from a file", async () => {
-    const [, own = ""] = tinyRecipe.split("sweeps:\n  - name: tiny\n");
+  it("refuses another repair grid by the name of one of the recipe's, and takes that one from a file", async () => {
+    const [, own = ""] = tinyRecipe.split("repair grids:\n  - name: tiny\n");
     const same = write("own.yaml", `name: tiny\n${own.replaceAll(/^ {4}/gm, "")}`);
-    const { code, stderr } = await runUntwist(["sweep", "run", same], folder, place);
+    const { code, stderr } = await runUntwist(["repair", "run", same], folder, place);
     expect(code, stderr).toBe(0);
     const other = write("other.yaml", readFileSync(join(folder, same), "utf8").replace("0.5", "0.25"));
-    await expectRefusal([["sweep", "run", other], "other.yaml", "tiny", "another name"], folder, place);
+    await expectRefusal([["repair", "run", other], "other.yaml", "tiny", "another name"], folder, place);
   });
 
   it("names checkpoints to choose from once, and says which milestones a run without RL lacks", async () => {
     const grid = "grid: [{what: [directions], top: [0.5]}]";
     const unknown = write("nothing.yaml", `target: sft-7\n${grid}`);
-    const { stderr } = await runUntwist(["sweep", "run", unknown], folder, place);
+    const { stderr } = await runUntwist(["repair", "run", unknown], folder, place);
     const choices = /choose from (.*)/.exec(stderr)?.[1]?.split(", ") ?? [];
     expect(choices).toEqual(expect.arrayContaining(["base", "peak", "sft-end", "sft-4", "sft-12"]));
     expect(new Set(choices).size).toBe(choices.length);
     const end = write("end.yaml", `source: rl-end\n${grid}`);
-    await expectRefusal([["sweep", "without", end], "no RL branch"], folder, place);
+    await expectRefusal([["repair", "without", end], "no RL branch"], folder, place);
     const recovered = write("recovered.yaml", `target: rl-recovered\n${grid}`);
     const reason = "no RL branch clearly recovered anything";
-    await expectRefusal([["sweep", "without", recovered], reason], folder, place);
+    await expectRefusal([["repair", "without", recovered], reason], folder, place);
   });
 
-  it("says what is wrong with a sweep", async () => {
+  it("says what is wrong with a repair grid", async () => {
     const grid = "grid: [{what: [directions], top: [0.5]}]";
     const unknown = write("unknown.yaml", `target: sft-7\n${grid}`);
     const same = write("same.yaml", `target: sft-4\nsource: sft-4\n${grid}`);
@@ -178,13 +178,13 @@ describe("untwist sweep", () => {
     );
     const key = write("key.yaml", `targt: sft-12\n${grid}`);
     for (const mistake of [
-      [["sweep", "run", unknown], '"sft-7"', "sft-12"],
-      [["sweep", "run", same], "same checkpoint"],
-      [["sweep", "run", beyond], "97", "96"],
-      [["sweep", "run", layer], "layer 3", "0 to 2"],
-      [["sweep", "run", key], "targt"],
-      [["sweep", "nowhere"], "nowhere"],
-      [["sweep", "run", "no.yaml"], "no.yaml"],
+      [["repair", "run", unknown], '"sft-7"', "sft-12"],
+      [["repair", "run", same], "same checkpoint"],
+      [["repair", "run", beyond], "97", "96"],
+      [["repair", "run", layer], "layer 3", "0 to 2"],
+      [["repair", "run", key], "targt"],
+      [["repair", "nowhere"], "nowhere"],
+      [["repair", "run", "no.yaml"], "no.yaml"],
     ] as const)
       await expectRefusal(mistake, folder, place);
   });

@@ -1,6 +1,6 @@
-/** The repairs of a sweep: its grid spelled out for the matrices of a checkpoint, with controls beside each. */
+/** The repairs of a grid: its grid spelled out for the matrices of a checkpoint, with controls beside each. */
 
-import type { Grid, SweepPlan } from "../../run/index.ts";
+import type { Grid, RepairGrid } from "../../run/index.ts";
 import { describeTensorName } from "../../weights/checkpoint/index.ts";
 import {
   type Choice,
@@ -17,8 +17,8 @@ import {
 } from "../../weights/surgery/index.ts";
 
 /** A repair to evaluate. */
-export interface SweepPoint {
-  /** What it is called, different for every point of a sweep. */
+export interface GridPoint {
+  /** What it is called, different for every point of a grid. */
   readonly name: string;
   /** `edit`, or which control it is. */
   readonly role: "edit" | ControlKind;
@@ -35,7 +35,7 @@ const controlSeed = 1;
  * also where another repair would have it as its control; identity is there once. Throws `UsageError` as
  * `resolveOperations`.
  */
-export function listPoints({ grid }: SweepPlan, tensors: TensorsOfBoth): readonly SweepPoint[] {
+export function listPoints({ grid }: RepairGrid, tensors: TensorsOfBoth): readonly GridPoint[] {
   const edits = grid.flatMap((entry): readonly EditWithControls[] =>
     "operation" in entry
       ? [{ edit: createEdit(entry), controls: [] }]
@@ -46,15 +46,15 @@ export function listPoints({ grid }: SweepPlan, tensors: TensorsOfBoth): readonl
   );
   const controls = edits.flatMap((one) => one.controls);
   const identity = controls.find(({ role }) => role === "identity");
-  const isKept = (point: SweepPoint): boolean => point.role !== "identity" || point === identity;
-  const points = new Map<string, SweepPoint>();
+  const isKept = (point: GridPoint): boolean => point.role !== "identity" || point === identity;
+  const points = new Map<string, GridPoint>();
   for (const point of [...edits.map(({ edit }) => edit), ...controls.filter(isKept)]) {
     resolveOperations([point.operation], tensors);
     const key = identifyOperation(point.operation);
     if (!points.has(key)) points.set(key, point);
   }
   // A control may be there as an edit, or as the control of another one: it is called by the name it has there.
-  const nameOf = ({ operation, role }: SweepPoint): string | undefined =>
+  const nameOf = ({ operation, role }: GridPoint): string | undefined =>
     role === "identity" ? identity?.name : points.get(identifyOperation(operation))?.name;
   for (const { edit, controls: own } of edits) {
     const names = own.flatMap((control) => nameOf(control) ?? []);
@@ -65,11 +65,11 @@ export function listPoints({ grid }: SweepPlan, tensors: TensorsOfBoth): readonl
 }
 
 interface EditWithControls {
-  readonly edit: SweepPoint;
-  readonly controls: readonly SweepPoint[];
+  readonly edit: GridPoint;
+  readonly controls: readonly GridPoint[];
 }
 
-function createEdit(operation: Operation): SweepPoint {
+function createEdit(operation: Operation): GridPoint {
   return { name: describeOperation(operation), role: "edit", operation };
 }
 
@@ -88,7 +88,7 @@ function listRankChoices({ top, tail }: Grid): readonly Ranks[] {
   return tail.flatMap((last) => top.map((first) => ({ top: first, tail: first === "all" ? 0 : last })));
 }
 
-function listControls(edit: Restore, tensors: TensorsOfBoth): readonly SweepPoint[] {
+function listControls(edit: Restore, tensors: TensorsOfBoth): readonly GridPoint[] {
   if (edit.what === "values") return [];
   const chosen = resolveOperations([edit], tensors);
   // Other matrices of layers that have the ranks which are meant.

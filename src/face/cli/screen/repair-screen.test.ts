@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import type { SweepRecord } from "../../../run/index.ts";
+import type { RepairRecord } from "../../../run/index.ts";
 import { colorPaint, plainPaint } from "./paint.ts";
-import { formatSweep, formatSweepSummary } from "./sweep-screen.ts";
+import { formatRepairs, formatRepairsSummary } from "./repair-screen.ts";
 import { visibleLength } from "./table.ts";
 
-type Repair = SweepRecord["repairs"][number];
+type Repair = RepairRecord["repairs"][number];
 
 const count = (correct: number): Repair["id"] => ({ correct, total: 200 });
 const ratio = (estimate: number): NonNullable<Repair["recovered"]> => ({
@@ -46,7 +46,7 @@ function repair(name: string, gain: number, rest: Partial<Repair> = {}): Repair 
 const rollback = { role: "rollback", operation: { operation: "rollback", strength: 1 } } as const;
 const identity = { role: "identity", operation: { operation: "rebuild" } } as const;
 
-const record: SweepRecord = {
+const record: RepairRecord = {
   schema: 1,
   name: "repair",
   target: "sft-100",
@@ -72,8 +72,8 @@ const record: SweepRecord = {
   ],
 };
 
-const plain = (change: Partial<SweepRecord> = {}, width?: number): readonly string[] =>
-  formatSweep({ ...record, ...change }, { paint: plainPaint, ...(width !== undefined && { width }) });
+const plain = (change: Partial<RepairRecord> = {}, width?: number): readonly string[] =>
+  formatRepairs({ ...record, ...change }, { paint: plainPaint, ...(width !== undefined && { width }) });
 
 /** The lines between the first blank one and the next. */
 function tableOf(lines: readonly string[]): readonly string[] {
@@ -83,10 +83,10 @@ function tableOf(lines: readonly string[]): readonly string[] {
 
 const cellsOf = (line: string): string[] => line.trim().split(/ {2,}/);
 
-describe("formatSweep()", () => {
+describe("formatRepairs()", () => {
   it("says what was put into what, then shows the ends, the repairs, the controls, and what it says", () => {
     const lines = plain();
-    expect(lines[0]).toBe("Sweep repair   sft-5 put into sft-100, tasks solved");
+    expect(lines[0]).toBe("Repairs repair   sft-5 put into sft-100, tasks solved");
     expect(tableOf(lines).map(cellsOf)).toEqual([
       ["repair", "ID", "OOD", "OOD gained, held-out half", "p, corrected", "recovered", "moved"],
       ["sft-5, the source", "50.0 %", "62.0 %"],
@@ -167,7 +167,7 @@ describe("formatSweep()", () => {
       plain({}, width).filter((line) => line.includes("do not fit"));
     expect(notes(76)).toEqual(["(3 columns do not fit: widen the terminal, or use --json)"]);
     expect([...notes(), ...notes(300)]).toEqual([]);
-    const colored = formatSweep(record, { paint: colorPaint, width: 76 });
+    const colored = formatRepairs(record, { paint: colorPaint, width: 76 });
     expect(colored).toContain(colorPaint("dim", notes(76)[0]!));
   });
 
@@ -190,7 +190,7 @@ describe("formatSweep()", () => {
   });
 
   it("colours gains and losses only where the corrected p-value is below 0.05", () => {
-    const colored = formatSweep(record, { paint: colorPaint });
+    const colored = formatRepairs(record, { paint: colorPaint });
     const colorOf = (name: string, text: string): string => {
       const line = colored.find((each) => each.includes(name)) ?? "";
       const before = line.slice(0, line.indexOf(text));
@@ -208,11 +208,11 @@ describe("formatSweep()", () => {
 });
 
 describe("the command that keeps the best repair", () => {
-  const commandOf = (change: Partial<SweepRecord> = {}): string | undefined =>
-    formatSweep({ ...record, ...change }, { paint: plainPaint, folder: "runs/one" }).find((line) =>
+  const commandOf = (change: Partial<RepairRecord> = {}): string | undefined =>
+    formatRepairs({ ...record, ...change }, { paint: plainPaint, folder: "runs/one" }).find((line) =>
       line.includes("untwist"),
     );
-  const bestDoing = (operation: Repair["operation"]): Partial<SweepRecord> => ({
+  const bestDoing = (operation: Repair["operation"]): Partial<RepairRecord> => ({
     repairs: [repair(record.best!.name, 0.3, { operation })],
   });
 
@@ -231,7 +231,7 @@ describe("the command that keeps the best repair", () => {
       `untwist restore ${ends} --what left --top 0.6 --tail 2 --strength 0.5 --layers 0-1 ` +
         "--matrices 'q_proj,*.mlp.*' --out repaired",
     );
-    const summary = formatSweepSummary(
+    const summary = formatRepairsSummary(
       { ...record, repairs: record.repairs.filter(({ role }) => role === "edit") },
       { paint: plainPaint, folder: "runs/one" },
     );
@@ -247,9 +247,9 @@ describe("the command that keeps the best repair", () => {
   });
 });
 
-describe("formatSweepSummary()", () => {
-  const names = (change: Partial<SweepRecord> = {}): string[] =>
-    tableOf(formatSweepSummary({ ...record, ...change }, { paint: plainPaint }))
+describe("formatRepairsSummary()", () => {
+  const names = (change: Partial<RepairRecord> = {}): string[] =>
+    tableOf(formatRepairsSummary({ ...record, ...change }, { paint: plainPaint }))
       .map((line) => cellsOf(line)[0]!)
       .slice(3);
 
@@ -276,15 +276,15 @@ describe("formatSweepSummary()", () => {
       "rebuilt",
       "weaker rollback",
     ]);
-    const lines = formatSweepSummary({ ...record, repairs }, { paint: plainPaint });
+    const lines = formatRepairsSummary({ ...record, repairs }, { paint: plainPaint });
     expect(lines.at(-1)).toBe(
-      "(3 more in repairs/repair/sweep.json)", // whole, layer 2, damped
+      "(3 more in repairs/repair/record.json)", // whole, layer 2, damped
     );
   });
 
   it("speaks of no more where it shows all", () => {
     const repairs = record.repairs.filter(({ role }) => role === "edit");
-    expect(formatSweepSummary({ ...record, repairs }, { paint: plainPaint })).toEqual(plain({ repairs }));
+    expect(formatRepairsSummary({ ...record, repairs }, { paint: plainPaint })).toEqual(plain({ repairs }));
   });
 
   it("keeps a restored part only where it is the best", () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { UsageError } from "../../base/core/index.ts";
 import { parseRecipe, type Recipe } from "./recipe.ts";
-import { defaultSweeps, milestones, parseSweep, sweepSchema } from "./sweep-plan.ts";
+import { defaultRepairGrids, milestones, parseRepairGrid, repairGridSchema } from "./repair-grid.ts";
 
 /** What `use` was refused for. */
 function refusalOf(use: () => unknown): string {
@@ -15,19 +15,19 @@ function refusalOf(use: () => unknown): string {
   return "accepted";
 }
 
-const refusal = (text: string): string => refusalOf(() => parseSweep(text, "s.yaml"));
+const refusal = (text: string): string => refusalOf(() => parseRepairGrid(text, "s.yaml"));
 
 /** The only entry of a grid. */
 function parseEntry(entry: string): unknown {
-  return parseSweep(`grid:\n  - { ${entry} }\n`, "s.yaml").grid[0];
+  return parseRepairGrid(`grid:\n  - { ${entry} }\n`, "s.yaml").grid[0];
 }
 
 const entryRefusal = (entry: string): string => refusalOf(() => parseEntry(entry));
 
-describe("parseSweep()", () => {
-  it("fills in every default of a sweep and of a grid", () => {
-    expect(parseSweep("grid:\n  - { what: [directions], top: [all] }\n", "s.yaml")).toStrictEqual({
-      name: "sweep",
+describe("parseRepairGrid()", () => {
+  it("fills in every default, of choices too", () => {
+    expect(parseRepairGrid("grid:\n  - { what: [directions], top: [all] }\n", "s.yaml")).toStrictEqual({
+      name: "grid",
       target: "sft-end",
       source: "peak",
       grid: [
@@ -47,7 +47,7 @@ describe("parseSweep()", () => {
 
   it("keeps what is written in the place of defaults", () => {
     const written = {
-      name: "my-sweep-2",
+      name: "my-grid-2",
       target: "rl-end",
       source: "grpo-from-5-step-40",
       grid: [
@@ -63,7 +63,7 @@ describe("parseSweep()", () => {
         { operation: "truncate", keep: 0.5, strength: 0.5, layers: "1" },
       ],
     };
-    expect(parseSweep(stringify(written), "s.yaml")).toStrictEqual(written);
+    expect(parseRepairGrid(stringify(written), "s.yaml")).toStrictEqual(written);
   });
 
   it("takes single operations, their defaults filled in, and numbers of layers in them", () => {
@@ -108,20 +108,20 @@ describe("parseSweep()", () => {
   };
   for (const [name, [entry, message]] of Object.entries(refusedEntries))
     it(`refuses ${name} in one line that names it and the entry`, () => {
-      expect(entryRefusal(entry)).toMatch(/^Cannot use the sweep s\.yaml: [^\n]*"grid\.0[^\n]+$/);
+      expect(entryRefusal(entry)).toMatch(/^Cannot use the repair grid s\.yaml: [^\n]*"grid\.0[^\n]+$/);
       expect(entryRefusal(entry)).toMatch(message);
     });
 
-  it("names unknown keys of the sweep itself", () => {
+  it("names unknown keys of the repair grid itself", () => {
     expect(refusal("grid: [{ operation: rebuild }]\nseed: 3\n")).toBe(
-      'Cannot use the sweep s.yaml: unknown key "seed"; remove it or check its spelling',
+      'Cannot use the repair grid s.yaml: unknown key "seed"; remove it or check its spelling',
     );
   });
 
-  it("refuses names that could not be a folder's, an empty grid, and what is no sweep", () => {
-    for (const name of ["My sweep", "../up", "''", "-a", "a/b"])
+  it("refuses names that could not be a folder's, an empty grid, and what is no repair grid", () => {
+    for (const name of ["My grid", "../up", "''", "-a", "a/b"])
       expect(refusal(`name: ${name}\ngrid: [{ operation: rebuild }]\n`)).toBe(
-        'Cannot use the sweep s.yaml: "name" must be lower-case words joined by hyphens',
+        'Cannot use the repair grid s.yaml: "name" must be lower-case words joined by hyphens',
       );
     expect(refusal("grid: []\n")).toContain('"grid" is too small');
     expect(refusal("name: a\n")).toContain('"grid" is wrong');
@@ -131,7 +131,7 @@ describe("parseSweep()", () => {
 
   it("names the line of malformed YAML", () => {
     expect(refusal("name: a\ngrid: [\n")).toMatch(
-      /^Cannot read the sweep s\.yaml: line \d is malformed YAML: \S/,
+      /^Cannot read the repair grid s\.yaml: line \d is malformed YAML: \S/,
     );
     expect(refusal("name: a\ntarget: b\nname: c\n")).toContain("line 3 is malformed YAML");
   });
@@ -143,33 +143,45 @@ environment: some-environment
 base: some-base
 evaluation: { numTasks: 10 }
 `;
-const sweepsOf = (sweeps?: string): Recipe["sweeps"] =>
-  parseRecipe(recipe + (sweeps === undefined ? "" : `sweeps: ${sweeps}\n`), "small.yaml").sweeps;
+const repairsOf = (grids?: string): Recipe["repairs"] =>
+  parseRecipe(recipe + (grids === undefined ? "" : `repairs: ${grids}\n`), "small.yaml").repairs;
 
-describe("sweeps of a recipe", () => {
+describe("repair grids of a recipe", () => {
   it("are the default ones, all valid and filled in, where it says nothing of them", () => {
-    const sweeps = sweepsOf();
-    expect(sweeps).toStrictEqual(defaultSweeps.map((sweep) => sweepSchema.parse(sweep)));
-    expect(sweeps).toMatchObject([
+    const grids = repairsOf();
+    expect(grids).toStrictEqual(defaultRepairGrids.map((grid) => repairGridSchema.parse(grid)));
+    expect(grids).toMatchObject([
       { name: "repair", target: "sft-end", source: "peak" },
       { name: "reverse", target: "rl-recovered", source: "sft-end" },
     ]);
-    for (const { target, source } of sweeps === false ? [] : sweeps)
+    for (const { target, source } of grids === false ? [] : grids)
       for (const end of [target, source]) expect(milestones).toContain(end);
   });
 
   it("stay the same when the recipe is written as YAML and read again", () => {
     const written = stringify(parseRecipe(recipe, "small.yaml"));
-    expect(parseRecipe(written, "again").sweeps).toStrictEqual(sweepsOf());
+    expect(parseRecipe(written, "again").repairs).toStrictEqual(repairsOf());
+  });
+
+  it("are read by their earlier name, in a recipe and in a change, but not by both", () => {
+    const earlier = `${recipe}sweeps: [{ name: mine, grid: [{ operation: rollback }] }]\n`;
+    expect(parseRecipe(earlier, "old.yaml").repairs).toStrictEqual(
+      repairsOf("[{ name: mine, grid: [{ operation: rollback }] }]"),
+    );
+    expect(parseRecipe(recipe, "old.yaml", [{ path: "sweeps", value: "false" }]).repairs).toBe(false);
+    expect(parseRecipe(earlier, "old.yaml", [{ path: "repairs", value: "false" }]).repairs).toBe(false);
+    expect(refusalOf(() => parseRecipe(`${earlier}repairs: false\n`, "old.yaml"))).toContain(
+      'unknown key "sweeps"',
+    );
   });
 
   it("are none where it says false, or lists none", () => {
-    expect(sweepsOf("false")).toBe(false);
-    expect(sweepsOf("[]")).toEqual([]);
+    expect(repairsOf("false")).toBe(false);
+    expect(repairsOf("[]")).toEqual([]);
   });
 
   it("take the place of the default ones where it lists some", () => {
-    expect(sweepsOf("[{ name: mine, grid: [{ operation: rollback }] }]")).toStrictEqual([
+    expect(repairsOf("[{ name: mine, grid: [{ operation: rollback }] }]")).toStrictEqual([
       { name: "mine", target: "sft-end", source: "peak", grid: [{ operation: "rollback", strength: 1 }] },
     ]);
   });
@@ -177,14 +189,18 @@ describe("sweeps of a recipe", () => {
   it("are refused where two have one name, given or by default", () => {
     const grid = "grid: [{ operation: rebuild }]";
     expect(
-      refusalOf(() => sweepsOf(`[{ name: a, ${grid} }, { name: b, ${grid} }, { name: a, ${grid} }]`)),
-    ).toBe('Cannot use the recipe small.yaml: "sweeps" names the sweep a twice; give each its own name');
-    expect(refusalOf(() => sweepsOf(`[{ ${grid} }, { ${grid} }]`))).toContain("names the sweep sweep twice");
-    expect(refusalOf(() => sweepsOf(`[{ name: a, ${grid} }, { name: b, ${grid} }]`))).toBe("accepted");
+      refusalOf(() => repairsOf(`[{ name: a, ${grid} }, { name: b, ${grid} }, { name: a, ${grid} }]`)),
+    ).toBe(
+      'Cannot use the recipe small.yaml: "repairs" names the repair grid a twice; give each its own name',
+    );
+    expect(refusalOf(() => repairsOf(`[{ ${grid} }, { ${grid} }]`))).toContain(
+      "names the repair grid grid twice",
+    );
+    expect(refusalOf(() => repairsOf(`[{ name: a, ${grid} }, { name: b, ${grid} }]`))).toBe("accepted");
   });
 
   it("are refused where they are anything else", () => {
-    expect(refusalOf(() => sweepsOf("true"))).toContain('"sweeps"');
-    expect(refusalOf(() => sweepsOf("[{ name: a, grid: [] }]"))).toMatch(/"sweeps.*grid/);
+    expect(refusalOf(() => repairsOf("true"))).toContain('"repairs"');
+    expect(refusalOf(() => repairsOf("[{ name: a, grid: [] }]"))).toMatch(/"repairs.*grid/);
   });
 });

@@ -1,4 +1,4 @@
-/** Sweeps as data: grids of repairs of one checkpoint of a run by another. */
+/** Repair grids as data: repairs of one checkpoint of a run by another, with controls. */
 import { z } from "zod";
 import { UsageError } from "../../base/core/index.ts";
 import { restorables } from "../../weights/surgery/index.ts";
@@ -26,12 +26,12 @@ const gridSchema = z.strictObject({
  */
 export const milestones = ["base", "peak", "sft-end", "rl-end", "rl-recovered"] as const;
 
-/** A sweep of a recipe, or of a file. */
-export const sweepSchema = z.strictObject({
+/** A repair grid of a recipe, or of a file. */
+export const repairGridSchema = z.strictObject({
   name: z
     .string()
     .regex(/^[a-z0-9][a-z0-9-]*$/, "must be lower-case words joined by hyphens")
-    .default("sweep"),
+    .default("grid"),
   /** The checkpoint that is edited: a milestone, or a checkpoint's name. */
   target: z.string().min(1).default("sft-end"),
   /** The one that vectors and values come from. */
@@ -40,16 +40,16 @@ export const sweepSchema = z.strictObject({
 });
 
 /** A grid of repairs with controls. */
-export type SweepPlan = z.infer<typeof sweepSchema>;
+export type RepairGrid = z.infer<typeof repairGridSchema>;
 
-/** A combination of choices in a sweep. */
+/** A combination of choices in a repair grid. */
 export type Grid = z.infer<typeof gridSchema>;
 
 /**
  * What a run does by itself: which ranks bring back what SFT forgot, which layers and kinds of matrices; and the other
  * way, what the directions of the SFT end do to an RL checkpoint that recovered.
  */
-export const defaultSweeps: readonly z.input<typeof sweepSchema>[] = [
+export const defaultRepairGrids: readonly z.input<typeof repairGridSchema>[] = [
   {
     name: "repair",
     target: "sft-end",
@@ -70,9 +70,9 @@ export const defaultSweeps: readonly z.input<typeof sweepSchema>[] = [
   },
 ];
 
-/** Reads a sweep. Throws `UsageError`, one sentence naming `source` and the line or the key. */
-export function parseSweep(text: string, source: string): SweepPlan {
-  const parsed = sweepSchema.safeParse(readYaml(text, `the sweep ${source}`));
+/** Reads a repair grid. Throws `UsageError`, one sentence naming `source` and the line or the key. */
+export function parseRepairGrid(text: string, source: string): RepairGrid {
+  const parsed = repairGridSchema.safeParse(readYaml(text, `the repair grid ${source}`));
   if (parsed.success) return parsed.data;
-  throw new UsageError(`Cannot use the sweep ${source}: ${describeIssue(parsed.error)}`);
+  throw new UsageError(`Cannot use the repair grid ${source}: ${describeIssue(parsed.error)}`);
 }

@@ -2,9 +2,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { UsageError } from "../../base/core/index.ts";
-import { parseSweep, type SweepPlan } from "../../run/index.ts";
+import { parseRepairGrid, type RepairGrid } from "../../run/index.ts";
 import { resolveOperations, type TensorsOfBoth } from "../../weights/surgery/index.ts";
-import { listPoints, type SweepPoint } from "./sweep-points.ts";
+import { type GridPoint, listPoints } from "./grid-points.ts";
 
 const kinds = ["q_proj", "o_proj", "up_proj"];
 
@@ -29,14 +29,14 @@ function createTensors(numLayers: number): TensorsOfBoth {
 
 const tensors = createTensors(4);
 
-const planOf = (...grid: readonly object[]): SweepPlan => parseSweep(stringify({ grid }), "s.yaml");
-const list = (...grid: readonly object[]): readonly SweepPoint[] => listPoints(planOf(...grid), tensors);
-const namesOf = (points: readonly SweepPoint[]): string[] => points.map(({ name }) => name);
-const editsOf = (points: readonly SweepPoint[]): SweepPoint[] => points.filter(({ role }) => role === "edit");
-const matricesOf = ({ operation }: SweepPoint): string[] =>
+const planOf = (...grid: readonly object[]): RepairGrid => parseRepairGrid(stringify({ grid }), "s.yaml");
+const list = (...grid: readonly object[]): readonly GridPoint[] => listPoints(planOf(...grid), tensors);
+const namesOf = (points: readonly GridPoint[]): string[] => points.map(({ name }) => name);
+const editsOf = (points: readonly GridPoint[]): GridPoint[] => points.filter(({ role }) => role === "edit");
+const matricesOf = ({ operation }: GridPoint): string[] =>
   resolveOperations([operation], tensors).map(({ name }) => name);
 
-const whatOf = ({ operation }: SweepPoint): string | undefined =>
+const whatOf = ({ operation }: GridPoint): string | undefined =>
   operation.operation === "restore" ? operation.what : undefined;
 
 /** An operation as text that does not depend on the order of its keys. */
@@ -237,7 +237,7 @@ describe("listPoints()'s controls", () => {
     expect(list(without)[0]).not.toHaveProperty("controls");
   });
 
-  it("name the identity once in a whole sweep", () => {
+  it("name the identity once in a whole repair grid", () => {
     const points = list({ ...all, layers: "each" }, { ...all, matrices: "each" }, all);
     expect(points.filter(({ role }) => role === "identity")).toHaveLength(1);
     const rebuilds = points.filter(({ operation }) => operation.operation === "rebuild");
@@ -332,7 +332,7 @@ describe("listPoints()", () => {
 });
 
 /** The points elsewhere that restore the same ranks in the same way. */
-function listElsewhere(points: readonly SweepPoint[], edit: SweepPoint["operation"]): readonly SweepPoint[] {
+function listElsewhere(points: readonly GridPoint[], edit: GridPoint["operation"]): readonly GridPoint[] {
   const { layers: _, matrices: __, ...ranks } = edit;
   return points.filter(({ role, operation: { matrices: ___, ...rest } }) => {
     return role === "elsewhere" && keyOf({ operation: rest }) === keyOf({ operation: ranks });

@@ -11,14 +11,14 @@ import { createFallenRun, solvesFallen } from "../../../test/support/run-folder.
 import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
-import { parseSweep } from "../../run/index.ts";
+import { parseRepairGrid } from "../../run/index.ts";
 import { describeAssignment } from "../answer/index.ts";
-import { runRecipeSweeps, runSweep, type SweepOptions } from "./run-sweep.ts";
+import { type RepairOptions, runRecipeRepairs, runRepairGrid } from "./run-repair-grid.ts";
 
 const place = createTemporaryFolder();
 afterAll(() => removeFolder(place));
 
-const plan = parseSweep(
+const plan = parseRepairGrid(
   "name: few\ntarget: sft-end\nsource: peak\ngrid: [{ what: [directions, values], top: [0.5, all] }]\n",
   "few.yaml",
 );
@@ -28,7 +28,10 @@ async function open(
   name: string,
   more: MemoryOptions = {},
 ): Promise<
-  SweepOptions & { readonly answerer: MemoryAnswerer; readonly effects: ReturnType<typeof createTestEffects> }
+  RepairOptions & {
+    readonly answerer: MemoryAnswerer;
+    readonly effects: ReturnType<typeof createTestEffects>;
+  }
 > {
   const path = join(place, name);
   const solves: MemoryOptions["solves"] = ({ id }, split, index) => solvesFallen(id, split, index);
@@ -44,10 +47,10 @@ async function open(
   return { folder, trajectory, answerer, effects: createTestEffects() };
 }
 
-describe("runSweep()", () => {
+describe("runRepairGrid()", () => {
   it("asks every repair and control once, and finds that all was restored", async () => {
     const options = await open("whole");
-    const record = await runSweep(plan, options);
+    const record = await runRepairGrid(plan, options);
     const [prepared, ...answered] = options.answerer.calls;
     expect(prepared).toMatch(/^prepare /);
     expect(new Set(answered).size).toBe(answered.length);
@@ -55,20 +58,20 @@ describe("runSweep()", () => {
     expect([record.target, record.source]).toEqual(["sft-3", "sft-1"]);
     expect(record.best?.gain.estimate).toBe((40 - 8) / 40);
     expect(record.repairs.filter(({ role }) => role === "edit").length).toBe(4);
-    expect(existsSync(options.folder.locate("repairs/few/sweep.json"))).toBe(true);
+    expect(existsSync(options.folder.locate("repairs/few/record.json"))).toBe(true);
   });
 
   it("asks nothing again that was kept, and gives the same record", async () => {
     const options = await open("again");
-    const record = await runSweep(plan, options);
+    const record = await runRepairGrid(plan, options);
     options.answerer.calls.length = 0;
-    expect(await runSweep(plan, options)).toEqual(record);
+    expect(await runRepairGrid(plan, options)).toEqual(record);
     expect(options.answerer.calls).toEqual([]);
   });
 
   it("keeps what was answered before a stop, and goes on with the rest to the same record", async () => {
     const stop = new AbortController();
-    const whole = await runSweep(plan, await open("unstopped"));
+    const whole = await runRepairGrid(plan, await open("unstopped"));
     const stopped = await open("stopped", { signal: stop.signal });
     const { answerer } = stopped;
     const answer: typeof answerer.answer = async (subject) => {
@@ -76,13 +79,13 @@ describe("runSweep()", () => {
       if (answerer.calls.length === 4) stop.abort();
       return answers;
     };
-    await expect(runSweep(plan, { ...stopped, answerer: { ...answerer, answer } })).rejects.toThrow(
+    await expect(runRepairGrid(plan, { ...stopped, answerer: { ...answerer, answer } })).rejects.toThrow(
       StoppedError,
     );
     const rest = createMemoryAnswerer(describeAssignment(stopped.folder), {
       solves: ({ id }, split, index) => solvesFallen(id, split, index),
     });
-    expect(await runSweep(plan, { ...stopped, answerer: rest })).toEqual(whole);
+    expect(await runRepairGrid(plan, { ...stopped, answerer: rest })).toEqual(whole);
     const numAsked = rest.calls.filter((call) => call.startsWith("answer")).length;
     expect(numAsked).toBe(whole.repairs.length - 3);
   });
@@ -90,9 +93,9 @@ describe("runSweep()", () => {
   it("leaves out and tells of what the answerer cannot answer for, as a control of others too", async () => {
     const takes: MemoryOptions["takes"] = ({ id }) => !id.includes("whole matrices");
     const options = await open("partial", { takes });
-    const { repairs } = await runSweep(plan, options);
+    const { repairs } = await runRepairGrid(plan, options);
     expect(options.effects.notices()).toEqual([
-      expect.stringMatching(/^1 of \d+ repairs of the sweep few are no low-rank/),
+      expect.stringMatching(/^1 of \d+ repairs of the repair grid few are no low-rank/),
     ]);
     const names = repairs.map(({ name }) => name);
     expect(names.filter((name) => name.includes("whole matrices"))).toEqual([]);
@@ -101,16 +104,18 @@ describe("runSweep()", () => {
 
   it("refuses checkpoints that the run does not have", async () => {
     const options = await open("absent");
-    await expect(runSweep({ ...plan, source: "rl-end" }, options)).rejects.toThrow(UsageError);
+    await expect(runRepairGrid({ ...plan, source: "rl-end" }, options)).rejects.toThrow(UsageError);
     expect(options.answerer.calls).toEqual([]);
   });
 });
 
-describe("runRecipeSweeps()", () => {
+describe("runRecipeRepairs()", () => {
   it("carries out those whose checkpoints there are, and tells of the others", async () => {
     const options = await open("recipe");
-    const records = await runRecipeSweeps(options);
+    const records = await runRecipeRepairs(options);
     expect(records.map(({ name }) => name)).toEqual(["repair"]);
-    expect(options.effects.notices()).toEqual([expect.stringMatching(/^The sweep reverse is left out/)]);
+    expect(options.effects.notices()).toEqual([
+      expect.stringMatching(/^The repair grid reverse is left out/),
+    ]);
   });
 });

@@ -1,13 +1,13 @@
-/** Sweeps of a run, carried out whenever they are asked. */
+/** Repair grids of a run, carried out whenever they are asked. */
 import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import type { JobPlace } from "../../cluster/dispatch/index.ts";
 import {
   openRunFolder,
+  type RepairGrid,
+  type RepairRecord,
   type RunFolder,
   type Summary,
-  type SweepPlan,
-  type SweepRecord,
   withLock,
 } from "../../run/index.ts";
 import {
@@ -19,10 +19,10 @@ import {
 } from "../answer/index.ts";
 import { requireSameAsking } from "../evaluation/index.ts";
 import { readOutcome } from "../outcome/index.ts";
-import { runRecipeSweeps, runSweep } from "./run-sweep.ts";
+import { runRecipeRepairs, runRepairGrid } from "./run-repair-grid.ts";
 
 /** Who answers for the repairs, and where. */
-export interface SweepRunOptions {
+export interface RepairRunOptions {
   readonly source: AnswerSource<"embedded" | "adapters">;
   /** Who carries it out. Default: this process. */
   readonly job?: JobPlace | undefined;
@@ -30,28 +30,30 @@ export interface SweepRunOptions {
 }
 
 /**
- * Carries out sweeps on a run that has an SFT stage: the given ones, or those of its recipe. Once the run is finished, its
- * summary holds the result. Throws as `runSweep`.
+ * Carries out repair grids on a run that has an SFT stage: the given ones, or those of its recipe. Once the run is finished, its
+ * summary holds the result. Throws as `runRepairGrid`.
  */
-export async function sweepRun(
+export async function repairRun(
   path: string,
-  plans: readonly SweepPlan[] | undefined,
-  { source, job, effects }: SweepRunOptions,
-): Promise<readonly SweepRecord[]> {
+  plans: readonly RepairGrid[] | undefined,
+  { source, job, effects }: RepairRunOptions,
+): Promise<readonly RepairRecord[]> {
   requireOwnServers(source, job);
   const folder = await openRunFolder(path);
   return withLock(folder, async () => {
     const { trajectory } = await readOutcome(folder);
     if (trajectory === null)
-      throw new UsageError(`Cannot sweep "${path}": it has no SFT stage, whose peak could repair its end`);
+      throw new UsageError(
+        `Cannot try repairs on "${path}": it has no SFT stage, whose peak could repair its end`,
+      );
     const model = source.kind === "embedded" ? await restoreFirstModel(folder) : undefined;
     await requireSameAsking(folder, { source, model, effects, missing: [] });
     const answerer = openAnswerer(source, describeAssignment(folder), effects);
     try {
       const options = { folder, trajectory, answerer, job, effects };
-      const records: SweepRecord[] = [];
-      if (plans === undefined) records.push(...(await runRecipeSweeps(options)));
-      else for (const plan of plans) records.push(await runSweep(plan, options));
+      const records: RepairRecord[] = [];
+      if (plans === undefined) records.push(...(await runRecipeRepairs(options)));
+      else for (const plan of plans) records.push(await runRepairGrid(plan, options));
       await keepRecords(folder, records);
       return records;
     } finally {
@@ -60,17 +62,17 @@ export async function sweepRun(
   });
 }
 
-/** Enters sweeps into the summary of a finished run. */
-async function keepRecords(folder: RunFolder, records: readonly SweepRecord[]): Promise<void> {
+/** Enters repair grids into the summary of a finished run. */
+async function keepRecords(folder: RunFolder, records: readonly RepairRecord[]): Promise<void> {
   const finished = await folder.readSummary();
   if (finished !== undefined)
-    await folder.writeSummary({ ...finished, repairs: mergeSweeps(finished.repairs, records) });
+    await folder.writeSummary({ ...finished, repairs: mergeRecords(finished.repairs, records) });
 }
 
-/** Earlier sweeps, those of the same names replaced. */
-function mergeSweeps(
+/** Earlier repair grids, those of the same names replaced. */
+function mergeRecords(
   before: Summary["repairs"] = [],
-  records: readonly SweepRecord[],
+  records: readonly RepairRecord[],
 ): NonNullable<Summary["repairs"]> {
   return [...new Map([...before, ...records].map((record) => [record.name, record])).values()];
 }

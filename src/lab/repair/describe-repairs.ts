@@ -1,42 +1,42 @@
-/** The record of a sweep, put together from what lies in the run's folder. */
+/** The record of a grid, put together from what lies in the run's folder. */
 import { createHash } from "node:crypto";
 import { requireItem } from "../../base/core/index.ts";
 import {
   type ItemRecord,
   isFollowed,
   type LineageEntry,
+  type RepairGrid,
+  type RepairRecord,
   type RunFolder,
-  type SweepPlan,
-  type SweepRecord,
   schemaVersion,
 } from "../../run/index.ts";
 import {
   type CheckpointOutcome,
   countSolved,
-  describeSweep,
-  measureSweep,
+  describeRepairs,
+  measureRepairs,
 } from "../../tasks/trajectory/index.ts";
 import { identifyOperation } from "../../weights/surgery/index.ts";
-import type { SweepPoint } from "../edit/index.ts";
+import type { GridPoint } from "../edit/index.ts";
 import { toOutcome } from "../outcome/index.ts";
 import type { Ends } from "./find-ends.ts";
 
 /** The name of a point's file within a run: a hash of the checkpoints and of what is done. */
-export function pointKey({ operation }: SweepPoint, { target, source }: Ends): string {
+export function pointKey({ operation }: GridPoint, { target, source }: Ends): string {
   const text = JSON.stringify([schemaVersion, target.id, source.id, identifyOperation(operation)]);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
-/** The record of a sweep from what lies in the run's folder. */
+/** The record of a repair grid from what lies in the run's folder. */
 export async function describePoints(
-  points: readonly SweepPoint[],
-  { plan, ends, folder }: { readonly plan: SweepPlan; readonly ends: Ends; readonly folder: RunFolder },
-): Promise<SweepRecord> {
+  points: readonly GridPoint[],
+  { plan, ends, folder }: { readonly plan: RepairGrid; readonly ends: Ends; readonly folder: RunFolder },
+): Promise<RepairRecord> {
   const outcomeOf = async (entry: LineageEntry): Promise<CheckpointOutcome> =>
     toOutcome({ entry, items: await folder.readEvaluation(entry.id) });
   const [target, source] = [await outcomeOf(ends.target), await outcomeOf(ends.source)];
   const repairs: {
-    readonly point: SweepPoint;
+    readonly point: GridPoint;
     readonly moved: number;
     readonly items: readonly ItemRecord[];
   }[] = [];
@@ -47,9 +47,9 @@ export async function describePoints(
     isCandidate: point.role === "edit",
     solved: toOutcome({ entry: ends.target, items }).solved,
   }));
-  const measured = measureSweep(outcomes, { source, target }, { seed: folder.record.seed });
+  const measured = measureRepairs(outcomes, { source, target }, { seed: folder.record.seed });
   const named = { name: plan.name, target: ends.target.id, source: ends.source.id };
-  const record: Omit<SweepRecord, "sentences"> = {
+  const record: Omit<RepairRecord, "sentences"> = {
     schema: schemaVersion,
     ...named,
     ...(isFollowed(folder.recipe) && {
@@ -71,10 +71,10 @@ export async function describePoints(
     best:
       measured.best === undefined ? null : { ...measured.best, recovered: measured.best.recovered ?? null },
   };
-  return { ...record, sentences: [...describeSweep(record)] };
+  return { ...record, sentences: [...describeRepairs(record)] };
 }
 
-function countEnd({ solved }: CheckpointOutcome): SweepRecord["ends"]["target"] {
+function countEnd({ solved }: CheckpointOutcome): RepairRecord["ends"]["target"] {
   const count = (items: readonly (boolean | number)[]): { correct: number; total: number } => ({
     correct: countSolved(items),
     total: items.length,

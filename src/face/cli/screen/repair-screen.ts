@@ -1,8 +1,8 @@
-/** A sweep in text: every repair and control beside the checkpoints it lies between, and what it says. */
+/** A repair grid in text: every repair and control beside the checkpoints it lies between, and what it says. */
 
 import { quoteForShell } from "../../../base/core/index.ts";
 import { formatPValue, formatShare, type Tally } from "../../../base/statistics/index.ts";
-import type { SweepRecord } from "../../../run/index.ts";
+import type { RepairRecord } from "../../../run/index.ts";
 import { formatContrast } from "./format.ts";
 import type { Paint } from "./paint.ts";
 import { describeDropped, fitTable } from "./table.ts";
@@ -15,13 +15,16 @@ interface ScreenOptions {
   readonly folder?: string;
 }
 
-type Repair = SweepRecord["repairs"][number];
+type Repair = RepairRecord["repairs"][number];
 
-/** Lines that show a sweep. */
-export function formatSweep(record: SweepRecord, { paint, width, folder }: ScreenOptions): readonly string[] {
+/** Lines that show a grid. */
+export function formatRepairs(
+  record: RepairRecord,
+  { paint, width, folder }: ScreenOptions,
+): readonly string[] {
   const { target, source, ends, repairs, best } = record;
   const head = ["repair", "ID", "OOD", "OOD gained, held-out half", "p, corrected", "recovered", "moved"];
-  const end = (name: string, { id, ood }: SweepRecord["ends"]["target"]): readonly string[] => [
+  const end = (name: string, { id, ood }: RepairRecord["ends"]["target"]): readonly string[] => [
     paint("bold", cutMiddle(name, room)),
     formatShareOf(id),
     formatShareOf(ood),
@@ -46,7 +49,7 @@ export function formatSweep(record: SweepRecord, { paint, width, folder }: Scree
   });
   const dropped = describeDropped(numDropped, paint);
   return [
-    `${paint("bold", `Sweep ${record.name}`)}   ${source} put into ${target}, tasks solved`,
+    `${paint("bold", `Repairs ${record.name}`)}   ${source} put into ${target}, tasks solved`,
     "",
     ...lines,
     ...dropped,
@@ -57,7 +60,7 @@ export function formatSweep(record: SweepRecord, { paint, width, folder }: Scree
 }
 
 /** The command that writes the best repair as a checkpoint, where it brings anything. */
-function formatCommand(record: SweepRecord, folder: string): readonly string[] {
+function formatCommand(record: RepairRecord, folder: string): readonly string[] {
   const { best, repairs, target, source, paths } = record;
   const operation = repairs.find(({ name }) => name === best?.name)?.operation;
   if (best === null || best.gain.estimate <= 0 || operation?.operation !== "restore") return [];
@@ -108,8 +111,8 @@ function formatRepair(
   ];
 }
 
-/** The few lines of a sweep that a run's summary has room for: repairs of all matrices, and the controls of the best one. */
-export function formatSweepSummary(record: SweepRecord, options: ScreenOptions): readonly string[] {
+/** The few lines of a repair grid that a run's summary has room for: repairs of all matrices, and the controls of the best one. */
+export function formatRepairsSummary(record: RepairRecord, options: ScreenOptions): readonly string[] {
   const { best, repairs } = record;
   const own = new Set(repairs.find(({ name }) => name === best?.name)?.controls);
   const isShown = ({ name, role, operation }: Repair): boolean => {
@@ -122,7 +125,7 @@ export function formatSweepSummary(record: SweepRecord, options: ScreenOptions):
   const more =
     numLeft === 0
       ? []
-      : wrapText(`(${numLeft} more in repairs/${record.name}/sweep.json)`, options.width ?? 120);
-  const lines = formatSweep({ ...record, repairs: shown }, options);
+      : wrapText(`(${numLeft} more in repairs/${record.name}/record.json)`, options.width ?? 120);
+  const lines = formatRepairs({ ...record, repairs: shown }, options);
   return [...lines, ...more.map((line) => options.paint("dim", line))];
 }
