@@ -47,12 +47,12 @@ describe("the repair grid of a recipe", () => {
     expect(edit.controls.toSorted()).toEqual(others.map(({ name }: { name: string }) => name).sort());
     expect(readJson("run", "repairs/tiny/record.json")).toEqual(repairs[0]);
     expect(readdirSync(join(folder, "run/repairs/tiny/answers"))).toHaveLength(6);
-    expect(timings.grids).toBeGreaterThan(0);
+    expect(timings.repairs).toBeGreaterThan(0);
   });
 
   it("is shown with its controls and sentences", async () => {
     const { stdout } = await runUntwist(["show", "run"], folder, place);
-    expect(stdout).toMatch(/Repair grid tiny +sft-4 put into sft-12/);
+    expect(stdout).toMatch(/Repairs tiny +sft-4 put into sft-12/);
     expect(stdout).toMatch(/directions, top 50 %, layers 0-1/);
     expect(stdout).toMatch(/controls/);
     expect(stdout).toMatch(/the best of 1 repair /);
@@ -145,7 +145,7 @@ describe("untwist repair", () => {
   };
 
   it("refuses another repair grid by the name of one of the recipe's, and takes that one from a file", async () => {
-    const [, own = ""] = tinyRecipe.split("repair grids:\n  - name: tiny\n");
+    const [, own = ""] = tinyRecipe.split("repairs:\n  - name: tiny\n");
     const same = write("own.yaml", `name: tiny\n${own.replaceAll(/^ {4}/gm, "")}`);
     const { code, stderr } = await runUntwist(["repair", "run", same], folder, place);
     expect(code, stderr).toBe(0);

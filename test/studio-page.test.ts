@@ -296,7 +296,7 @@ describeInBrowser("runs in a browser", (openPage) => {
     it.each([
       ["weights", "spectra"],
       ["matrix", "spectra"],
-      ["repairs", "repair grid"],
+      ["repairs", "repair"],
     ])("says in %s how to add what was left out: untwist %s", async (view, command) => {
       const { page } = await openPage();
       await visit(page, inRun(view, "", "bare"));
