@@ -1,15 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import {
-  findViolations,
-  readImports,
-  readPurpose,
-  readSources,
-  rooms,
-  type Source,
-  wings,
-} from "../tools/architecture.ts";
+import { findViolations, readPurpose, rooms, wings } from "../tools/architecture.ts";
+import { readImports, readSources, type Source } from "../tools/source.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseSync, Visitor } from "oxc-parser";
 import { describe, expect, it } from "vitest";
-import { readSources, type Source } from "../tools/architecture.ts";
+import { readSources, type Source } from "../tools/source.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 

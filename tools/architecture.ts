@@ -1,12 +1,20 @@
 /**
  * The table of rooms, and what it forbids: imports that are not downward or not through an index.ts, cycles, files in
  * no room, effects where there are to be none, folders that have grown too large, and rooms that do not say what they are
- * for. Reads TypeScript sources; leaves types, packages and tests to other checks.
+ * for. Leaves types, packages and tests to other checks.
  */
-import { readdirSync, readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { posix } from "node:path";
-import { parseSync } from "oxc-parser";
+import {
+  type Import,
+  importTypes,
+  isNode,
+  type Node,
+  type Place,
+  parse,
+  readImports,
+  type Source,
+} from "./source.ts";
 
 /**
  * What a room may touch beside its arguments:
@@ -127,48 +135,6 @@ const impureGlobals: ReadonlySet<string> = new Set([
   ...["process", "console", "Date", "performance", "fetch", "globalThis"],
   ...["setTimeout", "setInterval", "setImmediate"],
 ]);
-
-/** A file of the project; its path is relative to the root, with forward slashes. */
-export interface Source {
-  readonly file: string;
-  readonly text: string;
-}
-
-/** An import, re-export, import() or import type. */
-interface Import {
-  readonly file: string;
-  /** As written; undefined where it is computed. */
-  readonly specifier: string | undefined;
-  /** Path of the imported file, relative to the root; undefined for packages, Node's modules and computed paths. */
-  readonly target: string | undefined;
-  /** Whether only types are imported. */
-  readonly isTypes: boolean;
-}
-
-/** Every .ts file under `src` of the project at `root`, tests left out. */
-export function readSources(root: string): readonly Source[] {
-  const files = readdirSync(posix.join(root, "src"), { recursive: true, encoding: "utf8" })
-    .filter((path) => path.endsWith(".ts") && !path.endsWith(".test.ts"))
-    .map((path) => `src/${path.replaceAll("\\", "/")}`);
-  return files.sort().map((file) => ({ file, text: readFileSync(posix.join(root, file), "utf8") }));
-}
-
-/** The imports of a file, in the order of the text. Throws `SyntaxError`. */
-export function readImports(source: Source): readonly Import[] {
-  return parse(source).flatMap(({ node }) => {
-    const written = findSpecifier(node);
-    if (written === undefined) return [];
-    const specifier = typeof written.value === "string" ? written.value : undefined;
-    return [
-      {
-        file: source.file,
-        specifier,
-        target: resolve(source.file, specifier),
-        isTypes: namesTypesOnly(node),
-      },
-    ];
-  });
-}
 
 /** One sentence for every breach of the architecture by these files; an empty list when there is none. */
 export function findViolations(sources: readonly Source[]): readonly string[] {
@@ -312,10 +278,6 @@ function mayTouchOutside(file: string): boolean {
   return effects === undefined || effects === "outside" || impureFiles.has(file);
 }
 
-function resolve(file: string, specifier: string | undefined): string | undefined {
-  return specifier?.startsWith(".") ? posix.join(posix.dirname(file), specifier) : undefined;
-}
-
 /** The most that a folder may hold of its own, and those that may hold more: each of their files is one of a kind. */
 const mostFiles = 15;
 const mostLines = 1500;
@@ -362,67 +324,6 @@ function findCycles(imports: readonly Import[]): readonly string[] {
     return cycles;
   };
   return [...targets.keys()].flatMap((file) => visit(file, []));
-}
-
-/** A node of the syntax tree, read without its exact type. */
-interface Node {
-  readonly type: string;
-  readonly [field: string]: unknown;
-}
-
-/** A node, and the place where it hangs. */
-interface Place {
-  readonly node: Node;
-  readonly parent: Node;
-  readonly field: string;
-}
-
-function isNode(value: unknown): value is Node {
-  return typeof value === "object" && value !== null && "type" in value && typeof value.type === "string";
-}
-
-const parsed = new WeakMap<Source, readonly Place[]>();
-
-/** Every node of a file below the root, in the order of the text. */
-function parse(source: Source): readonly Place[] {
-  const places = parsed.get(source) ?? parseAnew(source);
-  parsed.set(source, places);
-  return places;
-}
-
-function parseAnew({ file, text }: Source): readonly Place[] {
-  const { program, errors } = parseSync(file, text);
-  const [error] = errors;
-  if (error !== undefined) throw new SyntaxError(`Cannot parse ${file}: ${error.message}`);
-  return isNode(program) ? listPlaces(program) : [];
-}
-
-function listPlaces(parent: Node): readonly Place[] {
-  return Object.entries(parent).flatMap(([field, value]) =>
-    [value]
-      .flat()
-      .filter(isNode)
-      .flatMap((node) => [{ node, parent, field }, ...listPlaces(node)]),
-  );
-}
-
-const importTypes: ReadonlySet<string> = new Set([
-  ...["ImportDeclaration", "ExportNamedDeclaration", "ExportAllDeclaration"],
-  ...["ImportExpression", "TSImportType", "TSExternalModuleReference"],
-]);
-
-function findSpecifier(node: Node): Node | undefined {
-  const specifier = importTypes.has(node.type) ? (node.source ?? node.expression) : undefined;
-  return isNode(specifier) ? specifier : undefined;
-}
-
-function namesTypesOnly(node: Node): boolean {
-  if (node.type === "TSImportType") return true;
-  if (node.importKind === "type" || node.exportKind === "type") return true;
-  const specifiers = Array.isArray(node.specifiers) ? node.specifiers.filter(isNode) : [];
-  const isType = ({ importKind, exportKind }: Node): boolean =>
-    importKind === "type" || exportKind === "type";
-  return specifiers.length > 0 && specifiers.every(isType);
 }
 
 /** Fields that hold a name of their own, which refers to no variable. */

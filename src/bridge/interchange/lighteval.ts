@@ -52,8 +52,7 @@ function readItem(
   { metric, path }: { readonly metric: string; readonly path: string },
 ): ImportedItem {
   const choices = toTexts(doc.choices);
-  // The only text of a question without options is the right answer.
-  const gold = doc.gold_index === undefined && choices.length === 1 ? 0 : Number([doc.gold_index].flat()[0]);
+  const gold = findGold(doc, choices);
   const texts = toTexts(response.text);
   const logProbs = Array.isArray(response.logprobs) ? response.logprobs.map(Number) : [];
   // Where nothing was written, the options were scored.
@@ -64,9 +63,7 @@ function readItem(
     key: toText(doc.id ?? index),
     prompt: toText(doc.query),
     target: (choices[gold] ?? "").trim(),
-    answer: isScored
-      ? (choices[findLargest(logProbs.slice(0, choices.length))] ?? "").trim()
-      : (texts[0] ?? ""),
+    answer: isScored ? chooseOption(choices, logProbs) : (texts[0] ?? ""),
     samples: readSamples(
       typeof value === "bigint" ? Number(value) : value,
       isScored ? 1 : texts.length,
@@ -74,6 +71,16 @@ function readItem(
     ),
     ...(isScored && { chance: 1 / choices.length }),
   };
+}
+
+/** The position of the right answer. The only text of a question without options is that. */
+function findGold({ gold_index: index }: Structure, choices: readonly string[]): number {
+  return index === undefined && choices.length === 1 ? 0 : Number([index].flat()[0]);
+}
+
+/** The option that is most likely. */
+function chooseOption(choices: readonly string[], logProbs: readonly number[]): string {
+  return (choices[findLargest(logProbs.slice(0, choices.length))] ?? "").trim();
 }
 
 /** Time that a file may take; whole ones take a thousandth of it. */

@@ -31,13 +31,8 @@ export function readStepName(name: string): StepName | undefined {
   const last = tokens.findLastIndex((token) => /^\d/.test(token));
   const word = tokens[last - 1] ?? "";
   if (!stepWords.test(word) && !epochWords.test(word)) return undefined;
-  const epochs: number[] = [];
-  for (const [index, token] of tokens.slice(0, last - 1).entries())
-    if (/^\d/.test(token)) {
-      if (epochWords.test(tokens[index - 1] ?? "")) epochs.push(Number(token));
-      else if (tokens[index - 1] !== "epochstep") return undefined;
-    } else if (![stepWords, epochWords, fillers].some((words) => words.test(token))) return undefined;
-  if (!tokens.slice(last + 1).every((token) => forms.test(token))) return undefined;
+  const epochs = readEpochs(tokens.slice(0, last - 1));
+  if (epochs === undefined || !tokens.slice(last + 1).every((token) => forms.test(token))) return undefined;
   const [epoch] = epochs;
   const step = Number(tokens[last]);
   return !Number.isSafeInteger(step)
@@ -48,6 +43,17 @@ export function readStepName(name: string): StepName | undefined {
         countsEpochs: epochWords.test(word),
         isForm: last + 1 < tokens.length,
       };
+}
+
+/** The numbers of epochs among what stands before the word of the step; `undefined` where something else stands there. */
+function readEpochs(tokens: readonly string[]): readonly number[] | undefined {
+  const epochs: number[] = [];
+  for (const [index, token] of tokens.entries())
+    if (/^\d/.test(token)) {
+      if (epochWords.test(tokens[index - 1] ?? "")) epochs.push(Number(token));
+      else if (tokens[index - 1] !== "epochstep") return undefined;
+    } else if (![stepWords, epochWords, fillers].some((words) => words.test(token))) return undefined;
+  return epochs;
 }
 
 /** Reads one part of a path by one part of a user's pattern: `undefined` where it does not fit, the step where it holds one. */

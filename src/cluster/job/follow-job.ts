@@ -57,42 +57,81 @@ const mostWaitMs = 1000;
 export async function followJob(job: JobFolder, options: FollowOptions): Promise<void> {
   const { executor, signal, intervalMs, onNotice } = options;
   const look = createLook(job, options);
-  let [patience, hasLooked, isSilent, last] = [1, false, false, ""];
-  let [lookedAt, numSeen] = [Number.NEGATIVE_INFINITY, -1];
+  let watch = unwatched;
   for (;;) {
     if (signal.aborted) throw new DetachedError(`Left job ${job.id}`);
     const { size } = await job.listResults();
     // Results are files, and cheap to look for; a scheduler has others to serve.
     const isDone = size >= job.plan.pieces.length;
-    const wanted = intervalMs * (isDetached(executor.name) && size === numSeen ? patience : 1);
-    if (isDone || performance.now() - lookedAt >= wanted) {
-      [numSeen, lookedAt] = [size, performance.now()];
-      try {
-        const looked = await look();
-        if (looked.isDone) return;
-        const { change } = looked;
-        patience = change === last ? Math.min(mostPatience, patience * 1.5) : 1;
-        [hasLooked, isSilent, last] = [true, false, change];
-      } catch (error) {
-        if (!(error instanceof UnreachableError) || !hasLooked) throw error;
-        if (!isSilent) onNotice(`${describeError(error)}; looking again`);
-        [isSilent, patience] = [true, mostPatience / 2];
-      }
+    const wanted = intervalMs * (isDetached(executor.name) && size === watch.numSeen ? watch.patience : 1);
+    if (isDone || performance.now() - watch.lookedAt >= wanted) {
+      const looked = await lookAgain(
+        look,
+        { ...watch, numSeen: size, lookedAt: performance.now() },
+        onNotice,
+      );
+      if (looked === undefined) return;
+      watch = looked;
     }
     await wait(Math.min(intervalMs, mostWaitMs), undefined, { signal }).catch(() => undefined);
   }
 }
 
+/** What is known of a job between two looks. */
+interface Watch {
+  /** How many times less often than it might be the scheduler is asked. */
+  readonly patience: number;
+  /** What the last look found; `undefined` before the first. */
+  readonly change: string | undefined;
+  /** Whether the scheduler did not answer the last look. */
+  readonly isSilent: boolean;
+  readonly lookedAt: number;
+  /** Results at that time. */
+  readonly numSeen: number;
+}
+
+const unwatched: Watch = {
+  patience: 1,
+  change: undefined,
+  isSilent: false,
+  lookedAt: Number.NEGATIVE_INFINITY,
+  numSeen: -1,
+};
+
+function noteChange(watch: Watch, change: string): Watch {
+  const patience = change === watch.change ? Math.min(mostPatience, watch.patience * 1.5) : 1;
+  return { ...watch, patience, change, isSilent: false };
+}
+
+function noteSilence(watch: Watch): Watch {
+  return { ...watch, patience: mostPatience / 2, isSilent: true };
+}
+
+/** Looks, and bears with a scheduler that has answered before; `undefined` where the job is done. */
+async function lookAgain(
+  look: Look,
+  watch: Watch,
+  onNotice: FollowOptions["onNotice"],
+): Promise<Watch | undefined> {
+  try {
+    const { isDone, change } = await look();
+    return isDone ? undefined : noteChange(watch, change);
+  } catch (error) {
+    if (!(error instanceof UnreachableError) || watch.change === undefined) throw error;
+    if (!watch.isSilent) onNotice(`${describeError(error)}; looking again`);
+    return noteSilence(watch);
+  }
+}
+
+type Look = () => Promise<{ readonly isDone: boolean; readonly change: string }>;
+
 /** One look at the job: its results, its packs, and what to do about them. */
-function createLook(
-  job: JobFolder,
-  options: FollowOptions,
-): () => Promise<{ readonly isDone: boolean; readonly change: string }> {
+function createLook(job: JobFolder, options: FollowOptions): Look {
   const { executor, onProgress, onNotice } = options;
   // A shared file system may show a result later than the scheduler shows its end.
   let endedBefore: ReadonlySet<string> = new Set();
   const ghosts = createGhostWatch(executor);
-  const told = new Set<number>();
+  const tell = createTeller(options);
   return async () => {
     const isDone = await isFinished(job);
     if (!isDone) await refuseCancelled(job);
@@ -104,25 +143,11 @@ function createLook(
     // Results are listed after the states: what has ended by then has written what it will.
     const results = await job.listResults();
     await ghosts(placed, states, results);
-    for (const piece of [...results].sort((a, b) => a - b)) {
-      if (!told.has(piece)) await options.onResult?.(piece);
-      told.add(piece);
-    }
-    const endedNow = new Set<string>();
-    const failed: FailedPack[] = [];
-    for (const [position, submission] of open.entries()) {
-      const ended = listEnded(submission, states[position] ?? [], results).filter(({ key, isDone }) => {
-        endedNow.add(key);
-        return isDone || endedBefore.has(key);
-      });
-      if (ended.length === 0) continue;
-      const now = Object.fromEntries(ended.map(({ pack, state }) => [pack, state]));
-      await job.keepSubmission({ ...submission, ended: { ...submission.ended, ...now } });
-      for (const { pack, state, isDone } of ended)
-        if (!isDone) failed.push({ pieces: submission.packs[pack] ?? [], ...state });
-    }
+    await tell(results);
+    const { settled, failed, ended } = findEnds({ open, states, results }, endedBefore);
+    for (const submission of settled) await job.keepSubmission(submission);
     for (const text of describeEnds(job, failed, results)) onNotice(text);
-    endedBefore = endedNow;
+    endedBefore = ended;
     const current = await job.readSubmissions();
     // The scheduler may have taken its time to answer.
     if (!isDone) await refuseCancelled(job);
@@ -131,11 +156,23 @@ function createLook(
     const progress = describeProgress(job, results, states);
     onProgress(progress);
     const isOver = submitted.length === 0 && !current.some(isOpen);
-    if (isOver && results.size < job.plan.pieces.length) throw await describeFailure(job, results, executor);
+    const hasAll = results.size >= job.plan.pieces.length;
+    if (isOver && !hasAll) throw await describeFailure(job, results, executor);
     return {
-      isDone: results.size >= job.plan.pieces.length,
+      isDone: hasAll,
       change: `${results.size} ${progress.packs.numRunning} ${submitted.length}`,
     };
+  };
+}
+
+/** Says of each piece once that it has its result, in the order of the pieces. */
+function createTeller({ onResult }: FollowOptions): (results: ReadonlySet<number>) => Promise<void> {
+  const told = new Set<number>();
+  return async (results) => {
+    for (const piece of [...results].sort((a, b) => a - b)) {
+      if (!told.has(piece)) await onResult?.(piece);
+      told.add(piece);
+    }
   };
 }
 
@@ -226,6 +263,41 @@ function listEnded(
     const how = { cause: isDone ? ("completed" as const) : cause, ...(node !== undefined && { node }) };
     return [{ key: `${number} ${pack}`, pack, state: how, isDone }];
   });
+}
+
+/** What the scheduler says of packs, and the results that were there after it. */
+interface Poll {
+  readonly open: readonly KeptSubmission[];
+  /** Of each of `open`. */
+  readonly states: readonly (readonly PackState[])[];
+  readonly results: ReadonlySet<number>;
+}
+
+/** What has ended since the look before. */
+interface Ends {
+  /** Submissions with ends to be kept. */
+  readonly settled: readonly KeptSubmission[];
+  readonly failed: readonly FailedPack[];
+  /** Keys of all packs that have ended, also of those whose results may still show. */
+  readonly ended: ReadonlySet<string>;
+}
+
+/** The ends that hold: of packs with all their results, and of those that had ended at the look before. */
+function findEnds({ open, states, results }: Poll, endedBefore: ReadonlySet<string>): Ends {
+  const settled: KeptSubmission[] = [];
+  const failed: FailedPack[] = [];
+  const endedNow = new Set<string>();
+  for (const [position, submission] of open.entries()) {
+    const ended = listEnded(submission, states[position] ?? [], results);
+    for (const { key } of ended) endedNow.add(key);
+    const sure = ended.filter(({ key, isDone }) => isDone || endedBefore.has(key));
+    if (sure.length === 0) continue;
+    const now = Object.fromEntries(sure.map(({ pack, state }) => [pack, state]));
+    settled.push({ ...submission, ended: { ...submission.ended, ...now } });
+    for (const { pack, state, isDone } of sure)
+      if (!isDone) failed.push({ pieces: submission.packs[pack] ?? [], ...state });
+  }
+  return { settled, failed, ended: endedNow };
 }
 
 function describeProgress(

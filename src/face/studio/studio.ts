@@ -8,22 +8,11 @@ import { join, relative, resolve } from "node:path";
 import { type Context, Hono } from "hono";
 import { UsageError } from "../../base/core/index.ts";
 import type { Machine } from "../../base/machine/index.ts";
-import { readOverlaps } from "../../lab/factor/index.ts";
-import { isRunFolder, listRuns, openRunFolder, type RunFolder, watchLockName } from "../../run/index.ts";
+import { isRunFolder, listRuns, openRunFolder } from "../../run/index.ts";
 import { findIntruder, listen, type Served } from "../http/index.ts";
-import {
-  pageFiles,
-  type RunListing,
-  type RunView,
-  readAnswers,
-  readCurves,
-  readListing,
-  readPageFile,
-  readPair,
-  readRun,
-  readWeights,
-} from "../view/index.ts";
+import { pageFiles, type RunListing, readListing, readPageFile } from "../view/index.ts";
 import { createMemo, type Memo } from "./memo.ts";
+import { type OpenedRun, readRunData } from "./run-data.ts";
 
 /** What to serve. */
 export interface StudioOptions {
@@ -97,7 +86,9 @@ function createApp({ folder, host, machine, onProblem }: StudioOptions): Hono {
   app.get("/api/runs", async (context) => context.json(await listAll(folder, await list(), memo)));
   app.get("/api/run/:what{.+}", async (context) => {
     const run = await openRun(folder, context.req.query("run") ?? "");
-    return context.json(await answer(run, context.req.param("what"), { machine, memo }));
+    const data = await readRunData(run, context.req.param("what"), { machine, memo });
+    if (data === undefined) throw new RequestError(404, "There is no such data");
+    return context.json(data.value);
   });
   return app;
 }
@@ -110,11 +101,6 @@ function checkRequest(context: Context, host: string): void {
   if (req.method !== "GET" && req.method !== "HEAD")
     throw new RequestError(400, "This server only shows; it takes GET requests");
   if (req.url.length > mostQuery) throw new RequestError(414, "The address is too long");
-}
-
-interface OpenedRun {
-  readonly id: string;
-  readonly folder: RunFolder;
 }
 
 /** Whether a run of a folder lies in it, and is no link to one elsewhere: only what was served is shown. */
@@ -158,50 +144,4 @@ async function listAll(folder: string, runs: readonly string[], memo: Memo): Pro
     }
   };
   return (await Promise.all(runs.map(describe))).flat();
-}
-
-/** Asks for what the pages of a run show first; what fails here fails again, and is told, where it is asked for. */
-async function warm(
-  { summary: { trajectory } }: RunView,
-  ask: (what: string) => Promise<unknown>,
-): Promise<void> {
-  const pair =
-    trajectory === null ? [] : [`pair/${trajectory.peak.checkpoint}/${trajectory.sftEnd.checkpoint}`];
-  await Promise.allSettled([...pair, "weights"].map(ask));
-}
-
-/** The data under a path such as `weights` or `pair/sft-3/sft-200`. */
-async function answer(
-  { id, folder }: OpenedRun,
-  what: string,
-  { machine, memo }: { readonly machine: Machine; readonly memo: Memo },
-): Promise<unknown> {
-  const files = (...names: readonly string[]): readonly string[] => names.map((name) => folder.locate(name));
-  const [kind = "", before = "", after = "", ...rest] = what.split("/");
-  const isPair = kind === "pair" || kind === "overlaps";
-  if (rest.length > 0 || isPair === (after === "") || (!isPair && what !== kind))
-    throw new RequestError(404, "There is no such data");
-  const key = `${folder.path} ${what}`;
-  const finished = files("lineage.json", "summary.json", "watch.json", watchLockName);
-  switch (kind) {
-    case "run": {
-      const run = await memo.get(key, finished, () => readRun(id, folder));
-      // What its pages show first is read while the run itself is looked at.
-      if (run.isFinished) void warm(run, (next) => answer({ id, folder }, next, { machine, memo }));
-      return run;
-    }
-    case "curves":
-      return await readCurves(folder);
-    case "answers":
-      return await memo.get(key, finished, () => readAnswers(folder));
-    case "weights":
-      return await memo.get(key, files("spectra/updates.parquet"), () => readWeights(folder));
-    case "pair":
-      return await memo.get(key, files("spectra/updates.parquet"), () => readPair(folder, { before, after }));
-    case "overlaps":
-      // Not kept: it depends on the cache of factors, which may fill.
-      return await readOverlaps(folder, { before, after }, machine);
-    default:
-      throw new RequestError(404, "There is no such data");
-  }
 }

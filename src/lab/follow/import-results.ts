@@ -181,30 +181,34 @@ async function keep(folder: RunFolder, read: readonly ReadCheckpoint[]): Promise
 /** Throws `UsageError` where two checkpoints were asked different questions, not as often, or graded by something else. */
 function requireSameQuestions(own: ReadCheckpoint, first: ReadCheckpoint): void {
   const names = `${own.entry.id} with ${first.entry.id}`;
-  for (const split of splits) {
-    const [items, expected] = [own.items[split], first.items[split]];
-    const position = items.findIndex(
-      ({ key, prompt, target }, index) =>
-        key !== expected[index]?.key ||
-        prompt !== expected[index].prompt ||
-        target !== expected[index].target,
-    );
-    if (items.length !== expected.length || position >= 0)
-      throw new UsageError(
-        `Cannot compare ${names}: their ${split.toUpperCase()} results are of ${items.length} and ${expected.length} questions${position >= 0 ? `, and question ${items[position]?.key ?? ""} differs` : ""}; evaluate all checkpoints on the same questions`,
-      );
-    const uneven = items.findIndex(({ samples }, index) => samples.total !== expected[index]?.samples.total);
-    if (uneven >= 0)
-      throw new UsageError(
-        `Cannot compare ${names}: ${split.toUpperCase()} question ${items[uneven]?.key ?? ""} was answered ${items[uneven]?.samples.total ?? 0} and ${expected[uneven]?.samples.total ?? 0} times; evaluate all checkpoints with as many epochs`,
-      );
-  }
+  for (const split of splits) requireSameItems(own.items[split], first.items[split], { names, split });
   for (const [index, source] of own.sources.entries())
     for (const key of ["metric", "filter"] as const)
       if (source[key] !== first.sources[index]?.[key])
         throw new UsageError(
           `Cannot compare ${names}: "${source.path}" is read by ${key} ${source[key]}, "${first.sources[index]?.path}" by ${first.sources[index]?.[key]}; name one by --${key}`,
         );
+}
+
+/** Throws `UsageError` where two results of a split are of different questions, or of answers to them that are not as many. */
+function requireSameItems(
+  items: readonly ImportedItem[],
+  expected: readonly ImportedItem[],
+  { names, split }: { readonly names: string; readonly split: Split },
+): void {
+  const position = items.findIndex(
+    ({ key, prompt, target }, index) =>
+      key !== expected[index]?.key || prompt !== expected[index].prompt || target !== expected[index].target,
+  );
+  if (items.length !== expected.length || position >= 0)
+    throw new UsageError(
+      `Cannot compare ${names}: their ${split.toUpperCase()} results are of ${items.length} and ${expected.length} questions${position >= 0 ? `, and question ${items[position]?.key ?? ""} differs` : ""}; evaluate all checkpoints on the same questions`,
+    );
+  const uneven = items.findIndex(({ samples }, index) => samples.total !== expected[index]?.samples.total);
+  if (uneven >= 0)
+    throw new UsageError(
+      `Cannot compare ${names}: ${split.toUpperCase()} question ${items[uneven]?.key ?? ""} was answered ${items[uneven]?.samples.total ?? 0} and ${expected[uneven]?.samples.total ?? 0} times; evaluate all checkpoints with as many epochs`,
+    );
 }
 
 /** The files that a pattern means for a checkpoint. */

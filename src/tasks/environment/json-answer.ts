@@ -37,15 +37,19 @@ function parse(text: string): unknown {
 /** Outermost parts in balanced braces; braces inside of double quotes do not count there. */
 function listBraced(text: string): string[] {
   const parts: string[] = [];
-  let [depth, start, isQuoted] = [0, 0, false];
+  let [depth, start] = [0, 0];
   for (let index = 0; index < text.length; index++) {
     const character = text[index];
-    if (depth > 0 && isQuoted) {
-      if (character === "\\") index++;
-      else if (character === '"') isQuoted = false;
-    } else if (depth > 0 && character === '"') isQuoted = true;
+    if (depth > 0 && character === '"') index = findQuoteEnd(text, index + 1);
     else if (character === "{" && depth++ === 0) start = index;
     else if (character === "}" && depth > 0 && --depth === 0) parts.push(text.slice(start, index + 1));
   }
   return parts;
+}
+
+/** Where the double quote is that ends what begins at `start`; past the text's end where there is none. */
+function findQuoteEnd(text: string, start: number): number {
+  let index = start;
+  while (index < text.length && text[index] !== '"') index += text[index] === "\\" ? 2 : 1;
+  return index;
 }

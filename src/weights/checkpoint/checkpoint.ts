@@ -15,7 +15,12 @@ import { requireWhole } from "./require-whole.ts";
 import { openSafetensorsSource } from "./safetensors/safetensors-source.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors/safetensors-write.ts";
 import { isPlainName } from "./safetensors/shard-index.ts";
-import { findWeights, type WeightFiles, type WeightFormat } from "./source/find-weights.ts";
+import {
+  type FoundWeights,
+  findWeights,
+  type WeightFiles,
+  type WeightFormat,
+} from "./source/find-weights.ts";
 import { createReader, type WeightSource } from "./source/weight-source.ts";
 import { openDcpSource } from "./torch/dcp-source.ts";
 import { openTorchSource } from "./torch/torch-source.ts";
@@ -54,53 +59,85 @@ export async function openCheckpoint(folder: string, options: OpenOptions = {}):
 }
 
 /** `depth`: how many adapters were opened on the way here. */
-async function openAtDepth(
-  path: string,
-  { merged = "exact", base }: OpenOptions,
-  depth: number,
-): Promise<Checkpoint> {
+async function openAtDepth(path: string, options: OpenOptions, depth: number): Promise<Checkpoint> {
   const isFile = await fileExists(path);
   if (!isFile && !(await folderExists(path)))
     throw new CheckpointError("no such folder; give the path of a Hugging Face checkpoint folder", { path });
-  if (!isFile && (await isAdapterFolder(path)))
-    return await openAdapted(path, {
-      format: merged,
-      base,
-      open: async (other) => {
-        // An adapter to an adapter may be; more than that is a circle.
-        if (depth > 1)
-          throw new CheckpointError("its bases are adapters all the way down; merge them", { path });
-        return await openAtDepth(other, { merged }, depth + 1);
-      },
-    });
-  const found = await findWeights(path);
-  if (found.kind === "refused") throw new CheckpointError(found.reason, { path });
-  if (found.kind === "none") return await refuseEmpty(path, found.holds);
+  if (!isFile && (await isAdapterFolder(path))) return await openAdapterAtDepth(path, options, depth);
+  const found = await findReadable(path);
   const stated = await readConfig(isFile ? dirname(path) : path);
-  if (stated === undefined && !isFile && (found.format === "safetensors" || found.format === "torch"))
+  if (stated === undefined && !isFile && configuredFormats.has(found.format))
     throw new CheckpointError("no such file; give a checkpoint folder with its config.json", {
       path: `${path}/${CONFIG_NAME}`,
     });
   const source = await openers[found.format](found);
   try {
-    const config = source.config ?? stated ?? {};
-    if (source.isParted === true) requireWhole(source, { config, path });
-    const isConverted = isFile || found.format !== "safetensors" || source.isParted === true;
     return await openInlined(
-      {
-        folder: path,
-        config,
-        ...createReader(source, { folder: found.folder, config }),
-        ...(isConverted && { isConverted }),
-        close: () => source.close(),
-      },
-      merged,
+      describeSource(source, { path, isFile, found, stated }),
+      options.merged ?? "exact",
     );
   } catch (error) {
     await source.close();
     throw error;
   }
 }
+
+async function openAdapterAtDepth(
+  path: string,
+  { merged = "exact", base }: OpenOptions,
+  depth: number,
+): Promise<Checkpoint> {
+  return await openAdapted(path, {
+    format: merged,
+    base,
+    open: async (other) => {
+      // An adapter to an adapter may be; more than that is a circle.
+      if (depth > 1)
+        throw new CheckpointError("its bases are adapters all the way down; merge them", { path });
+      return await openAtDepth(other, { merged }, depth + 1);
+    },
+  });
+}
+
+/** Weights of a format that can be read. */
+type ReadableWeights = Extract<FoundWeights, { readonly kind: "weights" }>;
+
+/** The weights at a path. Throws `CheckpointError` where there are none that can be read. */
+async function findReadable(path: string): Promise<ReadableWeights> {
+  const found = await findWeights(path);
+  if (found.kind === "refused") throw new CheckpointError(found.reason, { path });
+  return found.kind === "none" ? await refuseEmpty(path, found.holds) : found;
+}
+
+/** What was opened, as a checkpoint. Throws `CheckpointError` where parts of it are missing. */
+function describeSource(
+  source: WeightSource,
+  {
+    path,
+    isFile,
+    found,
+    stated,
+  }: {
+    readonly path: string;
+    readonly isFile: boolean;
+    readonly found: ReadableWeights;
+    readonly stated: Checkpoint["config"] | undefined;
+  },
+): Checkpoint {
+  const config = source.config ?? stated ?? {};
+  if (source.isParted === true) requireWhole(source, { config, path });
+  const isConverted = isFile || found.format !== "safetensors" || source.isParted === true;
+  return {
+    folder: path,
+    config,
+    ...createReader(source, { folder: found.folder, config }),
+    ...(isConverted && { isConverted }),
+    close: () => source.close(),
+  };
+}
+
+/** Formats that lie in a folder with a config.json only. */
+const configuredFormats: ReadonlySet<WeightFormat> = new Set(["safetensors", "torch"]);
 
 /** How the weights of each format are opened. */
 const openers: { readonly [Format in WeightFormat]: (files: WeightFiles) => Promise<WeightSource> } = {

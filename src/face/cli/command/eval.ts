@@ -75,14 +75,7 @@ async function evaluate(
   requireServer(given, endpoint ?? serve ?? loraEndpoint);
   if (target === undefined) return await evaluateEndpoint(flags);
   const isRun = await isRunFolder(target);
-  if (endpoint !== undefined && isRun)
-    throw new UsageError(
-      "Cannot evaluate all checkpoints of a run at one --endpoint: start a server for each with --serve, or load adapters at one with --lora-endpoint",
-    );
-  if (endpoint !== undefined)
-    throw new UsageError(
-      `Cannot evaluate "${target}" through --endpoint: it asks a server that runs already; leave the folder out and name the server's model by --model, or start a server for it by --serve`,
-    );
+  if (endpoint !== undefined) throw refuseEndpoint(target, isRun);
   if (isRun) {
     requireOfRun(given);
     return await evaluateCheckpoints(target, flags, invocation);
@@ -92,6 +85,15 @@ async function evaluate(
       `Cannot load "${target}" at --lora-endpoint: it is for the adapters of a run; make one of it by untwist follow "${target}" --base BASE --out RUN`,
     );
   await (serve === undefined ? evaluateFolder : evaluateByServer)(target, flags);
+}
+
+/** Why a folder is not evaluated at a server that runs already. */
+function refuseEndpoint(target: string, isRun: boolean): UsageError {
+  return new UsageError(
+    isRun
+      ? "Cannot evaluate all checkpoints of a run at one --endpoint: start a server for each with --serve, or load adapters at one with --lora-endpoint"
+      : `Cannot evaluate "${target}" through --endpoint: it asks a server that runs already; leave the folder out and name the server's model by --model, or start a server for it by --serve`,
+  );
 }
 
 /** Flags that are for one model: a run is asked both splits, keeps its answers itself, and prints its summary. */

@@ -74,19 +74,10 @@ export function evaluateFormula<Value>(
   tokens: readonly string[],
   arithmetic: Arithmetic<Value>,
 ): Value | undefined {
-  const values: Value[] = [];
-  const pending: (Operator | "(")[] = [];
-  for (const token of tokens) {
-    if (token === "(") pending.push(token);
-    else if (token === ")") {
-      if (!reduce({ values, pending, arithmetic }) || pending.pop() === undefined) return undefined;
-    } else if (isOperator(token)) {
-      if (!reduce({ values, pending, arithmetic, upTo: token })) return undefined;
-      pending.push(token);
-    } else if (token.startsWith("0") && token.length > 1) return undefined;
-    else values.push(arithmetic.from(Number(token)));
-  }
-  const isComplete = reduce({ values, pending, arithmetic }) && pending.length === 0 && values.length === 1;
+  const stacks: Stacks<Value> = { values: [], pending: [], arithmetic };
+  const { values, pending } = stacks;
+  if (!tokens.every((token) => takeToken(token, stacks))) return undefined;
+  const isComplete = reduce(stacks) && pending.length === 0 && values.length === 1;
   return isComplete ? values[0] : undefined;
 }
 
@@ -96,6 +87,24 @@ interface Stacks<Value> {
   readonly arithmetic: Arithmetic<Value>;
   /** The operator that waits; without it everything back to the last bracket is due. */
   readonly upTo?: Operator;
+}
+
+/** Puts a token on the stacks, or calculates what it ends; false where it may not stand there or nothing comes out. */
+function takeToken<Value>(token: string, stacks: Stacks<Value>): boolean {
+  const { values, pending, arithmetic } = stacks;
+  if (token === ")") return reduce(stacks) && pending.pop() !== undefined;
+  if (token === "(") {
+    pending.push(token);
+    return true;
+  }
+  if (isOperator(token)) {
+    if (!reduce({ ...stacks, upTo: token })) return false;
+    pending.push(token);
+    return true;
+  }
+  if (token.startsWith("0") && token.length > 1) return false;
+  values.push(arithmetic.from(Number(token)));
+  return true;
 }
 
 /** Applies the pending operators that are due, back to the last bracket at most; false when one fails. */

@@ -14,7 +14,7 @@ interface Elimination {
  * elimination", Mathematics of Computation 1968.
  */
 function eliminate(matrix: IntegerMatrix): Elimination {
-  const rows = matrix.map((row) => row.map(BigInt));
+  const rows: (readonly bigint[])[] = matrix.map((row) => row.map(BigInt));
   const numColumns = rows[0]?.length ?? 0;
   let [rank, previous, sign] = [0, 1n, 1n];
   for (let column = 0; column < numColumns && rank < rows.length; column++) {
@@ -24,17 +24,25 @@ function eliminate(matrix: IntegerMatrix): Elimination {
       [rows[rank], rows[pivotRow]] = [rows[pivotRow] ?? [], rows[rank] ?? []];
       sign = -sign;
     }
-    const top = rows[rank] ?? [];
-    const pivot = top[column] ?? 1n;
-    for (let row = rank + 1; row < rows.length; row++) {
-      const own = rows[row] ?? [];
-      const factor = own[column] ?? 0n;
-      rows[row] = own.map((value, index) => (value * pivot - factor * (top[index] ?? 0n)) / previous);
-    }
-    previous = pivot;
+    previous = clearBelow(rows, { rank, column, previous });
     rank += 1;
   }
   return { rank, determinant: rank === rows.length ? sign * previous : 0n };
+}
+
+/** Makes a column zero below the row of its pivot, in place; gives the pivot, by which the next step divides. */
+function clearBelow(
+  rows: (readonly bigint[])[],
+  { rank, column, previous }: { readonly rank: number; readonly column: number; readonly previous: bigint },
+): bigint {
+  const top = rows[rank] ?? [];
+  const pivot = top[column] ?? 1n;
+  for (let row = rank + 1; row < rows.length; row++) {
+    const own = rows[row] ?? [];
+    const factor = own[column] ?? 0n;
+    rows[row] = own.map((value, index) => (value * pivot - factor * (top[index] ?? 0n)) / previous);
+  }
+  return pivot;
 }
 
 /** The determinant of a square matrix. Throws `RangeError` for any other. */

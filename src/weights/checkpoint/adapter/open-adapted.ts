@@ -5,9 +5,9 @@
  */
 import { resolve } from "node:path";
 import { fileExists } from "../../../base/file/index.ts";
-import { CheckpointError, quote } from "../checkpoint-error.ts";
+import { CheckpointError, type ProblemPlace, quote } from "../checkpoint-error.ts";
 import { hasTokenRows, isTokenTable } from "../config/tied-head.ts";
-import { createRangeDecoder, isFloatDtype, numBytesOf, type ReadableBytes } from "../dtype.ts";
+import { createRangeDecoder, type Dtype, isFloatDtype, numBytesOf, type ReadableBytes } from "../dtype.ts";
 import type { Checkpoint, CheckpointTensor, LowRankUpdate } from "../open-checkpoint.ts";
 import { openSafetensors, type SafetensorsFile } from "../safetensors/safetensors-read.ts";
 import { pickledName, readAdapterConfig, requireBaseFolder, weightsName } from "./adapter-config.ts";
@@ -185,8 +185,7 @@ function describeAdapted(
   const own = base.tensors.get(name);
   const stored = findStored(contents, plan, name);
   const source = plan.get(name)?.source;
-  const neighbor =
-    own ?? base.tensors.get(source?.from === "base" ? source.key : "") ?? [...base.tensors.values()][0];
+  const neighbor = own ?? findNeighbor(base, source);
   const place = { path: file.path, tensor: source?.key ?? name };
   // A head that the base has not, because it has it as its embeddings, is no mistake.
   if (stored === undefined || neighbor === undefined || (own === undefined && !isTokenTable(name)))
@@ -194,24 +193,43 @@ function describeAdapted(
       `its base model ${quote(base.folder)} has no tensor ${quote(name)}; give the base that the adapter was trained on`,
       place,
     );
+  if (own !== undefined) requireShape(name, stored.shape, { own: own.shape, place });
+  const { dtype, shape } = stored;
+  if (dtype !== own?.dtype) requireFloats(dtype, neighbor.dtype, place);
+  const computed = format === "exact" ? "F32" : (own?.dtype ?? dtype);
+  return { ...neighbor, shape, dtype: isComputed ? computed : dtype };
+}
+
+/** The tensor of the base that one which it has not is most like: what that is made of, or else any. */
+function findNeighbor(
+  { tensors }: Checkpoint,
+  source: AdaptedTensor["source"] | undefined,
+): CheckpointTensor | undefined {
+  return tensors.get(source?.from === "base" ? source.key : "") ?? [...tensors.values()][0];
+}
+
+/** Throws `CheckpointError` where a tensor has not the shape of the base's: it may have more rows of tokens, and nothing else. */
+function requireShape(
+  name: string,
+  shape: readonly number[],
+  { own, place }: { readonly own: readonly number[]; readonly place: ProblemPlace },
+): void {
   const isAlike =
-    own === undefined ||
-    own.shape.join() === stored.shape.join() ||
-    // An adapter may hold more rows than the base has.
-    (hasTokenRows(name) && own.shape.slice(1).join() === stored.shape.slice(1).join());
+    own.join() === shape.join() || (hasTokenRows(name) && own.slice(1).join() === shape.slice(1).join());
   if (!isAlike)
     throw new CheckpointError(
-      `its shape is [${stored.shape.join(", ")}], the base's tensor is [${own.shape.join(", ")}]; give the base that the adapter was trained on`,
+      `its shape is [${shape.join(", ")}], the base's tensor is [${own.join(", ")}]; give the base that the adapter was trained on`,
       place,
     );
-  const { dtype, shape } = stored;
-  if (!isFloatDtype(dtype) && dtype !== own?.dtype)
+}
+
+/** Throws `UnusableAdapterError` where a tensor's numbers, which are not the base's, are no floats. */
+function requireFloats(dtype: Dtype, own: Dtype, place: ProblemPlace): void {
+  if (!isFloatDtype(dtype))
     throw new UnusableAdapterError(
-      `its numbers are ${dtype}, the base's ${own?.dtype ?? neighbor.dtype}: nothing says what they stand for; save the adapter in F32, F16 or BF16`,
+      `its numbers are ${dtype}, the base's ${own}: nothing says what they stand for; save the adapter in F32, F16 or BF16`,
       place,
     );
-  if (!isComputed) return { ...neighbor, dtype, shape };
-  return { ...neighbor, shape, dtype: format === "exact" ? "F32" : (own?.dtype ?? dtype) };
 }
 
 function openAdaptedTensor(

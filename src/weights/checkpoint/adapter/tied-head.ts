@@ -1,10 +1,10 @@
 /** Bases whose head is their table of embeddings: an adapter may change one of them only, and the model has two tables then. */
 import { toObject } from "../../../base/core/index.ts";
 import { quote } from "../checkpoint-error.ts";
-import { findTie, isTokenTable } from "../config/tied-head.ts";
+import { findTie, isTokenTable, type Tie } from "../config/tied-head.ts";
 import type { Checkpoint, CheckpointTensor } from "../open-checkpoint.ts";
 import { haveSameBytes } from "../source/same-bytes.ts";
-import type { AdaptedTensor, AdapterContents } from "./adapter-contents.ts";
+import type { AdaptedTensor, AdapterContents, TensorSource } from "./adapter-contents.ts";
 import { mergeIt, UnusableAdapterError } from "./adapter-error.ts";
 
 /** What an adapter makes of the tensors of its base, and of its configuration. */
@@ -19,24 +19,14 @@ export interface Plan {
  * makes one model before merging and another after.
  */
 export function settleTie(contents: AdapterContents, planned: ReadonlyMap<string, AdaptedTensor>): Plan {
-  const { base, file, parts } = contents;
+  const { base } = contents;
   const tie = findTie(base);
   const tensors = new Map(planned);
   if (tie === undefined) return { tensors, config: base.config };
   const { embedding: embeddings, head } = tie;
   const [ofEmbeddings, ofHead] = [planned.get(embeddings), planned.get(head)];
   const hasHead = base.tensors.has(head);
-  for (const { module } of parts.factors)
-    if ([embeddings, head].includes(`${module}.weight`))
-      throw new UnusableAdapterError(
-        `it adapts ${quote(module)}, and the base's embeddings are its head as well: PEFT adapts one of them, and both once it is merged; untie the base before training, or ${mergeIt}`,
-        { path: file.path },
-      );
-  if (ofHead?.change?.rows !== undefined)
-    throw new UnusableAdapterError(
-      `it trains tokens of ${quote(head)}, which is the base's embeddings as well; ${mergeIt}`,
-      { path: file.path },
-    );
+  refuseOneSided(contents, tie, ofHead);
   if (ofEmbeddings?.change?.rows !== undefined) {
     if (hasHead) tensors.set(head, { ...ofEmbeddings, source: { from: "base", key: head } });
     return { tensors, config: base.config };
@@ -46,11 +36,35 @@ export function settleTie(contents: AdapterContents, planned: ReadonlyMap<string
     if (!hasHead) tensors.delete(head);
     return { tensors, config: base.config };
   }
-  const original = parts.originals.get(embeddings);
-  if (ofHead === undefined && original !== undefined)
-    tensors.set(head, { source: { from: "adapter", key: original } });
-  else if (ofHead === undefined && !hasHead) tensors.set(head, { source: { from: "base", key: embeddings } });
+  const source = ofHead === undefined ? findOwnHead(contents, tie) : undefined;
+  if (source !== undefined) tensors.set(head, { source });
   return { tensors, config: untie(base.config) };
+}
+
+/** Throws `UnusableAdapterError` where an adapter changes one of two names of a table in a way that PEFT carries over on merging only. */
+function refuseOneSided(
+  { file, parts }: AdapterContents,
+  { embedding, head }: Tie,
+  ofHead: AdaptedTensor | undefined,
+): void {
+  for (const { module } of parts.factors)
+    if ([embedding, head].includes(`${module}.weight`))
+      throw new UnusableAdapterError(
+        `it adapts ${quote(module)}, and the base's embeddings are its head as well: PEFT adapts one of them, and both once it is merged; untie the base before training, or ${mergeIt}`,
+        { path: file.path },
+      );
+  if (ofHead?.change?.rows !== undefined)
+    throw new UnusableAdapterError(
+      `it trains tokens of ${quote(head)}, which is the base's embeddings as well; ${mergeIt}`,
+      { path: file.path },
+    );
+}
+
+/** Where the head is once the embeddings are others, if not where the base has it: the embeddings as they were. */
+function findOwnHead({ base, parts }: AdapterContents, { embedding, head }: Tie): TensorSource | undefined {
+  const original = parts.originals.get(embedding);
+  if (original !== undefined) return { from: "adapter", key: original };
+  return base.tensors.has(head) ? undefined : { from: "base", key: embedding };
 }
 
 /** A configuration that says of embeddings and head that they are two. */

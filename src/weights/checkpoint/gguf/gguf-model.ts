@@ -11,8 +11,15 @@ export interface GgufModel {
   place(name: string): { readonly name: string; readonly numHeads?: number };
 }
 
-/** The families, and whether the rows of their queries and keys were ordered for llama.cpp's rotary embedding. */
-const families: Readonly<Record<string, { readonly type: string; readonly isPermuted: boolean }>> = {
+interface Family {
+  /** `model_type`. */
+  readonly type: string;
+  /** Whether the rows of queries and keys were ordered for llama.cpp's rotary embedding. */
+  readonly isPermuted: boolean;
+}
+
+/** The families, by their architecture. */
+const families: Readonly<Record<string, Family>> = {
   llama: { type: "llama", isPermuted: true },
   qwen2: { type: "qwen2", isPermuted: false },
   qwen3: { type: "qwen3", isPermuted: false },
@@ -60,27 +67,14 @@ function shorten(value: GgufValue | undefined): GgufValue | undefined {
 
 /** Reads what model a file holds. Throws `SyntaxError`, a clause, for a family whose names are not known. */
 export function describeGgufModel({ metadata, tensors }: GgufHeader): GgufModel {
-  const architecture = metadata.get("general.architecture");
-  const family =
-    typeof architecture === "string" && Object.hasOwn(families, architecture)
-      ? families[architecture]
-      : undefined;
-  if (family === undefined || typeof architecture !== "string")
-    throw new SyntaxError(
-      `its architecture is ${JSON.stringify(architecture ?? "unknown")}, whose tensors can't be told by their Hugging Face names (${Object.keys(families).join(", ")} can)`,
-    );
+  const { architecture, family } = findFamily(metadata);
   const read = (key: string): GgufValue | undefined => metadata.get(`${architecture}.${key}`);
   const numExperts = read("expert_count") ?? 0;
   if (numExperts !== 0)
     throw new SyntaxError(
       "it is a mixture of experts, whose tensors can't be told by their Hugging Face names",
     );
-  const numHeads = read("attention.head_count");
-  const numKeyHeads = read("attention.head_count_kv") ?? numHeads;
-  if (typeof numHeads !== "number" || typeof numKeyHeads !== "number")
-    throw new SyntaxError(
-      "it does not say how many attention heads it has, or has another number in each layer",
-    );
+  const { numHeads, numKeyHeads } = countHeads(read);
   const config: Record<string, unknown> = {
     model_type: family.type,
     tie_word_embeddings: !tensors.has("output.weight"),
@@ -91,19 +85,53 @@ export function describeGgufModel({ metadata, tensors }: GgufHeader): GgufModel 
   const scaling = read("rope.scaling.type");
   if ((scaling !== undefined && scaling !== "none") || tensors.has("rope_freqs.weight"))
     config.rope_scaling = { rope_type: scaling ?? "llama3" };
-  const heads: Readonly<Record<string, number>> = { attn_q: numHeads, attn_k: numKeyHeads };
   return {
     config: Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined)),
-    place: (name) => {
-      const [, layer, part = "", kind = ""] = /^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$/.exec(name) ?? [];
-      const known = layer === undefined ? topNames : layerNames;
-      if (!Object.hasOwn(known, part)) return { name };
-      const inner = `${known[part]}.${kind}`;
-      const own = family.isPermuted && layer !== undefined ? heads[part] : undefined;
-      return {
-        name: layer === undefined ? inner : `model.layers.${layer}.${inner}`,
-        ...(own === undefined ? {} : { numHeads: own }),
-      };
-    },
+    place: createPlace(family, { attn_q: numHeads, attn_k: numKeyHeads }),
+  };
+}
+
+/** The family of a model. Throws `SyntaxError`, a clause, where it is none of those that are known. */
+function findFamily(metadata: GgufHeader["metadata"]): {
+  readonly architecture: string;
+  readonly family: Family;
+} {
+  const architecture = metadata.get("general.architecture");
+  const family =
+    typeof architecture === "string" && Object.hasOwn(families, architecture)
+      ? families[architecture]
+      : undefined;
+  if (family === undefined || typeof architecture !== "string")
+    throw new SyntaxError(
+      `its architecture is ${JSON.stringify(architecture ?? "unknown")}, whose tensors can't be told by their Hugging Face names (${Object.keys(families).join(", ")} can)`,
+    );
+  return { architecture, family };
+}
+
+/** How many heads each layer has. Throws `SyntaxError`, a clause, where that is not said, or differs between layers. */
+function countHeads(read: (key: string) => GgufValue | undefined): {
+  readonly numHeads: number;
+  readonly numKeyHeads: number;
+} {
+  const numHeads = read("attention.head_count");
+  const numKeyHeads = read("attention.head_count_kv") ?? numHeads;
+  if (typeof numHeads !== "number" || typeof numKeyHeads !== "number")
+    throw new SyntaxError(
+      "it does not say how many attention heads it has, or has another number in each layer",
+    );
+  return { numHeads, numKeyHeads };
+}
+
+function createPlace({ isPermuted }: Family, heads: Readonly<Record<string, number>>): GgufModel["place"] {
+  return (name) => {
+    const [, layer, part = "", kind = ""] = /^(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)$/.exec(name) ?? [];
+    const known = layer === undefined ? topNames : layerNames;
+    if (!Object.hasOwn(known, part)) return { name };
+    const inner = `${known[part]}.${kind}`;
+    const own = isPermuted && layer !== undefined ? heads[part] : undefined;
+    return {
+      name: layer === undefined ? inner : `model.layers.${layer}.${inner}`,
+      ...(own === undefined ? {} : { numHeads: own }),
+    };
   };
 }

@@ -88,18 +88,8 @@ function openEntry(
   const refuse = (problem: string): never => {
     throw new CheckpointError(`${problem}; ${REMEDY}`, { path, tensor: key });
   };
-  const [plain, blocks] = [plainFormats.get(type), blockFormats.get(type)];
-  if (plain === undefined && blocks === undefined)
-    return refuse(`its number format is ${nameFormat(type)}, which can't be read`);
-  const numElements = numElementsOf(shape);
-  if (blocks !== undefined && (shape.at(-1) ?? 1) % blocks.size !== 0)
-    refuse(`its rows of ${shape.at(-1)} are no whole blocks of ${blocks.name}`);
-  const length =
-    blocks === undefined
-      ? numBytesOf(plain ?? "U8", numElements)
-      : (numElements / blocks.size) * blocks.numBytes;
+  const { dtype, blocks, length } = describeFormat({ shape, type }, refuse);
   if (start + length > source.size) refuse(`it ends at byte ${start + length} of a file of ${source.size}`);
-  const dtype = plain ?? "F32";
   const open = (): ReadableBytes => openNumbers(source, { start, length, blocks });
   const [rows = 1] = shape;
   if (numHeads !== undefined && (numHeads === 0 || rows % (2 * numHeads) !== 0))
@@ -108,6 +98,23 @@ function openEntry(
     tensor: { dtype, shape, file },
     open: numHeads === undefined ? open : () => orderRows(open, { shape, dtype, numHeads }),
   };
+}
+
+/** How the numbers of a tensor are read and stored, and how many bytes they take; `refuse` throws what is wrong. */
+function describeFormat(
+  { shape, type }: Pick<GgufTensor, "shape" | "type">,
+  refuse: (problem: string) => never,
+): { readonly dtype: Dtype; readonly blocks: BlockFormat | undefined; readonly length: number } {
+  const numElements = numElementsOf(shape);
+  const plain = plainFormats.get(type);
+  const blocks = blockFormats.get(type);
+  if (blocks === undefined) {
+    const dtype = plain ?? refuse(`its number format is ${nameFormat(type)}, which can't be read`);
+    return { dtype, blocks, length: numBytesOf(dtype, numElements) };
+  }
+  if ((shape.at(-1) ?? 1) % blocks.size !== 0)
+    refuse(`its rows of ${shape.at(-1)} are no whole blocks of ${blocks.name}`);
+  return { dtype: plain ?? "F32", blocks, length: (numElements / blocks.size) * blocks.numBytes };
 }
 
 function openNumbers(

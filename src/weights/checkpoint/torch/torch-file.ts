@@ -70,10 +70,26 @@ function readLegacy(source: ByteSource): TorchFile {
     throw new SyntaxError("it is a pickle, but no file of torch");
   if (isKind(system, "dict") && system.entries.some(([key, is]) => key === "little_endian" && is === false))
     throw new SyntaxError("it was written by a big-endian machine");
-  const widths = findWidths(value);
+  const storages = locateStorages(source, keys.items, { widths: findWidths(value), start: end });
+  return {
+    value,
+    openStorage: (key) => {
+      const range = storages.get(key);
+      if (range === undefined) throw new SyntaxError(`it has no storage ${JSON.stringify(key)}`);
+      return openPart(source, range);
+    },
+  };
+}
+
+/** Where storages lie that follow one another from `start`, each after the number of its elements. Throws `SyntaxError`, a clause. */
+function locateStorages(
+  source: ByteSource,
+  keys: readonly PickleValue[],
+  { widths, start: first }: { readonly widths: ReadonlyMap<string, number>; readonly start: number },
+): ReadonlyMap<string, { readonly start: number; readonly end: number }> {
   const storages = new Map<string, { readonly start: number; readonly end: number }>();
-  let position = end;
-  for (const key of keys.items) {
+  let position = first;
+  for (const key of keys) {
     const width = typeof key === "string" ? widths.get(key) : undefined;
     if (typeof key !== "string" || width === undefined || position + 8 > source.size)
       throw new SyntaxError("its list of storages is damaged");
@@ -84,14 +100,7 @@ function readLegacy(source: ByteSource): TorchFile {
       throw new SyntaxError(`its storage ${JSON.stringify(key)} is not whole`);
     storages.set(key, { start, end: position });
   }
-  return {
-    value,
-    openStorage: (key) => {
-      const range = storages.get(key);
-      if (range === undefined) throw new SyntaxError(`it has no storage ${JSON.stringify(key)}`);
-      return openPart(source, range);
-    },
-  };
+  return storages;
 }
 
 /** Pickles from the start of a file; how far they go shows only when they are read. */
@@ -128,20 +137,34 @@ function findWidths(root: PickleValue): ReadonlyMap<string, number> {
   const seen = new Set<PickleValue>();
   const waiting: PickleValue[] = [root];
   for (let value = waiting.pop(); value !== undefined; value = waiting.pop()) {
-    if (typeof value !== "object" || value === null || value instanceof Uint8Array || seen.has(value))
-      continue;
+    if (!isCompound(value) || seen.has(value)) continue;
     seen.add(value);
     if (value.kind === "reference") {
       const { key, dtype } = parseStorage(value);
       widths.set(key, numBytesOf(dtype, 1));
-    } else if (value.kind === "list" || value.kind === "tuple")
-      for (const item of value.items) waiting.push(item);
-    else if (value.kind === "dict") for (const [, item] of value.entries) waiting.push(item);
-    else if (value.kind === "call") {
-      for (const item of value.args) waiting.push(item);
-      for (const [, item] of value.entries) waiting.push(item);
-      waiting.push(value.state ?? null);
-    }
+    } else for (const item of listHeld(value)) waiting.push(item);
   }
   return widths;
+}
+
+/** A value that may hold others. */
+type Compound = Extract<PickleValue, { readonly kind: unknown }>;
+
+function isCompound(value: PickleValue): value is Compound {
+  return typeof value === "object" && value !== null && !(value instanceof Uint8Array);
+}
+
+/** The values that one holds; what stands for a thing outside of the pickle and names of functions hold none. */
+function listHeld(value: Compound): readonly PickleValue[] {
+  switch (value.kind) {
+    case "list":
+    case "tuple":
+      return value.items;
+    case "dict":
+      return value.entries.map(([, item]) => item);
+    case "call":
+      return [...value.args, ...value.entries.map(([, item]) => item), value.state ?? null];
+    default:
+      return [];
+  }
 }

@@ -104,10 +104,8 @@ function matchTensor(
 ): MatchedTensor | string {
   if (before === undefined) return "only in the checkpoint after";
   if (after === undefined) return "only in the checkpoint before";
-  const empty = [before, after].map(({ shape }) => countElements(shape) === 0);
-  if (empty[0] && empty[1]) return "without elements";
-  if (empty[0] || empty[1])
-    return `without elements ${empty[0] ? "before" : "after"}, as ZeRO-3 leaves what was not gathered before saving`;
+  const lack = describeEmpty(before, after);
+  if (lack !== undefined) return lack;
   const shape = findShape(label.name, { before: before.shape, after: after.shape });
   if (shape === undefined)
     return `of shape [${before.shape.join(", ")}] before and [${after.shape.join(", ")}] after`;
@@ -128,6 +126,15 @@ function matchTensor(
       after: { name: after.source, start: after.start },
     },
   };
+}
+
+/** Which of two tensors hold nothing; `undefined` where both hold something. */
+function describeEmpty(before: OfferedTensor, after: OfferedTensor): string | undefined {
+  const [isEmptyBefore, isEmptyAfter] = [before, after].map(({ shape }) => countElements(shape) === 0);
+  if (isEmptyBefore && isEmptyAfter) return "without elements";
+  return isEmptyBefore || isEmptyAfter
+    ? `without elements ${isEmptyBefore ? "before" : "after"}, as ZeRO-3 leaves what was not gathered before saving`
+    : undefined;
 }
 
 /** The shape that both have, or the rows that both have of tensors with a row a token. */

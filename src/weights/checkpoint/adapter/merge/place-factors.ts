@@ -26,23 +26,30 @@ export interface FactorPlace {
   readonly saysTransposed: boolean;
 }
 
+type Orientation = "plain" | "transposed" | "unclear";
+
 /**
  * Whether a base's tensor has inputs as rows: its shape says it, unless it is square. `undefined` where the factors fit neither way,
  * "unclear" where both ways fit and nothing tells them apart.
  */
 export function findOrientation(
   { first, second }: Pick<Factors, "first" | "second">,
-  { module, isEmbedding, shape, modelType, saysTransposed }: FactorPlace,
-): "plain" | "transposed" | "unclear" | undefined {
+  place: FactorPlace,
+): Orientation | undefined {
+  const { isEmbedding, shape } = place;
   const [numInputs, numOutputs] = [first.shape[1], second.shape[0]];
-  if (first.shape.length !== 2 || second.shape.length !== 2 || shape.length !== 2) return undefined;
+  if ([first.shape, second.shape, shape].some(({ length }) => length !== 2)) return undefined;
   const [isPlain, isTransposed] = [
     shape[0] === numOutputs && shape[1] === numInputs,
     shape[0] === numInputs && shape[1] === numOutputs,
   ];
   if (isEmbedding) return isTransposed ? "transposed" : undefined;
   if (isPlain !== isTransposed) return isPlain ? "plain" : "transposed";
-  if (!isPlain) return undefined;
+  return isPlain ? orientByModel(place) : undefined;
+}
+
+/** What is said of the layer of a square tensor. */
+function orientByModel({ module, modelType, saysTransposed }: FactorPlace): Orientation {
   if (hasConv1D(modelType)) return transposedModules.test(module) ? "transposed" : "plain";
   return saysTransposed ? "unclear" : "plain";
 }
