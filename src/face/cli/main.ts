@@ -4,6 +4,7 @@ import { describeError, findExitCode } from "../../base/core/index.ts";
 import { listVersions } from "../../base/machine/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
 import type { Invocation } from "./flag/invocation.ts";
+import { renameCommand } from "./old-names.ts";
 import { showMessage } from "./wording.ts";
 
 const exitCodes = `
@@ -156,18 +157,6 @@ const hidden: Readonly<Record<string, CommandEntry>> = {
   },
 };
 
-/** Commands by their earlier names: accepted, and told. */
-const renamed: ReadonlyMap<string, string> = new Map([["sweep", "repair"]]);
-
-/** The arguments with the command's name of today. */
-function rename(args: readonly string[]): readonly string[] {
-  const [name = "", ...rest] = args;
-  const now = renamed.get(name);
-  if (now === undefined) return args;
-  process.stderr.write(`untwist ${name} is called untwist ${now} now\n`);
-  return [now, ...rest];
-}
-
 /** The `untwist` command with the subcommand that is given; the others are there by name, for help and to say what a wrong name may have meant. */
 export async function createProgram(invocation: Invocation): Promise<Command> {
   const program = configure(new Command("untwist"))
@@ -193,7 +182,7 @@ function configure(command: Command): Command {
 
 /** Runs the command line with the arguments that follow its name. */
 async function runCommand({ args, ...others }: Invocation): Promise<void> {
-  const invocation = { ...others, args: rename(args) };
+  const invocation = { ...others, args: renameCommand(args) };
   const program = await createProgram(invocation);
   await program.parseAsync([...invocation.args], { from: "user" });
 }

@@ -1,6 +1,6 @@
 /** Results of other evaluation tools become the evaluations of a followed run. */
 import { basename } from "node:path";
-import { UsageError } from "../../base/core/index.ts";
+import { setting, UsageError } from "../../base/core/index.ts";
 import { findFiles, writeFileAtomic } from "../../base/file/index.ts";
 import {
   chooseResults,
@@ -186,7 +186,7 @@ function requireSameQuestions(own: ReadCheckpoint, first: ReadCheckpoint): void 
     for (const key of ["metric", "filter"] as const)
       if (source[key] !== first.sources[index]?.[key])
         throw new UsageError(
-          `Cannot compare ${names}: "${source.path}" is read by ${key} ${source[key]}, "${first.sources[index]?.path}" by ${first.sources[index]?.[key]}; name one by --${key}`,
+          `Cannot compare ${names}: "${source.path}" is read by ${key} ${source[key]}, "${first.sources[index]?.path}" by ${first.sources[index]?.[key]}; name one by ${setting(key)}`,
         );
 }
 
