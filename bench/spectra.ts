@@ -150,7 +150,7 @@ function printTimes(ours: readonly Measured[], theirs: readonly Reference[]): vo
   const further = medianOfSums(ours, ["later", "compareLater"]);
   console.log(
     `  trail: first pair ${first.toFixed(2)} s, each further checkpoint ${further.toFixed(2)} s, ${(further / first).toFixed(2)} of it` +
-      ` (factorising alone ${(own("later") / (own("before") + own("after"))).toFixed(2)})`,
+      ` (factorizing alone ${(own("later") / (own("before") + own("after"))).toFixed(2)})`,
   );
 }
 

@@ -85,6 +85,7 @@ describe("createProgram()", () => {
         "--rank <list>",
         "--matrices <patterns>",
         "--layers <ranges>",
+        "--randomized <seed>",
         "--randomised <seed>",
         "--out <folder>",
         "--strict",

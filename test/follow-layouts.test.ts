@@ -294,7 +294,7 @@ describe("a model that was saved beside the steps", () => {
       cpSync(join(folder, `checkpoint-${step}`, name), join(folder, name));
   };
 
-  it("is recognised as the step that it is, the last or the best", async () => {
+  it("is recognized as the step that it is, the last or the best", async () => {
     for (const step of [20, 10]) {
       copy(step);
       const found = await findOne();

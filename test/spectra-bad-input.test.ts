@@ -90,7 +90,7 @@ describe("untwist spectra refuses", () => {
     "layers that run backwards": [pair("--layers", "3-1"), "--layers", '"3-1"'],
     "an empty pattern": [pair("--matrices", ""), "--matrices", '""'],
     "a pattern that fits no tensor": [pair("--matrices", "nonsense"), "--matrices"],
-    "a seed that is a word": [pair("--randomised", "one"), "--randomised", '"one"'],
+    "a seed that is a word": [pair("--randomized", "one"), "--randomized", '"one"'],
     "a folder to write into that is not empty": [pair("--out", "full"), '"full"', "not empty"],
     "a file to write into": [pair("--out", "full/notes.txt"), '"full/notes.txt"'],
   };

@@ -72,7 +72,7 @@ describe("untwist spectra takes", () => {
     );
   });
 
-  it("--randomised: leading values near the exact ones, the same for the same seed", async () => {
+  it("--randomized: leading values near the exact ones, the same for the same seed", async () => {
     const shape = [96, 64] as const;
     const trained = drawDecaying("trained", shape);
     const noise = drawNormal("noise", trained.length);
@@ -82,15 +82,15 @@ describe("untwist spectra takes", () => {
     const args = ["trained", "drift", "--rank", "8"];
     const read = (name: string, ...more: readonly string[]): ReturnType<typeof readSpectra> =>
       readSpectra([...args, ...more], folder, { UNTWIST_CACHE: join(folder, `cache-${name}`) });
-    const [exact, first] = await Promise.all([read("exact"), read("first", "--randomised", "1")]);
+    const [exact, first] = await Promise.all([read("exact"), read("first", "--randomized", "1")]);
     const [again, other] = await Promise.all([
-      read("again", "--randomised", "1"),
-      read("first", "--randomised", "2"),
+      read("again", "--randomized", "1"),
+      read("first", "--randomized", "2"),
     ]);
     expect(again).toEqual(first);
-    expect(first.settings).toMatchObject({ randomisedSeed: 1 });
+    expect(first.settings).toMatchObject({ randomizedSeed: 1 });
     const [rough, fine, differing] = [first, exact, other].map((spectra) => findMatrix(spectra, query));
-    expect(rough.singularValues.method).toEqual({ before: "randomised", after: "randomised" });
+    expect(rough.singularValues.method).toEqual({ before: "randomized", after: "randomized" });
     expect(differing.singularValues.after).not.toEqual(rough.singularValues.after);
     expectClose(rough.singularValues.after.slice(0, 8), fine.singularValues.after.slice(0, 8), 1e-3);
     expectClose(rough.update.frobenius, fine.update.frobenius, 1e-9);

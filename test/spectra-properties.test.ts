@@ -70,7 +70,7 @@ function scale(matrix: Matrix, factor: number): Matrix {
   return { ...matrix, values: matrix.values.map((value) => factor * value) };
 }
 
-/** Both matrices stored, factorised separately, and compared without the shortcut for equal bytes. */
+/** Both matrices stored, factorized separately, and compared without the shortcut for equal bytes. */
 function compare(sample: Pick<Sample, "before" | "after">, algebra: LinearAlgebra): MatrixComparison {
   const [before, after] = [storeMatrix(sample.before), storeMatrix(sample.after)];
   const factors = { before: factorizeStored(before, algebra), after: factorizeStored(after, algebra) };
@@ -327,7 +327,7 @@ describeOnEveryBackend("compareMatrices()", (algebra) => {
       const backward = compare({ before: after, after: before }, algebra);
       const backwards = listSubspaces(backward);
       for (const [index, { angles, bound, error }] of listSubspaces(forward).entries()) {
-        // Neither factorisation changes: whatever subspaces it found, they are the same.
+        // Neither factorization changes: whatever subspaces it found, they are the same.
         expect(farthest(angles, backwards[index]!.angles)).toBeLessThanOrEqual(1e-12);
         expect(backwards[index]!.error).toBeCloseTo(error, 12);
         expect(backwards[index]!.bound).toBeCloseTo(bound, 6);

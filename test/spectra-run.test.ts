@@ -79,7 +79,7 @@ describe("the spectra of a run", () => {
       expect(pair).toMatchObject({ numMatrices, coverage: { numMatched: numTensors, unmatched: [] } });
   });
 
-  it("are tables of all pairs in its folder, and cost one factorisation for each checkpoint and matrix", async () => {
+  it("are tables of all pairs in its folder, and cost one factorization for each checkpoint and matrix", async () => {
     const { spectra, checkpoints } = readJson("run", "summary.json");
     expect(readdirSync(join(run, "spectra")).sort()).toEqual([
       "sparsity.parquet",

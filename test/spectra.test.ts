@@ -243,7 +243,7 @@ describe("the cache of untwist spectra", () => {
     writeFileSync(path, bytes);
   };
 
-  it("factorises once what is tied, unchanged, or in several pairs, and reads all of it a second time", async () => {
+  it("factorizes once what is tied, unchanged, or in several pairs, and reads all of it a second time", async () => {
     const place = cache("trail");
     const first = await runUntwist(["spectra", "one", "two", "--json"], folder, place);
     expect(listCacheOf("trail").factors).toHaveLength(2 * numMatrices + 1);

@@ -140,7 +140,7 @@ describeInBrowser("runs in a browser", (openPage) => {
       }
     });
 
-    it("colours the grid of answers as the evaluations say, and finds what was forgotten", async () => {
+    it("colors the grid of answers as the evaluations say, and finds what was forgotten", async () => {
       const { trajectory, checkpoints } = readSummary();
       const { page } = await openPage();
       await visit(page, `${report}#/run/run/answers`);

@@ -23,14 +23,14 @@ export function standardize(advantages: readonly number[]): readonly number[] {
   return advantages.map((advantage) => (advantage - mean) / scale);
 }
 
-/** Discount γ and the trace decay λ of generalised advantage estimation. */
+/** Discount γ and the trace decay λ of generalized advantage estimation. */
 export interface AdvantageDecay {
   readonly discount: number;
   readonly traceDecay: number;
 }
 
 /**
- * Generalised advantage estimation over the turns of one episode (Schulman et al. 2016):
+ * Generalized advantage estimation over the turns of one episode (Schulman et al. 2016):
  * δ_t = r_t + γ V_{t+1} − V_t, Â_t = δ_t + γ λ Â_{t+1}. The episode is over after its last turn, whether it was
  * solved or ran out of attempts, so nothing is bootstrapped beyond it and nothing leaks from the next one.
  */

@@ -1,4 +1,4 @@
-/** Group relative policy optimisation (GRPO, Shao et al. 2024): answers to the same task are each other's baseline. */
+/** Group relative policy optimization (GRPO, Shao et al. 2024): answers to the same task are each other's baseline. */
 import { createLayout, createProgramCache, createWeights, type ModelConfig } from "../engine/model/index.ts";
 import { groupAdvantages, scaleByGroup } from "./advantage.ts";
 import { type GrpoObjectiveOptions, grpoObjective } from "./policy-objective.ts";

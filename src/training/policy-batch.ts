@@ -10,7 +10,7 @@ export interface ScoredTurn {
   readonly turn: Turn;
   /** log π under the checkpoint that this stage started from. */
   readonly startLogProbs: ArrayLike<number>;
-  /** log π under the policy that the KL term pulls towards. */
+  /** log π under the policy that the KL term pulls toward. */
   readonly referenceLogProbs: ArrayLike<number>;
   /** The advantage that the objective weighs the turn by. */
   readonly advantage: number;

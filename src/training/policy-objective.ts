@@ -17,7 +17,7 @@ interface PolicyInputs {
   readonly oldLogProbs: Tensor;
   /** [B, T], log-probabilities under the checkpoint that this stage started from. */
   readonly startLogProbs: Tensor;
-  /** [B, T], log-probabilities under the policy that the KL term pulls towards. */
+  /** [B, T], log-probabilities under the policy that the KL term pulls toward. */
   readonly referenceLogProbs: Tensor;
   /** [B, 1] */
   readonly advantages: Tensor;

@@ -262,7 +262,7 @@ describe("createGrpoTrainer()", () => {
     expect(state.parameters).toEqual(parameters);
   });
 
-  it("is pulled towards the reference, and away from the start, where nothing else pulls", async () => {
+  it("is pulled toward the reference, and away from the start, where nothing else pulls", async () => {
     const reference = initializeParameters(
       { ...config, initializerRange: 0.2 },
       createRandom(6, "reference"),

@@ -27,7 +27,7 @@ export interface PolicyOptions extends CompileOptions {
   readonly minibatchSize: number;
   /** The parameters of the checkpoint that this stage starts from: KL to it is logged. */
   readonly start: Float32Array;
-  /** The parameters that the KL term pulls towards, where they are not those of `start`. */
+  /** The parameters that the KL term pulls toward, where they are not those of `start`. */
   readonly reference?: Float32Array;
   readonly rollout: Omit<RolloutOptions, "path">;
   /** The tasks of an update. */

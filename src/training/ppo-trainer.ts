@@ -67,7 +67,7 @@ function join(first: Float32Array, second: Float32Array): Float32Array {
   return joined;
 }
 
-/** Advantages within each episode, standardised over the rollout; returns are advantage + value. */
+/** Advantages within each episode, standardized over the rollout; returns are advantage + value. */
 function assignCredit(
   episodes: readonly Episode[],
   values: readonly number[],

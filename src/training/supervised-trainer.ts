@@ -24,7 +24,7 @@ export interface SupervisedOptions extends CompileOptions {
   drawSequences(step: number): readonly Sequence[];
 }
 
-/** A trainer that minimises the cross-entropy of the answers' tokens. */
+/** A trainer that minimizes the cross-entropy of the answers' tokens. */
 export function createSupervisedTrainer(config: ModelConfig, options: SupervisedOptions): Trainer {
   const { optimizer, schedule, batchSize, drawSequences } = options;
   const layout = createLayout(config);

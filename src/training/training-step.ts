@@ -28,7 +28,7 @@ export function startTraining(parameters: Float32Array, optimizer: Transformatio
   return { step: 0, parameters, slots: Object.fromEntries(slots) };
 }
 
-/** What to minimise, and what else to report of the same pass. */
+/** What to minimize, and what else to report of the same pass. */
 export interface Objective {
   /** One element. */
   readonly loss: Tensor;

@@ -11,7 +11,7 @@ const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
 /** The fastest backend of this machine, for tests in which it does not matter which one works. */
 export const anyBackend: LinearAlgebra = found;
 
-/** Describes the same behaviour once a backend; LAPACK is left out where there is none and none is required. */
+/** Describes the same behavior once a backend; LAPACK is left out where there is none and none is required. */
 export function describeOnEveryBackend(title: string, body: (algebra: LinearAlgebra) => void): void {
   describe(`${title}, portable`, () => body(portable));
   describeOnLapack(title, body);

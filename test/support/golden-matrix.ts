@@ -136,7 +136,7 @@ export interface GoldenCase {
   readonly intruders?: GoldenIntruders;
 }
 
-/** A weight in bfloat16, its next neighbour away from zero, and whether the two count as equal. */
+/** A weight in bfloat16, its next neighbor away from zero, and whether the two count as equal. */
 interface GoldenSparsityVector {
   readonly weight: number;
   /** As in "0x3f80". */

@@ -19,7 +19,7 @@ async function takeMemory() {
   process.exit(held.length === 0 ? 1 : 134);
 }
 
-const behaviours = {
+const behaviors = {
   echo: async ([value]) => Number(value),
   wait: async ([ms, value]) => {
     await wait(Number(ms));
@@ -57,7 +57,7 @@ const handler = {
   carryOut: async ({ name }, share) => {
     appendFileSync(join(folder, "begun.log"), `${name}\n`);
     const [kind, ...words] = name.split(" ");
-    return await behaviours[kind](words, join(folder, `${name}.mark`), share);
+    return await behaviors[kind](words, join(folder, `${name}.mark`), share);
   },
   close: async () => undefined,
 };

@@ -1,4 +1,4 @@
-/** Factorises a matrix whose elements are alike, by the portable backend; a program of its own can be stopped where it never ends. */
+/** Factorizes a matrix whose elements are alike, by the portable backend; a program of its own can be stopped where it never ends. */
 import {
   createDenseSource,
   createMatrix,

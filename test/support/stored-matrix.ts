@@ -36,7 +36,7 @@ export function factorizeStored(tensor: StoredTensor, algebra: LinearAlgebra): F
   return factorize(createStoredSource(tensor), request, algebra);
 }
 
-/** Two stored matrices, factorised whole and compared. */
+/** Two stored matrices, factorized whole and compared. */
 export function compareStored(
   { before, after }: { readonly before: StoredTensor; readonly after: StoredTensor },
   ranks: readonly number[],

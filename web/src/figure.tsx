@@ -136,7 +136,7 @@ function save(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), keptMs);
 }
 
-/** The chart as a file of its own: colours that the page's style sheet defines are written out. */
+/** The chart as a file of its own: colors that the page's style sheet defines are written out. */
 function serialize(svg: SVGSVGElement): string {
   const copy = svg.cloneNode(true) as SVGSVGElement;
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");

@@ -9,7 +9,7 @@ import { type DataRow, formatCsv } from "./csv.ts";
 /** Width of figures: a page's. */
 const width = 900;
 
-/** Colours of the page's style sheet by day: files have no style sheet. */
+/** Colors of the page's style sheet by day: files have no style sheet. */
 const colors: Readonly<Record<string, string>> = {
   surface: "#ffffff",
   text: "#17202a",

@@ -36,8 +36,8 @@ export function wilson({ correct, total }: Count): {
   if (total === 0) return { low: 0, high: 1 };
   const z = 1.959963984540054;
   const share = correct / total;
-  const centre = (share + z ** 2 / (2 * total)) / (1 + z ** 2 / total);
+  const center = (share + z ** 2 / (2 * total)) / (1 + z ** 2 / total);
   const half =
     (z / (1 + z ** 2 / total)) * Math.sqrt((share * (1 - share)) / total + z ** 2 / (4 * total ** 2));
-  return { low: Math.max(0, centre - half), high: Math.min(1, centre + half) };
+  return { low: Math.max(0, center - half), high: Math.min(1, center + half) };
 }

@@ -10,7 +10,7 @@ describe("createRandom()", () => {
     expect(draws()).toEqual(draws());
   });
 
-  it("gives unrelated streams to neighbouring paths", () => {
+  it("gives unrelated streams to neighboring paths", () => {
     const first = createRandom(7, "sft", 12);
     const second = createRandom(7, "sft", 13);
     let product = 0;

@@ -29,7 +29,7 @@ describe("wilsonInterval()", () => {
     );
   });
 
-  it("lies between its neighbours for a fraction", () => {
+  it("lies between its neighbors for a fraction", () => {
     const [below, between, above] = [4, 4.25, 5].map((correct) => wilsonInterval({ correct, total: 9 }));
     expect(between!.low).toBeGreaterThan(below!.low);
     expect(between!.high).toBeLessThan(above!.high);

@@ -160,7 +160,7 @@ describe("a refusal", () => {
 describe("Endpoint.identify()", () => {
   const logProb = (value: number): object => ({ choices: [{ logprobs: { token_logprobs: [value] } }] });
 
-  it("asks for several log-probabilities, so that neighbouring checkpoints are told apart", async () => {
+  it("asks for several log-probabilities, so that neighboring checkpoints are told apart", async () => {
     const { url } = await serve(
       "/v1/completions",
       [1, 2, 3, 4, 5, 6].map((value) => [200, logProb(-value)] as const),

@@ -197,7 +197,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
 }
 
 /**
- * What a model is asked to be recognised: texts that may go on in many ways, so that small differences show. They are part of
+ * What a model is asked to be recognized: texts that may go on in many ways, so that small differences show. They are part of
  * what identities in files mean: the order of those that are there stays.
  */
 const probeTexts = [

@@ -20,7 +20,7 @@ export interface LayerCache {
 
 /** What a pass over whole sequences gives. */
 export interface SequencePass {
-  /** Final normalised hidden states, [N, E], rows in (sequence, token) order. */
+  /** Final normalized hidden states, [N, E], rows in (sequence, token) order. */
   readonly hidden_NE: Tensor;
   readonly cache: readonly LayerCache[];
 }
@@ -150,7 +150,7 @@ export function runSequences(
   const cache: LayerCache[] = [];
   const attend: Attend = (layer, [q, keys, values]) => {
     cache.push({ keys, values });
-    // The queries of a group are neighbours, so that a group is simply more rows against the same keys.
+    // The queries of a group are neighbors, so that a group is simply more rows against the same keys.
     const q_BKND = op.reshape(q, [B, K, G * T, D]);
     const own = op.add(op.matmul(q_BKND, keys, { transposeRight: true }), mask);
     if (S === 0) return op.reshape(op.matmul(op.softmax(own), values), [B, H, T, D]);
@@ -224,7 +224,7 @@ export function runDecodeStep(
 
 /** What a pass over a part of one sequence gives. */
 export interface ChunkPass {
-  /** Final normalised hidden states, [T, E]. */
+  /** Final normalized hidden states, [T, E]. */
   readonly hidden_NE: Tensor;
   /** Keys and values of the new tokens, [1, K, T, D] a layer. */
   readonly fresh: readonly LayerCache[];

@@ -128,9 +128,9 @@ describe("openFactorCache()", () => {
   });
 
   it("keeps exact factors, each seed, each tensor and each backend apart", async () => {
-    const requests = [undefined, 0, 1, 11, -1].map((randomisedSeed) => ({
+    const requests = [undefined, 0, 1, 11, -1].map((randomizedSeed) => ({
       numVectors: 2,
-      ...(randomisedSeed !== undefined && { randomisedSeed }),
+      ...(randomizedSeed !== undefined && { randomizedSeed }),
     }));
     for (const [index, request] of requests.entries()) {
       for (const other of requests.slice(index)) expect(await open().hasFactors(name, other)).toBe(false);
@@ -153,19 +153,19 @@ describe("openFactorCache()", () => {
       { ...key, after: name },
       { ...key, settings: { ranks: [1, 2, 3] } },
       { ...key, settings: { ranks: [12] } },
-      { ...key, settings: { ranks: [1, 2], randomisedSeed: 0 } },
+      { ...key, settings: { ranks: [1, 2], randomizedSeed: 0 } },
     ];
     for (const other of others) expect(await open().readComparison(other)).toBeUndefined();
     expect(await open("lapack").readComparison(key)).toBeUndefined();
     expect(await open().readComparison(key)).toBeDefined();
   });
 
-  it("keeps randomised factors, which hold fewer values", async () => {
+  it("keeps randomized factors, which hold fewer values", async () => {
     const source = createDenseSource(drawNoise(30, 20, 1));
     const request = { numVectors: 3, seed: 7 };
     const factors = factorizeRandomly(source, request, anyBackend);
-    await open().writeFactors(name, { numVectors: 3, randomisedSeed: 7 }, factors);
-    const found = await open().readFactors(name, { numVectors: 3, randomisedSeed: 7 });
+    await open().writeFactors(name, { numVectors: 3, randomizedSeed: 7 }, factors);
+    const found = await open().readFactors(name, { numVectors: 3, randomizedSeed: 7 });
     expect(toBits(found!)).toEqual(toBits(factors));
   });
 

@@ -23,10 +23,10 @@ import {
 } from "../../weights/linalg/index.ts";
 import type { Comparison, SpectraSettings } from "../../weights/spectra/index.ts";
 
-/** Which factors: how many vectors a side at least, and the seed if they are randomised. */
+/** Which factors: how many vectors a side at least, and the seed if they are randomized. */
 export interface CachedRequest {
   readonly numVectors: number;
-  readonly randomisedSeed?: number;
+  readonly randomizedSeed?: number;
 }
 
 /** Two tensors by their fingerprints, and how they are compared. */
@@ -112,20 +112,20 @@ async function explainFailure(write: Promise<void>): Promise<void> {
   }
 }
 
-function nameEntry({ numVectors, randomisedSeed }: CachedRequest): string {
-  return `${describeMethod(randomisedSeed)}-${numVectors}.safetensors`;
+function nameEntry({ numVectors, randomizedSeed }: CachedRequest): string {
+  return `${describeMethod(randomizedSeed)}-${numVectors}.safetensors`;
 }
 
-function describeMethod(randomisedSeed: number | undefined): string {
-  return randomisedSeed === undefined ? "exact" : `randomised-${randomisedSeed}`;
+function describeMethod(randomizedSeed: number | undefined): string {
+  return randomizedSeed === undefined ? "exact" : `randomized-${randomizedSeed}`;
 }
 
 /** The smallest entry that satisfies a request. */
 function chooseEntry(
   names: readonly string[],
-  { numVectors, randomisedSeed }: CachedRequest,
+  { numVectors, randomizedSeed }: CachedRequest,
 ): string | undefined {
-  const start = `${describeMethod(randomisedSeed)}-`;
+  const start = `${describeMethod(randomizedSeed)}-`;
   const counts = names
     .filter((name) => name.startsWith(start) && /-\d+\.safetensors$/.test(name))
     .map((name) => Number(/-(\d+)\.safetensors$/.exec(name)?.[1]))

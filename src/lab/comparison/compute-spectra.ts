@@ -1,6 +1,6 @@
 /**
  * Pairs of checkpoints compared, tensor by tensor: every tensor is read once for its fingerprint, every different
- * matrix factorised once, every different pair of tensors compared once. What the cache holds is not done again, so
+ * matrix factorized once, every different pair of tensors compared once. What the cache holds is not done again, so
  * stopped work continues where it was.
  */
 import { action, UsageError } from "../../base/core/index.ts";
@@ -49,7 +49,7 @@ export interface SpectraRequest extends PairRequest {
   readonly share?: MachineShare | undefined;
 }
 
-/** Fingerprints of all tensors, and the backend that factorised them. */
+/** Fingerprints of all tensors, and the backend that factorized them. */
 export interface KnownFingerprints {
   readonly fingerprints: ReadonlyMap<string, string>;
   /** The first value that is not finite, of tensors that hold such values: they are not compared. */
@@ -159,12 +159,12 @@ function estimateRest(
   { settings, numPlaces }: { readonly settings: SpectraSettings; readonly numPlaces: number },
 ): number {
   const matched = pairs.flatMap(({ coverage }) => coverage.matched);
-  // Pairs share checkpoints: a tensor is in several, and factorised once.
-  const shareFactorised = numPlaces / Math.max(1, matched.length);
+  // Pairs share checkpoints: a tensor is in several, and factorized once.
+  const shareFactorized = numPlaces / Math.max(1, matched.length);
   return matched.reduce((sum, tensor) => {
     const { shape } = tensor;
     const size = { numBytes: 0, numVectors: countVectors(shape, settings) };
-    const factors = shape.length === 2 ? shareFactorised * planFactors(shape, size).cost : 0;
+    const factors = shape.length === 2 ? shareFactorized * planFactors(shape, size).cost : 0;
     return sum + factors + planComparison(shape, size).cost;
   }, 0);
 }
@@ -233,7 +233,7 @@ function listComparisons(
   return [...wanted.values()];
 }
 
-/** All comparisons by the fingerprints of their tensors: from the cache, or factorised and compared now. */
+/** All comparisons by the fingerprints of their tensors: from the cache, or factorized and compared now. */
 async function compareAll(
   wanted: readonly WantedComparison[],
   {
@@ -256,12 +256,12 @@ async function compareAll(
     if (known === undefined) missing.push(one);
     else comparisons.set(comparisonKey(key), known);
   }
-  const factorisations = await planFactorisations(missing, settings, (tensor, numVectors) =>
+  const factorizations = await planFactorizations(missing, settings, (tensor, numVectors) =>
     cache.hasFactors(tensor.fingerprint, { ...settings, numVectors }),
   );
   const tasks = missing.map((one) => planOne(one, settings));
-  runner.expect(sumCosts(factorisations) + sumCosts(tasks));
-  await runner.run(factorisations, () => undefined);
+  runner.expect(sumCosts(factorizations) + sumCosts(tasks));
+  await runner.run(factorizations, () => undefined);
   await runner.run(tasks, (task, { comparison }) => {
     if (task.kind !== "compare" || comparison === undefined) return;
     comparisons.set(comparisonKey(keyFingerprints(task)), comparison);
@@ -270,7 +270,7 @@ async function compareAll(
 }
 
 /** Every different matrix that is not in the cache, once. */
-async function planFactorisations(
+async function planFactorizations(
   missing: readonly WantedComparison[],
   settings: SpectraSettings,
   isKnown: (tensor: KnownTensor, numVectors: number) => Promise<boolean>,
@@ -283,7 +283,7 @@ async function planFactorisations(
       if (await isKnown(tensor, numVectors)) continue;
       const work = planFactors(tensor.shape, { numBytes, numVectors });
       planned.set(tensor.fingerprint, {
-        task: { kind: "factorise", tensor, request: requestFactors(tensor.shape, settings) },
+        task: { kind: "factorize", tensor, request: requestFactors(tensor.shape, settings) },
         ...work,
       });
     }

@@ -30,7 +30,7 @@ export const spectraJobKind = "spectra";
 const backendSchema = z.enum(["lapack", "portable"]);
 const inputSchema = z.object({
   cacheFolder: z.string(),
-  settings: z.object({ ranks: z.array(z.number()), randomisedSeed: z.number().optional() }),
+  settings: z.object({ ranks: z.array(z.number()), randomizedSeed: z.number().optional() }),
   pairs: z.array(z.object({ before: z.string(), after: z.string() })),
 });
 const resultSchema = z.object({
@@ -111,10 +111,10 @@ export function openSpectraPieces(given: unknown, effects: Effects): PieceHandle
   let all: Promise<readonly MatchedPair[]> | undefined;
   return {
     carryOut: async ({ name }, share) => {
-      const { randomisedSeed } = settings;
+      const { randomizedSeed } = settings;
       const request: SpectraRequest = {
         pairs,
-        settings: { ranks: settings.ranks, ...(randomisedSeed !== undefined && { randomisedSeed }) },
+        settings: { ranks: settings.ranks, ...(randomizedSeed !== undefined && { randomizedSeed }) },
         isWanted: (label) => label.name === name,
         share,
       };

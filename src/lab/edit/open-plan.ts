@@ -10,7 +10,7 @@ export interface OpenPlan {
   /** Absent where no operation needs one. */
   readonly source: Checkpoint | undefined;
   readonly edits: readonly PlannedEdit[];
-  /** Every factorisation that the edits need. */
+  /** Every factorization that the edits need. */
   readonly wanted: readonly WantedFactors[];
   close(): Promise<void>;
 }

@@ -74,16 +74,16 @@ export async function previewEdit(
       numUntouched: target.tensors.size - edits.length,
       numBytes,
       memoryBytes: Math.max(...wanted.map((one) => planWanted(one).bytes), ...edits.map(editBytes)),
-      // Factorising both sides, the values of the result, writing at the speed of a slow disk.
-      seconds: (factorisingSlowdown * 1.5 * cost) / speed + numBytes / slowDisk,
+      // Factorizing both sides, the values of the result, writing at the speed of a slow disk.
+      seconds: (factorizingSlowdown * 1.5 * cost) / speed + numBytes / slowDisk,
     };
   } finally {
     await opened.close();
   }
 }
 
-/** Bytes a second of a slow disk; how much slower than products factorisations are, per multiplication. */
-const [slowDisk, factorisingSlowdown] = [2e8, 1.2];
+/** Bytes a second of a slow disk; how much slower than products factorizations are, per multiplication. */
+const [slowDisk, factorizingSlowdown] = [2e8, 1.2];
 
 function describe(
   { name, shape, operation, numVectors }: PlannedEdit,

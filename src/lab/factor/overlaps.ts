@@ -21,7 +21,7 @@ const mostVectors = 24;
 
 /**
  * The overlaps of all matrices of two checkpoints of a run, by name. A matrix whose factors are not in the cache is left out:
- * a page does not wait for a factorisation.
+ * a page does not wait for a factorization.
  */
 export async function readOverlaps(
   folder: RunFolder,

@@ -49,7 +49,7 @@ function describeNonFinite({ folder, name }: TensorPlace, position: number): Che
 }
 
 /**
- * Makes sure that the cache holds the factors: every tensor is read once, every different matrix factorised once, on all
+ * Makes sure that the cache holds the factors: every tensor is read once, every different matrix factorized once, on all
  * cores. Throws `CheckpointError` for NaN and infinite values, `StoppedError`.
  */
 export async function prepareFactors(
@@ -84,7 +84,7 @@ export async function prepareFactors(
       if (await cache.hasFactors(fingerprint, request)) continue;
       const tensor = { folder: one.folder, name: one.name, shape: one.shape, fingerprint };
       missing.set(`${fingerprint} ${request.numVectors}`, {
-        task: { kind: "factorise", tensor, request },
+        task: { kind: "factorize", tensor, request },
         ...planWanted(one),
       });
     }
@@ -99,7 +99,7 @@ export async function prepareFactors(
       if (factors !== undefined) return factors;
       // A damaged entry, which the cache has told of: made again here and now.
       const tensor = { ...place, shape, fingerprint };
-      await repair({ kind: "factorise", tensor, request }, { numThreads: availableParallelism() });
+      await repair({ kind: "factorize", tensor, request }, { numThreads: availableParallelism() });
       const repaired = await cache.readFactors(fingerprint, request);
       if (repaired !== undefined) return repaired;
       throw new Error(`Cannot find the factors of ${place.name}: the cache does not keep them`);

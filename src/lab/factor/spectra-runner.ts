@@ -87,8 +87,8 @@ function describeTask(task: SpectraTask): string {
   switch (task.kind) {
     case "fingerprint":
       return `read ${task.tensor.name}`;
-    case "factorise":
-      return `factorised ${task.tensor.name}`;
+    case "factorize":
+      return `factorized ${task.tensor.name}`;
     case "compare":
       return `compared ${task.after.name}`;
   }

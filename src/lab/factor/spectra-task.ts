@@ -1,4 +1,4 @@
-/** The tasks of spectra: tensors read, factorised and compared. What a worker does, with everything it keeps open. */
+/** The tasks of spectra: tensors read, factorized and compared. What a worker does, with everything it keeps open. */
 
 import { resolve } from "node:path";
 import { setting } from "../../base/core/index.ts";
@@ -68,7 +68,7 @@ export interface KnownTensor extends TensorPlace {
 /** Something to do for spectra. */
 export type SpectraTask =
   | { readonly kind: "fingerprint"; readonly tensor: TensorPlace }
-  | { readonly kind: "factorise"; readonly tensor: KnownTensor; readonly request: CachedRequest }
+  | { readonly kind: "factorize"; readonly tensor: KnownTensor; readonly request: CachedRequest }
   | ComparisonTask;
 
 /** Two tensors to compare, of the same shape. */
@@ -137,7 +137,7 @@ async function perform(task: SpectraTask, tools: Tools): Promise<Omit<SpectraAns
   switch (task.kind) {
     case "fingerprint":
       return await identify(task.tensor, tools);
-    case "factorise":
+    case "factorize":
       await obtainFactors(task.tensor, task.request, tools);
       return {};
     case "compare":
@@ -206,10 +206,10 @@ const negate = ({ left, right }: ThinProduct): ThinProduct => ({
 
 /** Which factors a comparison of matrices of that shape needs. */
 export function requestFactors(shape: readonly number[], settings: SpectraSettings): CachedRequest {
-  const { randomisedSeed } = settings;
+  const { randomizedSeed } = settings;
   return {
     numVectors: countVectors(shape, settings),
-    ...(randomisedSeed !== undefined && { randomisedSeed }),
+    ...(randomizedSeed !== undefined && { randomizedSeed }),
   };
 }
 
@@ -219,14 +219,14 @@ async function obtainFactors(
   request: CachedRequest,
   { read, cache, algebra }: Tools,
 ): Promise<Factors> {
-  const { numVectors, randomisedSeed } = request;
+  const { numVectors, randomizedSeed } = request;
   const cached = await cache.readFactors(place.fingerprint, request);
   if (cached !== undefined) return cached;
   const source = createStoredSource(await read(place));
   const factors =
-    randomisedSeed === undefined
+    randomizedSeed === undefined
       ? factorize(source, { numVectors, tolerance: tolerances.weight }, algebra)
-      : factorizeRandomly(source, { numVectors, seed: randomisedSeed }, algebra);
+      : factorizeRandomly(source, { numVectors, seed: randomizedSeed }, algebra);
   await cache.writeFactors(place.fingerprint, request, factors);
   return factors;
 }

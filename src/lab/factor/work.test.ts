@@ -41,9 +41,9 @@ describe("countVectors()", () => {
     expect(countVectors(shape, { ranks: [rank] })).toBe(expected);
   });
 
-  it("keeps one more of a randomised factorisation, and no more than that of a small one", () => {
-    expect(countVectors([4096, 513], { ranks: [8, 64], randomisedSeed: 1 })).toBe(65);
-    expect(countVectors([100, 100], { ranks: [8, 64], randomisedSeed: 1 })).toBe(65);
+  it("keeps one more of a randomized factorization, and no more than that of a small one", () => {
+    expect(countVectors([4096, 513], { ranks: [8, 64], randomizedSeed: 1 })).toBe(65);
+    expect(countVectors([100, 100], { ranks: [8, 64], randomizedSeed: 1 })).toBe(65);
   });
 
   it("is the same for a matrix and its transpose, and never falls with the rank", () => {

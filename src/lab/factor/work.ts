@@ -1,4 +1,4 @@
-/** What factorising and comparing a tensor takes, in time and memory: for planning, so rough numbers do. */
+/** What factorizing and comparing a tensor takes, in time and memory: for planning, so rough numbers do. */
 import type { SpectraSettings } from "../../weights/spectra/index.ts";
 import { countElements, numExaminedForIntruders } from "../../weights/spectra/index.ts";
 
@@ -14,14 +14,14 @@ export interface Work {
 const keepAllShort = 512;
 
 /** Vectors to keep of a matrix of that shape. */
-export function countVectors(shape: readonly number[], { ranks, randomisedSeed }: SpectraSettings): number {
+export function countVectors(shape: readonly number[], { ranks, randomizedSeed }: SpectraSettings): number {
   const short = Math.min(...shape);
-  if (randomisedSeed === undefined) return keepVectors(shape, Math.max(...ranks, numExaminedForIntruders));
+  if (randomizedSeed === undefined) return keepVectors(shape, Math.max(...ranks, numExaminedForIntruders));
   // One more than the largest rank: a gap has two sides, and these factors know no value beyond their last.
   return Math.min(short, Math.max(...ranks, numExaminedForIntruders) + 1);
 }
 
-/** Vectors to keep of an exact factorisation where `wanted` are asked for. */
+/** Vectors to keep of an exact factorization where `wanted` are asked for. */
 export function keepVectors(shape: readonly number[], wanted: number): number {
   const short = Math.min(...shape);
   return short <= keepAllShort ? short : Math.min(short, wanted);
@@ -52,7 +52,7 @@ const sidesOf = (shape: readonly number[]): { readonly long: number; readonly sh
   short: Math.min(...shape),
 });
 
-/** Costs measured in multiplications of the factorisation of a large matrix: a task, a byte read, an element compared. */
+/** Costs measured in multiplications of the factorization of a large matrix: a task, a byte read, an element compared. */
 const [taskCost, byteCost, elementCost] = [1e8, 75, 250];
 
 /** Reading a tensor for its fingerprint. */
@@ -60,7 +60,7 @@ export function planFingerprint(shape: readonly number[], numBytes: number): Wor
   return { cost: taskCost + byteCost * numBytes, bytes: heldBytes(shape, numBytes) + blockBytes(shape) };
 }
 
-/** Factorising a matrix: Gram matrix, tridiagonalisation, vectors of both sides. */
+/** Factorizing a matrix: Gram matrix, tridiagonalization, vectors of both sides. */
 export function planFactors(
   shape: readonly number[],
   { numBytes, numVectors }: { readonly numBytes: number; readonly numVectors: number },

@@ -117,7 +117,7 @@ function describeStatistics(
   };
 }
 
-/** Summarises a followed run anew; what its spectra and repair grids say stays. */
+/** Summarizes a followed run anew; what its spectra and repair grids say stays. */
 export async function renewSummary(folder: RunFolder): Promise<void> {
   const before = await folder.readSummary();
   const { spectra, repairs } = before ?? {};

@@ -58,7 +58,7 @@ export async function startRun(recipe: Recipe, path: string, effects: Effects): 
   return withLock(folder, () => carryOut(folder, model, effects));
 }
 
-/** Continues a run where it was left; a finished run is summarised again. */
+/** Continues a run where it was left; a finished run is summarized again. */
 export async function resumeRun(path: string, effects: Effects): Promise<FinishedRun> {
   const folder = await openRunFolder(path);
   requireTrained(folder);

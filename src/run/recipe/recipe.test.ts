@@ -109,7 +109,7 @@ describe("parseRecipe()", () => {
   });
 
   const refused: Readonly<Record<string, readonly [path: string, value: string, message: string]>> = {
-    "an unknown key": ["colour", "blue", 'unknown key "colour"; remove it or check its spelling'],
+    "an unknown key": ["color", "blue", 'unknown key "color"; remove it or check its spelling'],
     "an unknown key inside": ["sft.optimizer.momentum", "1", 'unknown key "momentum" in "sft.optimizer"'],
     "an unknown key in a list": ["rl.0.momentum", "1", 'unknown key "momentum" in "rl.0"'],
     "a key of the other method": ["rl.0.discount", "1", 'unknown key "discount" in "rl.0"'],

@@ -69,7 +69,7 @@ const rlShape = {
   seeds: z.array(z.number().int().nonnegative()).min(1).default([0]),
   numUpdates: count,
   tasksPerUpdate: batch,
-  /** SFT step of the checkpoint that KL is measured to (and pulls towards); absent means the branch's own start. */
+  /** SFT step of the checkpoint that KL is measured to (and pulls toward); absent means the branch's own start. */
   reference: count.optional(),
   temperature: z.number().positive().default(1),
   clipRange: z.number().positive().default(0.2),

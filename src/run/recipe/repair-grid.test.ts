@@ -90,7 +90,7 @@ describe("parseRepairGrid()", () => {
   });
 
   const refusedEntries: Readonly<Record<string, readonly [entry: string, message: RegExp]>> = {
-    "an unknown key of a grid": ["what: [left], top: [1], colour: blue", /"colour"/],
+    "an unknown key of a grid": ["what: [left], top: [1], color: blue", /"color"/],
     "an unknown key of an operation": ["operation: rebuild, top: 1", /"top"/],
     "an unknown operation": ["operation: erase", /operation/],
     "a grid of nothing in particular": ["top: [1]", /"what"/],

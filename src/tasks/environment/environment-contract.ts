@@ -40,9 +40,9 @@ const tasksRepeat: Clause = (environment) =>
   sample(environment).flatMap((each) => {
     const written = environment.prompt(each.task, each.rendering);
     const again = environment.prompt(environment.createTask(each), each.rendering);
-    const neighbour = environment.createTask({ ...each, seed: each.seed + 1, index: each.index - 1 });
+    const neighbor = environment.createTask({ ...each, seed: each.seed + 1, index: each.index - 1 });
     const broken = written !== again ? [`${nameTask(each)} differs when created again`] : [];
-    return written === environment.prompt(neighbour, each.rendering)
+    return written === environment.prompt(neighbor, each.rendering)
       ? broken
       : [...broken, `${nameTask(each)} differs from task ${each.index - 1} of the next seed`];
   });

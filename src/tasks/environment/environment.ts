@@ -64,7 +64,7 @@ export interface GradeOptions {
 
 /** An endless supply of examples of one skill. */
 export interface Lesson {
-  /** What is practised, in one sentence. */
+  /** What is practiced, in one sentence. */
   readonly summary: string;
   /** Draws one example. */
   draw(random: Random): Example;

@@ -68,7 +68,7 @@ describe("encodeFloats()", () => {
     );
   });
 
-  it("rounds as numpy does (F16) and to the nearer neighbour, ties to even (BF16)", () => {
+  it("rounds as numpy does (F16) and to the nearer neighbor, ties to even (BF16)", () => {
     const path = new URL("../../../test/golden/checkpoint/expected.json", import.meta.url);
     const { rounding }: { rounding: Record<WritableDtype, number[]> } = JSON.parse(
       readFileSync(path, "utf8"),

@@ -16,14 +16,14 @@ import {
 import { reduceToTriangle } from "./reduce.ts";
 
 /** How factors were computed. */
-export const factorMethods = ["svd", "gram", "qr", "randomised"] as const;
+export const factorMethods = ["svd", "gram", "qr", "randomized"] as const;
 export type FactorMethod = (typeof factorMethods)[number];
 
 /** Singular values, and the leading singular vectors on both sides. */
 export interface Factors {
   readonly rows: number;
   readonly columns: number;
-  /** Descending; all min(rows, columns), or as many as there are vectors where the method is randomised. */
+  /** Descending; all min(rows, columns), or as many as there are vectors where the method is randomized. */
   readonly values: Float64Array;
   /** rows × k, orthonormal columns. */
   readonly left: Matrix;
@@ -189,7 +189,7 @@ function orthonormalize(matrix: Matrix, departure: number, algebra: LinearAlgebr
   return departure <= polishedDeparture ? polish(matrix, algebra) : straighten(matrix, algebra);
 }
 
-/** One Newton–Schulz step, X (3 I − XᵀX) / 2, towards the nearest orthonormal columns: squares the departure. */
+/** One Newton–Schulz step, X (3 I − XᵀX) / 2, toward the nearest orthonormal columns: squares the departure. */
 function polish(matrix: Matrix, algebra: LinearAlgebra): Matrix {
   const size = matrix.columns;
   const step = createMatrix(size, size);
@@ -224,8 +224,8 @@ function straighten(matrix: Matrix, algebra: LinearAlgebra): Matrix {
 export function subspaceError(factors: Factors, rank: number): number {
   const { values, method, rounding } = factors;
   if (rank >= factors.rows && rank >= factors.columns) return 0;
-  // A randomised factorisation does not know what comes after its last value.
-  if (method === "randomised" && rank >= values.length) return Math.PI / 2;
+  // A randomized factorization does not know what comes after its last value.
+  if (method === "randomized" && rank >= values.length) return Math.PI / 2;
   const [largest = 0] = values;
   const [inside = 0, outside = 0] = [values[rank - 1], values[rank]];
   if (inside <= outside) return Math.PI / 2;
@@ -236,7 +236,7 @@ export function subspaceError(factors: Factors, rank: number): number {
   return Math.asin(Math.min(1, sine));
 }
 
-/** The same factors with fewer vectors; of randomised ones, with fewer values too. */
+/** The same factors with fewer vectors; of randomized ones, with fewer values too. */
 export function trimFactors(factors: Factors, numVectors: number): Factors {
   const { left, right, values, method } = factors;
   if (left.columns <= numVectors) return factors;
@@ -244,6 +244,6 @@ export function trimFactors(factors: Factors, numVectors: number): Factors {
     ...factors,
     left: takeColumns(left, numVectors),
     right: takeColumns(right, numVectors),
-    values: method === "randomised" ? values.slice(0, numVectors) : values,
+    values: method === "randomized" ? values.slice(0, numVectors) : values,
   };
 }

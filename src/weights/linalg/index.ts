@@ -20,4 +20,4 @@ export {
 } from "./matrix-source.ts";
 export { openLinearAlgebra } from "./open.ts";
 export { type BasisPair, numForcedZeros, pairBases, principalAngles } from "./principal-angles.ts";
-export { factorizeRandomly } from "./randomise.ts";
+export { factorizeRandomly } from "./randomize.ts";

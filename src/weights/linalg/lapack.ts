@@ -117,7 +117,7 @@ function singularValues(library: LapackLibrary, matrix: Matrix): Float64Array {
 }
 
 /**
- * Householder tridiagonalisation (dsytrd), all eigenvalues by QL/QR without square roots (dsterf), and only the
+ * Householder tridiagonalization (dsytrd), all eigenvalues by QL/QR without square roots (dsterf), and only the
  * wanted eigenvectors by relatively robust representations (dstemr), turned back by the reflections (dormtr).
  */
 function symmetricEigenpairs(

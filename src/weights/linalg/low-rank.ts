@@ -1,4 +1,4 @@
-/** Products of thin matrices, whose singular values need no factorisation of the whole. */
+/** Products of thin matrices, whose singular values need no factorization of the whole. */
 import type { LinearAlgebra } from "./linear-algebra.ts";
 import { createMatrix, type Matrix, transpose } from "./matrix.ts";
 

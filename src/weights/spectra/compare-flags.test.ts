@@ -1,4 +1,4 @@
-/** When comparisons raise flags, and what they leave out of randomised factors. */
+/** When comparisons raise flags, and what they leave out of randomized factors. */
 import { describe, expect, it } from "vitest";
 import { drawKnown, drawNoise, subtractNaively } from "../../../test/support/drawn-matrix.ts";
 import { scale } from "../../../test/support/drawn-update.ts";
@@ -91,8 +91,8 @@ describe("flags", () => {
   });
 });
 
-describe("compareMatrices() of randomised factors", () => {
-  const settings = { ranks: [3, 5], randomisedSeed: 1 };
+describe("compareMatrices() of randomized factors", () => {
+  const settings = { ranks: [3, 5], randomizedSeed: 1 };
   const run = (before: StoredTensor, after: StoredTensor, numVectors = 5): MatrixComparison => {
     const [first, second] = [before, after].map((tensor) =>
       factorizeRandomly(createStoredSource(tensor), { numVectors, seed: 1 }, anyBackend),
@@ -113,7 +113,7 @@ describe("compareMatrices() of randomised factors", () => {
   it("leaves out what needs all singular values", () => {
     const after = storeMatrix(subtractNaively(matrix, scale(drawNoise(60, 40, 2), 0.002)));
     const comparison = run(before, after);
-    expect(comparison.singularValues.method).toEqual({ before: "randomised", after: "randomised" });
+    expect(comparison.singularValues.method).toEqual({ before: "randomized", after: "randomized" });
     expect(comparison.entropyRank).toEqual({});
     expect(comparison.powerLaw).toEqual({});
     expect(comparison.randomness).toEqual({});
@@ -125,7 +125,7 @@ describe("compareMatrices() of randomised factors", () => {
     expect(comparison.principalAngles.left[3]!.at(-1)).toBeLessThan(0.05);
   });
 
-  it("promises nothing about the last vectors, whose neighbours it does not know", () => {
+  it("promises nothing about the last vectors, whose neighbors it does not know", () => {
     // A small update that exchanges vectors 5 and 6, the second of which is not among the factors.
     const after = storeMatrix(exchange(matrix, { left, right, size: 0.002 }));
     const { directions, subspaces, principalAngles } = run(before, after);

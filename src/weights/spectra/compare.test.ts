@@ -202,7 +202,7 @@ describe("compareMatrices()", () => {
     for (let index = 0; index < 8; index++) before.values[index * 9] = 2 ** (3 - index);
     for (const angle of [1e-6, 1e-4, 1e-2, 1]) {
       const after = { ...before, values: before.values.slice() };
-      // The first left vector turns towards the fifth row.
+      // The first left vector turns toward the fifth row.
       after.values[0] = 8 * Math.cos(angle);
       after.values[4 * 8] = 8 * Math.sin(angle);
       const { principalAngles, directions } = compare({

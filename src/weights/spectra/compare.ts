@@ -50,12 +50,12 @@ import {
 } from "./subspace.ts";
 import { countIntruders, projectProduct, projectUpdate, splitEnergy } from "./update.ts";
 
-/** How matrices are factorised and compared. */
+/** How matrices are factorized and compared. */
 export interface SpectraSettings {
   /** Ranks of the subspaces to compare, ascending; larger ones than a matrix has are taken as all it has. */
   readonly ranks: readonly number[];
-  /** Seed of randomised factorisations; absent for exact ones. */
-  readonly randomisedSeed?: number;
+  /** Seed of randomized factorizations; absent for exact ones. */
+  readonly randomizedSeed?: number;
 }
 
 /** A tensor in both checkpoints, and whether it is the same to the last bit. */
@@ -183,7 +183,7 @@ function describeEnergy(
   return { ...(energy !== undefined && { energy }), energyByRank };
 }
 
-/** Both factorisations with the same number of vectors. */
+/** Both factorizations with the same number of vectors. */
 function alignFactors({ before, after }: Change<Factors>): Change<Factors> {
   const numVectors = Math.min(before.left.columns, after.left.columns);
   return { before: trimFactors(before, numVectors), after: trimFactors(after, numVectors) };
@@ -203,7 +203,7 @@ function drawShift(
 function examineUpdate(
   { before, after, isUnchanged, product }: TensorPair,
   factors: Factors,
-  { settings: { randomisedSeed }, algebra }: ComparisonContext,
+  { settings: { randomizedSeed }, algebra }: ComparisonContext,
 ): { readonly values: Float64Array; readonly projected: Matrix } {
   const numVectors = factors.left.columns;
   if (isUnchanged)
@@ -212,9 +212,9 @@ function examineUpdate(
     return { values: productValues(product, algebra), projected: projectProduct(product, factors, algebra) };
   const difference = createDifference(createStoredSource(before), createStoredSource(after));
   const { values } =
-    randomisedSeed === undefined
+    randomizedSeed === undefined
       ? factorize(difference, { numVectors: 0, tolerance: tolerances.update }, algebra)
-      : factorizeRandomly(difference, { numVectors, seed: randomisedSeed }, algebra);
+      : factorizeRandomly(difference, { numVectors, seed: randomizedSeed }, algebra);
   return { values, projected: projectUpdate(difference, factors, algebra) };
 }
 
@@ -229,7 +229,7 @@ function describeValues(
   const shift = spectralShift(before.values, after.values);
   const relativeChange = describeRelativeChange(factors);
   const ofExact = <Value>(measure: (values: Float64Array) => Value | undefined): Partial<Change<Value>> =>
-    mapChange(factors, ({ values, method }) => (method === "randomised" ? undefined : measure(values)));
+    mapChange(factors, ({ values, method }) => (method === "randomized" ? undefined : measure(values)));
   return {
     singularValues: {
       before: [...before.values],
@@ -284,7 +284,7 @@ function describeUpdate(
     spectral,
     singularValues: [...values],
     ...dropUndefined({ stableRank: stableRank(elements.updateSquares, spectral) }),
-    ...(factors.method !== "randomised" && {
+    ...(factors.method !== "randomized" && {
       ...dropUndefined({ entropyRank: entropyRank(values) }),
       energyRanks: {
         "90": energyRank(values, 0.9),
@@ -307,7 +307,7 @@ function toRecord(
 }
 
 function detectRandomness({ values, rows, columns, method }: Factors): MarchenkoPasturFit | undefined {
-  if (method === "randomised" || (values[0] ?? 0) === 0) return undefined;
+  if (method === "randomized" || (values[0] ?? 0) === 0) return undefined;
   return fitMarchenkoPastur(values, { rows, columns });
 }
 

@@ -33,7 +33,7 @@ export function drawSpectralShift(
   algebra: LinearAlgebra,
 ): number | undefined {
   const { rows, columns } = source;
-  if (frobenius === 0 || rows * columns > mostDrawn || before.method === "randomised") return undefined;
+  if (frobenius === 0 || rows * columns > mostDrawn || before.method === "randomized") return undefined;
   const matrix = readWhole(source);
   const random = createRandom(1, "random update", rows, columns);
   const noise = Float64Array.from({ length: rows * columns }, () => random.normal());
@@ -73,7 +73,7 @@ function expectChordal(
   frobenius: number,
   ranks: readonly number[],
 ): BothSides<ByRank<number>> | undefined {
-  if (frobenius === 0 || values[0] === 0 || method === "randomised") return undefined;
+  if (frobenius === 0 || values[0] === 0 || method === "randomized") return undefined;
   const expected = expectRotation({ rows, columns, values, frobenius }, ranks);
   return bySide((side) =>
     Object.fromEntries(

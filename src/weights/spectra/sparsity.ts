@@ -162,7 +162,7 @@ const margins = new Float64Array(2);
 const marginWords = new Int32Array(margins.buffer);
 
 /**
- * Fills the block with those pairs of neighbouring scalars in which one was changed, and returns their number of
+ * Fills the block with those pairs of neighboring scalars in which one was changed, and returns their number of
  * scalars. Two 32-bit floats are compared as one of 64 bits, which no finite pair turns into NaN, and whose zeros are
  * pairs of zeros.
  */

@@ -14,7 +14,7 @@ import {
 const formats: readonly WritableDtype[] = ["F32", "F16", "BF16"];
 const nonFinite = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
 
-/** Small whole numbers, which every format holds exactly; no two neighbours alike. */
+/** Small whole numbers, which every format holds exactly; no two neighbors alike. */
 function countUp(shape: readonly number[], dtype: WritableDtype = "F32"): StoredTensor {
   const values = Array.from({ length: countElements(shape) }, (_, index) => (index % 127) - 63);
   return storeTensor(shape, values, dtype);

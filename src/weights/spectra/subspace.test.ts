@@ -267,11 +267,11 @@ describeOnEveryBackend("compareDirections()", (algebra) => {
       return [...compare({ before, after, spectral: 0.1, isUnchanged: false }).bounds];
     };
     const toBound = (gap: number): number => Math.asin((Math.SQRT2 * 0.1) / gap);
-    // 3 × 3: the third value has neighbours on one side only.
+    // 3 × 3: the third value has neighbors on one side only.
     expect(bounds(3, [4, 2, 1], [4.1, 2.1, 1])).toEqual([toBound(4.1 - 2), toBound(2.1 - 1), toBound(2 - 1)]);
     // 4 × 3: beyond it lies 0.
     expect(bounds(4, [4, 2, 0.5], [4.1, 2.1, 0.5])[2]).toBe(toBound(0.5));
-    // Closer than the update is large, or beyond the neighbour: no promise.
+    // Closer than the update is large, or beyond the neighbor: no promise.
     expect(bounds(3, [4, 3.9, 1], [4, 3.95, 1])[0]).toBe(rightAngle);
     expect(bounds(3, [4, 3, 1], [2.5, 2, 1])[0]).toBe(rightAngle);
   });

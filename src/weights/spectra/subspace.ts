@@ -1,4 +1,4 @@
-/** How far singular subspaces rotated between two factorisations of the same shape, with the bounds that theory gives. */
+/** How far singular subspaces rotated between two factorizations of the same shape, with the bounds that theory gives. */
 import {
   type BasisPair,
   type Factors,
@@ -13,7 +13,7 @@ import {
 export const sides = ["left", "right"] as const;
 export type Side = (typeof sides)[number];
 
-/** Two factorisations to compare; every rank asked about is at most their number of vectors. */
+/** Two factorizations to compare; every rank asked about is at most their number of vectors. */
 export interface FactorPair {
   readonly before: Factors;
   readonly after: Factors;
@@ -105,7 +105,7 @@ function meanAlignment({ overlap }: BasisPair, rank: number): number {
 function boundAngle({ before, after, spectral, isUnchanged }: FactorPair, rank: number): number {
   if (isUnchanged) return 0;
   // What comes after the last value is unknown where not all are known.
-  if (before.method === "randomised" && rank >= Math.min(before.values.length, after.values.length))
+  if (before.method === "randomized" && rank >= Math.min(before.values.length, after.values.length))
     return Math.PI / 2;
   const gapOf = (inside: Factors, outside: Factors): number =>
     (inside.values[rank - 1] ?? 0) - (outside.values[rank] ?? 0);
@@ -167,17 +167,17 @@ function vectorAngles({ before, after, overlap }: BasisPair): Float64Array {
 function boundDirection({ before, after, spectral, isUnchanged }: FactorPair, index: number): number {
   if (isUnchanged) return 0;
   const isLast = index + 1 >= Math.min(before.values.length, after.values.length);
-  if (before.method === "randomised" && isLast) return Math.PI / 2;
+  if (before.method === "randomized" && isLast) return Math.PI / 2;
   const own = after.values[index] ?? 0;
   const isSquare = before.rows === before.columns;
-  const neighbours = [index - 1, index + 1].map((other) => before.values[other]);
-  const gaps = neighbours.filter((value) => value !== undefined).map((value) => Math.abs(own - value));
+  const neighbors = [index - 1, index + 1].map((other) => before.values[other]);
+  const gaps = neighbors.filter((value) => value !== undefined).map((value) => Math.abs(own - value));
   // The directions beyond the smaller side have the value 0.
   const gap = Math.min(...gaps, isSquare && gaps.length > 0 ? Number.POSITIVE_INFINITY : own);
   return isOrdered(before, { own, index }) ? boundBySine(Math.SQRT2 * spectral, gap) : Math.PI / 2;
 }
 
-/** Whether the value lies between the neighbours it had before: only then are they the nearest ones. */
+/** Whether the value lies between the neighbors it had before: only then are they the nearest ones. */
 function isOrdered({ values }: Factors, { own, index }: { own: number; index: number }): boolean {
   return own <= (values[index - 1] ?? Number.POSITIVE_INFINITY) && own >= (values[index + 1] ?? 0);
 }

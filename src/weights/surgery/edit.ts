@@ -197,7 +197,7 @@ function nothing({ rows, columns }: EditedMatrix): Pick<Edit, "left" | "right"> 
   return { left: createMatrix(rows, 0), right: createMatrix(columns, 0) };
 }
 
-/** From the target towards the source, whatever the tensor is. */
+/** From the target toward the source, whatever the tensor is. */
 export function blend(matrix: EditedMatrix, strength: number): Edit {
   return { ofTarget: 1 - strength, ofSource: strength, ...nothing(matrix) };
 }

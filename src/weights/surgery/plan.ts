@@ -36,7 +36,7 @@ export interface Restore extends Choice, Ranks {
   readonly strength: number;
 }
 
-/** Moves whole tensors towards the source: what restoring is to be compared with. */
+/** Moves whole tensors toward the source: what restoring is to be compared with. */
 export interface Rollback extends Choice {
   readonly operation: "rollback";
   readonly strength: number;

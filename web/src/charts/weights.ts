@@ -4,7 +4,7 @@ import type { WeightMeasure, WeightsView } from "../../../src/face/view/contract
 import { formatShare, toDegrees } from "../format.ts";
 import { formatRoute } from "../route.ts";
 
-/** What a measure is, how its numbers are written, and its colours. */
+/** What a measure is, how its numbers are written, and its colors. */
 export const measures: Readonly<
   Record<
     WeightMeasure,
@@ -87,7 +87,7 @@ export function drawMap(
     readonly everything: readonly number[];
     readonly pair: { readonly before: string; readonly after: string };
     readonly run: string;
-    /** Files do without the ramp of colours, which takes a canvas: every cell has its number. */
+    /** Files do without the ramp of colors, which takes a canvas: every cell has its number. */
     readonly hasLegend?: boolean;
   },
 ): Element {

@@ -1,5 +1,5 @@
 /** `untwist spectra`: what changed in the weights between two checkpoints, or along a run. */
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { Effects } from "../../../base/progress/index.ts";
 import { compareCheckpoints, defaultRanks, writeSpectra } from "../../../lab/comparison/index.ts";
 import { describePair, totalSparsity } from "../../../weights/spectra/index.ts";
@@ -17,7 +17,7 @@ Examples:
   untwist spectra BEFORE AFTER                                       two Hugging Face checkpoint folders
   untwist spectra BEFORE AFTER --rank 64,256 --matrices 'q_proj,k_proj' --layers 0-3,31
   untwist spectra BEFORE AFTER --out changed                         Parquet tables and JSON into changed/
-  untwist spectra BEFORE AFTER --rank 256 --randomised 1             leading directions only, quick and approximate
+  untwist spectra BEFORE AFTER --rank 256 --randomized 1             leading directions only, quick and approximate
   untwist spectra runs/mine --on slurm --set partition=cpu            on a cluster: docs/cluster.md`;
 
 /** The command. */
@@ -34,7 +34,8 @@ export function createSpectraCommand(invocation: Invocation): Command {
       "only tensors of these kinds or names; * stands for any characters, a ! in front leaves them out",
     )
     .option("--layers <ranges>", "only these layers, as in 0-3,7")
-    .option("--randomised <seed>", "find the leading directions by seeded random projections")
+    .option("--randomized <seed>", "find the leading directions by seeded random projections")
+    .addOption(new Option("--randomised <seed>", "the earlier spelling").hideHelp())
     .option(
       "--out <folder>",
       "write Parquet tables and spectra.json into this folder (default: a run's own, for the recipe's choice)",

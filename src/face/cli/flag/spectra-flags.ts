@@ -11,6 +11,8 @@ export interface SpectraFlags extends JobFlags {
   readonly rank?: string;
   readonly matrices?: string;
   readonly layers?: string;
+  readonly randomized?: string;
+  /** The earlier spelling. */
   readonly randomised?: string;
   readonly out?: string;
   readonly strict?: boolean;
@@ -44,14 +46,14 @@ export async function chooseMachine(
 
 /** Which tensors, and how they are compared. Throws `UsageError`. */
 export function parseChoice(
-  { rank, matrices, layers, randomised }: SpectraFlags,
+  { rank, matrices, layers, randomised, randomized = randomised }: SpectraFlags,
   usualRanks: readonly number[],
 ): SpectraChoice {
   const isKind = matrices === undefined ? () => true : parsePatterns(matrices);
   const isLayer = layers === undefined ? undefined : parseLayers(layers);
   const isWanted = ({ name, layer }: TensorLabel): boolean =>
     isKind(name) && (isLayer === undefined || (layer !== undefined && isLayer(layer)));
-  const seed = randomised === undefined ? {} : { randomisedSeed: parseSeed(randomised) };
+  const seed = randomized === undefined ? {} : { randomizedSeed: parseSeed(randomized) };
   const ranks = rank === undefined ? usualRanks : parseRanks(rank);
   return { settings: { ranks: [...new Set(ranks)].sort((a, b) => a - b), ...seed }, isWanted };
 }
@@ -63,5 +65,5 @@ function parseRanks(text: string): readonly number[] {
 
 function parseSeed(text: string): number {
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new UsageError(`Cannot read --randomised "${text}": give a whole number from 0`);
+  throw new UsageError(`Cannot read --randomized "${text}": give a whole number from 0`);
 }

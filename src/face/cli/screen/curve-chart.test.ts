@@ -88,7 +88,7 @@ describe("drawCurves()", () => {
     expect([...lines].filter((character) => character === "x")).toHaveLength(3);
   });
 
-  it("colours curves, and nothing where colours are not wanted", () => {
+  it("colors curves, and nothing where colors are not wanted", () => {
     expect(drawCurves(small, colorPaint).join("")).toContain(colorPaint("ood", "x"));
     expect(drawCurves(small, plainPaint).join("")).not.toContain("\u001b");
   });

@@ -1,7 +1,7 @@
-/** Colours, only where they are wanted: on a terminal that has not asked for none. */
+/** Colors, only where they are wanted: on a terminal that has not asked for none. */
 import { styleText } from "node:util";
 
-/** What a colour means on our screens: ID and OOD are always the same two. */
+/** What a color means on our screens: ID and OOD are always the same two. */
 const styles = {
   id: "blueBright",
   ood: "yellowBright",
@@ -14,7 +14,7 @@ const styles = {
 /** Paints text by its meaning. */
 export type Paint = (meaning: keyof typeof styles, text: string) => string;
 
-/** Paint that colours. */
+/** Paint that colors. */
 export const colorPaint: Paint = (meaning, text) =>
   styleText(styles[meaning], text, { validateStream: false });
 

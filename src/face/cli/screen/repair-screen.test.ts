@@ -189,7 +189,7 @@ describe("formatRepairs()", () => {
     expect(said[2]).toBe("• The second one is short.");
   });
 
-  it("colours gains and losses only where the corrected p-value is below 0.05", () => {
+  it("colors gains and losses only where the corrected p-value is below 0.05", () => {
     const colored = formatRepairs(record, { paint: colorPaint });
     const colorOf = (name: string, text: string): string => {
       const line = colored.find((each) => each.includes(name)) ?? "";
@@ -201,7 +201,7 @@ describe("formatRepairs()", () => {
     expect(colorOf("top 60 %", "+30.0")).toBe(colorIn("good"));
     expect(colorOf("tail 1", "−20.0")).toBe(colorIn("bad"));
     expect(colorOf("top 20 %", "+3.0")).toBe(colorIn("dim"));
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes begin with the escape character
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: color codes begin with the escape character
     const bare = colored.map((line) => line.replace(/\u001b\[[0-9;]*m/g, "").trimEnd());
     expect(bare).toEqual(plain());
   });

@@ -17,10 +17,10 @@ describe("formatTable()", () => {
     ]);
   });
 
-  it("aligns coloured cells like plain ones", () => {
+  it("aligns colored cells like plain ones", () => {
     const colored = formatTable(rows(colorPaint));
     expect(colored.join("")).toContain("\u001b[");
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes begin with the escape character
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: color codes begin with the escape character
     const bare = colored.map((line) => line.replace(/\u001b\[[0-9;]*m/g, "").trimEnd());
     expect(bare).toEqual(formatTable(rows(plainPaint)));
   });
@@ -33,7 +33,7 @@ describe("formatTable()", () => {
 });
 
 describe("visibleLength()", () => {
-  it("leaves colour codes out", () => {
+  it("leaves color codes out", () => {
     expect(visibleLength(colorPaint("ood", "four"))).toBe(4);
     expect(visibleLength("four")).toBe(4);
   });

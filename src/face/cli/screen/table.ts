@@ -8,7 +8,7 @@ export interface TableLayout {
   readonly right?: readonly number[];
 }
 
-/** Lines of a table; the first row is its head. Cells may hold colour codes. */
+/** Lines of a table; the first row is its head. Cells may hold color codes. */
 export function formatTable(
   rows: readonly (readonly string[])[],
   { right = [] }: TableLayout = {},
@@ -28,9 +28,9 @@ export function formatTable(
   );
 }
 
-/** Characters of a text that show: colour codes do not. */
+/** Characters of a text that show: color codes do not. */
 export function visibleLength(text: string): number {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: colour codes begin with the escape character
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: color codes begin with the escape character
   return text.replace(/\u001b\[[0-9;]*m/g, "").length;
 }
 

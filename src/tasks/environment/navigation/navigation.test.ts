@@ -92,8 +92,8 @@ describe("nameHeading()", () => {
 describe("drawStreetMap()", () => {
   it("has streets that lead both ways", () => {
     const corners = drawStreetMap(createRandom(3, "map"));
-    for (const [index, { neighbours }] of corners.entries())
-      for (const neighbour of neighbours) expect(corners[neighbour]?.neighbours).toContain(index);
+    for (const [index, { neighbors }] of corners.entries())
+      for (const neighbor of neighbors) expect(corners[neighbor]?.neighbors).toContain(index);
   });
 });
 

@@ -88,7 +88,7 @@ function tryRoute(random: Random, numLegs: number): readonly Leg[] | undefined {
     const corner = corners[place];
     if (corner === undefined) return undefined;
     visited.add(place);
-    const ways = corner.neighbours.flatMap((number) => {
+    const ways = corner.neighbors.flatMap((number) => {
       const next = corners[number];
       const after = next === undefined ? 0 : headingBetween(corner, next);
       return next === undefined || visited.has(number) || !isClear(heading, after)

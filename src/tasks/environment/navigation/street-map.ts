@@ -1,4 +1,4 @@
-/** A town of streets made from a seed: corners on an uneven grid, streets between neighbours, a landmark at each corner. */
+/** A town of streets made from a seed: corners on an uneven grid, streets between neighbors, a landmark at each corner. */
 import type { Random } from "../../../base/core/index.ts";
 
 /** A corner where streets meet. */
@@ -8,7 +8,7 @@ export interface Corner {
   readonly north: number;
   readonly landmark: string;
   /** Numbers of the corners that streets lead to. */
-  readonly neighbours: readonly number[];
+  readonly neighbors: readonly number[];
 }
 
 /** What stands at corners, one word each. */
@@ -42,7 +42,7 @@ export function drawStreetMap(random: Random): readonly Corner[] {
   const open = streets.filter(() => random.uniform() < streetShare);
   return places.map((place, index) => ({
     ...place,
-    neighbours: open.flatMap(([a, b]) => (a === index ? [b] : b === index ? [a] : [])),
+    neighbors: open.flatMap(([a, b]) => (a === index ? [b] : b === index ? [a] : [])),
   }));
 }
 

@@ -101,7 +101,7 @@ export async function requireBaseFolder(folder: string, config: AdapterConfig): 
 /** How much a pair of factors counts, and the rank that it is said to have. */
 export interface Scaling {
   readonly rank: number;
-  /** lora_alpha / r, or / √r for rank-stabilised LoRA. */
+  /** lora_alpha / r, or / √r for rank-stabilized LoRA. */
   readonly scale: number;
 }
 
@@ -110,7 +110,7 @@ export interface Scaling {
  * `UnusableAdapterError` where PEFT could not use them either.
  */
 export function findScaling(fields: AdapterFields, module: string, folder: string): Scaling {
-  const { r = 8, lora_alpha: alphaOfAll = 8, use_rslora: isStabilised } = fields;
+  const { r = 8, lora_alpha: alphaOfAll = 8, use_rslora: isStabilized } = fields;
   const rank = readOwn(fields, { field: "rank_pattern", module, folder }, r);
   const alpha = readOwn(fields, { field: "alpha_pattern", module, folder }, alphaOfAll);
   const refuse = (field: string, value: unknown): never => {
@@ -121,7 +121,7 @@ export function findScaling(fields: AdapterFields, module: string, folder: strin
   };
   if (typeof rank !== "number" || !Number.isSafeInteger(rank) || rank < 1) return refuse("rank r", rank);
   if (typeof alpha !== "number" || !Number.isFinite(alpha)) return refuse("lora_alpha", alpha);
-  return { rank, scale: alpha / (isStabilised === true ? Math.sqrt(rank) : rank) };
+  return { rank, scale: alpha / (isStabilized === true ? Math.sqrt(rank) : rank) };
 }
 
 interface PatternPlace {

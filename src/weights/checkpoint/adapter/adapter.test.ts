@@ -111,7 +111,7 @@ describe("openCheckpoint() of a LoRA adapter", async () => {
 
   it("divides by the root of the rank where it says so", async () => {
     const fields = { lora_alpha: 6, use_rslora: true };
-    const path = await writeAdapterFolder(at("stabilised"), { base: at("base-F32"), modules, fields });
+    const path = await writeAdapterFolder(at("stabilized"), { base: at("base-F32"), modules, fields });
     expect([...(await readMerged(path, `${query}.weight`))]).toEqual(
       mergeByDefinition(weightOf(query), query, 3),
     );

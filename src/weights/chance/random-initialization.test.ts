@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import golden from "../../../test/golden/null/random-initialisation.json" with { type: "json" };
-import { fitMarchenkoPastur, type MatrixShape } from "./random-initialisation.ts";
+import { fitMarchenkoPastur, type MatrixShape } from "./random-initialization.ts";
 
 /** Singular values of noise of standard deviation 0.02 that NumPy drew and decomposed. */
 function noiseOf({ rows, columns }: MatrixShape): readonly number[] {

@@ -1,6 +1,6 @@
 /**
  * Leading singular triplets by random projections and power iterations (Halko, Martinsson and Tropp, SIAM Review
- * 53(2), 2011): a fraction of the time of an exact factorisation, and an error that is measured afterwards.
+ * 53(2), 2011): a fraction of the time of an exact factorization, and an error that is measured afterwards.
  */
 import { createRandom } from "../../base/core/index.ts";
 import type { Factors } from "./factorize.ts";
@@ -9,7 +9,7 @@ import { createMatrix, type Matrix, scaleColumns, subtractFrom, takeColumns } fr
 import { type MatrixSource, multiplyToLong, multiplyToShort, sidesOf } from "./matrix-source.ts";
 
 /** What to compute. */
-export interface RandomisedRequest {
+export interface RandomizedRequest {
   /** Triplets to find. */
   readonly numVectors: number;
   /** Names the random projection: the same seed gives the same result. */
@@ -25,7 +25,7 @@ const [numExtra, numIterations] = [16, 4];
  */
 export function factorizeRandomly(
   source: MatrixSource,
-  { numVectors, seed }: RandomisedRequest,
+  { numVectors, seed }: RandomizedRequest,
   algebra: LinearAlgebra,
 ): Factors {
   const { long, short, isWide } = sidesOf(source);
@@ -53,7 +53,7 @@ export function factorizeRandomly(
     values: kept,
     left: isWide ? shortVectors : longVectors,
     right: isWide ? longVectors : shortVectors,
-    method: "randomised",
+    method: "randomized",
     valueError: residual,
     rounding: residual / (kept[0] || 1),
   };

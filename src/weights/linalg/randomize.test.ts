@@ -6,7 +6,7 @@ import { type Factors, subspaceError } from "./factorize.ts";
 import { createMatrix, type Matrix } from "./matrix.ts";
 import { createDenseSource } from "./matrix-source.ts";
 import { pairBases, principalAngles } from "./principal-angles.ts";
-import { factorizeRandomly } from "./randomise.ts";
+import { factorizeRandomly } from "./randomize.ts";
 
 /** Two orientations, and a square. */
 const shapes = [
@@ -32,7 +32,7 @@ describeOnEveryBackend("factorizeRandomly()", (algebra) => {
   it.each(shapes)("gives leading triplets of $rows × $columns within the residual it states", (shape) => {
     const { matrix, values } = drawKnown(shape, slowDecay, 1);
     const found = run(matrix, 8);
-    expect(found.method).toBe("randomised");
+    expect(found.method).toBe("randomized");
     expect([found.rows, found.columns]).toEqual([shape.rows, shape.columns]);
     expect([found.left.rows, found.left.columns]).toEqual([shape.rows, 8]);
     expect([found.right.rows, found.right.columns]).toEqual([shape.columns, 8]);

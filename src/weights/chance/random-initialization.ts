@@ -1,5 +1,5 @@
 /**
- * Tells whether a spectrum is that of independent noise, as of a matrix that was initialised and never trained: its
+ * Tells whether a spectrum is that of independent noise, as of a matrix that was initialized and never trained: its
  * singular vectors mean nothing. By the singular values alone; leaves out noise of rows or columns of unequal size.
  */
 
