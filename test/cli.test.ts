@@ -48,6 +48,12 @@ describe("untwist --help", () => {
       expect(text).toMatch(/\nExit codes:\n +0 .*\n +1 .*\n +2 .*\n +3 .*\n +130 /);
     });
 
+  it("is the same as help COMMAND, which says what a wrong name may have meant", async () => {
+    expect(await succeed("help", "repair")).toBe(await succeed("repair", "--help"));
+    const { code, stderr } = await runUntwist(["help", "repiar"], folder);
+    expect([code, stderr]).toEqual([2, "Unknown command 'repiar' (Did you mean repair?)\n"]);
+  });
+
   it("names every command", async () => {
     const text = await succeed("--help");
     for (const name of names) expect(text).toMatch(new RegExp(`^ +${name}\\b`, "m"));

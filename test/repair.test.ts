@@ -153,6 +153,28 @@ describe("untwist repair", () => {
     await expectRefusal([["repair", "run", other], "other.yaml", "tiny", "another name"], folder, place);
   });
 
+  it("refuses a run whose recipe asks for none, and says what to give", async () => {
+    const made = await runUntwist(
+      [
+        "run",
+        "general-points-quick",
+        "--out",
+        "unrepaired",
+        ...["sft.numSteps=2", "sft.checkpoints=[1]", "rl=[]", "repairs=false", "spectra=false"].flatMap(
+          (change) => ["--set", change],
+        ),
+      ],
+      folder,
+      place,
+    );
+    expect(made.code, made.stderr).toBe(0);
+    await expectRefusal(
+      [["repair", "unrepaired"], "unrepaired", "its recipe asks for none", "grid.yaml"],
+      folder,
+      place,
+    );
+  });
+
   it("names checkpoints to choose from once, and says which milestones a run without RL lacks", async () => {
     const grid = "grid: [{what: [directions], top: [0.5]}]";
     const unknown = write("nothing.yaml", `target: sft-7\n${grid}`);

@@ -6,6 +6,7 @@
 /** What a user can set, by the name that functions give it, with the words for those who call functions. */
 const settings = {
   answers: "answers",
+  api: "api",
   apiKeyEnv: "apiKeyEnv",
   base: "base",
   endpoint: "endpoint",
@@ -26,12 +27,16 @@ const settings = {
   memory: "memory",
   metric: "metric",
   model: "model",
+  numAttempts: "numAttempts",
   numTasks: "numTasks",
   out: "out",
   profile: "profile",
+  rendering: "rendering",
   resume: "resume",
+  seed: "seed",
   serve: "serve",
   source: "source",
+  temperature: "temperature",
   template: "template",
   webhook: "webhook",
 } as const;

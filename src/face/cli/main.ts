@@ -11,9 +11,9 @@ const exitCodes = `
 Exit codes:
   0    done
   1    an error in untwist itself
-  2    something to put right: flags, a recipe, a file, a folder, a server
+  2    invalid input: flags, recipe, file, folder or server
   3    untwist watch --stop-on-alert found that OOD has fallen
-  130  stopped by Ctrl-C; what was done is kept, and the same command goes on`;
+  130  stopped by Ctrl-C; what was done is kept, and the last line says how to continue`;
 
 /** A command as the help lists it, and its code, which is loaded when it is given: one command needs a fraction of all code. */
 interface CommandEntry {
@@ -86,7 +86,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   signals: {
     usage: "[options] <run>",
     description:
-      "rank what could be known of a finished SFT without OOD labels by what stopping where each says would have cost in OOD accuracy",
+      "rank stopping signals that need no OOD labels by the OOD accuracy lost had SFT stopped where each one says",
     load: async () => (await import("./command/signals.ts")).createSignalsCommand(),
   },
   eval: {
@@ -118,7 +118,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   },
   jobs: {
     usage: "[options]",
-    description: "list the jobs that were handed to an executor, and how they stand",
+    description: "list jobs and their status",
     load: async () => (await import("./command/jobs.ts")).createJobsCommand(),
   },
   attach: {
@@ -138,7 +138,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   },
   cache: {
     usage: "[options]",
-    description: "say what the cache holds, and delete what was not used for long",
+    description: "show what the cache holds, and delete what has not been used for a long time",
     load: async () => (await import("./command/cache.ts")).createCacheCommand(),
   },
   doctor: {
@@ -182,7 +182,12 @@ function configure(command: Command): Command {
 
 /** Runs the command line with the arguments that follow its name. */
 async function runCommand({ args, ...others }: Invocation): Promise<void> {
-  const invocation = { ...others, args: renameCommand(args) };
+  const now = renameCommand(args);
+  const [first, second, ...rest] = now;
+  // As `COMMAND --help`; a wrong name alone says what it may have meant.
+  const isHelp = first === "help" && second !== undefined;
+  const asked = second !== undefined && Object.hasOwn(commands, second) ? [second, "--help"] : [second ?? ""];
+  const invocation = { ...others, args: isHelp ? [...asked, ...rest] : now };
   const program = await createProgram(invocation);
   await program.parseAsync([...invocation.args], { from: "user" });
 }

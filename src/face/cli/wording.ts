@@ -3,6 +3,7 @@ import { quoteForShell, renderMessage, showAddress, type Wording } from "../../b
 
 const settings: Wording["settings"] = {
   answers: "--answers",
+  api: "--api",
   apiKeyEnv: "--api-key-env",
   base: "--base",
   endpoint: "--endpoint",
@@ -23,12 +24,16 @@ const settings: Wording["settings"] = {
   memory: "--memory",
   metric: "--metric",
   model: "--model",
+  numAttempts: "--attempts",
   numTasks: "--count",
   out: "--out",
   profile: "--set",
+  rendering: "--rendering",
   resume: "--resume",
+  seed: "--seed",
   serve: "--serve",
   source: "--from",
+  temperature: "--temperature",
   template: "--template",
   webhook: "--webhook",
 };

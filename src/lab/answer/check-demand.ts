@@ -47,7 +47,12 @@ export function checkDemand(model: Model, { maxNewTokens, ...place }: Demand): v
     );
 }
 
-/** Tokens of the longest of some tasks' prompts. Throws `UsageError` where the tokenizer lacks words of one. */
+/** Thrown where a model's tokenizer lacks words of a prompt: another rendering of the same task may do. */
+export class MissingWordsError extends UsageError {
+  override readonly name = "MissingWordsError";
+}
+
+/** Tokens of the longest of some tasks' prompts. Throws `MissingWordsError` where the tokenizer lacks words of one. */
 export function measurePrompts(
   { tokenizer }: Pick<Model, "tokenizer">,
   tasks: readonly unknown[],
@@ -58,7 +63,7 @@ export function measurePrompts(
     const prompt = environment.prompt(task, rendering);
     const tokens = tokenizer.encode(prompt);
     if (withoutSpace(tokenizer.decode(tokens)) !== withoutSpace(prompt))
-      throw new UsageError(
+      throw new MissingWordsError(
         `Cannot give ${environment.name} tasks in the rendering "${rendering}" to this model: its tokenizer lacks words of the prompt for ${environment.describeTask(task)}; choose another rendering or model`,
       );
     const whole = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });

@@ -11,7 +11,7 @@ import {
   type Split,
 } from "../../tasks/environment/index.ts";
 import { createTasks } from "../../tasks/evaluation/index.ts";
-import { measurePrompts } from "./check-demand.ts";
+import { MissingWordsError, measurePrompts } from "./check-demand.ts";
 
 /** What checkpoints are to be asked, as far as it was said. */
 export interface TaskChoice {
@@ -95,7 +95,7 @@ export async function chooseTasks(
   try {
     return ask("compact");
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
+    if (!(error instanceof MissingWordsError)) throw error;
     return ask("chat");
   }
 }

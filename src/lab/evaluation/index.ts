@@ -1,4 +1,4 @@
-/** Checkpoints evaluated on tasks, and the answers of a run's kept. */
+/** Evaluates checkpoints on tasks, and keeps a run's answers. */
 export { evaluateModel } from "./evaluate-model.ts";
 export { type EvaluatedRun, evaluateRun } from "./evaluate-run.ts";
 export { evaluateServed, type ServedEvaluation } from "./evaluate-served.ts";

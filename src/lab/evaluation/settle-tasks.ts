@@ -45,7 +45,7 @@ export async function settleTasks(folder: RunFolder, place: Settling): Promise<R
   const settled = findTasks(folder.recipe);
   // What was settled for an evaluation that failed binds nobody.
   if (settled !== undefined && (!isFollowed(folder.recipe) || (await hasEvaluations(folder)))) {
-    requireSameTasks(folder.path, settled, choice);
+    requireSameTasks(folder, settled, choice);
     await requireSameAsking(folder, place);
     return folder;
   }
@@ -153,16 +153,23 @@ export async function requireSameAsking({ path, recipe }: RunFolder, place: Aske
   requireSameJudge(path, before.judge, now.judge);
 }
 
-function requireSame(path: string, key: string, [before, now]: readonly [unknown, unknown]): void {
+/** What a followed run is told to do that would be asked otherwise. */
+const otherRun = "leave it out, or follow the checkpoints into another run";
+
+function requireSame(
+  path: string,
+  key: "template" | "api" | "temperature" | "fields",
+  [before, now]: readonly [unknown, unknown],
+): void {
   const [settled, wanted] = [JSON.stringify(before), JSON.stringify(now)];
   if (settled !== wanted)
     throw new UsageError(
-      `Cannot evaluate "${path}" with ${key} ${wanted}: its checkpoints are asked with ${settled}; leave it out, or follow the checkpoints into another run`,
+      `Cannot evaluate "${path}" with ${setting(key, wanted)}: its checkpoints are asked with ${settled}; ${otherRun}`,
     );
 }
 
 function requireSameTasks(
-  path: string,
+  { path, recipe }: Pick<RunFolder, "path" | "recipe">,
   { environment, rendering, evaluation }: AskedTasks,
   { environment: named, ...choice }: TaskChoice,
 ): void {
@@ -171,9 +178,12 @@ function requireSameTasks(
     ...choice,
     environment: named === undefined ? undefined : resolveEnvironment(named),
   };
+  const remedy = isFollowed(recipe)
+    ? otherRun
+    : "leave it out: a run that trains is asked what its recipe says";
   for (const key of Object.keys(wanted) as (keyof TaskChoice)[])
     if (wanted[key] !== undefined && wanted[key] !== settled[key])
       throw new UsageError(
-        `Cannot evaluate "${path}" with ${key} ${wanted[key]}: its checkpoints are asked with ${settled[key]}, and only the same tasks can be compared; leave it out, or follow the checkpoints into another run`,
+        `Cannot evaluate "${path}" with ${setting(key, String(wanted[key]))}: its checkpoints are asked with ${settled[key]}, and only the same tasks can be compared; ${remedy}`,
       );
 }

@@ -40,6 +40,6 @@ export async function locateModel(nameOrPath: string): Promise<string> {
   if (await folderExists(nameOrPath)) return nameOrPath;
   const known = (await folderExists(locateModels())) ? (await listFolders(locateModels())).join(", ") : "";
   throw new UsageError(
-    `Cannot find the base model "${nameOrPath}": name a shipped one (${known}), or give a checkpoint folder`,
+    `Cannot find the model "${nameOrPath}": name a shipped one (${known}), or give a checkpoint folder`,
   );
 }

@@ -1,5 +1,5 @@
 /** Repair grids of a run, carried out whenever they are asked. */
-import { UsageError } from "../../base/core/index.ts";
+import { action, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import type { JobPlace } from "../../cluster/dispatch/index.ts";
 import {
@@ -42,6 +42,13 @@ export async function repairRun(
   const folder = await openRunFolder(path);
   return withLock(folder, async () => {
     const { trajectory } = await readOutcome(folder);
+    const evaluated = await Promise.all(
+      (await folder.readLineage()).map(({ id }) => folder.hasEvaluation(id)),
+    );
+    if (!evaluated.includes(true))
+      throw new UsageError(
+        `Cannot try repairs on "${path}": its checkpoints are not evaluated yet; do it with: ${action("evaluate", path)}`,
+      );
     if (trajectory === null)
       throw new UsageError(
         `Cannot try repairs on "${path}": it has no SFT stage, whose peak could repair its end`,
@@ -64,6 +71,7 @@ export async function repairRun(
 
 /** Enters repair grids into the summary of a finished run. */
 async function keepRecords(folder: RunFolder, records: readonly RepairRecord[]): Promise<void> {
+  if (records.length === 0) return;
   const finished = await folder.readSummary();
   if (finished !== undefined)
     await folder.writeSummary({ ...finished, repairs: mergeRecords(finished.repairs, records) });

@@ -38,7 +38,7 @@ export function createJobsCommand(): Command {
 /** `untwist attach`. */
 export function createAttachCommand(runAgain: RunAgain): Command {
   return new Command()
-    .argument("<job>", "its 12 characters")
+    .argument("<job>", "job id (12 hex digits, see untwist jobs)")
     .option("--json", "print the result as JSON")
     .addHelpText("after", showExample("attach", "Ctrl-C leaves it again"))
     .action(async (id: string, flags: Json) => {
@@ -49,7 +49,7 @@ export function createAttachCommand(runAgain: RunAgain): Command {
 /** `untwist cancel`. */
 export function createCancelCommand(): Command {
   return new Command()
-    .argument("<job>", "its 12 characters")
+    .argument("<job>", "job id (12 hex digits, see untwist jobs)")
     .option("--json", "print what was done as JSON")
     .addHelpText("after", showExample("cancel", "untwist retry goes on with it"))
     .action(cancel);
@@ -58,7 +58,7 @@ export function createCancelCommand(): Command {
 /** `untwist retry`. */
 export function createRetryCommand(runAgain: RunAgain): Command {
   return new Command()
-    .argument("<job>", "its 12 characters")
+    .argument("<job>", "job id (12 hex digits, see untwist jobs)")
     .option("--json", "print the result as JSON")
     .addHelpText("after", showExample("retry", "after what was wrong has been put right"))
     .action(async (id: string, flags: Json) => {

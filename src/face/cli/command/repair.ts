@@ -1,7 +1,7 @@
 /** `untwist repair`: repairs of a run's checkpoints, evaluated beside their controls. */
 
 import { Command } from "commander";
-import { UsageError } from "../../../base/core/index.ts";
+import { quoteForShell, UsageError } from "../../../base/core/index.ts";
 import { readText } from "../../../base/file/index.ts";
 import type { AnswerSource } from "../../../lab/answer/index.ts";
 import { repairRun } from "../../../lab/repair/index.ts";
@@ -66,6 +66,10 @@ async function grid(
   const plans = file === undefined ? undefined : [await readGrid(file, path)];
   const job = await parsePlace(flags, invocation);
   const records = await withEffects((effects) => repairRun(path, plans, { effects, source, job }));
+  if (records.length === 0)
+    throw new UsageError(
+      `Cannot try repairs on "${path}": its recipe asks for none that it has checkpoints for; give a repair grid, as in: untwist repair ${quoteForShell(path)} grid.yaml`,
+    );
   const output = createOutput(flags);
   const lines = records.flatMap((record) => [...formatRepairs(record, { ...output, folder: path }), ""]);
   const places = records.map(({ name }) => `${path}/repairs/${name}`);

@@ -22,7 +22,7 @@ interface RunFlags {
 const examples = `
 Examples:
   untwist run                                       the main job: base → SFT → RL, measured at every checkpoint
-  untwist run general-points-quick                  the same in under a minute, on fewer tasks
+  untwist run general-points-quick                  the same in a minute, on fewer tasks
   untwist run my-recipe.yaml --out runs/mine        your own recipe
   untwist run --set sft.numSteps=100 --seed 2       one field changed
   untwist run --resume --out runs/general-points    continue a run that was stopped`;

@@ -19,7 +19,7 @@ Examples:
   curl -s 127.0.0.1:8000/v1/models
 
 Routes: /v1/models, /v1/completions (with logprobs and echo), /v1/chat/completions, both also streamed,
-/v1/load_lora_adapter, /v1/unload_lora_adapter, /health. What a request wants and the server does not do is refused.`;
+/v1/load_lora_adapter, /v1/unload_lora_adapter, /health. Requests for unsupported features are refused.`;
 
 /** The command. */
 export function createServeCommand(): Command {

@@ -49,7 +49,7 @@ export function createWatchCommand(): Command {
     .option("--interval <seconds>", "how often to look for checkpoints", "10")
     .option("--keep-best <number>", "mark all but that many of the best as deletable; nothing is deleted")
     .option("--until <step>", "end once a checkpoint of that step is evaluated")
-    .option("--idle <seconds>", "end once nothing new has come for so long")
+    .option("--idle <seconds>", "exit after this many seconds without a new checkpoint")
     .option("--stop-on-alert", "end at an alert, with exit code 3")
     .option(
       "--on-alert <command>",

@@ -39,11 +39,11 @@ export function addJobFlags(command: Command): Command {
     )
     .option(
       "--set <key=value>",
-      `one thing that the cluster is asked for, over the profile: ${profileKeys.join(", ")}`,
+      `one cluster setting, overriding the profile: ${profileKeys.join(", ")}`,
       (value: string, before: readonly string[] = []) => [...before, value],
     )
     .option("--memory <size>", "memory that all work on this machine may take together, as in 8GB")
-    .option("--interval <seconds>", "how often to look after the job, at the most", "5")
+    .option("--interval <seconds>", "minimum seconds between polls of the job", "5")
     .option("--detach", "hand the job over and end; untwist attach waits for its result")
     .option("--dry-run", "print what would be submitted");
 }

@@ -29,15 +29,15 @@ export function addRequestFlags(command: Command): Command {
     .option("--model <name>", "the model's name at the server")
     .option("--api <name>", "how it is asked: chat or completions", "chat")
     .option("--temperature <number>", "0 for the likeliest answer", "0")
-    .option("--body <json>", "further fields of every request, such as '{\"top_p\":0.9}'")
+    .option("--body <json>", "extra JSON fields for every request, such as '{\"top_p\":0.9}'")
     .option("--concurrency <number>", "questions asked at once", "16")
     .option("--timeout <seconds>", "longest that one request may take", "300")
-    .option("--tries <number>", "requests in a row that may fail before it gives up", "10")
+    .option("--tries <number>", "give up after this many consecutive failed requests", "10")
     .option(
       "--judge-endpoint <url>",
       "the server of a model that grades answers of items whose grader is a judge",
     )
-    .option("--judge-model <name>", "the judge's name there")
+    .option("--judge-model <name>", "model name of the judge at --judge-endpoint")
     .option(
       "--api-key-env <name>",
       "the environment variable with the server's key (default: UNTWIST_API_KEY; for api.openai.com also OPENAI_API_KEY)",
@@ -61,12 +61,12 @@ export interface SourceFlags extends RequestFlags {
 export function addSourceFlags(command: Command): Command {
   return addRequestFlags(
     command
-      .option("--serve <command>", "start this server for each checkpoint; {path} and {port} are filled in")
+      .option("--serve <command>", "start this server for each checkpoint; {path} and {port} are substituted")
       .option("--serve-timeout <seconds>", "longest that a server may take to start", "1800")
-      .option("--lora-endpoint <url>", "of a run: load its adapters, one after the other, at this server")
+      .option("--lora-endpoint <url>", "(runs only) load its adapters, one after the other, at this server")
       .option(
         "--template <use>",
-        "on the embedded engine, how chats are put: by the model's own template, or none for plain text (default: model, where it has one)",
+        "on the embedded engine, how chat prompts are formatted: by the model's own template, or none for plain text (default: model, where it has one)",
       ),
   );
 }

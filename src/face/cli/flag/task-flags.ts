@@ -17,7 +17,7 @@ export interface TaskFlags {
 /** Adds all of them but `--environment`, which each command describes in its own words. */
 export function addTaskFlags(command: Command): Command {
   return command
-    .option("--count <number>", "tasks a split (default: 200, or all there are)")
+    .option("--count <number>", "tasks per split (default: 200, or all there are)")
     .option("--seed <number>", "which tasks (default: 1)")
     .option(
       "--rendering <name>",
