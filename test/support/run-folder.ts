@@ -1,6 +1,6 @@
 /** A run as it is after its training: checkpoints of a few small tensors, and what each of them solved. */
 import { join } from "node:path";
-import type { Answerer } from "../../src/lab/answer/index.ts";
+import type { Answerer, Assignment } from "../../src/lab/answer/index.ts";
 import { summarize } from "../../src/lab/outcome/index.ts";
 import {
   createRunFolder,
@@ -14,6 +14,16 @@ import { buildModel, writeCheckpointFolder } from "./checkpoint-folder.ts";
 
 /** Tasks in each split. */
 export const numTasks = 40;
+
+/** What its checkpoints are asked, for answerers that are made before the run. */
+export const fallenTasks = {
+  splits: ["id", "ood"],
+  tasks: {
+    environment: "general-points",
+    rendering: "compact",
+    evaluation: { numTasks, seed: 1, numAttempts: 1, maxNewTokens: 8, batchSize: 1 },
+  },
+} as const satisfies Pick<Assignment, "splits" | "tasks">;
 
 /** Of whom each checkpoint solves how many OOD tasks: it rises to the peak and falls. */
 const oodSolved: Readonly<Record<string, number>> = { base: 10, "sft-1": 36, "sft-2": 20, "sft-3": 8 };

@@ -7,7 +7,7 @@ import {
   type MemoryAnswerer,
   type MemoryOptions,
 } from "../../../test/support/memory-answerer.ts";
-import { createFallenRun, solvesFallen } from "../../../test/support/run-folder.ts";
+import { createFallenRun, fallenTasks, solvesFallen } from "../../../test/support/run-folder.ts";
 import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
@@ -35,13 +35,7 @@ async function open(
 > {
   const path = join(place, name);
   const solves: MemoryOptions["solves"] = ({ id }, split, index) => solvesFallen(id, split, index);
-  const splits = ["id", "ood"] as const;
-  const evaluation = { numTasks: 40, seed: 1, numAttempts: 1, maxNewTokens: 8, batchSize: 1 };
-  const tasks = { environment: "general-points", rendering: "compact", evaluation } as const;
-  const { folder, trajectory } = await createFallenRun(
-    path,
-    createMemoryAnswerer({ tasks, splits }, { solves }),
-  );
+  const { folder, trajectory } = await createFallenRun(path, createMemoryAnswerer(fallenTasks, { solves }));
   if (trajectory === null) throw new Error("The run has no trajectory");
   const answerer = createMemoryAnswerer(describeAssignment(folder), { solves, ...more });
   return { folder, trajectory, answerer, effects: createTestEffects() };
