@@ -8,11 +8,16 @@ const folder = createTemporaryFolder();
 afterAll(() => removeFolder(folder));
 
 /** A job of evaluations of a run that is not there, so that each piece fails; a pack for each. */
-async function createFailing(): Promise<JobFolder> {
+async function createFailing(changed: object = {}): Promise<JobFolder> {
   const names = ["first", "second"];
   const plan = {
     kind: "evaluation",
-    input: { run: join(folder, "nowhere"), paths: {}, way: { way: "embedded" } },
+    input: {
+      run: join(folder, "nowhere"),
+      subjects: names.map((id) => ({ kind: "checkpoint", id, path: join(folder, id) })),
+      source: { kind: "embedded" },
+      ...changed,
+    },
     pieces: names.map((name) => ({ name, seconds: 1, bytes: 0 })),
   };
   const job = await obtainJob(folder, { plan, origin: { args: [], folder, at: "2026-01-01T00:00:00Z" } });
@@ -33,5 +38,12 @@ describe("untwist work", () => {
     expect([failed?.code, failed?.stdout]).toEqual([1, expect.stringContaining("first failed: ")]);
     expect([done?.code, done?.stdout]).toEqual([0, expect.stringContaining("second has its result")]);
     expect(await job.readFailure(0)).toMatchObject({ isFinal: false });
+  });
+
+  it("refuses in a sentence what another version of untwist wrote", async () => {
+    const job = await createFailing({ subjects: undefined, way: { way: "embedded" } });
+    const { code, stdout, stderr } = await runUntwist(["work", job.path, "0", "0"], folder);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(/^(error: )?Cannot carry out this job: .* use the version that made it\.?\n$/i);
   });
 });

@@ -15,7 +15,7 @@ export {
   placeSubmission,
   renewJob,
 } from "./job-folder.ts";
-export { computeJobId, computePieceKey, type JobPlan, type Piece } from "./job-plan.ts";
+export { computeJobId, computePieceKey, type JobPlan, type Piece, parseJobInput } from "./job-plan.ts";
 export { countWorkBytes } from "./pack-pieces.ts";
 export { listHistory, type PlainRule, planGroups } from "./plan-groups.ts";
 export { closeJob, settleLeftovers } from "./submit-missing.ts";

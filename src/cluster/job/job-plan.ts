@@ -1,6 +1,7 @@
 /** A job as data: pieces of work that do not need each other, each with what it takes. */
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { UsageError } from "../../base/core/index.ts";
 
 const pieceSchema = z.object({
   name: z.string(),
@@ -47,3 +48,12 @@ export function computeJobId({ kind, input, pieces }: JobPlan): string {
 }
 
 const hash = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex");
+
+/** The input of a job as its kind reads it. Throws `UsageError` for what another version of untwist wrote. */
+export function parseJobInput<Input>(schema: z.ZodType<Input>, given: unknown): Input {
+  const { data } = schema.safeParse(given);
+  if (data !== undefined) return data;
+  throw new UsageError(
+    "Cannot carry out this job: what it asks is not written as in this version of untwist; use the version that made it",
+  );
+}

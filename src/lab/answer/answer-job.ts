@@ -9,6 +9,7 @@ import {
   type JobPlan,
   type Piece,
   type PieceHandler,
+  parseJobInput,
 } from "../../cluster/job/index.ts";
 import {
   type AskedTasks,
@@ -16,7 +17,6 @@ import {
   itemSchema,
   openRunFolder,
   operationSchema,
-  type RunFolder,
   requireTasks,
 } from "../../run/index.ts";
 import { splits } from "../../tasks/environment/index.ts";
@@ -24,7 +24,7 @@ import { readTensors } from "../edit/index.ts";
 import { measureCheckpoint, stampCheckpoint, stampQuestions } from "../machine/index.ts";
 import { type StandaloneSource, standaloneSourceSchema } from "./answer-source.ts";
 import type { AnswerWork, TimedAnswers } from "./answer-work.ts";
-import type { CheckpointSubject, RepairSubject, Subject } from "./answerer.ts";
+import type { Answerer, CheckpointSubject, RepairSubject, Subject } from "./answerer.ts";
 import { describeAssignment } from "./assignment.ts";
 import { openAnswerer } from "./open-answerer.ts";
 
@@ -143,16 +143,22 @@ function estimateAnswering({ evaluation }: AskedTasks, numParameters: number): n
 
 /** Carries out pieces: subjects answer the tasks of their run, which is only read; a server's answers are kept as they come. */
 export async function openAnswerPieces(given: unknown, effects: Effects): Promise<PieceHandler> {
-  const { run, subjects, source } = inputSchema.parse(given);
-  const folder: RunFolder = await openRunFolder(run);
-  const answerer = openAnswerer(source, describeAssignment(folder), effects);
+  const { run, subjects, source } = parseJobInput(inputSchema, given);
+  const open = async (): Promise<Answerer> =>
+    openAnswerer(source, describeAssignment(await openRunFolder(run)), effects);
+  let answerer: Promise<Answerer> | undefined;
   return {
+    // Opened by the first piece that needs it: what is wrong with the run is then what each piece fails by.
     carryOut: async ({ index }) => {
       const startMs = effects.now();
-      const { items, moved } = await answerer.answer(requireItem(subjects, index));
+      answerer ??= open();
+      const { items, moved } = await (await answerer).answer(requireItem(subjects, index));
       return { ms: effects.now() - startMs, ...(moved !== undefined && { moved }), items };
     },
-    close: async () => await answerer.close(),
+    close: async () => {
+      const opened = await answerer?.catch(() => undefined);
+      await opened?.close();
+    },
   };
 }
 

@@ -3,7 +3,13 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import type { JobFolder, JobPlan, Piece, PieceHandler } from "../../cluster/job/index.ts";
+import {
+  type JobFolder,
+  type JobPlan,
+  type Piece,
+  type PieceHandler,
+  parseJobInput,
+} from "../../cluster/job/index.ts";
 import { type SpectraSettings, spectraVersion } from "../../weights/spectra/index.ts";
 import {
   countVectors,
@@ -99,7 +105,7 @@ function listPieces(
 
 /** Carries out pieces: factors and comparisons go into the cache, fingerprints are the result. */
 export function openSpectraPieces(given: unknown, effects: Effects): PieceHandler {
-  const { settings, ...input } = inputSchema.parse(given);
+  const { settings, ...input } = parseJobInput(inputSchema, given);
   const pairs = input.pairs.map(({ before, after }) => ({
     before: { name: before, folder: before },
     after: { name: after, folder: after },
