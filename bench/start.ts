@@ -1,6 +1,6 @@
 /**
- * How long a command takes to start: `untwist --help`, and `untwist ls` on a finished run, beside Node.js with nothing to do. Processes
- * are started in turns, so that all meet the same load; medians are compared. Beside it: how many files each loads.
+ * How long a command takes to start: `--help`, `--version`, and `ls` and `show` on a finished run, beside Node.js with nothing to do.
+ * Processes are started in turns, so that all meet the same load; medians are compared.
  *
  * npm run bench start [run=runs/general-points] [rounds=15]
  */

@@ -215,6 +215,16 @@ describe("untwist refuses", () => {
       "id, ood",
     ],
     "an evaluation of no tasks": [[...evaluation, "--count", "0"], "--count", '"0"'],
+    "an evaluation of more tasks than memory holds": [
+      [...evaluation, "--count", "99999999"],
+      "--count 99999999",
+      "1000000",
+    ],
+    "an evaluation with more tries than memory holds": [
+      [...evaluation, "--attempts", "99999999"],
+      "--attempts",
+      "16384",
+    ],
     "an evaluation of a word of tasks": [[...evaluation, "--count", "ten"], "--count", '"ten"'],
     "an evaluation of an unknown rendering": [[...evaluation, "--rendering", "song"], '"song"', "compact"],
     "an evaluation in a rendering that the model cannot write": [

@@ -122,7 +122,7 @@ describe("an example in the library", () => {
   });
 
   it("is there for every function", async () => {
-    const { default: library } = { default: await import("../src/face/library/index.ts") };
+    const library = await import("../src/face/library/index.ts");
     const functions = Object.entries(library).filter(
       ([name, value]) => typeof value === "function" && !name.endsWith("Error"),
     );

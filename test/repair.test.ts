@@ -58,7 +58,7 @@ describe("the repair grid of a recipe", () => {
     expect(stdout).toMatch(/the best of 1 repair /);
   });
 
-  it("is left out with `repair grids: false`, and where the run lacks its checkpoints, which is told", async () => {
+  it("is left out with `repairs: false`, and where the run lacks its checkpoints, which is told", async () => {
     const small = ["--set", "rl=[]", "--set", "spectra=false", "--set", "sft.numSteps=8"];
     const without = await runUntwist(
       ["run", "tiny.yaml", "--out", "without", "--set", "repairs=false", ...small],

@@ -138,7 +138,7 @@ describe("a run killed ten times", () => {
     );
     // The summary, the spectra and the report are made again, the same as before; all else is left alone.
     const isMadeAgain = (path: string): boolean =>
-      /^(summary\.json|timings\.jsonl|report\.html)$|^spectra\/|^repairs\/[^/]+\/grid\.json$/.test(path);
+      /^(summary\.json|timings\.jsonl|report\.html)$|^spectra\/|^repairs\/[^/]+\/record\.json$/.test(path);
     expect(changed.map(([path]) => path).filter((path) => !isMadeAgain(path))).toEqual([]);
   });
 });

@@ -24,7 +24,7 @@ export {
   type RecipeChange,
   type RlRecipe,
 } from "./recipe/recipe.ts";
-export { evaluationSchema } from "./recipe/recipe-fields.ts";
+export { evaluationLimits, evaluationSchema } from "./recipe/recipe-fields.ts";
 export { type Grid, milestones, parseRepairGrid, type RepairGrid } from "./recipe/repair-grid.ts";
 export {
   type CheckpointResult,

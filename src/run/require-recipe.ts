@@ -1,8 +1,7 @@
 /** What a run must have been asked for some kind of work, checked before the work starts. */
 
 import { action, UsageError } from "../base/core/index.ts";
-import type { NewBaseRecipe, Recipe } from "./recipe/recipe.ts";
-import { type AskedTasks, findTasks, isFollowed } from "./recipe/recipe.ts";
+import { type AskedTasks, findTasks, isFollowed, type NewBaseRecipe, type Recipe } from "./recipe/recipe.ts";
 import type { RunFolder } from "./run-folder.ts";
 
 /** The recipe of a run that trains itself. Throws `UsageError` for one that follows another trainer. */

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { z } from "zod";
 import { type Executor, type Profile, parseProfile } from "../../src/cluster/executor/index.ts";
 import { followJob, type JobFolder, obtainJob } from "../../src/cluster/job/index.ts";
 import { builtProgram } from "./build-programs.ts";
@@ -35,7 +36,7 @@ export const listBegun = ({ path }: JobFolder): readonly string[] =>
 
 /** Results of all pieces; throws where one is missing. */
 export const readResults = async (job: JobFolder): Promise<readonly unknown[]> =>
-  await Promise.all([...job.plan.pieces.keys()].map((piece) => job.readResult(piece)));
+  await Promise.all([...job.plan.pieces.keys()].map((piece) => job.readResult(piece, z.unknown())));
 
 /** How a job is looked after in a test. */
 export interface Looking {

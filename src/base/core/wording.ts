@@ -35,7 +35,6 @@ const settings = {
   resume: "resume",
   seed: "seed",
   serve: "serve",
-  source: "source",
   temperature: "temperature",
   template: "template",
   webhook: "webhook",
@@ -72,7 +71,7 @@ export interface Wording {
 /** For those who call functions: names of fields and plain words. */
 export const plainWording: Wording = { settings, actions };
 
-/** Brackets from the private use area, which no message and no name of a file holds. */
+/** Brackets from the private use area, which none of our texts holds; what a model or a file says may, and stays as it is. */
 const [open, close] = ["\u{e000}", "\u{e001}"];
 
 /** A reference to a setting, such as `setting("out")`, or with a value to give it: `setting("profile", "time=MINUTES")`. */
@@ -87,13 +86,28 @@ export function action(name: Action, subject: string = ""): string {
 
 /** A message with its references in words. */
 export function renderMessage(text: string, wording: Wording = plainWording): string {
-  return text.replaceAll(new RegExp(`${open}(.*?)${close}`, "gsu"), (_, reference: string) => {
-    const [kind, name, rest]: readonly string[] = JSON.parse(reference);
+  return text.replaceAll(new RegExp(`${open}(.*?)${close}`, "gsu"), (whole, reference: string) => {
+    const parts = parseReference(reference);
+    if (parts === undefined) return whole;
+    const [kind, name, rest] = parts;
     if (kind === "setting" && isKey(wording.settings, name))
       return `${wording.settings[name]}${rest === "" ? "" : ` ${rest}`}`;
     if (kind === "action" && isKey(wording.actions, name)) return wording.actions[name](rest ?? "");
-    throw new RangeError(`Cannot put ${reference} into words: there is no such reference`);
+    // As a job of another version may have kept one.
+    return [name, rest].filter((word) => word !== undefined && word !== "").join(" ");
   });
+}
+
+/** The parts of a reference; `undefined` for what is none. */
+function parseReference(text: string): readonly string[] | undefined {
+  try {
+    const parts: unknown = JSON.parse(text);
+    return Array.isArray(parts) && parts.length === 3 && parts.every((part) => typeof part === "string")
+      ? parts
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function isKey<Table extends object>(

@@ -3,10 +3,15 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
-/** A path below the root of the package, which holds its `package.json`. */
+/** A path below the root of the package, which holds its `package.json`. Throws `RangeError` where there is none above this file. */
 export function locateInPackage(...names: readonly string[]): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
+  const own = dirname(fileURLToPath(import.meta.url));
+  let folder = own;
+  while (!existsSync(join(folder, "package.json"))) {
+    const parent = dirname(folder);
+    if (parent === folder) throw new RangeError(`Cannot find the package.json of untwist above "${own}"`);
+    folder = parent;
+  }
   return join(folder, ...names);
 }
 

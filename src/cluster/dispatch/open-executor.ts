@@ -12,7 +12,7 @@ import {
 import type { JobPlace } from "./job-place.ts";
 
 /** How this program is started to carry out a pack. */
-export function listWorkCommand(): readonly string[] {
+function listWorkCommand(): readonly string[] {
   return [process.execPath, locateInPackage("bin", "untwist.js"), "work"];
 }
 

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
+import { z } from "zod";
 import { adoptResults } from "./adopt-results.ts";
 import { type JobFolder, obtainJob } from "./job-folder.ts";
 import { computePieceKey } from "./job-plan.ts";
@@ -25,6 +26,18 @@ it("adoptResults() takes over what has the same key, in jobs of the same kind", 
   await job.keepResult(2, "its own");
   expect(await adoptResults(home, job)).toBe(1);
   expect([...(await job.listResults())].sort()).toEqual([0, 2]);
-  expect([await job.readResult(0), await job.readResult(2)]).toEqual(["earlier 1", "its own"]);
+  expect([await job.readResult(0, z.string()), await job.readResult(2, z.string())]).toEqual([
+    "earlier 1",
+    "its own",
+  ]);
   expect(await adoptResults(home, job)).toBe(0);
+});
+
+it("refuses a result that is not written as its kind writes them, and says what to do", async () => {
+  const job = await createJob("kind", ["x"]);
+  await job.keepResult(0, { count: "many" });
+  const file = job.locate("results/0.json");
+  await expect(job.readResult(0, z.object({ count: z.number() }))).rejects.toThrow(
+    `Cannot read "${file}": it is no file of a job as untwist writes it; delete it`,
+  );
 });

@@ -1,4 +1,5 @@
 /** Results of other jobs taken over: what a job has in common with an earlier one is not done again. */
+import { z } from "zod";
 import { type JobFolder, listJobs } from "./job-folder.ts";
 
 /** Keeps, for pieces without a result, those that other jobs of `home` have under the same kind and key. Gives how many. */
@@ -17,7 +18,7 @@ export async function adoptResults(home: string, job: JobFolder): Promise<number
       const key = other.plan.pieces[piece]?.key ?? "";
       const own = wanted.get(key);
       if (own === undefined) continue;
-      await job.keepResult(own, await other.readResult(piece));
+      await job.keepResult(own, await other.readResult(piece, z.unknown()));
       wanted.delete(key);
     }
   }

@@ -76,7 +76,8 @@ export interface JobFolder {
   /** Positions of the pieces that have results. */
   listResults(): Promise<ReadonlySet<number>>;
   hasResult(piece: number): Promise<boolean>;
-  readResult(piece: number): Promise<unknown>;
+  /** The result of a piece, by the schema of its kind. Throws `UsageError` for a file that is not written so. */
+  readResult<Value>(piece: number, schema: z.ZodType<Value>): Promise<Value>;
   /** Keeps a result, whole or not at all; a failure of before is forgotten. */
   keepResult(piece: number, value: unknown): Promise<void>;
   readFailure(piece: number): Promise<Failure | undefined>;
@@ -176,9 +177,9 @@ function createJobFolder(
     locate,
     listResults: async () => new Set(await listNumbers(locate("results"))),
     hasResult: async (piece) => await fileExists(locate(`results/${piece}.json`)),
-    readResult: async (piece) => {
+    readResult: async (piece, schema) => {
       const file = locate(`results/${piece}.json`);
-      return parseFile(file, await readText(file), z.object({ value: z.unknown() })).value;
+      return parseFile(file, await readText(file), z.object({ value: schema })).value;
     },
     keepResult: async (piece, value) => {
       await writeFileAtomic(locate(`results/${piece}.json`), `${JSON.stringify({ value })}\n`);

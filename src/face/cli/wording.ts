@@ -32,7 +32,6 @@ const settings: Wording["settings"] = {
   resume: "--resume",
   seed: "--seed",
   serve: "--serve",
-  source: "--from",
   temperature: "--temperature",
   template: "--template",
   webhook: "--webhook",

@@ -1,12 +1,15 @@
 /** The laboratory from code: the functions behind the commands, with the outside as an option. */
 
 import type { RunSource, TaskChoice } from "../../lab/answer/index.ts";
-import { compareCheckpoints as comparePair, defaultRanks } from "../../lab/comparison/index.ts";
+import {
+  chooseComparison,
+  compareCheckpoints as comparePair,
+  defaultRanks,
+} from "../../lab/comparison/index.ts";
 import { editCheckpoint as carryOutPlan, type EditForm, type EditReport } from "../../lab/edit/index.ts";
 import { type EvaluatedRun, evaluateRun as evaluateMissing } from "../../lab/evaluation/index.ts";
 import { type WatchRequest, type WatchState, watchRun as watchTraining } from "../../lab/watch/index.ts";
 import { openEnvironment, type Verdict } from "../../tasks/environment/index.ts";
-import { parseLayers, parsePatterns } from "../../weights/checkpoint/index.ts";
 import type { PairSpectra } from "../../weights/spectra/index.ts";
 import type { Plan } from "../../weights/surgery/index.ts";
 import { type CallOptions, createEffects } from "./call-options.ts";
@@ -35,13 +38,7 @@ export async function compareCheckpoints(
   after: string,
   { ranks = defaultRanks, matrices, layers, ...options }: ComparisonOptions = {},
 ): Promise<PairSpectra> {
-  const isKind = matrices === undefined ? () => true : parsePatterns(matrices);
-  const isLayer = layers === undefined ? undefined : parseLayers(layers);
-  const choice = {
-    settings: { ranks: [...new Set(ranks)].sort((a, b) => a - b) },
-    isWanted: ({ name, layer }: { readonly name: string; readonly layer?: number }): boolean =>
-      isKind(name) && (isLayer === undefined || (layer !== undefined && isLayer(layer))),
-  };
+  const choice = chooseComparison({ ranks, matrices, layers });
   return await comparePair({ before, after }, choice, createEffects(options));
 }
 

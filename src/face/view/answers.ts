@@ -1,3 +1,4 @@
+/** Answers as pages show them: every task, and what each checkpoint made of it. */
 import { UsageError } from "../../base/core/index.ts";
 import { describeTasks } from "../../lab/outcome/index.ts";
 import { type ItemRecord, isFollowed, type RunFolder } from "../../run/index.ts";

@@ -108,7 +108,7 @@ async function stampAll(subjects: readonly Subject[]): Promise<ReadonlyMap<strin
   return new Map(await Promise.all(paths.map(async (path) => [path, await stampCheckpoint(path)] as const)));
 }
 
-/** Estimates of time and memory. Checkpoints of one shape are measured once. */
+/** Estimates of time and memory. Each checkpoint is measured once. */
 function createCosts(
   tasks: AskedTasks,
   source: StandaloneSource,
@@ -142,7 +142,7 @@ function estimateAnswering({ evaluation }: AskedTasks, numParameters: number): n
 }
 
 /** Carries out pieces: subjects answer the tasks of their run, which is only read; a server's answers are kept as they come. */
-export async function openAnswerPieces(given: unknown, effects: Effects): Promise<PieceHandler> {
+export function openAnswerPieces(given: unknown, effects: Effects): PieceHandler {
   const { run, subjects, source } = parseJobInput(inputSchema, given);
   const open = async (): Promise<Answerer> =>
     openAnswerer(source, describeAssignment(await openRunFolder(run)), effects);
@@ -164,6 +164,6 @@ export async function openAnswerPieces(given: unknown, effects: Effects): Promis
 
 /** Reads the result of a piece. */
 export async function readPieceAnswers(job: JobFolder, piece: number): Promise<TimedAnswers> {
-  const { moved, ...answers } = resultSchema.parse(await job.readResult(piece));
+  const { moved, ...answers } = await job.readResult(piece, resultSchema);
   return { ...answers, ...(moved !== undefined && { moved }) };
 }

@@ -36,7 +36,7 @@ export async function answerMissing<One extends Subject>(
   const answerer = isOpen ? given : openAnswerer(given, describeAssignment(work.folder), effects);
   try {
     if (job === undefined) await answerHere(work, missing, { answerer, effects });
-    else await answerByJob(work, missing, { answerer, source: toStandalone(given), job, effects });
+    else await answerByJob(work, missing, { source: toStandalone(given), job, effects });
   } finally {
     if (!isOpen) await answerer.close();
   }
@@ -66,6 +66,20 @@ export function requireOwnServers(source: AnswerSource, job: JobPlace | undefine
     );
 }
 
+/** Prepares here, once, and not in each of the processes that begin together; nothing of it stays in memory while they work. */
+async function prepareOnce<One extends Subject>(
+  { folder, subjects }: AnswerWork<One>,
+  missing: readonly One[],
+  { source, effects }: { readonly source: StandaloneSource; readonly effects: Effects },
+): Promise<void> {
+  const answerer = openAnswerer(source, describeAssignment(folder), effects);
+  try {
+    await answerer.prepare({ all: subjects, missing }, effects);
+  } finally {
+    await answerer.close();
+  }
+}
+
 /** What processes elsewhere are told; an answerer that is open here is the embedded engine there. */
 function toStandalone(source: Answerer | AnswerSource): StandaloneSource {
   return "kind" in source && source.kind === "server" ? source : { kind: "embedded" };
@@ -75,12 +89,10 @@ async function answerByJob<One extends Subject>(
   work: AnswerWork<One>,
   missing: readonly One[],
   {
-    answerer,
     source,
     job: place,
     effects,
   }: {
-    readonly answerer: Answerer;
     readonly source: StandaloneSource;
     readonly job: JobPlace;
     readonly effects: Effects;
@@ -94,8 +106,7 @@ async function answerByJob<One extends Subject>(
   const job = isShared ? { ...place, profile: { ...profile, atMost: 1 } } : place;
   await carryOutJob(plan, job, effects, {
     prepare: async (known) => {
-      // Here, once, and not by each of the processes that begin together.
-      await answerer.prepare({ all: subjects, missing }, effects);
+      await prepareOnce(work, missing, { source, effects });
       const results = await known.listResults();
       for (const [piece, subject] of subjects.entries())
         if (!results.has(piece) && (await isKept(subject)))

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { setting, UsageError } from "../../base/core/index.ts";
 import { hasChatTemplate, type Model, type TemplateUse } from "../../engine/model/index.ts";
-import type { AskedTasks } from "../../run/index.ts";
+import { type AskedTasks, evaluationLimits } from "../../run/index.ts";
 import {
   checkCount,
   type Environment,
@@ -69,6 +69,7 @@ export async function chooseTasks(
   choice: TaskChoice & { readonly environment: string },
   asked: Asked,
 ): Promise<AskedTasks> {
+  requireWithinLimits(choice);
   const environment = await openEnvironment(choice.environment);
   const {
     numTasks = Math.min(usualNumTasks, ...asked.splits.map((split) => countTasks(environment, split))),
@@ -97,6 +98,17 @@ export async function chooseTasks(
   } catch (error) {
     if (!(error instanceof MissingWordsError)) throw error;
     return ask("chat");
+  }
+}
+
+/** Throws `UsageError` for more than memory may hold. */
+function requireWithinLimits(choice: TaskChoice): void {
+  for (const key of ["numTasks", "numAttempts", "maxNewTokens"] as const) {
+    const { [key]: wanted = 0 } = choice;
+    if (wanted > evaluationLimits[key])
+      throw new UsageError(
+        `Cannot ask with ${setting(key, String(wanted))}: ${evaluationLimits[key]} is the most; lower it`,
+      );
   }
 }
 

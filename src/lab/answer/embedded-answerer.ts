@@ -1,8 +1,9 @@
 /** The embedded engine answers: for checkpoints that it loads, and for repairs that it makes in memory. */
+import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { loadModel, type Model } from "../../engine/model/index.ts";
-import { openEnvironment } from "../../tasks/environment/index.ts";
+import { type Environment, openEnvironment } from "../../tasks/environment/index.ts";
 import { createModelRepairer } from "../edit/index.ts";
 import type { Answerer, Assignment, Subject } from "./answerer.ts";
 import { reportNotFinite } from "./check-demand.ts";
@@ -27,14 +28,18 @@ export function createEmbeddedAnswerer(
     if (engine !== given) await engine?.release();
     engine = undefined;
   };
+  let environment: Environment | undefined = given?.environment;
+  // Checkpoints of one training fit as the first of them does.
+  let fitted: Pick<Model, "config" | "tokenizer"> | undefined = given;
   const fitEngine = async (model: Model, subject: string): Promise<Engine> => {
-    if (engine === undefined || model.tokenizer !== engine.tokenizer) {
-      const environment = engine?.environment ?? (await openEnvironment(assignment.tasks.environment));
+    environment ??= await openEnvironment(assignment.tasks.environment);
+    if (fitted === undefined || !isAlike(fitted, model))
       checkFit(model, { assignment, environment }, subject);
-    }
+    // Without its parameters, which are large.
+    fitted = { config: model.config, tokenizer: model.tokenizer };
     if (engine !== undefined && isSameShape(engine.config, model.config)) return engine;
     await release();
-    engine = await createEngine(model, assignment, effects);
+    engine = await createEngine(model, assignment, { effects, environment });
     return engine;
   };
   return {
@@ -58,6 +63,16 @@ export function createEmbeddedAnswerer(
     },
     close: release,
   };
+}
+
+/** Whether two models take prompts of the same length in the same words. */
+function isAlike(
+  one: Pick<Model, "config" | "tokenizer">,
+  other: Pick<Model, "config" | "tokenizer">,
+): boolean {
+  const isSameTokenizer =
+    one.tokenizer === other.tokenizer || isDeepStrictEqual(one.tokenizer.files, other.tokenizer.files);
+  return isSameTokenizer && isSameShape(one.config, other.config);
 }
 
 /** Throws `UsageError` where somebody is asked as a repair who answers for checkpoints only. */

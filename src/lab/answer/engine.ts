@@ -39,15 +39,18 @@ export interface RunEngine extends Engine {
   saveCheckpoint(checkpoint: string, parameters: Float32Array): Promise<void>;
 }
 
-/** Sets the engine up for models like this one. Throws `UsageError` where it cannot take the assignment. */
+/** Sets the engine up for models like this one, in an environment that is open or is opened. Throws `UsageError` where it cannot take the assignment. */
 export async function createEngine(
   { config, tokenizer }: Pick<Model, "config" | "tokenizer">,
   assignment: Assignment,
-  effects: Effects,
+  {
+    effects,
+    environment: opened,
+  }: { readonly effects: Effects; readonly environment?: Environment | undefined },
 ): Promise<Engine> {
   const { tasks, numThreads, owner } = assignment;
   requireOwnTemplate(assignment, tokenizer);
-  const environment = await openEnvironment(tasks.environment);
+  const environment = opened ?? (await openEnvironment(tasks.environment));
   requireNoJudge(environment);
   requireEndToken(config, owner);
   const compiled = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
@@ -63,7 +66,7 @@ export async function createRunEngine(
   model: Pick<Model, "config" | "tokenizer">,
   effects: Effects,
 ): Promise<RunEngine> {
-  const engine = await createEngine(model, describeAssignment(folder), effects);
+  const engine = await createEngine(model, describeAssignment(folder), { effects });
   const { config, tokenizer } = model;
   return {
     ...engine,
@@ -85,7 +88,7 @@ export function checkFit(
   { assignment, environment }: Pick<Engine, "assignment" | "environment">,
   subject: string,
 ): void {
-  const { tasks, splits, template } = assignment;
+  const { tasks, splits, template = "none" } = assignment;
   requireOwnTemplate(assignment, model.tokenizer);
   const numTokens = tasks.evaluation.maxNewTokens;
   requireRoom(model, tasks, { environment, splits, template, numTokens, subject });

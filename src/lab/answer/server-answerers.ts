@@ -6,6 +6,7 @@ import { folderExists } from "../../base/file/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import {
   type Checkpoint,
+  findBaseFolder,
   isAdapterFolder,
   openCheckpoint,
   readAdapterConfig,
@@ -189,8 +190,9 @@ function createHeaderReader(): (path: string) => Promise<Checkpoint> {
 /** The folder of the model that an adapter belongs to; `undefined` for what is not an adapter. */
 async function findAdapterBase(path: string): Promise<string | undefined> {
   if (!(await isAdapterFolder(path))) return undefined;
-  const { base } = await readAdapterConfig(path);
-  return base === undefined ? undefined : resolve(path, base);
+  const config = await readAdapterConfig(path);
+  const { base } = config;
+  return base === undefined ? undefined : ((await findBaseFolder(path, config)) ?? resolve(path, base));
 }
 
 /** Throws `UsageError` where checkpoints are neither adapters of one model nor that model. */

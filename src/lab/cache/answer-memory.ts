@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
-import { UsageError } from "../../base/core/index.ts";
+import { describeError, UsageError } from "../../base/core/index.ts";
 import { fileExists, readSealed, type SealedText, writeSealed } from "../../base/file/index.ts";
 import { listVersions } from "../../base/machine/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
@@ -106,7 +106,7 @@ function createWriter(report: Effects["report"]): (path: string, sealed: SealedT
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
       canWrite = false;
-      const text = `Answers are not kept for later: ${error.message}; UNTWIST_CACHE can put the cache elsewhere`;
+      const text = `Answers are not kept for later: ${describeError(error)}; UNTWIST_CACHE can put the cache elsewhere`;
       report({ kind: "notice", text });
     }
   };

@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
-import { UsageError } from "../../base/core/index.ts";
+import { describeError, UsageError } from "../../base/core/index.ts";
 import { fileExists, folderExists, listFiles, readSealed, writeSealed } from "../../base/file/index.ts";
 import {
   CheckpointError,
@@ -106,9 +106,12 @@ async function explainFailure(write: Promise<void>): Promise<void> {
     await write;
   } catch (cause) {
     if (!(cause instanceof UsageError)) throw cause;
-    throw new UsageError(`${cause.message}; it belongs to the cache, which UNTWIST_CACHE can put elsewhere`, {
-      cause,
-    });
+    throw new UsageError(
+      `${describeError(cause)}; it belongs to the cache, which UNTWIST_CACHE can put elsewhere`,
+      {
+        cause,
+      },
+    );
   }
 }
 

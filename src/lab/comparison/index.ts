@@ -1,4 +1,5 @@
 /** The spectra of two checkpoints or of a run, here or as a job. */
+export { chooseComparison } from "./choose-comparison.ts";
 export { type ModelOutline, outlineModel } from "./describe-model.ts";
 export { examineRun, renewSpectra } from "./renew-spectra.ts";
 export {

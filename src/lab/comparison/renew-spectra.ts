@@ -16,7 +16,7 @@ export async function renewSpectra(
     const finished = await folder.readSummary();
     const { trajectory } = finished ?? (await summarize(folder));
     const computed = await computeRunSpectra(folder, { trajectory, choice }, effects);
-    requirePairs(path, computed);
+    requireCompared(path, computed);
     await keepRunSpectra(folder, computed);
     if (finished !== undefined) await folder.writeSummary({ ...finished, spectra: computed.record });
     return computed;
@@ -28,12 +28,12 @@ export async function examineRun(path: string, choice: SpectraChoice, effects: E
   const folder = await openRunFolder(path);
   const { trajectory } = await readOutcome(folder);
   const computed = await computeRunSpectra(folder, { trajectory, choice }, effects);
-  requirePairs(path, computed);
+  requireCompared(path, computed);
   return computed;
 }
 
 /** Throws `UsageError` for a run that has nothing to compare: an empty table would look like a result. */
-export function requirePairs(path: string, { pairs }: RunSpectra): void {
+function requireCompared(path: string, { pairs }: RunSpectra): void {
   if (pairs.length === 0)
     throw new UsageError(
       `Cannot compare checkpoints of "${path}": it has none beside the first; train on, or follow the checkpoints again once they are whole`,

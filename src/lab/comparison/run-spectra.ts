@@ -3,8 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type FolderRule, writeFileAtomic, writeFolderAtomic, writeParquet } from "../../base/file/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import type { JobPlace } from "../../cluster/dispatch/index.ts";
-import { carryOutJob } from "../../cluster/dispatch/index.ts";
+import { carryOutJob, type JobPlace } from "../../cluster/dispatch/index.ts";
 import { countWorkBytes } from "../../cluster/job/index.ts";
 import {
   isFollowed,

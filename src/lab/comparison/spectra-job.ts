@@ -36,7 +36,7 @@ export const spectraJobKind = "spectra";
 const backendSchema = z.enum(["lapack", "portable"]);
 const inputSchema = z.object({
   cacheFolder: z.string(),
-  settings: z.object({ ranks: z.array(z.number()), randomizedSeed: z.number().optional() }),
+  settings: z.strictObject({ ranks: z.array(z.number()), randomizedSeed: z.number().optional() }),
   pairs: z.array(z.object({ before: z.string(), after: z.string() })),
 });
 const resultSchema = z.object({
@@ -149,9 +149,7 @@ function takeTensor(pairs: readonly MatchedPair[], name: string): readonly Match
 
 /** What a finished job knows of its tensors. Throws `UsageError` where nodes with and without LAPACK took part. */
 export async function readKnownFingerprints(job: JobFolder): Promise<KnownFingerprints> {
-  const results = await Promise.all(
-    job.plan.pieces.map(async (_, index) => resultSchema.parse(await job.readResult(index))),
-  );
+  const results = await Promise.all(job.plan.pieces.map((_, index) => job.readResult(index, resultSchema)));
   const backends = new Set(results.map(({ backend }) => backend));
   const [backend = "portable"] = backends;
   if (backends.size > 1)

@@ -27,8 +27,8 @@ interface Ends {
   readonly target: StoredModel;
   readonly source: StoredModel;
   readonly algebra: LinearAlgebra;
-  readonly prepared: Set<string>;
-  factors: EditedModels["factors"];
+  /** What was prepared last, and its factors. */
+  prepared: { readonly operations: ReadonlySet<string>; readonly factors: EditedModels["factors"] };
 }
 
 /** A repairer with nothing loaded. */
@@ -42,8 +42,7 @@ export function createModelRepairer(): ModelRepairer {
       target: await loadStoredModel(target.path),
       source: await loadStoredModel(source.path),
       algebra: await openBackend(machine),
-      prepared: new Set(),
-      factors: { target: new Map(), source: new Map() },
+      prepared: { operations: new Set(), factors: { target: new Map(), source: new Map() } },
     };
     last = { key, ends };
     return ends;
@@ -54,14 +53,14 @@ export function createModelRepairer(): ModelRepairer {
       if (first === undefined) return;
       const ends = await open(first, effects);
       const operations = repairs.map(({ operation }) => operation);
-      ends.factors = await loadFactors(operations, ends, { algebra: ends.algebra, effects });
-      for (const operation of operations) ends.prepared.add(identifyOperation(operation));
+      const factors = await loadFactors(operations, ends, { algebra: ends.algebra, effects });
+      ends.prepared = { operations: new Set(operations.map(identifyOperation)), factors };
     },
     repair: async (repair, effects) => {
       const { operation } = repair;
-      const { prepared, factors, ...ends } = await open(repair, effects);
-      const own = prepared.has(identifyOperation(operation))
-        ? factors
+      const { prepared, ...ends } = await open(repair, effects);
+      const own = prepared.operations.has(identifyOperation(operation))
+        ? prepared.factors
         : await loadFactors([operation], ends, { algebra: ends.algebra, effects });
       const { parameters, moved } = editParameters(operation, { ...ends, factors: own }, ends.algebra);
       const { config, tokenizer } = ends.target;

@@ -10,6 +10,7 @@ import {
   createRunFolder,
   openRunFolder,
   type Recipe,
+  type RepairRecord,
   type RunFolder,
   requireTrained,
   type Summary,
@@ -96,9 +97,7 @@ async function conclude(engine: RunEngine): Promise<Summary> {
   const spectra = await concludeSpectra(folder, { trajectory: summary.trajectory }, effects);
   const startMs = effects.now();
   const { trajectory } = summary;
-  const answerer = createEmbeddedAnswerer(engine.assignment, effects, { engine });
-  const repairs =
-    trajectory === null ? [] : await runRecipeRepairs({ folder, trajectory, answerer, effects });
+  const repairs = trajectory === null ? [] : await concludeRepairs(engine, trajectory);
   if (repairs.length > 0) await folder.addTiming("repairs", effects.now() - startMs);
   const finished = {
     ...summary,
@@ -108,6 +107,19 @@ async function conclude(engine: RunEngine): Promise<Summary> {
   };
   await folder.writeSummary(finished);
   return finished;
+}
+
+async function concludeRepairs(
+  engine: RunEngine,
+  trajectory: NonNullable<Summary["trajectory"]>,
+): Promise<readonly RepairRecord[]> {
+  const { folder, assignment, effects } = engine;
+  const answerer = createEmbeddedAnswerer(assignment, effects, { engine });
+  try {
+    return await runRecipeRepairs({ folder, trajectory, answerer, effects });
+  } finally {
+    await answerer.close();
+  }
 }
 
 async function concludeSpectra(

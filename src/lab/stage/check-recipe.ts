@@ -35,7 +35,7 @@ export function checkModel(model: Model, { environment, rendering, evaluation, r
 }
 
 /** The tensors that every checkpoint of a model has. */
-export function describeTensors(config: ModelConfig): ReadonlyMap<string, CheckpointTensor> {
+function describeTensors(config: ModelConfig): ReadonlyMap<string, CheckpointTensor> {
   return new Map(
     createLayout(config).entries.map(({ name, shape }) => [
       name,

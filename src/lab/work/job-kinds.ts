@@ -9,9 +9,9 @@ export type JobKind = AnswerJobKind | typeof spectraJobKind;
 
 /** Opens the handler of a job's pieces, by the job's kind and for its input. Throws where the input is malformed. */
 export const jobKinds: {
-  readonly [Kind in JobKind]: (input: unknown, effects: Effects) => Promise<PieceHandler>;
+  readonly [Kind in JobKind]: (input: unknown, effects: Effects) => PieceHandler;
 } = {
-  spectra: async (input, effects) => openSpectraPieces(input, effects),
+  spectra: openSpectraPieces,
   evaluation: openAnswerPieces,
   repair: openAnswerPieces,
 };

@@ -13,7 +13,7 @@ export async function workOnPack(
 ): Promise<number> {
   const open: OpenHandler = async ({ kind, input }) => {
     const handler = new Map(Object.entries(jobKinds)).get(kind);
-    if (handler !== undefined) return await handler(input, effects);
+    if (handler !== undefined) return handler(input, effects);
     throw new UsageError(
       `Cannot carry out a job of kind "${kind}": this version of untwist has none; use the version that made it`,
     );

@@ -70,7 +70,7 @@ export const followRecipeSchema = z.strictObject({
 /** What a run was asked that follows the checkpoints of another trainer. */
 export type FollowRecipe = z.infer<typeof followRecipeSchema>;
 
-/** How the weights of a followed run are compared and swept unless it says otherwise. */
+/** How the weights of a followed run are compared and repaired unless it says otherwise. */
 export const followDefaults: Pick<FollowRecipe, "spectra" | "repairs"> = {
   spectra: spectraSchema.parse({}),
   repairs: defaultRepairGrids.map((grid) => repairGridSchema.parse(grid)),

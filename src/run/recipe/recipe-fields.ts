@@ -7,10 +7,18 @@ export const count = z.number().int().positive();
 export const fraction = z.number().min(0).max(1);
 /** Steps of a stage, at least one. */
 export const steps = z.array(count).min(1);
+const [mostAtOnce, mostKept] = [2 ** 14, 1_000_000];
 /** What one step holds in memory at once. */
-export const batch = count.max(2 ** 14);
+export const batch = count.max(mostAtOnce);
 /** What is kept in memory for the whole of a stage or an evaluation. */
-export const many = count.max(1_000_000);
+export const many = count.max(mostKept);
+
+/** The most of what an evaluation may be told, in a recipe or by a command. */
+export const evaluationLimits = {
+  numTasks: mostKept,
+  numAttempts: mostAtOnce,
+  maxNewTokens: mostKept,
+} as const;
 
 /** How checkpoints are evaluated. */
 export const evaluationSchema = z.strictObject({

@@ -127,7 +127,7 @@ function planTensor(name: string, operation: Operation, { target, source }: Tens
   if (!isFloatDtype(dtype)) return refuse(`its ${dtype} numbers are no floats; choose other matrices`);
   if (needsSource(operation)) {
     const other = source?.get(name);
-    if (source === undefined) return refuse(`the plan names no source; give one (${setting("source")})`);
+    if (source === undefined) return refuse("the plan names no source; add one to it (source: FOLDER)");
     if (other === undefined)
       return refuse("the source has no such tensor; give two checkpoints of one model");
     if (other.shape.join() !== shape.join())

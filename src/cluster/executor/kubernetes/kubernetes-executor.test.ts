@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Job } from "kubernetes-models/batch/v1";
 import { afterAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { z } from "zod";
 import { UsageError } from "../../../base/core/index.ts";
 import { carryOutPack } from "../../job/carry-out-pack.ts";
 import { followJob } from "../../job/follow-job.ts";
@@ -160,7 +161,7 @@ describe("createKubernetesExecutor()", () => {
     await runPod(job, 0);
     await following;
     expect(notices).toEqual([`Start it by: kubectl apply --filename ${path}`]);
-    expect([await job.readResult(0), await job.readResult(1)]).toEqual(["a", "b"]);
+    expect([await job.readResult(0, z.string()), await job.readResult(1, z.string())]).toEqual(["a", "b"]);
   });
 
   it("submits nothing a second time by itself, and what is missing when asked", async () => {

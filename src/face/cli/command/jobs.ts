@@ -17,7 +17,7 @@ import { showMessage } from "../wording.ts";
 
 const jobsExamples = `
 Examples:
-  untwist jobs    all jobs, the newest first; spectra, eval and repair grid make them when told where
+  untwist jobs    all jobs, the newest first; spectra, eval and repair make them, by --on
 docs/cluster.md has what jobs are, and what a cluster is asked for.`;
 
 const showExample = (name: string, what: string): string => `

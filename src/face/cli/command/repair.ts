@@ -16,7 +16,7 @@ import { formatRepairs } from "../screen/repair-screen.ts";
 const examples = `
 Examples:
   untwist repair runs/general-points                 the repair grids of the run's recipe; what was evaluated is read
-  untwist repair runs/general-points my-grid.yaml   your own grid
+  untwist repair runs/general-points my-grid.yaml    your own grid
   untwist repair runs/mine my-grid.yaml --lora-endpoint http://127.0.0.1:8000
   untwist repair runs/mine --on slurm                on a cluster: docs/cluster.md
 
@@ -39,7 +39,7 @@ export function createRepairCommand(invocation: Invocation): Command {
     .option("--json", "print the result as JSON")
     .addHelpText("after", examples)
     .action((path: string, file: string | undefined, flags: RepairFlags, given: Command) =>
-      unlessHandedOver(flags, () => grid(path, file, { flags, given, invocation })),
+      unlessHandedOver(flags, () => tryRepairs(path, file, { flags, given, invocation })),
     );
 }
 
@@ -48,7 +48,7 @@ interface RepairFlags extends RequestFlags, JobFlags {
   readonly json?: boolean;
 }
 
-async function grid(
+async function tryRepairs(
   path: string,
   file: string | undefined,
   {

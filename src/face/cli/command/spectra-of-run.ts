@@ -1,3 +1,4 @@
+/** `untwist spectra RUN`: what changed in the weights along a run. */
 import { UsageError } from "../../../base/core/index.ts";
 import { folderExists } from "../../../base/file/index.ts";
 import type { Effects } from "../../../base/progress/index.ts";

@@ -18,7 +18,7 @@ Examples:
   untwist spectra BEFORE AFTER --rank 64,256 --matrices 'q_proj,k_proj' --layers 0-3,31
   untwist spectra BEFORE AFTER --out changed                         Parquet tables and JSON into changed/
   untwist spectra BEFORE AFTER --rank 256 --randomized 1             leading directions only, quick and approximate
-  untwist spectra runs/mine --on slurm --set partition=cpu            on a cluster: docs/cluster.md`;
+  untwist spectra runs/mine --on slurm --set partition=cpu           on a cluster: docs/cluster.md`;
 
 /** The command. */
 export function createSpectraCommand(invocation: Invocation): Command {

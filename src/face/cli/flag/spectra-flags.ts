@@ -1,10 +1,10 @@
+/** Flags of `untwist spectra`: which tensors are compared, how, and where. */
 import { UsageError } from "../../../base/core/index.ts";
 import { parseSize } from "../../../cluster/executor/index.ts";
-import type { SpectraChoice } from "../../../lab/comparison/index.ts";
-import { parseLayers, parsePatterns } from "../../../weights/checkpoint/index.ts";
-import type { PairHeadline, TensorLabel } from "../../../weights/spectra/index.ts";
-import type { Invocation } from "../flag/invocation.ts";
-import { type JobFlags, parsePlace } from "../flag/job-flags.ts";
+import { chooseComparison, type SpectraChoice } from "../../../lab/comparison/index.ts";
+import type { PairHeadline } from "../../../weights/spectra/index.ts";
+import type { Invocation } from "./invocation.ts";
+import { type JobFlags, parsePlace } from "./job-flags.ts";
 
 /** The flags as given. */
 export interface SpectraFlags extends JobFlags {
@@ -49,13 +49,9 @@ export function parseChoice(
   { rank, matrices, layers, randomised, randomized = randomised }: SpectraFlags,
   usualRanks: readonly number[],
 ): SpectraChoice {
-  const isKind = matrices === undefined ? () => true : parsePatterns(matrices);
-  const isLayer = layers === undefined ? undefined : parseLayers(layers);
-  const isWanted = ({ name, layer }: TensorLabel): boolean =>
-    isKind(name) && (isLayer === undefined || (layer !== undefined && isLayer(layer)));
-  const seed = randomized === undefined ? {} : { randomizedSeed: parseSeed(randomized) };
+  const randomizedSeed = randomized === undefined ? undefined : parseSeed(randomized);
   const ranks = rank === undefined ? usualRanks : parseRanks(rank);
-  return { settings: { ranks: [...new Set(ranks)].sort((a, b) => a - b), ...seed }, isWanted };
+  return chooseComparison({ ranks, matrices, layers, randomizedSeed });
 }
 
 function parseRanks(text: string): readonly number[] {
