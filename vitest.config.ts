@@ -1,5 +1,6 @@
 import { availableParallelism } from "node:os";
 import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { LongFirst } from "./tools/long-first.ts";
 
 const config: ViteUserConfig = defineConfig({
   test: {
@@ -12,6 +13,9 @@ const config: ViteUserConfig = defineConfig({
     // Where it is set, Python compiles the peers' libraries anew at each start: 25 s of processor time instead of 9.
     env: { PYTHONDONTWRITEBYTECODE: "" },
     pool: "forks",
+    sequence: { sequencer: LongFirst },
+    // The compiled command line is imported as Node imports it.
+    server: { deps: { external: [/\/dist\/node\//] } },
     // One more than there are cores: some tests mostly wait, for servers, clusters and processes.
     maxWorkers: availableParallelism() + 1,
   },

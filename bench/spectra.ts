@@ -243,7 +243,7 @@ async function main(): Promise<void> {
     "bench/numpy_spectra.py",
     "describe",
   ]);
-  // A machine without NumPy is no failure.
+  // A machine without NumPy is not a failure.
   if (own !== undefined) process.exitCode = 0;
   const koffi: { readonly version: string } = JSON.parse(
     readFileSync("node_modules/koffi/package.json", "utf8"),

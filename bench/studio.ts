@@ -39,16 +39,15 @@ function print(
   value: number,
   { unit, most }: { readonly unit: string; readonly most?: number },
 ): void {
-  const verdict =
-    most === undefined ? "" : `   at most ${most} ${unit}   ${value <= most ? "held" : "MISSED"}`;
-  console.log(`  ${name.padEnd(40)} ${value.toFixed(0).padStart(6)} ${unit}${verdict}`);
+  const grade = most === undefined ? "" : `   at most ${most} ${unit}   ${value <= most ? "held" : "MISSED"}`;
+  console.log(`  ${name.padEnd(40)} ${value.toFixed(0).padStart(6)} ${unit}${grade}`);
 }
 
 /** A recipe of 26 checkpoints that takes seconds. */
 const recipe = `name: many
 summary: A base, 13 checkpoints of SFT, 4 RL branches of 3
 environment: general-points
-base: { model: { hiddenSize: 32, intermediateSize: 64, numLayers: 2, numHeads: 2 }, phases: [{ numSteps: 2, batchSize: 4, lessons: { solve: 1 }, optimizer: { learningRate: 0.01 } }] }
+base: { model: { hiddenSize: 32, intermediateSize: 64, numLayers: 2, numHeads: 2 }, phases: [{ numSteps: 2, batchSize: 4, skills: { solve: 1 }, optimizer: { learningRate: 0.01 } }] }
 evaluation: { numTasks: 12 }
 sft: { numSteps: 13, batchSize: 8, optimizer: { learningRate: 0.001 }, checkpoints: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] }
 rl:

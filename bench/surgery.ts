@@ -90,10 +90,10 @@ async function benchEdit(rows: number, columns: number, rounds: number): Promise
       const source = await cache.readFactors(prints.source, request);
       if (target === undefined || source === undefined) throw new Error("Cannot read cached factors");
       const planned = planEdit(operation, { target, source }, { name: "m", rows, columns }, algebra);
-      const onOverflow = (): never => {
+      const refuse = (): never => {
         throw new Error("Cannot edit: values are not finite");
       };
-      const options = { algebra, onEnd: () => undefined, onOverflow };
+      const options = { algebra, refuse };
       for (const _ of writeEdited(planned, pair, options));
     };
     const times: { readonly numpy: number; readonly untwist: number }[] = [];
@@ -154,7 +154,7 @@ async function benchRepairs(): Promise<void> {
     const answer = (parameters: Float32Array): Promise<unknown> =>
       evaluate({ config, tokenizer, parameters }, generator, {
         environment: findEnvironment("general-points"),
-        rendering: "compact",
+        promptFormat: "compact",
         splits,
         numTasks: 400,
         seed: 1,

@@ -1,7 +1,5 @@
 /** Checkpoints of a run behind servers of others: resumed after a kill, refused where something else answers or grades. */
-import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -125,76 +123,4 @@ describe("untwist eval --serve", () => {
     );
     expect(readFileSync(at("run-cut/recipe.yaml"), "utf8")).toContain(`items:${at("items")}`);
   });
-
-  it("refuses answers of weights that were written again meanwhile", async () => {
-    mkdirSync(at("again"));
-    writeFileSync(at("again/limit"), "2");
-    await follow("run-again");
-    const { child, outcome } = startUntwist(evaluate("run-again", "again"), folder);
-    while (!existsSync(at("again/asked")) || asked("again").length < 2) await wait(20);
-    child.kill("SIGINT");
-    expect((await outcome).code).toBe(130);
-    utimesSync(at("base/config.json"), 1, 1);
-    writeFileSync(at("again/limit"), "1000");
-    const { code, stderr } = await runUntwist(evaluate("run-again", "again"), folder);
-    expect([code, stderr]).toEqual([2, expect.stringContaining("written again")]);
-  });
-
-  it("keeps the judge with the run, and refuses another one and none", async () => {
-    mkdirSync(at("judged"));
-    for (const split of ["id", "ood"])
-      writeFileSync(
-        at(`judged/${split}.jsonl`),
-        [1, 2]
-          .map((n) =>
-            JSON.stringify({ question: `${n} plus 1?`, answer: "x", metadata: { grader: "judge" } }),
-          )
-          .join("\n"),
-      );
-    mkdirSync(at("place"));
-    const [first, second] = [await startJudge("first", true), await startJudge("second", false)];
-    await follow("run-judged");
-    const args = (judge: Judge | undefined): readonly string[] => [
-      ...["eval", "run-judged", "--environment", "items:judged", "--serve", serve("place"), "--json"],
-      ...(judge === undefined ? [] : ["--judge-endpoint", judge.url, "--judge-model", judge.name]),
-    ];
-    const summary = await readEvaluation(args(first));
-    expect(summary.asking.judge).toMatchObject({ model: "first", root: "/judges/first" });
-    expect(summary.asking.judge.prompt).toMatch(/^[0-9a-f]{16}$/);
-    expect(summary.checkpoints.map(({ accuracy }: Json) => accuracy.ood.correct)).toEqual([2, 2]);
-    await writeTrainerFolder(at("sft"), "the Hugging Face Trainer", [10, 20]);
-    await follow("run-judged");
-    for (const [judge, words] of [
-      [second, "another judge"],
-      [undefined, "--judge-endpoint"],
-    ] as const) {
-      const { code, stderr } = await runUntwist(args(judge), folder);
-      expect([code, stderr]).toEqual([2, expect.stringContaining(words)]);
-    }
-    expect((await readEvaluation(args(first))).checkpoints).toHaveLength(3);
-  });
 });
-
-interface Judge {
-  readonly name: string;
-  readonly url: string;
-}
-
-const judges: Server[] = [];
-afterAll(() => {
-  for (const judge of judges) judge.close();
-});
-
-/** A judge that says the same of every answer. */
-async function startJudge(name: string, isRight: boolean): Promise<Judge> {
-  const completion = { message: { content: JSON.stringify({ right: isRight }) }, finish_reason: "stop" };
-  const server = createServer((incoming, outgoing) => {
-    const isList = incoming.url?.endsWith("/models") === true;
-    outgoing.end(
-      JSON.stringify(isList ? { data: [{ id: name, root: `/judges/${name}` }] } : { choices: [completion] }),
-    );
-  });
-  judges.push(server);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { name, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
-}

@@ -48,7 +48,7 @@ const malformed: Readonly<Record<string, string>> = {
   "list.yaml": "- name: tiny\n",
 };
 
-const newBase = `{model: {hiddenSize: 16, intermediateSize: 32, numLayers: 1, numHeads: 2}, phases: [{numSteps: 2, batchSize: 4, lessons: {nonsense: 1}, optimizer: {learningRate: 0.01}}]}`;
+const newBase = `{model: {hiddenSize: 16, intermediateSize: 32, numLayers: 1, numHeads: 2}, phases: [{numSteps: 2, batchSize: 4, skills: {nonsense: 1}, optimizer: {learningRate: 0.01}}]}`;
 
 let missingTensor = "";
 
@@ -113,12 +113,12 @@ describe("untwist run in a new folder refuses", () => {
     "an unknown kind of RL": [set("rl.0.method=dpo"), '"rl.0.method"', "grpo", "ppo"],
     "an unknown environment": [set("environment=chess"), '"chess"', "general-points"],
     "an unknown environment of a new base model": [set("environment=chess", `base=${newBase}`), '"chess"'],
-    "an unknown lesson": [set(`base=${newBase}`), '"nonsense"', "solve"],
+    "an unknown skill": [set(`base=${newBase}`), '"nonsense"', "solve"],
     "a model size that its heads do not divide": [
       set(`base=${newBase.replace("hiddenSize: 16", "hiddenSize: 15").replace("nonsense", "solve")}`),
     ],
     "more new tokens than the model has positions": [set("evaluation.maxNewTokens=500"), "500", "128"],
-    "a rendering that the model's vocabulary cannot write": [set("rendering=chat")],
+    "a prompt format that the model's vocabulary cannot write": [set("promptFormat=chat")],
     "an unknown base model": [set("base=nonsense"), '"nonsense"', "general-points-base"],
     "a base model that lacks a tensor": [set("base=incomplete"), "model.safetensors", "missing"],
     "a truncated base model": [set("base=truncated"), "truncated/model.safetensors"],
@@ -226,9 +226,13 @@ describe("untwist refuses", () => {
       "16384",
     ],
     "an evaluation of a word of tasks": [[...evaluation, "--count", "ten"], "--count", '"ten"'],
-    "an evaluation of an unknown rendering": [[...evaluation, "--rendering", "song"], '"song"', "compact"],
-    "an evaluation in a rendering that the model cannot write": [
-      [...evaluation, "--count", "1", "--rendering", "chat"],
+    "an evaluation of an unknown prompt format": [
+      [...evaluation, "--prompt-format", "song"],
+      '"song"',
+      "compact",
+    ],
+    "an evaluation in a prompt format that the model cannot write": [
+      [...evaluation, "--count", "1", "--prompt-format", "chat"],
     ],
     "an evaluation of an unknown model": [
       ["eval", "nonsense", "--environment", "general-points"],
@@ -242,7 +246,7 @@ describe("untwist refuses", () => {
       ["eval", "truncated", "--environment", "general-points"],
       "truncated/model.safetensors",
     ],
-    "to grade a task that is no JSON": [grade("{"), "--task"],
+    "to grade a task that is not valid JSON": [grade("{"), "--task"],
     "to grade a task under an unknown rule": [grade(task.replace("ood", "nonsense")), '"rule"', "ood"],
     "to grade a hand of three": [grade('{"cards":[1,2,3],"rule":"id"}'), '"cards"'],
     "to grade an unknown card": [grade('{"cards":[1,2,3,"Z"],"rule":"id"}'), '"Z"'],
@@ -262,14 +266,14 @@ describe("untwist refuses a run folder whose files are damaged", () => {
   const entry = { id: "base", stage: "base", step: 0, path: "checkpoints/base" };
   const lineage = JSON.stringify({ schema: 1, checkpoints: [entry] });
   const damages: Readonly<Record<string, readonly [file: string, text: string]>> = {
-    "run.json is no JSON": ["run.json", "{"],
+    "run.json is not valid JSON": ["run.json", "{"],
     "run.json is of a later layout": ["run.json", '{"schema":99}'],
     "recipe.yaml is malformed": ["recipe.yaml", "name: [\n"],
-    "lineage.json is no JSON": ["lineage.json", "nonsense"],
+    "lineage.json is not valid JSON": ["lineage.json", "nonsense"],
     "lineage.json lacks its checkpoints": ["lineage.json", '{"schema":1}'],
-    "an evaluation has a line that is no JSON": ["evaluations/base.jsonl", `{\n${line}`],
-    "an evaluation has a line that is no item": ["evaluations/base.jsonl", line],
-    "timings.jsonl has a line that is no JSON": ["timings.jsonl", `{\n{}\n`],
+    "an evaluation has a line that is not valid JSON": ["evaluations/base.jsonl", `{\n${line}`],
+    "an evaluation has a line that is not an item": ["evaluations/base.jsonl", line],
+    "timings.jsonl has a line that is not valid JSON": ["timings.jsonl", `{\n{}\n`],
   };
   for (const [index, [name, [file, text]]] of Object.entries(damages).entries())
     it(`${name}`, async () => {

@@ -61,7 +61,7 @@ describe("untwist cache", () => {
     expect(listFilesBelow(environment.UNTWIST_CACHE)).toEqual([...files.slice(5), files[1]].sort());
   });
 
-  it("refuses what is no number of days", async () => {
+  it("refuses what is not a number of days", async () => {
     const { code, stderr } = await runUntwist(["cache", "--prune", "week"], folder, environment);
     expect([code, stderr]).toEqual([2, expect.stringContaining('"week"')]);
   });

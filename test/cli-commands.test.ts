@@ -7,7 +7,7 @@ import { commands, createProgram } from "../src/face/cli/main.ts";
 const taskFlags = [
   "--count <number>",
   "--seed <number>",
-  "--rendering <name>",
+  "--prompt-format <name>",
   "--attempts <number>",
   "--max-new-tokens <number>",
 ];
@@ -86,7 +86,6 @@ describe("createProgram()", () => {
         "--matrices <patterns>",
         "--layers <ranges>",
         "--randomized <seed>",
-        "--randomised <seed>",
         "--out <folder>",
         "--strict",
         ...jobFlags,
@@ -147,7 +146,7 @@ describe("createProgram()", () => {
         .map((command) => command.name());
     expect(await load("ls")).toEqual(["ls"]);
     expect(await load("help", "ls")).toEqual(["ls"]);
-    // What every object has is no command.
+    // What every object has is not a command.
     for (const name of ["--version", "--help", "constructor", "nonsense"])
       expect(await load(name)).toEqual([]);
     const { commands: listed } = await createProgram({ args: [] });

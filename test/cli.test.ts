@@ -119,10 +119,10 @@ describe("untwist grade", () => {
         JSON.stringify({ formula }),
         ...flags,
       ];
-      const verdict = parseJson(await succeed(...args, "--json"));
-      expect(verdict).toMatchObject({ reward, outcome, parts: { solved: outcome === "correct" } });
-      expect(Object.keys(verdict).sort()).toEqual(["feedback", "outcome", "parts", "reward"]);
-      expect(Object.keys(verdict.parts).sort()).toEqual(["format", "solved", "values"]);
+      const grade = parseJson(await succeed(...args, "--json"));
+      expect(grade).toMatchObject({ reward, outcome, parts: { solved: outcome === "correct" } });
+      expect(Object.keys(grade).sort()).toEqual(["feedback", "outcome", "parts", "reward"]);
+      expect(Object.keys(grade.parts).sort()).toEqual(["format", "solved", "values"]);
     });
 
   it("values faces by the rule, and prints reward, outcome and feedback", async () => {
@@ -290,7 +290,7 @@ describe("untwist run", () => {
 });
 
 describe("untwist run of a recipe that cannot work out", () => {
-  it("stops where the loss is no number any more, in one sentence that names the stage and step", async () => {
+  it("stops where the loss is not a number any more, in one sentence that names the stage and step", async () => {
     const changes = [
       "--set",
       "sft.optimizer.learningRate=1e6",

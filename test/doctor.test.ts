@@ -10,11 +10,11 @@ import {
   parseJson,
   removeFolder,
   root,
-  runUntwist,
+  startUntwist,
 } from "./support/untwist.ts";
 
 async function examine(flags: readonly string[] = [], environment: Environment = {}): Promise<string> {
-  const { code, stdout, stderr } = await runUntwist(["doctor", ...flags], tmpdir(), environment);
+  const { code, stdout, stderr } = await startUntwist(["doctor", ...flags], tmpdir(), environment).outcome;
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   return stdout;
 }
@@ -70,7 +70,7 @@ it("says why the engine cannot be loaded, and so does a command that needs it", 
       "--count",
       "2",
     ];
-    expect(await runUntwist(args, folder, environment)).toEqual({
+    expect(await startUntwist(args, folder, environment).outcome).toEqual({
       code: 2,
       stdout: "",
       stderr: `${sentence}\n`,

@@ -31,7 +31,7 @@ afterAll(async () => {
   removeFolder(folder);
 });
 
-const tasks = ["--environment", "general-points", "--rendering", "compact", "--max-new-tokens", "32"];
+const tasks = ["--environment", "general-points", "--prompt-format", "compact", "--max-new-tokens", "32"];
 const ask = (address: string, ...more: readonly string[]): readonly string[] => [
   ...["eval", "--endpoint", address, "--model", "base", ...tasks, "--json", "--items", ...more],
 ];
@@ -48,7 +48,7 @@ const readAnswers = (path: string): readonly Json[] =>
     .map(parseJson);
 
 describe("untwist eval --endpoint", () => {
-  const many = ["--count", "250", "--attempts", "5", "--concurrency", "32"];
+  const many = ["--count", "100", "--attempts", "5", "--concurrency", "32"];
   const hard = [...many, "--api", "completions", "--timeout", "2", "--answers", "hard.jsonl"];
   let undisturbed: Json;
   beforeAll(async () => {
@@ -63,7 +63,7 @@ describe("untwist eval --endpoint", () => {
       "general-points-base",
       ...tasks,
       "--count",
-      "250",
+      "100",
       "--attempts",
       "5",
       "--json",
@@ -80,7 +80,7 @@ describe("untwist eval --endpoint", () => {
   });
 
   it("loses and repeats nothing when a fifth of the requests go wrong and it is killed twice", async () => {
-    for (const numAnswers of [300, 900]) {
+    for (const numAnswers of [120, 360]) {
       const { child, outcome } = startUntwist(ask(proxy.address, ...hard), folder);
       while (!existsSync(join(folder, "hard.jsonl")) || readAnswers("hard.jsonl").length < numAnswers)
         await wait(20);
@@ -88,18 +88,18 @@ describe("untwist eval --endpoint", () => {
       expect((await outcome).code).toBeNull();
     }
     const kept = readAnswers("hard.jsonl").length;
-    expect(kept).toBeGreaterThanOrEqual(900);
+    expect(kept).toBeGreaterThanOrEqual(360);
     const resumed = await readEvaluation(ask(proxy.address, ...hard));
     expect(resumed.items).toEqual(undisturbed.items);
     expect(resumed.results).toEqual(undisturbed.results);
-    expect(new Set(resumed.items.map(({ split, index }: Json) => `${split} ${index}`)).size).toBe(500);
+    expect(new Set(resumed.items.map(({ split, index }: Json) => `${split} ${index}`)).size).toBe(200);
     // What was asked before is not asked again, and every answer is kept once.
     expect(resumed.usage.numKnown).toBeGreaterThanOrEqual(kept - 1);
-    expect(resumed.usage.numRetries).toBeGreaterThan(20);
+    expect(resumed.usage.numRetries).toBeGreaterThan(8);
     const keys = readAnswers("hard.jsonl").map(({ key }) => key);
     expect(new Set(keys).size).toBe(keys.length);
     expect(keys.length).toBe(resumed.usage.numKnown + resumed.usage.numAsked);
-    for (const fault of faults) expect(proxy.counts[fault], fault).toBeGreaterThan(5);
+    for (const fault of faults) expect(proxy.counts[fault], fault).toBeGreaterThan(1);
   });
 
   it("asks a chat in the same words, and nothing at all the second time", async () => {
@@ -128,22 +128,6 @@ describe("untwist eval --endpoint", () => {
       undisturbed.items.filter(({ index }: Json) => index < 20).map(({ answer }: Json) => answer),
     );
   });
-
-  it("goes on after Ctrl-C where it was", async () => {
-    const { child, outcome } = startUntwist(
-      ask(server.address, ...many, "--answers", "stopped.jsonl"),
-      folder,
-    );
-    while (!existsSync(join(folder, "stopped.jsonl")) || readAnswers("stopped.jsonl").length < 50)
-      await wait(10);
-    child.kill("SIGINT");
-    const { code, stderr } = await outcome;
-    expect([code, stderr.split("\n").length]).toEqual([130, 2]);
-    expect(stderr).toContain("continue with: untwist eval --");
-    const kept = readAnswers("stopped.jsonl").length;
-    const { usage } = await readEvaluation(ask(server.address, ...many, "--answers", "stopped.jsonl"));
-    expect(usage.numKnown).toBe(kept);
-  });
 });
 
 describe("a server that", () => {
@@ -165,7 +149,7 @@ describe("a server that", () => {
   const answerOf = (content: string | null): object => ({
     choices: [{ message: { content }, finish_reason: "stop" }],
   });
-  const briefly = ["--count", "2", "--attempts", "1", "--rendering", "chat"];
+  const briefly = ["--count", "2", "--attempts", "1", "--prompt-format", "chat"];
   const few = (name: string): readonly string[] => [...briefly, "--answers", `${name}.jsonl`];
   const elsewhere = createTemporaryFolder();
   afterAll(() => {
@@ -197,7 +181,7 @@ describe("a server that", () => {
     expect(endless.items[0].answer).toBe("");
   });
 
-  it("judges answers is asked about each, and its verdict counts", async () => {
+  it("judges answers is asked about each, and its grade counts", async () => {
     const items = (count: number): string =>
       Array.from({ length: count }, (_, index) =>
         JSON.stringify({
@@ -210,12 +194,12 @@ describe("a server that", () => {
     for (const split of ["id", "ood"]) writeFileSync(join(folder, `judged/${split}.jsonl`), items(3));
     const environment = ["--environment", "items:judged"];
     const address = await serveAnswer(answerOf("somebody"));
-    const verdicts: readonly (readonly [string, string])[] = [
+    const grades: readonly (readonly [string, string])[] = [
       ['<think>{"right": false}?</think> So {"right": true}', "correct"],
       ['{"right": false}', "incorrect"],
       ["who knows", "not judged"],
     ];
-    for (const [said, outcome] of verdicts) {
+    for (const [said, outcome] of grades) {
       const judge = ["--judge-endpoint", await serveAnswer(answerOf(said)), "--judge-model", "base"];
       const args = [
         "eval",
@@ -305,7 +289,7 @@ describe("untwist eval refuses", () => {
       '"chess"',
     ],
     "an unknown interface": () => [ask(at(), "--api", "telepathy"), '"telepathy"', "completions"],
-    "fields that are no JSON": () => [ask(at(), "--body", "{top_p: 1}"), "--body"],
+    "fields that are not valid JSON": () => [ask(at(), "--body", "{top_p: 1}"), "--body"],
     "a price of one number": () => [ask(at(), "--price", "1"), "--price"],
     "a judge without a name": () => [ask(at(), "--judge-endpoint", at()), "--judge-model"],
     "a judge on the embedded engine": () => [

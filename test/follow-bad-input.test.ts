@@ -65,12 +65,16 @@ describe("untwist follow refuses", () => {
       "--lineage",
     ],
     "an adapter without its base": [["follow", "lora", ...out], "checkpoint-10", '"org/base"', "--base"],
-    "a base that is no checkpoint": [
+    "a base that is not a checkpoint": [
       ["follow", "lora", "--base", "empty", ...out],
       "empty",
       "checkpoint folder",
     ],
-    "an RL start that is no checkpoint": [["follow", "--lineage", "no-step.yaml", ...out], "150", "100, 200"],
+    "an RL start that is not a checkpoint": [
+      ["follow", "--lineage", "no-step.yaml", ...out],
+      "150",
+      "100, 200",
+    ],
     "an unknown key in a lineage file": [
       ["follow", "--lineage", "unknown-key.yaml", ...out],
       "unknown-key.yaml",

@@ -140,7 +140,7 @@ describe("one model and its base", () => {
     expect(differences).toEqual([]);
     writeFileSync(at("other/generation_config.json"), "{");
     const broken = await readOutput(["follow", "--out", "run-other"], folder);
-    expect(broken).toMatch(/sft-1 beside the base: .*generation_config\.json.* is no JSON object/);
+    expect(broken).toMatch(/sft-1 beside the base: .*generation_config\.json.* is not a JSON object/);
   });
 
   it("is asked by a server where the embedded engine cannot run it, and so is proposed", async () => {

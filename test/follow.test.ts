@@ -323,7 +323,7 @@ describe("a followed run that was evaluated", () => {
   const asked = [
     "--environment",
     "general-points",
-    "--rendering",
+    "--prompt-format",
     "compact",
     "--count",
     "4",
@@ -371,12 +371,5 @@ describe("a followed run that was evaluated", () => {
     const { stderr } = await runUntwist(["eval", "run-lost", ...asked], folder);
     expect(stderr).toContain("sft-2 cannot be evaluated any more");
     renameSync(at("moved"), at("real"));
-  });
-
-  it("may be asked something else as long as nothing was answered", async () => {
-    await follow("run-twice", "real", "--base", "shipped");
-    expect((await runUntwist(["eval", "run-twice", "--environment", "countdown"], folder)).code).toBe(2);
-    const { checkpoints } = await readReport(["eval", "run-twice", ...asked], folder);
-    expect(checkpoints).toHaveLength(3);
   });
 });

@@ -28,6 +28,14 @@ function readGlossary(): readonly Entry[] {
   });
 }
 
+/** The documents that users read, without the glossary itself. */
+function listDocuments(): readonly string[] {
+  const documents = readdirSync(`${root}docs`)
+    .filter((name) => name.endsWith(".md") && name !== "glossary.md")
+    .map((name) => `docs/${name}`);
+  return ["README.md", "ARCHITECTURE.md", ...documents];
+}
+
 /** Every string and template literal of a file. */
 function listTexts({ file, text }: Source): readonly string[] {
   const texts: string[] = [];
@@ -86,7 +94,34 @@ describe("findForbidden()", () => {
   });
 });
 
+/** Sentences of a document in running text with more words than a reader takes in at once; brackets and code count as none. */
+function findLongSentences(markdown: string): readonly string[] {
+  const prose = markdown
+    .replaceAll(/```.*?```/gs, "\n\n")
+    .replaceAll(/^(?:[|#]).*$/gm, "\n\n")
+    .replaceAll(/^ *(?:[-*]|\d+\.) /gm, "\n\n")
+    .replaceAll(/`[^`]*`|\[[^\]]*\](?:\([^)]*\))?|\([^()]*\)|"[^"]*"/g, "");
+  return prose
+    .split(/\n\s*\n|(?<=[.:;!?])\**\s+/)
+    .filter((sentence) => sentence.split(/\s+/).filter((word) => /\w/.test(word)).length > 30);
+}
+
+describe("findLongSentences()", () => {
+  it("counts the words of running text", () => {
+    const words = (count: number): string => Array.from({ length: count }, () => "word").join(" ");
+    expect(
+      findLongSentences(`${words(30)}. ${words(30)} (and ${words(9)}) \`code\`.\n| ${words(40)} |`),
+    ).toEqual([]);
+    expect(findLongSentences(`Short. ${words(31)}.`)).toEqual([`${words(31)}.`]);
+  });
+});
+
 describe("what users read", () => {
+  it("has no sentence of more than 30 words in a document", () => {
+    for (const name of listDocuments())
+      expect(findLongSentences(readFileSync(`${root}${name}`, "utf8")), name).toEqual([]);
+  });
+
   it("uses the words of the glossary in all texts of the sources but the names of earlier versions", () => {
     const sources = readSources(root).filter(({ file }) => !/\/old-(?:keys|names)\.ts$/.test(file));
     expect(sources.length).toBeGreaterThan(300);
@@ -96,10 +131,7 @@ describe("what users read", () => {
   });
 
   it("uses the words of the glossary in every document", () => {
-    const documents = readdirSync(`${root}docs`)
-      .filter((name) => name.endsWith(".md") && name !== "glossary.md")
-      .map((name) => `docs/${name}`);
-    for (const name of ["README.md", "ARCHITECTURE.md", ...documents]) {
+    for (const name of listDocuments()) {
       const lines = readFileSync(`${root}${name}`, "utf8").split("\n");
       expect(
         lines.flatMap((line) => findForbidden(line, entries)),

@@ -317,7 +317,7 @@ describe("curves and questions of a run", () => {
     expect(ood.map(({ step, value }: Json) => [step, value * 16])).toEqual(
       steps.map((step) => [step, numRight[step]]),
     );
-    // What nobody measured is no curve.
+    // What nobody measured is not a curve.
     expect(rows.some(({ name }: Json) => name.endsWith("/format"))).toBe(false);
   });
 
@@ -356,10 +356,10 @@ describe("curves and questions of a run", () => {
 async function writeAsked(run: RunFolder, name: string): Promise<void> {
   const environment = await openEnvironment(name);
   const evaluation = evaluationSchema.parse({ numTasks: 2 });
-  await run.writeRecipe({ ...run.recipe, environment: name, rendering: "chat", evaluation });
+  await run.writeRecipe({ ...run.recipe, environment: name, promptFormat: "chat", evaluation });
   const items = splits.flatMap((split) =>
     createTasks(
-      { environment, rendering: "chat", seed: evaluation.seed },
+      { environment, promptFormat: "chat", seed: evaluation.seed },
       { split, first: 0, numTasks: 2 },
     ).map((task, index) => ({
       ...{ split, index, answer: "5", numAttempts: 1, outcome: "incorrect", reward: 0 },

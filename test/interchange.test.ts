@@ -164,14 +164,14 @@ describe("untwist import", () => {
         peak: { checkpoint: "sft-20" },
         sftEnd: { checkpoint: "sft-30" },
       });
-      const { tasks, verdicts } = await readAnswers(await openRunFolder(at(run)));
+      const { tasks, grades } = await readAnswers(await openRunFolder(at(run)));
       expect(tasks[13]).toEqual({
         split: "ood",
         index: 1,
         prompt: "ood 1?",
         reference: name === "lighteval" ? "1" : "1",
       });
-      expect(verdicts["sft-30"]).toBe(`${"s".repeat(12)}ss${"w".repeat(10)}`);
+      expect(grades["sft-30"]).toBe(`${"s".repeat(12)}ss${"w".repeat(10)}`);
       expect(summary.checkpoints[0].values.ood).toEqual({ correct: 0, total: 0 });
     });
 
@@ -210,7 +210,7 @@ describe("untwist import", () => {
       "nowhere/{step}.jsonl",
       "nowhere/30.jsonl",
     ],
-    "a line that is no sample, with its number": () => [
+    "a line that is not a sample, with its number": () => [
       both("bad/{step}-id.jsonl"),
       "line 2",
       "bad/10-id.jsonl",
@@ -315,13 +315,13 @@ describe("untwist export", () => {
 
 describe("untwist signals", () => {
   it("ranks what could be known by what it would have cost, the true peak beside it", async () => {
-    const { peak, verdicts, unmeasured } = await readReport(["signals", "trained"], folder);
+    const { peak, ranked, unmeasured } = await readReport(["signals", "trained"], folder);
     const summary = parseJson(readFileSync(at("trained/summary.json"), "utf8"));
     expect(summary.checkpoints.map(({ id }: Json) => id)).toContain(peak.checkpoint);
-    const names = verdicts.map(({ name }: Json) => name);
+    const names = ranked.map(({ name }: Json) => name);
     for (const name of ["ID accuracy", "ID loss", "training loss", "rotation of the weights from the base"])
       expect(names).toContain(name);
-    const regrets = verdicts.map(({ regret }: Json) => regret.estimate);
+    const regrets = ranked.map(({ regret }: Json) => regret.estimate);
     expect(regrets).toEqual([...regrets].sort((a, b) => a - b));
     expect(unmeasured).toContain("KL to the start");
     const { stdout } = await runUntwist(["signals", "trained"], folder);

@@ -293,7 +293,7 @@ describe.skipIf(slurmAbsence.isSkipped)(`createSlurmExecutor()${slurmAbsence.bec
     await expect(lookAfter(job, open(openSlurm({ time: 7200 })), { seconds: 7200 })).rejects.toThrow(
       /would wait forever, says slurm: Partition(?:TimeLimit|Config); .*time/,
     );
-    // A refusal is no failure of the pieces.
+    // A refusal is not a failure of the pieces.
     await lookAfter(job, open(openSlurm()));
     expect(await readResults(job)).toEqual([0]);
   });

@@ -18,7 +18,7 @@ beforeAll(async () => {
   await readReport(["follow", "trainer", "--base", "base", "--out", "trail"], folder);
 });
 
-const asked = "--environment general-points --rendering compact --count 6 --max-new-tokens 29".split(" ");
+const asked = "--environment general-points --prompt-format compact --count 6 --max-new-tokens 29".split(" ");
 
 describe("untwist spectra --on … refuses", () => {
   beforeAll(() => {
@@ -73,7 +73,7 @@ describe("untwist spectra --on … refuses", () => {
       "{command}",
     ],
     "a job that there is none of": [["attach", "0123456789ab"], '"0123456789ab"', "untwist jobs"],
-    "what is no job": [["cancel", "first"], '"first"', "12 characters"],
+    "what is not a job": [["cancel", "first"], '"first"', "12 characters"],
   };
   for (const [name, mistake] of Object.entries(mistakes)) it(name, () => expectRefusal(mistake, folder));
 

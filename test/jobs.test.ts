@@ -163,7 +163,7 @@ describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsenc
       await run([...args, "--detach", "--set", `before=${waitFor("refused")}`], slurm),
     );
     const [id = ""] = jobs;
-    expect(text).toMatch(/^Job ([0-9a-f]{12}) goes on without this terminal.*untwist attach \1$/);
+    expect(text).toMatch(/^Job ([0-9a-f]{12}) continues without this terminal.*untwist attach \1$/);
     // A command that is refused changes nothing of the job, nor of what attaching to it means.
     const refused = await runUntwist(["spectra", "trail", "--on", "local"], folder, slurm);
     expect(refused.stderr).toMatch(/is carried out by slurm; wait for it with: untwist attach/);
@@ -223,7 +223,7 @@ describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsenc
     const { code, stderr } = await runUntwist(["cancel", id], folder, alone);
     expect(code).toBe(2);
     expect(stderr).toMatch(
-      /^Cannot run squeue: [^\n]*; the job goes on: cancel it again when that is put right\n$/,
+      /^Cannot run squeue: [^\n]*; the job continues: cancel it again once that is fixed\n$/,
     );
     writeFileSync(at("told"), "");
     expect(await run(["attach", id, "--json"], other)).toBe(local.stdout);
@@ -243,7 +243,7 @@ describe.skipIf(slurmAbsence.isSkipped)(`untwist spectra --on slurm${slurmAbsenc
 async function followReal(out: string): Promise<void> {
   await readReport(["follow", "real", "--base", "shipped", "--out", out], folder);
 }
-const asked = "--environment general-points --rendering compact --count 6 --max-new-tokens 29".split(" ");
+const asked = "--environment general-points --prompt-format compact --count 6 --max-new-tokens 29".split(" ");
 
 describe.for([
   ["local", ["--on", "local", "--memory", "3GB"]],

@@ -12,7 +12,7 @@ import {
   createTemporaryFolder,
   type Environment,
   removeFolder,
-  runUntwist,
+  startUntwist,
   tinyRecipe,
 } from "./support/untwist.ts";
 
@@ -94,7 +94,8 @@ describe.skipIf(withoutLinks === undefined)("a file system without hard links", 
       const changes = ["sft.numSteps=2", "sft.checkpoints=[1]", "rl=[]", "repairs=false", "spectra=false"];
       const out = join(folder, `run-${name}`);
       const args = ["run", recipe, "--out", out, ...changes.flatMap((change) => ["--set", change])];
-      const { code: exit, stderr } = await runUntwist(args, folder, { ...withoutLinks, NO_LINKS: code });
+      const { code: exit, stderr } = await startUntwist(args, folder, { ...withoutLinks, NO_LINKS: code })
+        .outcome;
       expect(exit, stderr).toBe(0);
       expect(existsSync(join(out, "summary.json"))).toBe(true);
       expect(existsSync(join(out, "run.lock"))).toBe(false);

@@ -77,14 +77,15 @@ describe("--out", () => {
     const leftover = nameLeftover();
     mkdirSync(at(leftover));
     writeFileSync(at(leftover, "model.safetensors"), "half");
-    const { code, stderr } = await runUntwist(restore("cleared"), folder);
+    // Once is enough for a process: this one has cleared the folder already.
+    const { code, stderr } = await startUntwist(restore("cleared"), folder).outcome;
     expect(code, stderr).toBe(0);
     expect(readdirSync(folder)).not.toContain(leftover);
   });
 
   it("is never replaced by a report, unless it is one", async () => {
     writeFileSync(at("thesis.txt"), "mine");
-    await expectRefusal([["report", "trained", "--out", "thesis.txt"], "thesis.txt", "no report"], folder);
+    await expectRefusal([["report", "trained", "--out", "thesis.txt"], "thesis.txt", "not a report"], folder);
     await expectRefusal([["report", "trained", "--out", "/dev/null"], "/dev/null"], folder);
     for (const _ of [1, 2])
       expect(await runUntwist(["report", "trained", "--out", "report.html"], folder)).toMatchObject({

@@ -17,11 +17,11 @@ describe("recipes/", () => {
       const recipe = parseRecipe(text, file);
       expect(`${recipe.name}.yaml`).toBe(file);
       const environment = findEnvironment(recipe.environment);
-      expect(environment.renderings).toContain(recipe.rendering);
+      expect(environment.promptFormats).toContain(recipe.promptFormat);
       if (typeof recipe.base === "string") expect(await locateModel(recipe.base)).toContain(recipe.base);
       else
-        for (const { lessons } of recipe.base.phases)
-          expect(Object.keys(environment.lessons)).toEqual(expect.arrayContaining(Object.keys(lessons)));
+        for (const { skills } of recipe.base.phases)
+          expect(Object.keys(environment.skills)).toEqual(expect.arrayContaining(Object.keys(skills)));
       expect(text).toMatch(/^# \S/);
     });
 

@@ -1,20 +1,10 @@
 /** Repair grids of a run: what they measure, that they go on where they were stopped, and that edits do what they say. */
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expectRefusal } from "./support/refusal.ts";
 import { repairRecordShape } from "./support/summary-shape.ts";
-import {
-  createTemporaryFolder,
-  hashFiles,
-  identifyFiles,
-  parseJson,
-  removeFolder,
-  runUntwist,
-  startUntwist,
-  tinyRecipe,
-} from "./support/untwist.ts";
+import { createTemporaryFolder, parseJson, removeFolder, runUntwist, tinyRecipe } from "./support/untwist.ts";
 
 const folder = createTemporaryFolder();
 afterAll(() => removeFolder(folder));
@@ -104,39 +94,6 @@ describe("untwist repair", () => {
     expect(none.moved).toBe(0);
     expect(nothing.moved).toBe(0);
     expect(answersOf(none)).toEqual(readAnswers("run/evaluations/sft-12.jsonl"));
-  });
-
-  it("evaluates nothing twice, and keeps its result in the summary beside earlier ones", async () => {
-    const before = identifyFiles(join(folder, "run/repairs/exact/answers"));
-    const again = await runUntwist(["repair", "run", "exact.yaml", "--json"], folder, place);
-    expect(again.code, again.stderr).toBe(0);
-    expect(identifyFiles(join(folder, "run/repairs/exact/answers"))).toEqual(before);
-    const names = readJson("run", "summary.json").repairs.map(({ name }: { name: string }) => name);
-    expect(names).toEqual(["tiny", "exact"]);
-  });
-
-  it("stopped by Ctrl-C goes on where it was, with the same result", async () => {
-    cpSync(join(folder, "run"), join(folder, "stopped"), { recursive: true });
-    rmSync(join(folder, "stopped/repairs/tiny"), { recursive: true });
-    const { child, outcome } = startUntwist(["repair", "stopped"], folder, place);
-    const answers = join(folder, "stopped/repairs/tiny/answers");
-    const count = (): number => {
-      try {
-        return readdirSync(answers).filter((name) => name.endsWith(".json")).length;
-      } catch {
-        return 0;
-      }
-    };
-    while (count() === 0 && child.exitCode === null) await wait(5);
-    child.kill("SIGINT");
-    const { code, stderr } = await outcome;
-    expect([code, stderr]).toEqual([130, expect.stringMatching(/continue with: untwist repair stopped/)]);
-    const kept = identifyFiles(answers);
-    expect((await runUntwist(["repair", "stopped"], folder, place)).code).toBe(0);
-    expect(identifyFiles(answers)).toMatchObject(kept);
-    expect(hashFiles(join(folder, "stopped/repairs/tiny"))).toEqual(
-      hashFiles(join(folder, "run/repairs/tiny")),
-    );
   });
 
   const write = (name: string, text: string): string => {

@@ -99,7 +99,7 @@ describe("adapters at untwist serve", () => {
     for (const [index, { status, body }] of replies.entries()) {
       expect(status).toBe(400);
       expect(body.error.message.replace(paths[index] ?? "", "PATH")).toBe(
-        'Cannot load "a": "PATH" is no adapter to served that this server can use; its own output says why',
+        'Cannot load "a": "PATH" is not an adapter to served that this server can use; its own output says why',
       );
     }
     await server.untilSaid(`from "${at("private")}"`);

@@ -190,7 +190,7 @@ describe("untwist serve", () => {
       ["chat/completions", { ...conversation, top_logprobs: 2 }, 400, "top_logprobs"],
       ["chat/completions", { ...conversation, messages: [{ role: "user", content: "Hi" }] }, 400, '"Hi"'],
       ["unload_lora_adapter", { lora_name: "b" }, 404, '"b"'],
-      ["unload_lora_adapter", { lora_name: "served" }, 400, "no adapter"],
+      ["unload_lora_adapter", { lora_name: "served" }, 400, "not an adapter"],
       ["embeddings", {}, 404, "no such route"],
     ];
     for (const [route, body, status, words] of cases) {

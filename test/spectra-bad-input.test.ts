@@ -103,7 +103,7 @@ describe("untwist spectra refuses", () => {
       UNTWIST_LAPACK: "/nonexistent",
     }));
 
-  it("a library that is no LAPACK", ({ skip }) => {
+  it("a library that is not LAPACK", ({ skip }) => {
     skip(libm === undefined, "there is no libm where Linux has it");
     return expectRefusal([pair(), `"${libm}"`, "UNTWIST_LAPACK"], folder, {
       ...cache("libm"),

@@ -40,7 +40,7 @@ describe("the spectra of a run", () => {
   const run = join(folder, "run");
   const place = { UNTWIST_CACHE: join(folder, "cache") };
   /** A model of 16 matrices and 5 vectors: as small as it gets, since what it learns does not matter here. */
-  const base = `{model: {hiddenSize: 32, intermediateSize: 64, numLayers: 2, numHeads: 2}, phases: [{numSteps: 2, batchSize: 4, lessons: {solve: 1}, optimizer: {learningRate: 0.01}}]}`;
+  const base = `{model: {hiddenSize: 32, intermediateSize: 64, numLayers: 2, numHeads: 2}, phases: [{numSteps: 2, batchSize: 4, skills: {solve: 1}, optimizer: {learningRate: 0.01}}]}`;
   const [numMatrices, numTensors] = [16, 21];
   const small = ["--set", `base=${base}`, "--set", "evaluation.numTasks=4"];
 
@@ -160,8 +160,8 @@ describe("the spectra of a run", () => {
   it("are refused while another process works on the run, and where a checkpoint is gone", async () => {
     const copy = join(folder, "broken");
     cpSync(run, copy, { recursive: true });
-    writeFileSync(join(copy, "run.lock"), `${process.pid} ${hostname()}`);
-    await expectRefusal([["spectra", "broken"], '"broken"', String(process.pid)], folder, place);
+    writeFileSync(join(copy, "run.lock"), `${process.ppid} ${hostname()}`);
+    await expectRefusal([["spectra", "broken"], '"broken"', String(process.ppid)], folder, place);
     rmSync(join(copy, "run.lock"));
     rmSync(join(copy, "checkpoints/sft-8"), { recursive: true });
     await expectRefusal([["spectra", "broken"], "broken/checkpoints/sft-8"], folder, place);

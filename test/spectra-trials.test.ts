@@ -142,7 +142,7 @@ describe("experts one by one and packed", () => {
     expect(spectra.coverage).toMatchObject({ numMatched: 1, isComplete: false });
   });
 
-  it("have biases that are no matrices", async () => {
+  it("have biases that are not matrices", async () => {
     const bias = draw(`${experts}.gate_up_proj_bias`, 16, 32);
     await write("bias", [query, bias]);
     await write("bias-moved", [query, move(bias)]);

@@ -107,7 +107,7 @@ describe("a folder that changes", () => {
     const none = [{ id: "run", recipe: "tiny", seed: 1, isFinished: false, numCheckpoints: 0 }];
     expect(await get(shown, "/api/runs")).toEqual(none);
     expect(await get(shown, "/api/run/weights?run=run")).toMatchObject({ pairs: [], matrices: [] });
-    expect(await get(shown, "/api/run/answers?run=run")).toMatchObject({ verdicts: {}, answers: {} });
+    expect(await get(shown, "/api/run/answers?run=run")).toMatchObject({ grades: {}, answers: {} });
     for (const [index, { id }] of checkpoints.entries()) {
       cpSync(join(run, "evaluations", `${id}.jsonl`), join(place, "evaluations", `${id}.jsonl`));
       keep(index + 1);
@@ -117,7 +117,7 @@ describe("a folder that changes", () => {
         checkpoints: summary.checkpoints.slice(0, index + 1),
       });
       expect(await get(shown, "/api/runs")).toMatchObject([{ isFinished: false, numCheckpoints: index + 1 }]);
-      expect(Object.keys((await get(shown, "/api/run/answers?run=run")).verdicts)).toHaveLength(index + 1);
+      expect(Object.keys((await get(shown, "/api/run/answers?run=run")).grades)).toHaveLength(index + 1);
     }
     cpSync(join(run, "spectra"), join(place, "spectra"), { recursive: true });
     cpSync(join(run, "summary.json"), join(place, "summary.json"));

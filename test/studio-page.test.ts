@@ -250,7 +250,7 @@ describeInBrowser("runs in a browser", (openPage) => {
     it("shows new rows of answers", async () => {
       await watch("answers", async (page, live) => {
         live.cut(7);
-        await expect.poll(() => page.locator(".verdicts li").count(), { timeout: 300_000 }).toBe(7);
+        await expect.poll(() => page.locator(".grades li").count(), { timeout: 300_000 }).toBe(7);
       });
     });
 
@@ -353,11 +353,18 @@ describeInBrowser("runs in a browser", (openPage) => {
   });
 
   describe("accessibility", () => {
-    const looks = ["light", "dark"].flatMap((scheme) => [1280, 390].map((width) => [scheme, width] as const));
+    // Colors and widths break different things: each is looked at once.
+    const looks = [
+      ["light", 390],
+      ["dark", 1280],
+    ] as const;
 
     it.each(looks)("is not violated in any view, %s, %i px wide", async (scheme, width) => {
-      const colorScheme = scheme === "dark" ? "dark" : "light";
-      const { page } = await openPage({ colorScheme, viewport: { width, height: 800 }, bypassCSP: true });
+      const { page } = await openPage({
+        colorScheme: scheme,
+        viewport: { width, height: 800 },
+        bypassCSP: true,
+      });
       const found: string[] = [];
       const addresses = [
         studio.address,

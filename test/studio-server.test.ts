@@ -93,15 +93,15 @@ describe("the data", () => {
   });
 
   it("give every answer, with as many solved as the summary counts", async () => {
-    const { tasks, verdicts, answers, outcomes } = await get(studio, "/api/run/answers?run=run");
+    const { tasks, grades, answers, outcomes } = await get(studio, "/api/run/answers?run=run");
     const { checkpoints } = readJson(run, "summary.json");
-    expect(Object.keys(verdicts)).toEqual(checkpoints.map(({ id }: Json) => id));
+    expect(Object.keys(grades)).toEqual(checkpoints.map(({ id }: Json) => id));
     for (const { id, accuracy, format } of checkpoints) {
       const items = readLines(run, "evaluations", `${id}.jsonl`);
       expect(answers[id]).toEqual(items.map(({ answer }) => answer));
       expect(outcomes[id]).toEqual(items.map(({ outcome }) => outcome));
       const split = (name: string): string =>
-        [...verdicts[id]].filter((_, index) => tasks[index].split === name).join("");
+        [...grades[id]].filter((_, index) => tasks[index].split === name).join("");
       for (const name of ["id", "ood"] as const) {
         expect(split(name)).toMatch(/^[swvfc]{24}$/);
         expect(split(name).split("s").length - 1).toBe(accuracy[name].correct);

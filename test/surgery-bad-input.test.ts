@@ -140,7 +140,7 @@ describe("untwist restore refuses choices:", () => {
     "a pattern that matches only vectors": [
       top("--matrices", "input_layernorm"),
       '"input_layernorm"',
-      "no matrix",
+      "not a matrix",
       "roll it back",
     ],
     "an empty pattern": [top("--matrices", ""), "--matrices", '""'],

@@ -158,8 +158,8 @@ describe.skipIf(isSkipped)(`answers of public reports${because}`, () => {
     for (const line of lines) {
       const [answer, said]: readonly [string, string] = JSON.parse(line);
       const task = JSON.stringify({ ...item, answer });
-      const verdict = await readReport(["grade", "items:items", "--task", task, "--answer", said], folder);
-      if (verdict.outcome !== "correct") wrong.push(said);
+      const grade = await readReport(["grade", "items:items", "--task", task, "--answer", said], folder);
+      if (grade.outcome !== "correct") wrong.push(said);
     }
     // A number of its own, and one in words.
     expect(wrong).toEqual(["1.234", "1.2 million"]);

@@ -48,7 +48,7 @@ const numTasks = 200;
 const asked = [
   "--environment",
   "general-points",
-  "--rendering",
+  "--prompt-format",
   "compact",
   "--count",
   String(numTasks),
@@ -279,7 +279,7 @@ describe("untwist watch refuses", () => {
       "environment",
       "general-points",
     ],
-    "an unknown rendering": [watch("new", "out", ...asked, "--rendering", "song"), '"song"'],
+    "an unknown prompt format": [watch("new", "out", ...asked, "--prompt-format", "song"), '"song"'],
     "two ways to evaluate": [
       watch("new", "out", ...asked, "--serve", "x", "--lora-endpoint", "http://a"),
       "--serve",
@@ -295,7 +295,7 @@ describe("untwist watch refuses", () => {
       "--webhook",
       "https://",
     ],
-    "a webhook that is no address": [
+    "a webhook that is not an address": [
       watch("new", "out", ...asked, "--webhook", "hooks"),
       "--webhook",
       "address",

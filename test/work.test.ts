@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { createSubmission, type JobFolder, obtainJob } from "../src/cluster/job/index.ts";
-import { createTemporaryFolder, removeFolder, runUntwist } from "./support/untwist.ts";
+import { createTemporaryFolder, removeFolder, startUntwist } from "./support/untwist.ts";
 
 const folder = createTemporaryFolder();
 afterAll(() => removeFolder(folder));
@@ -33,7 +33,7 @@ describe("untwist work", () => {
     const job = await createFailing();
     await job.keepResult(1, { ms: 0, items: [] });
     const [failed, done] = await Promise.all(
-      ["0", "1"].map((pack) => runUntwist(["work", job.path, "0", pack], folder)),
+      ["0", "1"].map((pack) => startUntwist(["work", job.path, "0", pack], folder).outcome),
     );
     expect([failed?.code, failed?.stdout]).toEqual([1, expect.stringContaining("first failed: ")]);
     expect([done?.code, done?.stdout]).toEqual([0, expect.stringContaining("second has its result")]);
@@ -42,7 +42,7 @@ describe("untwist work", () => {
 
   it("refuses in a sentence what another version of untwist wrote", async () => {
     const job = await createFailing({ subjects: undefined, way: { way: "embedded" } });
-    const { code, stdout, stderr } = await runUntwist(["work", job.path, "0", "0"], folder);
+    const { code, stdout, stderr } = await startUntwist(["work", job.path, "0", "0"], folder).outcome;
     expect([code, stdout]).toEqual([2, ""]);
     expect(stderr).toMatch(/^(error: )?Cannot carry out this job: .* use the version that made it\.?\n$/i);
   });

@@ -266,7 +266,7 @@ export type CheckpointResult = z.infer<typeof checkpointResultSchema>;
 /** The statistics of a summary. */
 export type TrajectoryRecord = z.infer<typeof trajectorySchema>;
 
-/** The spectra of a run in a few numbers a pair; the tables in its folder `spectra` hold the rest. */
+/** The spectra of a run in a few numbers per pair; the tables in its folder `spectra` hold the rest. */
 export type SpectraRecord = z.infer<typeof spectraSchema>;
 
 /** The schema of every file of a run folder, by what it holds. */

@@ -17,7 +17,7 @@ export function requireTasks({ path, recipe }: Pick<RunFolder, "path" | "recipe"
   const tasks = findTasks(recipe);
   if (tasks !== undefined) return tasks;
   throw new UsageError(
-    `Cannot ask the checkpoints of "${path}": nobody said what; evaluate them first, as in: ${action("evaluate", path)}`,
+    `Cannot evaluate the checkpoints of "${path}": no environment is chosen for this run; evaluate them first, as in: ${action("evaluate", path)}`,
   );
 }
 

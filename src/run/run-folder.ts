@@ -39,7 +39,7 @@ import { requireRunFolder } from "./run-outline.ts";
 /** The file that is there while a run is watched. */
 export const watchLockName = "watch.lock";
 
-/** Writes the metrics of one stage, a line a step. */
+/** Writes the metrics of one stage, one line per step. */
 export interface MetricsWriter {
   append(metrics: Readonly<Record<string, unknown>>): Promise<void>;
   /** Forces all lines to the disk: they must not be older than a saved training state. */

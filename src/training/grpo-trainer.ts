@@ -33,7 +33,7 @@ export function createGrpoTrainer(config: ModelConfig, options: GrpoOptions): Tr
     extend: (parameters) => parameters,
     assignCredit: async (_, episodes) => {
       const raw = groupAdvantages(
-        episodes.flat().map(({ verdict }) => verdict.reward),
+        episodes.flat().map(({ grade }) => grade.reward),
         groupSize,
       );
       return { raw, used: scaleByGroup(raw, groupSize), values: [], returns: [] };

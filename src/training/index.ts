@@ -5,5 +5,5 @@ export type { PolicyOptions } from "./policy-trainer.ts";
 export { createPpoTrainer } from "./ppo-trainer.ts";
 export { constantSchedule, cosineSchedule, type Schedule, withWarmup } from "./schedule.ts";
 export { createSupervisedTrainer } from "./supervised-trainer.ts";
-export type { Trainer } from "./trainer.ts";
+export type { StepMetrics, Trainer } from "./trainer.ts";
 export type { TrainingState } from "./training-step.ts";

@@ -4,7 +4,7 @@
  */
 import { op, type Tensor } from "../engine/tensor/index.ts";
 
-/** What a transformation sees: vectors of one element a parameter, and numbers fed at every step. */
+/** What a transformation sees: vectors of one element per parameter, and numbers fed at every step. */
 export interface UpdateContext {
   /** The gradient, or what earlier transformations of the chain made of it. */
   readonly update: Tensor;

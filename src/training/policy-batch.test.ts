@@ -4,12 +4,12 @@ import { createRandom } from "../base/core/index.ts";
 import type { Turn } from "../tasks/rollout/index.ts";
 import { drawMinibatches, feedTurns, lastPromptRows, packTurns, type ScoredTurn } from "./policy-batch.ts";
 
-const verdict = { outcome: "", reward: 0, parts: { format: true, values: true, solved: true }, feedback: "" };
+const grade = { outcome: "", reward: 0, parts: { format: true, values: true, solved: true }, feedback: "" };
 
 /** A turn whose log-probabilities tell which answer token they belong to: each is −token. */
 function turnOf(tokens: readonly number[], numPromptTokens: number): Turn {
   const logProbs = tokens.slice(numPromptTokens).map((token) => -token);
-  return { sequence: { tokens, numPromptTokens }, logProbs, text: "", verdict };
+  return { sequence: { tokens, numPromptTokens }, logProbs, text: "", grade };
 }
 
 function scoredOf(turn: Turn, index: number): ScoredTurn {

@@ -8,7 +8,7 @@ function turnOf(outcome: string, reward: number): Turn {
     sequence: { tokens: [3, 1], numPromptTokens: 1 },
     logProbs: [-1],
     text: "",
-    verdict: { outcome, reward, parts, feedback: "none" },
+    grade: { outcome, reward, parts, feedback: "none" },
   };
 }
 

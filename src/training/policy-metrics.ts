@@ -8,13 +8,11 @@ const advantageBins = { low: -8, high: 8, numBins: 32 } as const;
 
 /** Mean and spread of the rewards, and per outcome how often it occurred and what it earned on average. */
 export function describeRewards(turns: readonly Turn[]): Record<string, unknown> {
-  const rewards = turns.map(({ verdict }) => verdict.reward);
+  const rewards = turns.map(({ grade }) => grade.reward);
   const { mean, standardDeviation } = moments(rewards);
   const byOutcome: Record<string, { count: number; mean: number | undefined }> = {};
-  for (const outcome of new Set(turns.map(({ verdict }) => verdict.outcome))) {
-    const earned = turns
-      .filter(({ verdict }) => verdict.outcome === outcome)
-      .map(({ verdict }) => verdict.reward);
+  for (const outcome of new Set(turns.map(({ grade }) => grade.outcome))) {
+    const earned = turns.filter(({ grade }) => grade.outcome === outcome).map(({ grade }) => grade.reward);
     byOutcome[outcome] = { count: earned.length, mean: moments(earned).mean };
   }
   return { mean, standardDeviation, byOutcome };

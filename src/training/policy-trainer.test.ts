@@ -29,11 +29,11 @@ const answers: Readonly<Record<Letter, string>> = { a: "x", b: "y" };
 
 const toy: Environment = {
   name: "toy",
-  renderings: ["compact"],
+  promptFormats: ["compact"],
   outcomes: ["right", "wrong"],
   numAttempts: { compact: 2, chat: 1 },
   vocabulary: ["a", "b", "x", "y", "again"],
-  lessons: {},
+  skills: {},
   createTask: ({ seed, index }) => ((seed + index) % 2 === 0 ? "a" : "b"),
   parseTask: parseLetter,
   describeTask: parseLetter,
@@ -61,7 +61,7 @@ const impatient: Environment = {
 /** No answer is ever right. */
 const hopeless: Environment = {
   ...toy,
-  grade: () => toy.grade("a", "nothing", { rendering: "compact" }),
+  grade: () => toy.grade("a", "nothing", { promptFormat: "compact" }),
 };
 
 const config: ModelConfig = parseModelConfig(
@@ -90,7 +90,7 @@ afterAll(async () => {
 
 const rollout: Omit<RolloutOptions, "path"> = {
   environment: toy,
-  rendering: "compact",
+  promptFormat: "compact",
   tokenizer: createWordTokenizer(toy.vocabulary),
   generator,
   sampling: { temperature: 0.8 },
@@ -102,7 +102,7 @@ const rollout: Omit<RolloutOptions, "path"> = {
 /** Half of the tasks "a", half of them "b". */
 function drawTasks(step: number, numTasks: number): readonly unknown[] {
   return Array.from({ length: numTasks }, (_, index) =>
-    toy.createTask({ split: "id", seed: step, index, rendering: "compact" }),
+    toy.createTask({ split: "id", seed: step, index, promptFormat: "compact" }),
   );
 }
 
@@ -159,7 +159,7 @@ async function play(policy: Float32Array, change: Partial<RolloutOptions> = {}):
 /** The mean reward of 64 first answers, sampled from streams that training does not use. */
 async function meanReward(policy: Float32Array): Promise<number> {
   const episodes = await play(policy);
-  return episodes.reduce((sum, turns) => sum + turns[0]!.verdict.reward, 0) / episodes.length;
+  return episodes.reduce((sum, turns) => sum + turns[0]!.grade.reward, 0) / episodes.length;
 }
 
 async function expectLearning(trainer: Trainer, numUpdates: number): Promise<void> {
@@ -191,9 +191,9 @@ describe("the toy environment", () => {
     const { tokenizer } = rollout;
     for (const [index, task] of drawTasks(1, 64).entries()) {
       const turns = episodes[index]!;
-      expect(turns.length === 1).toBe(turns[0]!.verdict.parts.solved);
+      expect(turns.length === 1).toBe(turns[0]!.grade.parts.solved);
       expect(turns.length).toBeLessThanOrEqual(2);
-      for (const [attempt, { sequence, logProbs, text, verdict }] of turns.entries()) {
+      for (const [attempt, { sequence, logProbs, text, grade }] of turns.entries()) {
         const prompt = sequence.tokens.slice(0, sequence.numPromptTokens);
         const answer = sequence.tokens.slice(sequence.numPromptTokens);
         expect(tokenizer.decode(prompt)).toBe(attempt === 0 ? task : `${task} again`);
@@ -201,8 +201,8 @@ describe("the toy environment", () => {
         expect(logProbs).toHaveLength(answer.length);
         expect(answer.length === maxNewTokens || answer.at(-1) === config.endToken).toBe(true);
         const isComplete = answer.at(-1) === config.endToken && text !== "";
-        if (isComplete) expect(verdict).toEqual(toy.grade(task, text, { rendering: "compact" }));
-        else expect(verdict.parts.solved).toBe(false);
+        if (isComplete) expect(grade).toEqual(toy.grade(task, text, { promptFormat: "compact" }));
+        else expect(grade.parts.solved).toBe(false);
       }
     }
     expect(new Set(episodes.map(({ length }) => length))).toEqual(new Set([1, 2]));

@@ -145,7 +145,7 @@ function flattenMetrics({ loss, gradientNorm, metrics }: StepResult): Record<str
 }
 
 function describeRollout(episodes: readonly Episode[], credit: Credit): Record<string, unknown> {
-  const solved = episodes.filter((turns) => turns.at(-1)?.verdict.parts.solved).length;
+  const solved = episodes.filter((turns) => turns.at(-1)?.grade.parts.solved).length;
   return {
     episodes: { solved, total: episodes.length },
     reward: describeRewards(episodes.flat()),

@@ -75,8 +75,8 @@ function assignCredit(
 ): Credit {
   let first = 0;
   const raw = episodes.flatMap((turns) => {
-    const steps = turns.map(({ verdict }, index) => ({
-      reward: verdict.reward,
+    const steps = turns.map(({ grade }, index) => ({
+      reward: grade.reward,
       value: values[first + index] ?? 0,
     }));
     first += turns.length;

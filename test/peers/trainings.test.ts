@@ -115,7 +115,7 @@ describe.skipIf(isSkipped)(`trainings by TRL${because}`, () => {
     await new Promise<void>((resolve) => hook.listen(0, "127.0.0.1", resolve));
     const address = `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`;
     const base = await locateModel("general-points-base");
-    const tasks = ["--environment", "general-points", "--rendering", "compact", "--count", "200"];
+    const tasks = ["--environment", "general-points", "--prompt-format", "compact", "--count", "200"];
     const flags = ["--max-new-tokens", "29", "--interval", "0.2", "--stop-on-alert", "--webhook", address];
     const { outcome } = startUntwist(
       ["watch", "sft-ruin", "--out", "watched", "--base", base, ...tasks, ...flags, "--json"],

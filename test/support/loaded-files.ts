@@ -3,13 +3,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { root, runUntwist } from "./untwist.ts";
+import { root, startUntwist } from "./untwist.ts";
 
 /** Paths of all files of code below the package's root that a command loads, with what each is built of. */
 export async function listLoadedFiles(args: readonly string[], cwd: string): Promise<readonly string[]> {
   const folder = mkdtempSync(join(tmpdir(), "untwist-loaded-"));
   try {
-    const { code, stderr } = await runUntwist(args, cwd, { NODE_V8_COVERAGE: folder });
+    const { code, stderr } = await startUntwist(args, cwd, { NODE_V8_COVERAGE: folder }).outcome;
     if (code !== 0) throw new Error(`untwist ${args.join(" ")} ended with ${code}: ${stderr}`);
     const urls = readdirSync(folder).flatMap((name) => {
       const { result }: { readonly result: readonly { readonly url: string }[] } = JSON.parse(

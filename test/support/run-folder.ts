@@ -20,7 +20,7 @@ export const fallenTasks = {
   splits: ["id", "ood"],
   tasks: {
     environment: "general-points",
-    rendering: "compact",
+    promptFormat: "compact",
     evaluation: { numTasks, seed: 1, numAttempts: 1, maxNewTokens: 8, batchSize: 1 },
   },
 } as const satisfies Pick<Assignment, "splits" | "tasks">;

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { afterAll, expect } from "vitest";
 import { createTemporaryPath } from "../../src/base/file/temporary-name.ts";
 
@@ -35,7 +35,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 const cacheFolder = createTemporaryFolder();
 afterAll(() => removeFolder(cacheFolder));
 
-/** Starts `untwist` with these arguments. */
+/** Starts `untwist` with these arguments, as a process of its own. */
 export function startUntwist(
   args: readonly string[],
   cwd: string = tmpdir(),
@@ -58,13 +58,63 @@ export function startUntwist(
   return { child, outcome };
 }
 
-/** Runs `untwist` to its end. */
+/**
+ * Runs the compiled command line to its end in the process of the test: all that `untwist` does, but for the start of
+ * Node. One after another, because a process has one working folder and one environment.
+ */
 export function runUntwist(
   args: readonly string[],
-  cwd?: string,
-  environment?: Environment,
+  cwd: string = tmpdir(),
+  environment: Environment = {},
 ): Promise<Outcome> {
-  return startUntwist(args, cwd, environment).outcome;
+  const outcome = lastRun.then(() => runHere(args, cwd, { UNTWIST_CACHE: cacheFolder, ...environment }));
+  lastRun = outcome.catch(() => undefined);
+  return outcome;
+}
+
+let lastRun: Promise<unknown> = Promise.resolve();
+
+async function runHere(args: readonly string[], cwd: string, environment: Environment): Promise<Outcome> {
+  const { main } = await import(pathToFileURL(join(root, "dist/node/cli.js")).href);
+  const [stdout, stderr] = [capture(process.stdout), capture(process.stderr)];
+  const before = { cwd: process.cwd(), environment: setEnvironment(environment) };
+  process.chdir(cwd);
+  try {
+    const code = await main([process.execPath, "untwist", ...args]);
+    return { code, stdout: stdout.text(), stderr: stderr.text().replaceAll(patience, "") };
+  } finally {
+    process.chdir(before.cwd);
+    setEnvironment(before.environment);
+    stdout.end();
+    stderr.end();
+  }
+}
+
+/** Sets variables of this process's environment, and gives what they were. */
+function setEnvironment(variables: Environment): Environment {
+  const before = Object.fromEntries(Object.keys(variables).map((name) => [name, process.env[name]]));
+  for (const [name, value] of Object.entries(variables))
+    if (value === undefined) delete process.env[name];
+    else process.env[name] = value;
+  return before;
+}
+
+/** Keeps what is written to a stream of this process, until the end. */
+function capture(stream: NodeJS.WriteStream): { readonly text: () => string; readonly end: () => void } {
+  const [write, listeners] = [stream.write, stream.listeners("error")];
+  let text = "";
+  stream.write = ((part: string | Uint8Array) => {
+    text += typeof part === "string" ? part : Buffer.from(part).toString("utf8");
+    return true;
+  }) as typeof stream.write;
+  return {
+    text: () => text,
+    end: () => {
+      stream.write = write;
+      for (const listener of stream.listeners("error"))
+        if (!listeners.includes(listener)) stream.off("error", listener as () => void);
+    },
+  };
 }
 
 /** Runs `untwist`, which is to succeed, and gives what it printed. */

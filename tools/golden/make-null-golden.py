@@ -69,7 +69,7 @@ def make_case(seed, kind, rows, columns, norm, ranks):
     values = make_values(kind, rows, columns, rng)
     frobenius = float(norm * np.linalg.norm(values))
     deviation = frobenius / np.sqrt(rows * columns)
-    target = 0.02 if rows * columns > 50_000 else 0.01
+    target = 0.02 if rows * columns > 30_000 else 0.01
     draws = []
     while True:
         draws += [draw_losses(values, (rows, columns), deviation, ranks, rng) for _ in range(50)]
@@ -105,9 +105,9 @@ CASES = [
     ("plateau", 96, 256, 1e-3, [16, 48]),
     ("power-law", 96, 256, 0.3, [8, 32, 96]),
     ("gaussian", 96, 256, 2, [4, 32]),
-    ("power-law", 300, 300, 0.1, [8, 32]),
-    ("gaussian", 300, 300, 0.1, [16, 64]),
-    ("plateau", 300, 300, 1, [16, 32]),
+    ("power-law", 200, 200, 0.1, [8, 32]),
+    ("gaussian", 200, 200, 0.1, [16, 64]),
+    ("plateau", 200, 200, 1, [16, 32]),
 ]
 
 

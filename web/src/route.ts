@@ -4,7 +4,7 @@ import { useEffect, useState } from "react";
 /** The views of a run, in the order of the tabs. */
 export const views = ["trajectory", "repairs", "weights", "matrix", "answers", "training"] as const;
 
-/** One of `views`. */
+/** A view of a run, as its address names it. */
 export type ViewName = (typeof views)[number];
 
 /** A place: the list of runs, or a view of a run with its choices. */

@@ -17,7 +17,7 @@ export class UsageError extends Error {
   }
 }
 
-/** What an error says, with the references in it, where it has some; of what is no error, its text. */
+/** What an error says, with the references in it, where it has some; of what is not an error, its text. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return "template" in error && typeof error.template === "string" ? error.template : error.message;

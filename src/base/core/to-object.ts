@@ -1,6 +1,6 @@
 /** Values of unknown shape, from JSON. */
 
-/** Whether a value has fields: an object that is no list. */
+/** Whether a value has fields: an object that is not a list. */
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

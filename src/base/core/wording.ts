@@ -31,7 +31,7 @@ const settings = {
   numTasks: "numTasks",
   out: "out",
   profile: "profile",
-  rendering: "rendering",
+  promptFormat: "prompt format",
   resume: "resume",
   seed: "seed",
   serve: "serve",
@@ -72,7 +72,8 @@ export interface Wording {
 export const plainWording: Wording = { settings, actions };
 
 /** Brackets from the private use area, which none of our texts holds; what a model or a file says may, and stays as it is. */
-const [open, close] = ["\u{e000}", "\u{e001}"];
+const open = "\u{e000}";
+const close = "\u{e001}";
 
 /** A reference to a setting, such as `setting("out")`, or with a value to give it: `setting("profile", "time=MINUTES")`. */
 export function setting(name: Setting, value: string = ""): string {

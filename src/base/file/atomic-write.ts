@@ -4,7 +4,7 @@
  */
 import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { UsageError } from "../core/index.ts";
+import { requireItem, UsageError } from "../core/index.ts";
 import { readText } from "./byte-source.ts";
 import { createFolder, fileExists, folderExists, isEmptyFolder, pathExists } from "./folder.ts";
 import { removeDeadTemporaries } from "./leftover.ts";
@@ -64,15 +64,15 @@ export class TakenError extends UsageError {
 
 /**
  * Makes a folder so that `path` holds either what it held or all of the new: `fill` gets an empty temporary folder to
- * write into, which then takes the name. Only an absent or empty folder is taken, unless `whenTaken` asks for more. An empty folder
+ * write into, which then takes the name; what it returns is returned. Only an absent or empty folder is taken, unless `whenTaken` asks for more. An empty folder
  * that no other can take the place of (a mounted volume, where the process stands) gets the content, entry by entry. Throws
  * `TakenError`, and `UsageError` when the path cannot be written.
  */
-export async function writeFolderAtomic(
+export async function writeFolderAtomic<Result>(
   path: string,
-  fill: (temporaryPath: string) => Promise<void>,
+  fill: (temporaryPath: string) => Promise<Result>,
   { whenTaken }: FolderRule = { whenTaken: "keep" },
-): Promise<void> {
+): Promise<Result> {
   // An empty path would mean, and replace, the folder that the process stands in.
   if (path.trim() === "") throw new RangeError("Cannot write a folder without a path");
   const explain = (error: unknown): never => {
@@ -86,7 +86,7 @@ export async function writeFolderAtomic(
   const temporary = createTemporaryPath(isInside ? join(target, "inside") : target);
   await createFolder(temporary).catch(explain);
   try {
-    await fill(temporary);
+    const result = await fill(temporary);
     await syncTree(temporary);
     const take = isInside ? moveInside : whenTaken === "replace" ? replaceFolder : takeName;
     if (!(await take(temporary, target).catch(explain)))
@@ -94,6 +94,7 @@ export async function writeFolderAtomic(
         { temporary, path, beside: isInside ? join(target, basename(target)) : target },
         whenTaken,
       );
+    return result;
   } catch (error) {
     // A failed clean-up must not hide why the write failed.
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
@@ -169,9 +170,9 @@ async function moveInside(temporary: string, target: string): Promise<boolean> {
   if ((await readdir(target)).length > 1) return false;
   const names = await readdir(temporary);
   const times = await Promise.all(names.map(async (name) => (await stat(join(temporary, name))).mtimeMs));
-  const order = [...names.keys()].sort((a, b) => (times[a] ?? 0) - (times[b] ?? 0));
+  const order = [...names.keys()].sort((a, b) => requireItem(times, a) - requireItem(times, b));
   for (const index of order) {
-    const name = names[index] ?? "";
+    const name = requireItem(names, index);
     await rename(join(temporary, name), join(target, name));
   }
   await rmdir(temporary);

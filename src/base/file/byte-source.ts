@@ -17,7 +17,7 @@ export interface ByteSource {
   read(start: number, end: number): Promise<Uint8Array>;
   /** The same while this thread waits: for worker threads, which have nothing else to do. */
   readSync(start: number, end: number): Uint8Array;
-  /** Gives the file back; reads after that fail. */
+  /** Closes the file; reads after that fail. */
   close(): Promise<void>;
 }
 

@@ -87,7 +87,7 @@ export async function requireWritable(path: string): Promise<void> {
 
 /**
  * Names of the folders directly in `path`, links to folders included, in alphabetical order. A link that cannot be followed for
- * want of permission is among them: whoever opens it is told. Throws `UsageError` where `path` is no folder.
+ * want of permission is among them: whoever opens it is told. Throws `UsageError` where `path` is not a folder.
  */
 export async function listFolders(path: string): Promise<readonly string[]> {
   const names: string[] = [];
@@ -112,7 +112,7 @@ export async function listNames(path: string): Promise<readonly string[]> {
 
 /**
  * Names of the files directly in `path`, links to files included (a model cache is full of them), in alphabetical order.
- * Throws `UsageError` where it is no folder.
+ * Throws `UsageError` where it is not a folder.
  */
 export async function listFiles(path: string): Promise<readonly string[]> {
   const entries = await listEntries(path, (entry) => entry.isFile() || entry.isSymbolicLink());

@@ -154,7 +154,7 @@ function parseUnterminated(bytes: Uint8Array): Line | undefined {
 }
 
 /**
- * Throws where the only line of a file, which is no JSON and lacks its line end, is not what a crash leaves of an object written
+ * Throws where the only line of a file, which is not valid JSON and lacks its line end, is not what a crash leaves of an object written
  * here: it is somebody's text then, and not to be cut off.
  */
 function requireOwn(bytes: Uint8Array, place: { readonly number: number; readonly path: string }): void {

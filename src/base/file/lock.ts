@@ -20,7 +20,7 @@ export class BusyError extends UsageError {
 
 /** A lock that this process holds. */
 export interface Lock {
-  /** Gives it back. */
+  /** Releases it. */
   release(): Promise<void>;
 }
 
@@ -81,7 +81,7 @@ async function takeOver(
   const holder = describeHolder(found);
   if (holder !== undefined)
     throw new BusyError(
-      `Cannot work on ${what}: ${holder} is at it; wait for it or stop it, or delete ${path} if that process is no untwist`,
+      `Cannot work on ${what}: ${holder} is at it; wait for it or stop it, or delete ${path} if that process is not untwist`,
     );
   const claim = await takeLock(`${path}.${hashShortly(found)}`, what);
   try {

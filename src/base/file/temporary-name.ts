@@ -37,7 +37,7 @@ export function isTemporary(name: string): boolean {
   return PATTERN.test(name);
 }
 
-/** What a file name says: `undefined` when it is no temporary name. */
+/** What a file name says: `undefined` when it is not a temporary name. */
 export function parseTemporaryName(name: string): TemporaryName | undefined {
   const { groups } = PATTERN.exec(name) ?? {};
   if (groups === undefined) return undefined;

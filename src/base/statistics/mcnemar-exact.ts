@@ -1,4 +1,4 @@
-/** The exact test of whether two solvers of the same items differ. Gives a p-value, not the size of the difference. */
+/** The exact test of whether two solvers of the same items differ. Returns a p-value, not the size of the difference. */
 
 import { binomialMass } from "./binomial.ts";
 

@@ -43,7 +43,7 @@ export interface KeyChoice {
 
 /**
  * The key for a server: of the variable that was named for it, else of the usual one; OpenAI's own variable is for OpenAI's
- * own server alone. Throws `UsageError` where the named variable is empty, the value is no key, or a key that nobody named
+ * own server alone. Throws `UsageError` where the named variable is empty, the value is not a key, or a key that nobody named
  * would cross a network in the clear.
  */
 export function findApiKey({ url, named, usual, variables }: KeyChoice): string | undefined {

@@ -48,6 +48,14 @@ describe("openAnswerStore()", () => {
     await expect(openAnswerStore(path, { model: "m", probe: [-1.2, -2] }, asking)).rejects.toThrow("probe");
   });
 
+  it("goes on with the same fields in whatever order, and not with others", async () => {
+    const path = join(folder, "ordered");
+    await (await openAnswerStore(path, identity, { ...asking, fields: { top_k: 5, top_p: 1 } })).close();
+    await (await openAnswerStore(path, identity, { ...asking, fields: { top_p: 1, top_k: 5 } })).close();
+    const other = { ...asking, fields: { top_k: 5, top_p: 0.9 } };
+    await expect(openAnswerStore(path, identity, other)).rejects.toThrow("fields");
+  });
+
   it("asks again what an older version kept of a server that failed at it", async () => {
     const path = join(folder, "failed");
     writeFileSync(path, `${JSON.stringify({ identity, asking })}\n`);

@@ -1,5 +1,7 @@
 /** Answers of one model kept in a file as they come: what was asked once is never asked, or paid for, again. */
+
 import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { UsageError } from "../../base/core/index.ts";
 import {
@@ -158,7 +160,7 @@ function requireSame(path: string, kept: z.infer<typeof headSchema> | undefined,
     );
   if (difference !== undefined) refuse(difference, kept.identity[difference], head.identity[difference]);
   for (const key of ["api", "temperature", "maxNewTokens", "fields"] as const)
-    if (JSON.stringify(kept.asking[key]) !== JSON.stringify(head.asking[key]))
+    if (!isDeepStrictEqual(kept.asking[key], head.asking[key]))
       refuse(key, kept.asking[key], head.asking[key]);
 }
 

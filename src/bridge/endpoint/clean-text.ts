@@ -1,6 +1,7 @@
 /** What servers say, made fit for a terminal and a file: no escape sequences, no control characters, no keys. */
 
-const [start, bell] = [String.fromCharCode(27), String.fromCharCode(7)];
+const start = String.fromCharCode(27);
+const bell = String.fromCharCode(7);
 
 /** Escape sequences of terminals: with parameters (CSI), with a text (OSC and its like), and short ones. */
 const escapes = new RegExp(

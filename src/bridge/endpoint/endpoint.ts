@@ -22,7 +22,7 @@ import { AnswerTooLargeError, type HttpAnswer, sendRequest } from "./send.ts";
 
 /** The two ways of asking. */
 export const interfaces = ["chat", "completions"] as const;
-/** One of `interfaces`. */
+/** Which of OpenAI's routes a server is asked by. */
 export type Interface = (typeof interfaces)[number];
 
 /** A turn of a conversation. */

@@ -151,7 +151,7 @@ export function parseAnswer(text: string, maxNewTokens: number): Exchange<Endpoi
     };
   }
   if (choice === undefined || (choice.text == null && choice.message == null))
-    return { problem: "its answer is no completion", isTransient: true };
+    return { problem: "its answer is not a completion", isTransient: true };
   if (isFailure({ finish: choice.finish_reason ?? "" }))
     return { problem: `it broke its answer off ("${choice.finish_reason}")`, isTransient: true };
   const numNewTokens = countTokens(parsed.data?.usage?.completion_tokens);

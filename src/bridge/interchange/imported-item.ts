@@ -67,7 +67,7 @@ export function readSolved(value: unknown, place: string): boolean {
 
 /**
  * How many of `total` answers a metric's mean over them says are right: 0.75 of 4 is 3. Throws `UsageError` as `readSolved` where
- * it is no such mean.
+ * it is not such a mean.
  */
 export function readSamples(value: unknown, total: number, place: string): ImportedItem["samples"] {
   if (total > 1 && typeof value === "number") {

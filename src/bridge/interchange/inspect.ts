@@ -65,7 +65,7 @@ export async function readInspectLog(path: string, choice: ImportChoice): Promis
   };
 }
 
-/** One item of all epochs of a question: they ask the same once more, so that they are no questions of their own. */
+/** One item of all epochs of a question: they ask the same once more, so that they are not questions of their own. */
 function mergeEpochs(
   key: string,
   epochs: readonly Sample[],

@@ -92,7 +92,7 @@ async function readRows(path: string): Promise<readonly Structure[]> {
     return await runIsolated({ url, task: path, limitMs, limitMiB: 2048 });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new UsageError(`Cannot read "${path}": it is no whole Parquet file (${reason})`, { cause });
+    throw new UsageError(`Cannot read "${path}": it is not a whole Parquet file (${reason})`, { cause });
   }
 }
 

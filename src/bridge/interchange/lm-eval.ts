@@ -35,7 +35,7 @@ function parseLine(line: string, index: number, path: string): Readonly<Record<s
     // Told below.
   }
   throw new UsageError(
-    `Cannot read line ${index + 1} of "${path}": it is no sample of lm-evaluation-harness; give the samples_*.jsonl that --log_samples writes`,
+    `Cannot read line ${index + 1} of "${path}": it is not a sample of lm-evaluation-harness; give the samples_*.jsonl that --log_samples writes`,
   );
 }
 

@@ -2,12 +2,13 @@
 import { basename, join, relative, resolve } from "node:path";
 import { describeError, UsageError } from "../../base/core/index.ts";
 import { fileExists, folderExists, readText } from "../../base/file/index.ts";
+import { CheckpointError } from "../../weights/checkpoint/index.ts";
 import { readBase } from "./base-model.ts";
 import { type DatedCheckpoint, type LeftOver, splitLeftOvers } from "./continuity.ts";
 import { inspectFinalModel } from "./final-model.ts";
 import { describeTrainers, guessStage, markers, type StageGuess } from "./layout.ts";
 import { describeFolders, listWeights } from "./nothing-found.ts";
-import { inspectStep, type StepPlace, type StepState } from "./step-folder.ts";
+import { inspectStep, type StepLocation, type StepState } from "./step-folder.ts";
 import { findHomes, type StepHome, unlessGone } from "./step-home.ts";
 import { parseStepPattern, readStepName, suggestPattern } from "./step-name.ts";
 import { readHistory, readTrainerLog, type TrainerLog } from "./trainer-log.ts";
@@ -186,15 +187,18 @@ async function unlessUnreadable(
   try {
     return await unlessGone(folder, look);
   } catch (error) {
-    if (error instanceof UsageError) return { state: "partial", reason: describeError(error) };
-    throw error;
+    if (!(error instanceof UsageError || error instanceof CheckpointError)) throw error;
+    return { state: "partial", reason: describeError(error) };
   }
 }
 
 const mixed =
   "its name counts epochs and those beside it count steps, so that its place among them is unknown";
 
-async function describeEmpty({ folder, weights }: Pick<StepPlace, "folder" | "weights">): Promise<StepState> {
+async function describeEmpty({
+  folder,
+  weights,
+}: Pick<StepLocation, "folder" | "weights">): Promise<StepState> {
   if (weights !== undefined) return { state: "partial", reason: `it holds no weights in ${weights} yet` };
   const places = await listWeights(folder);
   const elsewhere =

@@ -27,7 +27,7 @@ export const markers: readonly { readonly file: string; readonly names: RegExp }
   { file: "latest_ckpt_global_step.txt", names: /^global_steps?_\d/ },
 ];
 
-/** Words in the path of a training that say it is no supervised one. */
+/** Words in the path of a training that say it is not a supervised one. */
 const reinforcement =
   /(?:^|[-_./ ])(?:rl|rlhf|rlvr|grpo|gspo|ppo|dapo|rloo|reinforce|dpo|kto|orpo)(?=$|[-_./ \d])/i;
 /** Metrics that only reinforcement learning logs. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { quoteForShell, setting } from "../../base/core/index.ts";
 import { listFolders } from "../../base/file/index.ts";
 import { findWeights, isAdapterFolder } from "../../weights/checkpoint/index.ts";
+import { unlessGone } from "./step-home.ts";
 import { suggestPattern } from "./step-name.ts";
 
 /** Folders deeper than that are not looked at. */
@@ -35,14 +36,17 @@ export async function listWeights(
   const isOwn = place !== "" && ((await isAdapterFolder(path)) || (await findWeights(path)).kind !== "none");
   const own = isOwn ? [place] : [];
   if (depth === 0) return own;
-  const names = (await listFolders(join(folder, place))).filter(
+  const names = (await listFolders(path)).filter(
     (name) =>
       !/^(?:\..*|_?critic(?:_.*)?|ref(?:erence)?(?:_.*)?|reward(?:_.*)?|value(?:_.*)?|teacher|optim.*)$/.test(
         name,
       ),
   );
   const inner: (readonly string[])[] = [];
-  for (const name of names) inner.push(await listWeights(folder, join(place, name), depth - 1));
+  for (const name of names) {
+    const look = (): Promise<readonly string[]> => listWeights(folder, join(place, name), depth - 1);
+    inner.push((await unlessGone(join(path, name), look)) ?? []);
+  }
   return [...own, ...inner.flat()];
 }
 

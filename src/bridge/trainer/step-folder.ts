@@ -33,7 +33,7 @@ export type StepState =
   | { readonly state: "unusable"; readonly reason: string };
 
 /** What is known of a step folder from outside. */
-export interface StepPlace {
+export interface StepLocation {
   readonly folder: string;
   /** Where the weights lie in it, where a user said so. */
   readonly weights?: string | undefined;
@@ -46,7 +46,7 @@ export async function inspectStep({
   folder,
   weights,
   endsWithState,
-}: StepPlace): Promise<StepState | undefined> {
+}: StepLocation): Promise<StepState | undefined> {
   const found = await findPlaces(folder, weights);
   let second: StepState | undefined;
   for (const { place, kind } of found) {
@@ -79,7 +79,7 @@ async function findKind(folder: string): Promise<WeightsKind | undefined> {
 }
 
 /** A place of weights in a step folder, relative to it. */
-interface WeightsPlace {
+interface WeightsLocation {
   readonly place: string;
   readonly kind: WeightsKind;
 }
@@ -90,8 +90,8 @@ const weightFolders =
 const maxDepth = 4;
 
 /** All places of weights, the best first: by format, then from outside to inside. */
-async function findPlaces(folder: string, said: string | undefined): Promise<readonly WeightsPlace[]> {
-  const found: WeightsPlace[] = [];
+async function findPlaces(folder: string, said: string | undefined): Promise<readonly WeightsLocation[]> {
+  const found: WeightsLocation[] = [];
   const look = async (place: string): Promise<void> => {
     const kind = await findKind(join(folder, place));
     if (kind !== undefined) found.push({ place, kind });

@@ -1,6 +1,5 @@
 /** Folders in which step folders lie: found by the names of these, or by a user's pattern. */
 import { join } from "node:path";
-import { UsageError } from "../../base/core/index.ts";
 import {
   fileExists,
   folderExists,
@@ -47,8 +46,8 @@ export async function unlessGone<Found>(
   try {
     return await look();
   } catch (error) {
-    if (error instanceof UsageError && !(await folderExists(folder))) return undefined;
-    throw error;
+    if (await folderExists(folder)) throw error;
+    return undefined;
   }
 }
 
@@ -83,7 +82,7 @@ async function findBelow(folder: string, depth: number, seen: Set<string>): Prom
   steps.push(...(await findLost(folder)));
   const homes = [...toHomes(folder, steps)];
   if (depth === 0) return homes;
-  // A critic is no model that answers; a step folder's own folders belong to its step.
+  // A critic is not a model that answers; a step folder's own folders belong to its step.
   for (const name of names)
     if (readStepName(name) === undefined && !/^_?critic(?:_|$)/.test(name))
       homes.push(...(await findBelow(join(folder, name), depth - 1, seen)));

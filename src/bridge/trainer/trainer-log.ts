@@ -23,7 +23,7 @@ export interface UnreadLog {
   readonly problem: string;
 }
 
-/** All that a training logged: a line a step, in order. */
+/** All that a training logged: one line per step, in order. */
 export interface TrainerLog {
   readonly steps: readonly LoggedStep[];
   readonly unread: readonly UnreadLog[];

@@ -21,7 +21,7 @@ import {
   settleLeftovers,
 } from "../job/index.ts";
 import { countNoun, describeJob } from "./describe-job.ts";
-import { createRule, type JobPlace, locateJobs } from "./job-place.ts";
+import { createRule, type JobOptions, locateJobs } from "./job-options.ts";
 import { openExecutor } from "./open-executor.ts";
 
 /** The file of a job that says who follows it. */
@@ -53,7 +53,7 @@ export interface JobHooks {
  */
 export async function carryOutJob(
   plan: JobPlan,
-  place: JobPlace,
+  place: JobOptions,
   effects: Effects,
   hooks: JobHooks = {},
 ): Promise<JobFolder> {
@@ -95,7 +95,7 @@ async function isUntouched(job: JobFolder): Promise<boolean> {
 /** Takes a job over, unless it is somebody else's; what is recorded of it changes only then. */
 async function admitJob(
   known: JobFolder,
-  { plan, place, home }: { readonly plan: JobPlan; readonly place: JobPlace; readonly home: string },
+  { plan, place, home }: { readonly plan: JobPlan; readonly place: JobOptions; readonly home: string },
 ): Promise<JobFolder> {
   const { executor, profile, origin } = place;
   await settleLeftovers(known, { executor, host: profile.host });
@@ -117,7 +117,7 @@ async function followToEnd(
   }: {
     readonly executor: Executor;
     readonly rule: PlainRule;
-    readonly place: JobPlace;
+    readonly place: JobOptions;
     readonly effects: Effects;
     readonly hooks: JobHooks;
   },
@@ -147,7 +147,7 @@ async function followToEnd(
     if (!(error instanceof DetachedError)) throw error;
     const attach = action("attach", job.id);
     if (!isDetached(executor.name)) throw new StoppedError(attach);
-    const begin = executor.byHand === undefined ? "goes on without this terminal" : "is written down";
+    const begin = executor.byHand === undefined ? "continues without this terminal" : "is written down";
     const left = `Job ${job.id} ${begin}; look at it with ${action("list jobs")}, and wait for its result with: ${attach}`;
     throw place.mode === "detach" ? new HandedOverError(left, [job.id]) : new StoppedError(attach, left);
   }

@@ -1,4 +1,4 @@
 /** Jobs submitted, followed, listed, canceled and retried. */
 export { carryOutJob, HandedOverError } from "./carry-out-job.ts";
-export type { JobPlace } from "./job-place.ts";
+export type { JobOptions } from "./job-options.ts";
 export { cancelJob, type JobStatus, listJobStatus, readJobOrigin, retryJob } from "./list-jobs.ts";

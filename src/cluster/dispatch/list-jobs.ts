@@ -25,7 +25,7 @@ import {
   placeSubmission,
 } from "../job/index.ts";
 import { followLockName } from "./carry-out-job.ts";
-import { locateJobs } from "./job-place.ts";
+import { locateJobs } from "./job-options.ts";
 import { openExecutor } from "./open-executor.ts";
 
 /** What there is to know of a job at a glance. */
@@ -47,7 +47,9 @@ export interface JobStatus {
 export async function listJobStatus(
   effects: Pick<Effects, "report" | "machine">,
 ): Promise<readonly JobStatus[]> {
-  const jobs = await listJobs(locateJobs(effects.machine));
+  const jobs = await listJobs(locateJobs(effects.machine), (text) =>
+    effects.report({ kind: "notice", text }),
+  );
   const asked = await Promise.all(
     (await listOpenWork(jobs, effects.machine)).map((work) => pollWork(work, effects)),
   );
@@ -112,7 +114,7 @@ export async function readJobOrigin(id: string, machine: Machine): Promise<JobOr
 }
 
 /**
- * Cancels a job: nothing of it goes on, and what is done is kept. Gives the commands that are left to a person, `undefined` where
+ * Cancels a job: nothing of it goes on, and what is done is kept. Returns the commands that are left to a person, `undefined` where
  * there is nothing to cancel. Whoever follows the job ends. Throws `UsageError` where a scheduler cannot be told: then it goes on.
  */
 export async function cancelJob(id: string, machine: Machine): Promise<readonly string[] | undefined> {
@@ -140,7 +142,7 @@ async function askOrRefuse(ask: () => Promise<unknown>): Promise<void> {
     await ask();
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    throw new UsageError(`${describeError(error)}; the job goes on: cancel it again when that is put right`, {
+    throw new UsageError(`${describeError(error)}; the job continues: cancel it again once that is fixed`, {
       cause: error,
     });
   }

@@ -9,7 +9,7 @@ import {
   createSlurmExecutor,
   type Executor,
 } from "../executor/index.ts";
-import type { JobPlace } from "./job-place.ts";
+import type { JobOptions } from "./job-options.ts";
 
 /** How this program is started to carry out a pack. */
 function listWorkCommand(): readonly string[] {
@@ -23,7 +23,7 @@ function listVariables({ cacheFolder, lapack }: Machine): Readonly<Record<string
 
 /** Opens an executor. Whoever opens it closes it. */
 export function openExecutor(
-  { executor, profile, bytes }: Pick<JobPlace, "executor" | "profile" | "bytes">,
+  { executor, profile, bytes }: Pick<JobOptions, "executor" | "profile" | "bytes">,
   machine: Machine,
 ): Executor {
   const command = listWorkCommand();

@@ -83,7 +83,7 @@ export interface Executor {
   cancel(packs: readonly PlacedPack[]): Promise<void>;
   /** What the processes of a pack printed last, up to `mostLogBytes`; empty where there is nothing. */
   logs(submission: PlacedSubmission, pack: number): Promise<string>;
-  /** Gives back what it holds; packs of an executor that is not detached end. */
+  /** Releases what it holds; packs of an executor that is not detached end. */
   close(): Promise<void>;
 }
 

@@ -126,7 +126,7 @@ function readFields({ place, text }: { readonly place: string; readonly text: st
     value = parse(text);
   } catch (error) {
     throw new UsageError(
-      `Cannot read "${place}": it is no YAML; ${error instanceof Error ? error.message : String(error)}`,
+      `Cannot read "${place}": it is not valid YAML; ${error instanceof Error ? error.message : String(error)}`,
       { cause: error },
     );
   }

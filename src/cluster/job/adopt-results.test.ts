@@ -38,6 +38,6 @@ it("refuses a result that is not written as its kind writes them, and says what 
   await job.keepResult(0, { count: "many" });
   const file = job.locate("results/0.json");
   await expect(job.readResult(0, z.object({ count: z.number() }))).rejects.toThrow(
-    `Cannot read "${file}": it is no file of a job as untwist writes it; delete it`,
+    `Cannot read "${file}": it is not a file of a job as untwist writes it; delete it`,
   );
 });

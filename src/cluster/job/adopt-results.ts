@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type JobFolder, listJobs } from "./job-folder.ts";
 
-/** Keeps, for pieces without a result, those that other jobs of `home` have under the same kind and key. Gives how many. */
+/** Keeps, for pieces without a result, those that other jobs of `home` have under the same kind and key. Returns how many. */
 export async function adoptResults(home: string, job: JobFolder): Promise<number> {
   const results = await job.listResults();
   const wanted = new Map(
@@ -12,7 +12,8 @@ export async function adoptResults(home: string, job: JobFolder): Promise<number
   );
   const numWanted = wanted.size;
   if (numWanted === 0) return 0;
-  for (const other of await listJobs(home)) {
+  // One that cannot be read has nothing to adopt; the list of jobs says so.
+  for (const other of await listJobs(home, () => undefined)) {
     if (other.id === job.id || other.plan.kind !== job.plan.kind) continue;
     for (const piece of await other.listResults()) {
       const key = other.plan.pieces[piece]?.key ?? "";

@@ -30,7 +30,7 @@ export type OpenHandler = (job: { readonly kind: string; readonly input: unknown
 
 /**
  * Carries out a pack. Pieces that have results are left alone, whoever made them; one that fails does not keep the others from being
- * done. Gives the number of failures. Throws `UsageError` where the job has no such pack.
+ * done. Returns the number of failures. Throws `UsageError` where the job has no such pack.
  */
 export async function carryOutPack(
   job: JobFolder,

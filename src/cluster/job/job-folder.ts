@@ -1,7 +1,7 @@
 /** A job on the disk: the plan, what was submitted, and a file for every result. Result files decide what is done. */
 import { basename, join } from "node:path";
 import { z } from "zod";
-import { action, UsageError } from "../../base/core/index.ts";
+import { action, describeError, UsageError } from "../../base/core/index.ts";
 import {
   fileExists,
   folderExists,
@@ -113,7 +113,7 @@ export function placeSubmission(job: JobFolder, submission: KeptSubmission): Pla
   return { ...submission, job: job.id, folder: job.path, made: Date.parse(job.origin.at).toString(36) };
 }
 
-/** The job of a plan among those in `home`; made where it is not there yet, as it is where it is. */
+/** The job of a plan among those in `home`; made where it is not there yet, as it is where it is. Throws `RangeError` for a plan without pieces. */
 export async function obtainJob(
   home: string,
   { plan, origin }: { readonly plan: JobPlan; readonly origin: JobOrigin },
@@ -121,6 +121,7 @@ export async function obtainJob(
   const id = computeJobId(plan);
   const known = await findJob(home, id);
   if (known !== undefined) return known;
+  if (plan.pieces.length === 0) throw new RangeError("Cannot make a job: it has no pieces");
   const path = join(home, id);
   // Schedulers make files, not folders.
   await writeFileAtomic(join(path, "logs", ".keep"), "");
@@ -155,12 +156,24 @@ export async function openJob(path: string): Promise<JobFolder> {
   return createJobFolder(path, { plan, origin: { args, folder, at, host } });
 }
 
-/** All jobs in `home`, the newest first. */
-export async function listJobs(home: string): Promise<readonly JobFolder[]> {
+/** All jobs in `home`, the newest first; one that cannot be read is a problem in a sentence, and hides no other. */
+export async function listJobs(
+  home: string,
+  onProblem: (problem: string) => void,
+): Promise<readonly JobFolder[]> {
   if (!(await folderExists(home))) return [];
   const names = (await listFolders(home)).filter((name) => /^[0-9a-f]{12}$/.test(name));
   // One that is just being made, or was left half-made, has no plan yet.
-  const jobs = (await Promise.all(names.map((name) => findJob(home, name)))).flatMap((job) => job ?? []);
+  const find = async (name: string): Promise<JobFolder | undefined> => {
+    try {
+      return await findJob(home, name);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      onProblem(describeError(error));
+      return undefined;
+    }
+  };
+  const jobs = (await Promise.all(names.map(find))).flatMap((job) => job ?? []);
   return jobs.sort((a, b) => b.origin.at.localeCompare(a.origin.at));
 }
 
@@ -227,7 +240,7 @@ function parseFile<Value>(file: string, text: string, schema: z.ZodType<Value>):
   try {
     return schema.parse(JSON.parse(text));
   } catch (cause) {
-    throw new UsageError(`Cannot read "${file}": it is no file of a job as untwist writes it; delete it`, {
+    throw new UsageError(`Cannot read "${file}": it is not a file of a job as untwist writes it; delete it`, {
       cause,
     });
   }

@@ -29,16 +29,20 @@ export interface Learned {
   readonly isAlone: boolean;
 }
 
-/** What a process takes before it does anything, and what its work may take however small it is. */
-const [processBytes, leastWorkBytes] = [2 ** 29, 2 ** 29];
+/** What a process takes before it does anything. */
+const processBytes = 2 ** 29;
+/** What its work may take, however small it is. */
+const leastWorkBytes = 2 ** 29;
 
 /** Memory that a process with so much may plan its work with. */
 export function countWorkBytes({ bytes }: Pick<Resources, "bytes">): number {
   return Math.max(bytes / 4, bytes - processBytes);
 }
 
-/** A time limit is generous: estimates are rough and machines differ. */
-const [spareSeconds, spareFactor] = [600, 4];
+/** A time limit is generous, because estimates are rough and machines differ: by this much more. */
+const spareSeconds = 600;
+/** And by this factor. */
+const spareFactor = 4;
 
 interface Wanted {
   readonly index: number;

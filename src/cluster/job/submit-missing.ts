@@ -37,7 +37,7 @@ export interface SubmitOptions {
   readonly onNotice: (text: string) => void;
 }
 
-/** Submits what is missing. Gives what was submitted. Throws `UsageError` where it is refused, and then nothing of it stays. */
+/** Submits what is missing. Returns what was submitted. Throws `UsageError` where it is refused, and then nothing of it stays. */
 export async function submitMissing(
   job: JobFolder,
   {

@@ -11,7 +11,7 @@ export interface ChatTurn {
 
 /** How conversations are put to a model: by its own template, or as plain text. */
 export const templateUses = ["model", "none"] as const;
-/** One of `templateUses`. */
+/** Whether tasks are put by the model's own chat template. */
 export type TemplateUse = (typeof templateUses)[number];
 
 /** Whether a model has a template for conversations. Throws `UsageError` where it has several and none is the default. */

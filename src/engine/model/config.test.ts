@@ -119,7 +119,7 @@ describe("parseModelConfig()", () => {
     ["positions by kind of layer", { rope_parameters: { full_attention: {} } }, "full_attention"],
     ["two bases that differ", { rope_theta: 10_000 }, "rope_parameters.rope_theta"],
     ["a base in two objects that differ", { rope_scaling: { rope_theta: 1000 } }, "rope_scaling.rope_theta"],
-    ["a base that is no number", { rope_parameters: { rope_theta: "1e4" } }, "rope_theta"],
+    ["a base that is not a number", { rope_parameters: { rope_theta: "1e4" } }, "rope_theta"],
     ["rotation of a part of each head", { partial_rotary_factor: 0.5 }, "partial_rotary_factor"],
     [
       "the same, in the newer place",
@@ -136,12 +136,16 @@ describe("parseModelConfig()", () => {
     ["experts", { num_local_experts: 8 }, "num_local_experts"],
     ["quantized weights", { quantization_config: { quant_method: "bitsandbytes" } }, "quantization_config"],
     ["an odd head size", { head_dim: 15 }, "head_dim"],
-    ["heads that are no multiple of the key-value heads", { num_key_value_heads: 3 }, "num_key_value_heads"],
+    [
+      "heads that are not a multiple of the key-value heads",
+      { num_key_value_heads: 3 },
+      "num_key_value_heads",
+    ],
     ["an end token outside the vocabulary", { eos_token_id: 300 }, "eos_token_id"],
     ["a padding token outside the vocabulary", { pad_token_id: 300 }, "pad_token_id"],
     ["a negative token id", { eos_token_id: -1 }, "eos_token_id"],
     ["a missing field", { vocab_size: undefined }, "vocab_size"],
-    ["a size that is no whole number", { hidden_size: 64.5 }, "hidden_size"],
+    ["a size that is not a whole number", { hidden_size: 64.5 }, "hidden_size"],
     ["no layers", { num_hidden_layers: 0 }, "num_hidden_layers"],
     ["a norm constant of another type", { rms_norm_eps: "1e-5" }, "rms_norm_eps"],
   ];
@@ -154,7 +158,7 @@ describe("parseModelConfig()", () => {
       expect(parse).toThrow(/^Cannot [^\n]*[^.\n]$/);
     });
 
-  it("refuses what is no object", () => {
+  it("refuses what is not an object", () => {
     for (const value of [null, [], "llama", 3])
       expect(() => parseModelConfig(value, "config.json")).toThrow(UsageError);
   });

@@ -132,9 +132,9 @@ function checkDimensions(config: ModelConfig, source: string): void {
     throw new UsageError(`Cannot use the model config ${source}: ${reason}`);
   };
   if (numHeads % numKeyValueHeads !== 0)
-    fail(`num_attention_heads ${numHeads} is no multiple of num_key_value_heads ${numKeyValueHeads}`);
+    fail(`num_attention_heads ${numHeads} is not a multiple of num_key_value_heads ${numKeyValueHeads}`);
   if (!Number.isInteger(headSize))
-    fail(`hidden_size ${config.hiddenSize} is no multiple of num_attention_heads ${numHeads}`);
+    fail(`hidden_size ${config.hiddenSize} is not a multiple of num_attention_heads ${numHeads}`);
   if (headSize % 2 !== 0) fail(`head_dim ${headSize} is odd, and rotary positions need pairs`);
   if (Math.max(padToken, ...listEndTokens(config)) >= vocabularySize)
     fail(`eos_token_id or pad_token_id lies outside the vocabulary of ${vocabularySize}`);

@@ -70,7 +70,7 @@ interface PassOptions {
   /** Position of every token, int32, [B, T], and how many positions there may be. */
   readonly positions: Tensor;
   readonly numPositions: number;
-  /** Gives the attention output [B, H, T, D] of a layer. */
+  /** Returns the attention output [B, H, T, D] of a layer. */
   readonly attend: Attend;
 }
 

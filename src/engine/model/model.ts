@@ -102,7 +102,7 @@ function parseJsonFile(text: string, path: string): unknown {
   try {
     return parsePythonJson(text);
   } catch (cause) {
-    throw new UsageError(`Cannot read ${path}: it is no JSON; correct or remove the file`, { cause });
+    throw new UsageError(`Cannot read ${path}: it is not valid JSON; correct or remove the file`, { cause });
   }
 }
 

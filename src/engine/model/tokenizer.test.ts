@@ -98,11 +98,11 @@ describe("parseTokenizer()", () => {
 
   const malformed: Readonly<Record<string, Record<string, string>>> = {
     "a missing tokenizer.json": {},
-    "text that is no JSON": { "tokenizer.json": "{" },
-    "JSON that is no object": { "tokenizer.json": "null" },
+    "text that is not valid JSON": { "tokenizer.json": "{" },
+    "JSON that is not an object": { "tokenizer.json": "null" },
     "an object without a model": { "tokenizer.json": "{}" },
     "a model of unknown type": { "tokenizer.json": '{"model": {"type": "Rune", "vocab": {}}}' },
-    "a config that is no JSON": { ...tokenizer.files, "tokenizer_config.json": "{" },
+    "a config that is not valid JSON": { ...tokenizer.files, "tokenizer_config.json": "{" },
   };
   for (const [what, files] of Object.entries(malformed))
     it(`refuses ${what} and names the source`, () => {

@@ -36,7 +36,7 @@ function applyRule<P extends Primitive>(
 export function gradients(output: Tensor, variables: readonly Tensor[]): readonly Tensor[] {
   if (sizeOf(output.shape) !== 1)
     throw new TypeError(
-      `Cannot differentiate a tensor of shape ${formatShape(output.shape)}: it is no scalar`,
+      `Cannot differentiate a tensor of shape ${formatShape(output.shape)}: it is not a scalar`,
     );
   const order = topologicalOrder([output]);
   const isNeeded = dependants(order, new Set(variables));

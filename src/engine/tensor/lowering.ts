@@ -1,4 +1,5 @@
 /** How each primitive is written in ONNX: standard operators, and ONNX Runtime's fused ones where they are faster. */
+import { requireValue } from "../../base/core/index.ts";
 import { topologicalOrder } from "./gradient.ts";
 import type { OnnxAttribute, OnnxGraph, OnnxLiteral, OnnxNode } from "./onnx-model.ts";
 import type { Primitive, Tensor } from "./primitive.ts";
@@ -115,20 +116,20 @@ export function lowerGraph(outputs: Outputs): OnnxGraph {
         tensor,
         lower(
           tensor,
-          tensor.inputs.map((source) => names.get(source) ?? ""),
+          tensor.inputs.map((source) => requireValue(names, source)),
           to,
         ),
       );
   }
   const results = Object.entries(outputs).map(([name, tensor]) => {
     // A result under its own name, also where the same tensor is an input or another result.
-    const source = names.get(tensor) ?? "";
+    const source = requireValue(names, tensor);
     nodes.push({ operator: "Identity", domain: "", inputs: [source], outputs: [name], attributes: {} });
     return { name, dtype: tensor.dtype, shape: tensor.shape };
   });
   const inputs = order
     .filter((tensor) => tensor.primitive === "input")
-    .map((tensor) => ({ name: names.get(tensor) ?? "", dtype: tensor.dtype, shape: tensor.shape }));
+    .map((tensor) => ({ name: requireValue(names, tensor), dtype: tensor.dtype, shape: tensor.shape }));
   return { nodes, literals: [...literals.values()], inputs, outputs: results };
 }
 

@@ -331,7 +331,7 @@ describe("gradients()", () => {
     expect([...result.toY!]).toEqual([0, 0]);
   });
 
-  it("refuses an output that is no scalar", () => {
+  it("refuses an output that is not a scalar", () => {
     expect(() => gradients(op.input("x", [2]), [])).toThrow(TypeError);
   });
 });

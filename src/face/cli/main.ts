@@ -4,7 +4,7 @@ import { describeError, findExitCode } from "../../base/core/index.ts";
 import { listVersions } from "../../base/machine/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
 import type { Invocation } from "./flag/invocation.ts";
-import { renameCommand } from "./old-names.ts";
+import { renameArguments } from "./old-names.ts";
 import { showMessage } from "./wording.ts";
 
 const exitCodes = `
@@ -113,7 +113,7 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
   },
   grade: {
     usage: "[options] <environment>",
-    description: "grade one answer, given as in the chat rendering: reward, outcome, feedback",
+    description: "grade one answer, given as in the chat prompt format: reward, outcome, feedback",
     load: async () => (await import("./command/grade.ts")).createGradeCommand(),
   },
   jobs: {
@@ -182,7 +182,7 @@ function configure(command: Command): Command {
 
 /** Runs the command line with the arguments that follow its name. */
 async function runCommand({ args, ...others }: Invocation): Promise<void> {
-  const now = renameCommand(args);
+  const now = renameArguments(args);
   const [first, second, ...rest] = now;
   // As `COMMAND --help`; a wrong name alone says what it may have meant.
   const isHelp = first === "help" && second !== undefined;
@@ -214,7 +214,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** Whoever reads our output may stop reading, as `head` does: that is no error. A disk that takes no output is one. */
+/** Whoever reads our output may stop reading, as `head` does: that is not an error. A disk that takes no output is one. */
 function endWithReader(): void {
   const { stdout, stderr } = process;
   // Progress that nobody reads any more ends no work: not that of days.
@@ -229,7 +229,7 @@ function endWithReader(): void {
 
 function explain(error: unknown, args: readonly string[]): number {
   const { stderr } = process;
-  // Commander has printed its own message; asking for help is no mistake.
+  // Commander has printed its own message; asking for help is not a mistake.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   const code = error instanceof StoppedError ? 130 : findExitCode(error);
   if (code !== undefined) {

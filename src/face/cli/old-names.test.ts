@@ -1,22 +1,29 @@
 import { expect, it, vi } from "vitest";
-import { renameCommand } from "./old-names.ts";
+import { renameArguments } from "./old-names.ts";
 
 it.each([
+  [["sweep", "run"], ["repair", "run"], "untwist sweep is called untwist repair now\n"],
+  [["help", "sweep"], ["help", "repair"], "untwist sweep is called untwist repair now\n"],
   [
-    ["sweep", "run"],
-    ["repair", "run"],
+    ["eval", "run", "--rendering", "chat"],
+    ["eval", "run", "--prompt-format", "chat"],
+    "--rendering is called --prompt-format now\n",
   ],
   [
-    ["help", "sweep"],
-    ["help", "repair"],
+    ["spectra", "a", "b", "--randomised=1"],
+    ["spectra", "a", "b", "--randomized=1"],
+    "--randomised is called --randomized now\n",
   ],
-])("reads %j as %j, and says so", (args, now) => {
+])("reads %j as %j, and says so", (args, now, told) => {
   const write = vi.spyOn(process.stderr, "write").mockReturnValue(true);
-  expect(renameCommand(args)).toEqual(now);
-  expect(write.mock.calls).toEqual([["untwist sweep is called untwist repair now\n"]]);
+  expect(renameArguments(args)).toEqual(now);
+  expect(write.mock.calls).toEqual([[told]]);
   write.mockRestore();
 });
 
-it.each([[["repair", "sweep"]], [["show", "help"]], [["help"]], [[]]])("leaves %j as it is", (args) => {
-  expect(renameCommand(args)).toEqual(args);
-});
+it.each([[["repair", "sweep"]], [["show", "help"]], [["grade", "--answer=--rendering"]], [["help"]], [[]]])(
+  "leaves %j as it is",
+  (args) => {
+    expect(renameArguments(args)).toEqual(args);
+  },
+);

@@ -12,7 +12,9 @@ export interface Output {
   print(lines: readonly string[], value: unknown): void;
 }
 
-const [narrowest, widest] = [40, 140];
+/** Columns that the screens are laid out for, at least and at most. */
+const narrowest = 40;
+const widest = 140;
 
 /** Whether a stream shows colors: a terminal whose user did not ask for none (https://no-color.org). */
 export function wantsColor(stream: NodeJS.WriteStream): boolean {

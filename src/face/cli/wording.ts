@@ -28,7 +28,7 @@ const settings: Wording["settings"] = {
   numTasks: "--count",
   out: "--out",
   profile: "--set",
-  rendering: "--rendering",
+  promptFormat: "--prompt-format",
   resume: "--resume",
   seed: "--seed",
   serve: "--serve",

@@ -9,7 +9,7 @@ import {
 import { editCheckpoint as carryOutPlan, type EditForm, type EditReport } from "../../lab/edit/index.ts";
 import { type EvaluatedRun, evaluateRun as evaluateMissing } from "../../lab/evaluation/index.ts";
 import { type WatchRequest, type WatchState, watchRun as watchTraining } from "../../lab/watch/index.ts";
-import { openEnvironment, type Verdict } from "../../tasks/environment/index.ts";
+import { type Grade, openEnvironment } from "../../tasks/environment/index.ts";
 import type { PairSpectra } from "../../weights/spectra/index.ts";
 import type { Plan } from "../../weights/surgery/index.ts";
 import { type CallOptions, createEffects } from "./call-options.ts";
@@ -143,7 +143,7 @@ export interface GradeRequest {
  * const { reward, outcome } = await gradeAnswer({ environment: "general-points", task, answer: "no idea" });
  * console.log(reward, outcome);
  */
-export async function gradeAnswer({ environment: name, task, answer }: GradeRequest): Promise<Verdict> {
+export async function gradeAnswer({ environment: name, task, answer }: GradeRequest): Promise<Grade> {
   const environment = await openEnvironment(name);
-  return environment.grade(environment.parseTask(task), answer, { rendering: "chat", compat: false });
+  return environment.grade(environment.parseTask(task), answer, { promptFormat: "chat", compat: false });
 }

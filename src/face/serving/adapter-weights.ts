@@ -48,7 +48,7 @@ export async function loadAdapterWeights(
   }: { readonly folder: string; readonly model: Model; readonly weights: NamedWeights },
   numBytes: number,
 ): Promise<NamedWeights> {
-  if (!(await isAdapterFolder(path))) throw new UsageError("it is no folder of an adapter");
+  if (!(await isAdapterFolder(path))) throw new UsageError("it is not a folder of an adapter");
   const loaded = await loadModel(path, { base: folder });
   if (JSON.stringify(loaded.config) !== JSON.stringify(model.config))
     throw new UsageError("it belongs to a model of other sizes");

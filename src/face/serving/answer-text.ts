@@ -11,7 +11,7 @@ export interface AnswerText {
   end(): string;
 }
 
-/** Tokens that may wait for the rest of a character; longer runs are no characters. */
+/** Tokens that may wait for the rest of a character; longer runs are not characters. */
 const mostUndecided = 16;
 
 /** Creates the text of an answer that ends before any of `stops`. */

@@ -6,8 +6,10 @@ import type { Context } from "hono";
 import { z } from "zod";
 import { RequestError } from "./model/model-service.ts";
 
-/** Most strings that may end an answer, and most characters of one. */
-const [mostStops, mostStopLength] = [16, 1000];
+/** Most strings that may end an answer. */
+const mostStops = 16;
+/** Most characters of one of them. */
+const mostStopLength = 1000;
 /** Most of the likeliest tokens that are named in each place. */
 const mostLikeliest = 5;
 /** Most answers to one request: prompts times `n`. */
@@ -128,7 +130,7 @@ async function readJson(context: Context): Promise<unknown> {
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
-    throw new RequestError(400, "The request's body is no JSON");
+    throw new RequestError(400, "The request's body is not valid JSON");
   }
 }
 

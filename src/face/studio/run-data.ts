@@ -82,7 +82,7 @@ async function readWhole({ id, folder, key, machine, memo }: Question): Promise<
   return run;
 }
 
-/** Asks for what the pages of a run show first; what fails here fails again, and is told, where it is asked for. */
+/** Asks for what the pages of a run show first; what fails here fails again, and is reported, where it is asked for. */
 async function warm(
   { summary: { trajectory } }: RunView,
   ask: (what: string) => Promise<unknown>,

@@ -103,7 +103,7 @@ function checkRequest(context: Context, host: string): void {
   if (req.url.length > mostQuery) throw new RequestError(414, "The address is too long");
 }
 
-/** Whether a run of a folder lies in it, and is no link to one elsewhere: only what was served is shown. */
+/** Whether a run of a folder lies in it, and is not a link to one elsewhere: only what was served is shown. */
 async function liesInside(folder: string, run: string): Promise<boolean> {
   const [root, place] = await Promise.all([folder, run].map((one) => realpath(one).catch(() => "")));
   return join(root ?? "", relative(folder, run)) === place;
@@ -118,7 +118,7 @@ async function openRun(folder: string, id: string): Promise<OpenedRun> {
   const path = resolve(folder, id);
   const [root, place] = await Promise.all([folder, path].map((one) => realpath(one).catch(() => "")));
   const way = relative(root ?? "", place ?? "");
-  // Links that lead out are no runs of this folder.
+  // Links that lead out do not belong to this folder.
   if (
     !root ||
     !place ||

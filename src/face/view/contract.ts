@@ -59,14 +59,14 @@ export const weightMeasures = [
   "unchanged",
 ] as const;
 
-/** One of `weightMeasures`. */
+/** A measure of a matrix that pages can show. */
 export type WeightMeasure = (typeof weightMeasures)[number];
 
 /** All matrices of all pairs of checkpoints, a number each. */
 export interface WeightsView {
   readonly pairs: readonly { readonly before: string; readonly after: string }[];
   readonly matrices: readonly MatrixLabel[];
-  /** By measure: one list a pair, in it one number a matrix. Angles in radians, all else as fractions. */
+  /** By measure: one list per pair, with one number per matrix. Angles in radians, all else as fractions. */
   readonly measures: Readonly<Record<WeightMeasure, readonly (readonly (number | null)[])[]>>;
 }
 
@@ -116,8 +116,8 @@ export interface OverlapView {
   readonly right: readonly number[];
 }
 
-/** The kinds of verdict in a grid of answers, as one letter each. */
-export const verdictLetters = {
+/** The kinds of grade in a grid of answers, as one letter each. */
+export const gradeLetters = {
   solved: "s",
   wrongResult: "w",
   wrongValues: "v",
@@ -135,9 +135,9 @@ export interface AnswersView {
     /** An answer that is right. */
     readonly reference: string;
   }[];
-  /** By checkpoint: a letter a task, as in `verdictLetters`. */
-  readonly verdicts: Readonly<Record<string, string>>;
-  /** By checkpoint, task by task: the last attempt and the name of its verdict. */
+  /** By checkpoint: one letter per task, as in `gradeLetters`. */
+  readonly grades: Readonly<Record<string, string>>;
+  /** By checkpoint, task by task: the last attempt and the name of its grade. */
   readonly answers: Readonly<Record<string, readonly string[]>>;
   readonly outcomes: Readonly<Record<string, readonly string[]>>;
 }

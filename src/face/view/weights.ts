@@ -32,7 +32,7 @@ async function readTable(
     return rows.filter((_, index) => isMeant(heads[rowStart + index] ?? {}));
   } catch (cause) {
     throw new UsageError(
-      `Cannot read "${path}": it is no whole Parquet file; compute it again with: untwist spectra ${folder.path}`,
+      `Cannot read "${path}": it is not a whole Parquet file; compute it again with: untwist spectra ${folder.path}`,
       { cause },
     );
   }
@@ -40,8 +40,10 @@ async function readTable(
 
 const labels = ["before", "after", "name", "layer", "kind", "rows", "columns"];
 
-/** Digits that a chart can show, and those that differences of singular values need. */
-const [shownDigits, exactDigits] = [4, 9];
+/** Digits that a chart can show. */
+const shownDigits = 4;
+/** Digits that differences of singular values need. */
+const exactDigits = 9;
 
 const toNumber = (value: unknown, digits: number = shownDigits): number | null => {
   const number = typeof value === "bigint" ? Number(value) : value;

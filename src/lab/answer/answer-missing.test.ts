@@ -6,7 +6,7 @@ import { createFallenRun } from "../../../test/support/run-folder.ts";
 import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
-import { HandedOverError, type JobPlace } from "../../cluster/dispatch/index.ts";
+import { HandedOverError, type JobOptions } from "../../cluster/dispatch/index.ts";
 import { parseProfile } from "../../cluster/executor/index.ts";
 import { answerMissing, requireOwnServers } from "./answer-missing.ts";
 import type { AnswerWork, TimedAnswers } from "./answer-work.ts";
@@ -37,7 +37,7 @@ function createWork(
   };
 }
 
-const describeOnly: JobPlace = {
+const describeOnly: JobOptions = {
   executor: "local",
   profile: parseProfile(undefined, []),
   origin: { args: [], folder: place, at: "2026-01-01T00:00:00Z", host: undefined },

@@ -1,7 +1,7 @@
 /** Subjects answered, those that have no answers yet: here, one after the other, or by a job. The one loop of evaluations and repairs. */
 import { requireItem, setting, UsageError } from "../../base/core/index.ts";
 import { createPhases, type Effects } from "../../base/progress/index.ts";
-import { carryOutJob, HandedOverError, type JobPlace } from "../../cluster/dispatch/index.ts";
+import { carryOutJob, HandedOverError, type JobOptions } from "../../cluster/dispatch/index.ts";
 import { planAnswerJob, readPieceAnswers } from "./answer-job.ts";
 import type { AnswerSource, StandaloneSource } from "./answer-source.ts";
 import type { AnswerWork } from "./answer-work.ts";
@@ -10,11 +10,11 @@ import { describeAssignment } from "./assignment.ts";
 import { openAnswerer } from "./open-answerer.ts";
 
 /** Who answers, and where. */
-export interface AnswerPlace {
+export interface MarkedAnswer {
   /** An answerer that is open, or where to get one. */
   readonly answerer: Answerer | AnswerSource;
   /** Who carries it out. Default: this process. */
-  readonly job?: JobPlace | undefined;
+  readonly job?: JobOptions | undefined;
   readonly effects: Effects;
 }
 
@@ -24,7 +24,7 @@ export interface AnswerPlace {
  */
 export async function answerMissing<One extends Subject>(
   work: AnswerWork<One>,
-  { answerer: given, job, effects }: AnswerPlace,
+  { answerer: given, job, effects }: MarkedAnswer,
 ): Promise<void> {
   const missing: One[] = [];
   for (const subject of work.subjects) if (!(await work.isKept(subject))) missing.push(subject);
@@ -59,7 +59,7 @@ async function answerHere<One extends Subject>(
 }
 
 /** Throws `UsageError` where a job is to be made of what shares one server: processes elsewhere have none of their own. */
-export function requireOwnServers(source: AnswerSource, job: JobPlace | undefined): void {
+export function requireOwnServers(source: AnswerSource, job: JobOptions | undefined): void {
   if (job !== undefined && source.kind !== "embedded" && source.kind !== "server")
     throw new UsageError(
       `Cannot use both ${setting("executor")} and ${setting("loraEndpoint")}: one server answers for all; leave one of them out`,
@@ -94,7 +94,7 @@ async function answerByJob<One extends Subject>(
     effects,
   }: {
     readonly source: StandaloneSource;
-    readonly job: JobPlace;
+    readonly job: JobOptions;
     readonly effects: Effects;
   },
 ): Promise<void> {

@@ -50,7 +50,7 @@ export interface RequestOptions {
 /** The embedded engine. */
 export interface EmbeddedSource {
   readonly kind: "embedded";
-  /** How tasks in the chat rendering are put. Default: as before, else by the model's own template where it has one. */
+  /** How tasks in the chat prompt format are put. Default: as before, else by the model's own template where it has one. */
   readonly template?: TemplateUse | undefined;
 }
 

@@ -44,12 +44,12 @@ const start = async (): Promise<AddingServer> => {
 
 const sums: AskedTasks = {
   environment: `items:${items}`,
-  rendering: "chat",
+  promptFormat: "chat",
   evaluation: { numTasks, seed: 1, numAttempts: 1, maxNewTokens: 8, batchSize: 4 },
 };
 const cards: AskedTasks = {
   environment: "general-points",
-  rendering: "compact",
+  promptFormat: "compact",
   evaluation: { numTasks, seed: 1, numAttempts: 1, maxNewTokens: 32, batchSize: 4 },
 };
 const requests: RequestOptions = {

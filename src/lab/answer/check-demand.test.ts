@@ -23,17 +23,17 @@ const talking = { ...model, tokenizer: createWordTokenizer(words) };
 
 describe("checkDemand()", () => {
   it("lets the shipped model answer its own tasks", () => {
-    checkDemand(model, { environment, rendering: "compact", maxNewTokens: 32 });
+    checkDemand(model, { environment, promptFormat: "compact", maxNewTokens: 32 });
   });
 
-  it("refuses a rendering whose words the tokenizer lacks", () => {
-    const demand = { environment, rendering: "chat", maxNewTokens: 32 } as const;
+  it("refuses a prompt format whose words the tokenizer lacks", () => {
+    const demand = { environment, promptFormat: "chat", maxNewTokens: 32 } as const;
     expect(() => checkDemand(model, demand)).toThrow(UsageError);
     expect(() => checkDemand(model, demand)).toThrow("its tokenizer lacks words");
   });
 
   it("refuses answers beyond the model's positions", () => {
-    const demand = { environment, rendering: "compact", maxNewTokens: 109 } as const;
+    const demand = { environment, promptFormat: "compact", maxNewTokens: 109 } as const;
     expect(() => checkDemand(model, demand)).toThrow("the model has 128 positions");
     checkDemand(model, { ...demand, maxNewTokens: 108 });
   });

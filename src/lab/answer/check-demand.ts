@@ -2,7 +2,7 @@
 import { action, setting, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { areFinite, type Model, type ModelConfig, type TemplateUse } from "../../engine/model/index.ts";
-import { type Environment, type Rendering, splits } from "../../tasks/environment/index.ts";
+import { type Environment, type PromptFormat, splits } from "../../tasks/environment/index.ts";
 import { encodeTaskPrompt, writeTaskPrompt } from "../../tasks/rollout/index.ts";
 
 /** Throws `UsageError` where it takes a judge to grade answers: only evaluation through a server has one. */
@@ -24,7 +24,7 @@ export function requireEndToken(config: ModelConfig, subject: string): void {
 /** What a model is to be asked. */
 export interface Demand {
   readonly environment: Environment;
-  readonly rendering: Rendering;
+  readonly promptFormat: PromptFormat;
   readonly maxNewTokens: number;
   /** Default: none. */
   readonly template?: TemplateUse | undefined;
@@ -35,9 +35,9 @@ export interface Demand {
  * positions. Looks at the first tasks of both splits.
  */
 export function checkDemand(model: Model, { maxNewTokens, ...place }: Demand): void {
-  const { environment, rendering } = place;
+  const { environment, promptFormat } = place;
   const tasks = splits.flatMap((split) =>
-    Array.from({ length: 20 }, (_, index) => environment.createTask({ split, seed: 0, index, rendering })),
+    Array.from({ length: 20 }, (_, index) => environment.createTask({ split, seed: 0, index, promptFormat })),
   );
   const longest = measurePrompts(model, tasks, place);
   const { maxPositions } = model.config;
@@ -47,7 +47,7 @@ export function checkDemand(model: Model, { maxNewTokens, ...place }: Demand): v
     );
 }
 
-/** Thrown where a model's tokenizer lacks words of a prompt: another rendering of the same task may do. */
+/** Thrown where a model's tokenizer lacks words of a prompt: another prompt format of the same task may do. */
 export class MissingWordsError extends UsageError {
   override readonly name = "MissingWordsError";
 }
@@ -56,18 +56,18 @@ export class MissingWordsError extends UsageError {
 export function measurePrompts(
   { tokenizer }: Pick<Model, "tokenizer">,
   tasks: readonly unknown[],
-  { environment, rendering, template }: Omit<Demand, "maxNewTokens">,
+  { environment, promptFormat, template }: Omit<Demand, "maxNewTokens">,
 ): number {
   let longest = 0;
   for (const task of tasks) {
-    const prompt = environment.prompt(task, rendering);
+    const prompt = environment.prompt(task, promptFormat);
     const tokens = tokenizer.encode(prompt);
     if (withoutSpace(tokenizer.decode(tokens)) !== withoutSpace(prompt))
       throw new MissingWordsError(
-        `Cannot give ${environment.name} tasks in the rendering "${rendering}" to this model: its tokenizer lacks words of the prompt for ${environment.describeTask(task)}; choose another rendering or model`,
+        `Cannot give ${environment.name} tasks in the prompt format "${promptFormat}" to this model: its tokenizer lacks words of the prompt for ${environment.describeTask(task)}; choose another prompt format or model`,
       );
-    const whole = writeTaskPrompt(task, [], { environment, rendering, tokenizer, template });
-    longest = Math.max(longest, encodeTaskPrompt(whole, { rendering, tokenizer, template }).length);
+    const whole = writeTaskPrompt(task, [], { environment, promptFormat, tokenizer, template });
+    longest = Math.max(longest, encodeTaskPrompt(whole, { promptFormat, tokenizer, template }).length);
   }
   return longest;
 }

@@ -7,7 +7,7 @@ import {
   checkCount,
   type Environment,
   openEnvironment,
-  type Rendering,
+  type PromptFormat,
   type Split,
 } from "../../tasks/environment/index.ts";
 import { createTasks } from "../../tasks/evaluation/index.ts";
@@ -16,21 +16,21 @@ import { MissingWordsError, measurePrompts } from "./check-demand.ts";
 /** What checkpoints are to be asked, as far as it was said. */
 export interface TaskChoice {
   readonly environment?: string | undefined;
-  readonly rendering?: Rendering | undefined;
+  readonly promptFormat?: PromptFormat | undefined;
   readonly numTasks?: number | undefined;
   readonly seed?: number | undefined;
   readonly numAttempts?: number | undefined;
   readonly maxNewTokens?: number | undefined;
 }
 
-/** Tasks a split where nobody says how many. */
+/** Tasks per split where nobody says how many. */
 const usualNumTasks = 200;
 
 /** Tasks that the embedded engine answers and scores together. */
 const batchSize = 128;
 
 /** Longest answer in tokens where nobody says: words of a small vocabulary, or the sentences of a model that chats. */
-const usualMaxNewTokens: Readonly<Record<Rendering, number>> = { compact: 64, chat: 512 };
+const usualMaxNewTokens: Readonly<Record<PromptFormat, number>> = { compact: 64, chat: 512 };
 
 /** Who is asked. */
 export interface Asked {
@@ -53,9 +53,12 @@ export function resolveEnvironment(name: string): string {
  */
 export function chooseTemplate(
   { tokenizer }: Pick<Model, "tokenizer">,
-  { rendering, template }: { readonly rendering: Rendering; readonly template?: TemplateUse | undefined },
+  {
+    promptFormat,
+    template,
+  }: { readonly promptFormat: PromptFormat; readonly template?: TemplateUse | undefined },
 ): TemplateUse {
-  if (rendering !== "chat") return "none";
+  if (promptFormat !== "chat") return "none";
   if (hasChatTemplate(tokenizer)) return template ?? "model";
   if (template === "model")
     throw new UsageError(
@@ -75,23 +78,26 @@ export async function chooseTasks(
     numTasks = Math.min(usualNumTasks, ...asked.splits.map((split) => countTasks(environment, split))),
   } = choice;
   checkCount(environment, { splits: asked.splits, numTasks });
-  const ask = (rendering: Rendering): AskedTasks => {
+  const ask = (promptFormat: PromptFormat): AskedTasks => {
     const {
       seed = 1,
-      numAttempts = environment.numAttempts[rendering],
-      maxNewTokens = usualMaxNewTokens[rendering],
+      numAttempts = environment.numAttempts[promptFormat],
+      maxNewTokens = usualMaxNewTokens[promptFormat],
     } = choice;
     const evaluation = { numTasks, seed, numAttempts, maxNewTokens, batchSize };
-    const tasks = { environment: choice.environment, rendering, evaluation };
+    const tasks = { environment: choice.environment, promptFormat, evaluation };
     const { model } = asked;
     return model === undefined
       ? tasks
       : fitAnswers(tasks, { ...asked, model, environment, wanted: choice.maxNewTokens });
   };
-  if (choice.rendering !== undefined) return ask(choice.rendering);
-  const [only, ...others] = environment.renderings;
+  if (choice.promptFormat !== undefined) {
+    requirePromptFormat(environment, choice.promptFormat);
+    return ask(choice.promptFormat);
+  }
+  const [only, ...others] = environment.promptFormats;
   if (only !== undefined && others.length === 0) return ask(only);
-  // Servers have models that chat; our small ones know the words of the compact rendering only.
+  // Servers have models that chat; our small ones know the words of the compact prompt format only.
   if (asked.model === undefined) return ask("chat");
   try {
     return ask("compact");
@@ -101,14 +107,27 @@ export async function chooseTasks(
   }
 }
 
-/** Throws `UsageError` for more than memory may hold. */
+/** Throws `UsageError` where an environment has no such prompt format. */
+function requirePromptFormat({ name, promptFormats }: Environment, promptFormat: PromptFormat): void {
+  if (!promptFormats.includes(promptFormat))
+    throw new UsageError(
+      `Cannot use ${setting("promptFormat", promptFormat)}: ${name} has no prompt format "${promptFormat}"; choose from ${promptFormats.join(", ")}`,
+    );
+}
+
+/** The least that can be asked for; the most is in `evaluationLimits`. */
+const least = { numTasks: 1, numAttempts: 1, maxNewTokens: 1, seed: 0 } as const;
+
+/** Throws `UsageError` for what is not a whole number, too little, or more than memory may hold. */
 function requireWithinLimits(choice: TaskChoice): void {
-  for (const key of ["numTasks", "numAttempts", "maxNewTokens"] as const) {
-    const { [key]: wanted = 0 } = choice;
-    if (wanted > evaluationLimits[key])
-      throw new UsageError(
-        `Cannot ask with ${setting(key, String(wanted))}: ${evaluationLimits[key]} is the most; lower it`,
-      );
+  const limits: Readonly<Record<string, number>> = evaluationLimits;
+  for (const key of ["numTasks", "numAttempts", "maxNewTokens", "seed"] as const) {
+    const { [key]: wanted = least[key] } = choice;
+    const { [key]: most = Number.MAX_SAFE_INTEGER } = limits;
+    const problem =
+      wanted > most ? `${most} is the most; lower it` : `give a whole number from ${least[key]}`;
+    if (!Number.isInteger(wanted) || wanted < least[key] || wanted > most)
+      throw new UsageError(`Cannot ask with ${setting(key, String(wanted))}: ${problem}`);
   }
 }
 
@@ -146,7 +165,7 @@ function fitAnswers(
  */
 export function requireRoom(
   model: Model,
-  { rendering, evaluation: { seed, numTasks } }: AskedTasks,
+  { promptFormat, evaluation: { seed, numTasks } }: AskedTasks,
   {
     environment,
     splits,
@@ -160,10 +179,10 @@ export function requireRoom(
   },
 ): number {
   const asked = splits.flatMap((split) =>
-    createTasks({ environment, rendering, seed }, { split, first: 0, numTasks }),
+    createTasks({ environment, promptFormat, seed }, { split, first: 0, numTasks }),
   );
-  const used = chooseTemplate(model, { rendering, template });
-  const longest = measurePrompts(model, asked, { environment, rendering, template: used });
+  const used = chooseTemplate(model, { promptFormat, template });
+  const longest = measurePrompts(model, asked, { environment, promptFormat, template: used });
   const { maxPositions } = model.config;
   const room = maxPositions - longest;
   if (room < numTokens)

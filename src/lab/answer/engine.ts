@@ -120,7 +120,7 @@ export async function answerTasks(
   return await evaluate(model, generator, {
     ...tasks.evaluation,
     environment,
-    rendering: tasks.rendering,
+    promptFormat: tasks.promptFormat,
     template,
     splits,
     onBatch: (doneFraction) => {

@@ -1,9 +1,13 @@
-import { describe, expect, it } from "vitest";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { createFollowedRun } from "../../../test/support/followed-run.ts";
+import { createTemporaryFolder, removeFolder, root } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
+import { loadModel } from "../../engine/model/index.ts";
 import { checkpointPath } from "../../run/checkpoint-name.ts";
 import { parseRecipe, type Recipe } from "../../run/index.ts";
 import { findEnvironment } from "../../tasks/environment/index.ts";
-import { createFirstModel } from "./first-model.ts";
+import { createFirstModel, restoreFirstModel } from "./first-model.ts";
 
 const recipe = (base: string, environment = "general-points"): Recipe =>
   parseRecipe(
@@ -11,7 +15,7 @@ const recipe = (base: string, environment = "general-points"): Recipe =>
     "small.yaml",
   );
 const newBase = (model: string): string =>
-  `{ model: { ${model} }, phases: [{ numSteps: 1, batchSize: 1, lessons: { solve: 1 }, optimizer: { learningRate: 0.01 } }] }`;
+  `{ model: { ${model} }, phases: [{ numSteps: 1, batchSize: 1, skills: { solve: 1 }, optimizer: { learningRate: 0.01 } }] }`;
 const size = "hiddenSize: 16, intermediateSize: 24, numLayers: 2, numHeads: 4";
 
 describe("createFirstModel()", () => {
@@ -52,6 +56,23 @@ describe("createFirstModel()", () => {
   it("refuses an unknown environment and an unknown base", async () => {
     await expect(createFirstModel(recipe(newBase(size), "chess"), 1)).rejects.toThrow('"chess"');
     await expect(createFirstModel(recipe("nonsense"), 1)).rejects.toThrow('"nonsense"');
+  });
+});
+
+describe("restoreFirstModel() of a followed run", () => {
+  const place = createTemporaryFolder();
+  afterAll(() => removeFolder(place));
+  const shipped = join(root, "models/general-points-base");
+
+  it("is the first checkpoint that the trainer has not deleted", async () => {
+    const folders = { "sft-1": join(place, "deleted"), "sft-2": shipped };
+    const folder = await createFollowedRun(join(place, "rotated"), folders);
+    expect((await restoreFirstModel(folder)).parameters).toEqual((await loadModel(shipped)).parameters);
+  });
+
+  it("is refused where all of them are gone", async () => {
+    const folder = await createFollowedRun(join(place, "gone"), { "sft-1": join(place, "deleted") });
+    await expect(restoreFirstModel(folder)).rejects.toThrow(UsageError);
   });
 });
 

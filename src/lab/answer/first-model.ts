@@ -13,6 +13,7 @@ import {
   baseCheckpoint,
   checkpointPath,
   isFollowed,
+  isPresent,
   type Recipe,
   type RunFolder,
   requireNewBase,
@@ -55,9 +56,11 @@ export async function restoreFirstModel(folder: RunFolder): Promise<Model> {
   return createFirstModel(recipe, record.seed);
 }
 
-/** The first checkpoint of a run that follows another trainer. Throws as `loadModel`. */
+/** The first checkpoint of a run that follows another trainer, of those that it has not deleted. Throws as `loadModel`. */
 async function loadFollowedModel({ path, readLineage, locate }: RunFolder): Promise<Model> {
-  const [first] = await readLineage();
-  if (first !== undefined) return loadModel(locate(first.path));
+  for (const entry of await readLineage()) {
+    const folder = locate(entry.path);
+    if (await isPresent(folder)) return loadModel(folder);
+  }
   throw new UsageError(`Cannot load a model of "${path}": it has no checkpoint yet`);
 }

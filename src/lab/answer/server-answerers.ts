@@ -48,8 +48,8 @@ export function createEndpointAnswerer(
 ): Answerer {
   return {
     ...withoutPreparation,
-    answer: (subject) =>
-      ask({ ...requests, url, model }, requireCheckpoint(subject), { assignment, effects }),
+    answer: async (subject) =>
+      await ask({ ...requests, url, model }, requireCheckpoint(subject), { assignment, effects }),
   };
 }
 
@@ -110,10 +110,10 @@ async function ask(
   }: { readonly assignment: Assignment; readonly effects: Effects; readonly weights?: KnownWeights },
 ): Promise<Answers> {
   const { tasks, splits, judge, locateAnswers } = assignment;
-  const { environment, rendering, evaluation } = tasks;
+  const { environment, promptFormat, evaluation } = tasks;
   const { items, ...served } = await askEndpoint(
     { ...choice, maxNewTokens: evaluation.maxNewTokens },
-    { environment, rendering, splits, ...evaluation },
+    { environment, promptFormat, splits, ...evaluation },
     { answers: locateAnswers(subject), weights, judge, effects },
   );
   return { items, served };
@@ -213,7 +213,7 @@ async function requireCommonBase(all: readonly Subject[], missing: readonly Subj
       );
     if ((bases.get(id) ?? resolve(path)) !== base)
       throw new UsageError(
-        `Cannot evaluate ${id} at one server: it is no adapter to "${base}"; evaluate whole checkpoints with ${setting("serve")}`,
+        `Cannot evaluate ${id} at one server: it is not an adapter to "${base}"; evaluate whole checkpoints with ${setting("serve")}`,
       );
   }
 }

@@ -169,7 +169,7 @@ describe("openFactorCache()", () => {
     expect(toBits(found!)).toEqual(toBits(factors));
   });
 
-  it("passes over files that are no entries", async () => {
+  it("passes over files that are not entries", async () => {
     await open().writeFactors(name, { numVectors: 2 }, makeFactors(2));
     const [path] = await listEntries();
     for (const stray of [

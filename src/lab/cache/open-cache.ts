@@ -1,4 +1,4 @@
-/** The cache of factors, opened for one backend; damage is told. */
+/** The cache of factors, opened for one backend; damage is reported. */
 
 import type { Effects } from "../../base/progress/index.ts";
 import type { LinearAlgebra } from "../../weights/linalg/index.ts";

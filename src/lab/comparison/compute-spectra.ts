@@ -35,7 +35,7 @@ import {
   requestFactors,
   type SpectraRunner,
   type SpectraWorkers,
-  type TensorPlace,
+  type TensorLocation,
 } from "../factor/index.ts";
 import { openBackend } from "../machine/index.ts";
 import { type MatchedPair, type PairRequest, requirePairs } from "./spectra-pairs.ts";
@@ -114,12 +114,12 @@ function warnOfLargeMatrices(pairs: readonly MatchedPair[], { report }: Effects)
 
 /** A matched tensor in both places. */
 interface TensorPlaces {
-  readonly before: TensorPlace;
-  readonly after: TensorPlace;
+  readonly before: TensorLocation;
+  readonly after: TensorLocation;
 }
 
 function locate({ before, after }: MatchedPair, { source, shape, isPart }: MatchedTensor): TensorPlaces {
-  const place = (folder: string, { name, start }: TensorSource): TensorPlace => ({
+  const place = (folder: string, { name, start }: TensorSource): TensorLocation => ({
     folder,
     name,
     ...(isPart && { part: { start, shape } }),
@@ -179,7 +179,7 @@ function sumCosts(tasks: readonly PlannedSpectraTask[]): number {
 }
 
 /** What is known of a tensor's bytes. Throws `UsageError` where nothing is: two unknown tensors must not count as the same. */
-function requireFingerprint(fingerprints: ReadonlyMap<string, string>, place: TensorPlace): string {
+function requireFingerprint(fingerprints: ReadonlyMap<string, string>, place: TensorLocation): string {
   const fingerprint = fingerprints.get(keyOf(place));
   if (fingerprint !== undefined && fingerprint !== "") return fingerprint;
   throw new UsageError(
@@ -218,7 +218,7 @@ function listComparisons(
     for (const tensor of pair.coverage.matched) {
       const places = locate(pair, tensor);
       if (nonFinite.has(keyOf(places.before)) || nonFinite.has(keyOf(places.after))) continue;
-      const know = (place: TensorPlace): KnownTensor => ({
+      const know = (place: TensorLocation): KnownTensor => ({
         ...place,
         shape: tensor.shape,
         fingerprint: requireFingerprint(fingerprints, place),
@@ -344,7 +344,7 @@ function describeNonFinite(
   { before, after }: TensorPlaces,
   nonFinite: ReadonlyMap<string, number>,
 ): string | undefined {
-  const describe = (place: TensorPlace, side: string): readonly string[] => {
+  const describe = (place: TensorLocation, side: string): readonly string[] => {
     const position = nonFinite.get(keyOf(place));
     return position === undefined
       ? []

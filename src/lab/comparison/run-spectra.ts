@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { type FolderRule, writeFileAtomic, writeFolderAtomic, writeParquet } from "../../base/file/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import { carryOutJob, type JobPlace } from "../../cluster/dispatch/index.ts";
+import { carryOutJob, type JobOptions } from "../../cluster/dispatch/index.ts";
 import { countWorkBytes } from "../../cluster/job/index.ts";
 import {
   isFollowed,
@@ -38,7 +38,7 @@ export interface SpectraChoice {
   readonly settings: SpectraSettings;
   readonly isWanted: (label: TensorLabel) => boolean;
   /** Default: in this process. */
-  readonly place?: JobPlace | undefined;
+  readonly place?: JobOptions | undefined;
   /** Memory for the work in this process. Default: 1 GiB. */
   readonly bytes?: number | undefined;
 }
@@ -50,7 +50,8 @@ async function computeAnywhere(
 ): Promise<{ readonly pairs: readonly PairSpectra[]; readonly backend: LinearAlgebra["name"] }> {
   const cores = availableParallelism();
   const share = bytes === undefined ? {} : { share: { cores, bytes: countWorkBytes({ bytes }) } };
-  if (place === undefined)
+  // Where there is nothing to compare, there is nothing to hand over.
+  if (place === undefined || request.pairs.length === 0)
     return {
       pairs: await computeSpectra({ ...request, ...share }, effects),
       backend: (await openBackend(effects.machine)).name,
@@ -151,7 +152,7 @@ export async function computeRunSpectra(
   return { pairs: compared, record };
 }
 
-/** The lineage; of a followed run without what its trainer has deleted, which is told. */
+/** The lineage; of a followed run without what its trainer has deleted, which is reported. */
 async function listPresent(folder: RunFolder, { report }: Effects): Promise<readonly LineageEntry[]> {
   const lineage = await folder.readLineage();
   if (!isFollowed(folder.recipe)) return lineage;

@@ -27,24 +27,30 @@ export interface RowTriple {
   readonly other: Float32Array | undefined;
 }
 
-/** Who is told of an edited tensor. */
+/** What came of an edited tensor. */
+export interface EditedTensor {
+  /** How far it moved. */
+  readonly distances: Distances;
+  /** The target's Frobenius norm. */
+  readonly size: number;
+}
+
+/** How a tensor is edited. */
 export interface WriteOptions {
   readonly algebra: LinearAlgebra;
-  /** Hears at the end how far it moved, and the target's Frobenius norm. */
-  readonly onEnd: (distances: Distances, size: number) => void;
-  /** Hears of rows with values that are not finite; to throw. */
-  readonly onOverflow: (rows: RowTriple) => never;
+  /** Throws an error that says why these rows have values that are not finite. */
+  readonly refuse: (rows: RowTriple) => never;
 }
 
 /** Elements in a block of rows: 16 MiB of 64-bit floats. */
 const blockElements = 2 ** 21;
 
-/** The edited tensor's bytes block by block, in the target's format. */
+/** The edited tensor's bytes block by block, in the target's format; returns what came of it. */
 export function* writeEdited(
   edit: Edit,
   { target, source }: StoredPair,
-  { algebra, onEnd, onOverflow }: WriteOptions,
-): Generator<Uint8Array, void, void> {
+  { algebra, refuse }: WriteOptions,
+): Generator<Uint8Array, EditedTensor, void> {
   const { rows, columns } = flatten(target.shape);
   const copied = findCopy(edit);
   const original =
@@ -66,13 +72,13 @@ export function* writeEdited(
         : copyRows(original, start, end);
     const stored = createRangeDecoder(bytes, target.dtype)(0, own.length);
     addSquares(sums, { stored, own, other });
-    if (!Number.isFinite(sums.toTarget)) onOverflow({ stored, own, other });
+    if (!Number.isFinite(sums.toTarget)) refuse({ stored, own, other });
     yield bytes;
   }
   const size = Math.sqrt(sums.target);
   const share = (squares: number): number => (size === 0 ? 0 : Math.sqrt(squares) / size);
   const ofSource = source !== undefined && { toSource: share(sums.toSource), before: share(sums.before) };
-  onEnd({ toTarget: share(sums.toTarget), ...ofSource }, size);
+  return { distances: { toTarget: share(sums.toTarget), ...ofSource }, size };
 }
 
 /** A tensor of any number of axes as rows: the first axis against all others. */

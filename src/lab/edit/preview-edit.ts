@@ -82,8 +82,10 @@ export async function previewEdit(
   }
 }
 
-/** Bytes a second of a slow disk; how much slower than products factorizations are, per multiplication. */
-const [slowDisk, factorizingSlowdown] = [2e8, 1.2];
+/** Bytes per second of a slow disk. */
+const slowDisk = 2e8;
+/** How much slower than products factorizations are, per multiplication. */
+const factorizingSlowdown = 1.2;
 
 function describe(
   { name, shape, operation, numVectors }: PlannedEdit,

@@ -20,7 +20,7 @@ import { locateModel } from "../machine/index.ts";
 export interface ModelEvaluationOptions extends TaskChoice {
   readonly environment: string;
   readonly splits: readonly Split[];
-  /** How tasks in the chat rendering are put. Default: by the model's own template, where it has one. */
+  /** How tasks in the chat prompt format are put. Default: by the model's own template, where it has one. */
   readonly template?: TemplateUse | undefined;
 }
 
@@ -51,7 +51,7 @@ export async function evaluateModel(
   const model = await loadModel(path);
   requireEndToken(model.config, `"${nameOrPath}"`);
   const tasks = await chooseTasks(options, { splits, model, template: options.template });
-  const template = chooseTemplate(model, { rendering: tasks.rendering, template: options.template });
+  const template = chooseTemplate(model, { promptFormat: tasks.promptFormat, template: options.template });
   const startMs = effects.now();
   const onProgress = (_: unknown, doneFraction: number): void => {
     const remainingMs = ((effects.now() - startMs) * (1 - doneFraction)) / doneFraction;

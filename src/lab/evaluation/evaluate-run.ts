@@ -1,7 +1,7 @@
 /** The checkpoints of a run evaluated, those that are not yet: what `untwist eval RUN` does. */
 import { action, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import type { JobPlace } from "../../cluster/dispatch/index.ts";
+import type { JobOptions } from "../../cluster/dispatch/index.ts";
 import {
   isFollowed,
   isPresent,
@@ -37,7 +37,7 @@ export interface EvaluationOptions {
   readonly effects: Effects;
   readonly source: RunSource;
   /** Who carries it out. Default: this process. */
-  readonly job?: JobPlace | undefined;
+  readonly job?: JobOptions | undefined;
   /** Called when a checkpoint's answers are kept. */
   readonly onEvaluated?: () => Promise<void>;
 }
@@ -75,7 +75,7 @@ export async function evaluateRun(
   });
 }
 
-/** The lineage; of a followed run without what its trainer has deleted, which is told where it was never evaluated. */
+/** The lineage; of a followed run without what its trainer has deleted, which is reported where it was never evaluated. */
 async function listPresent(folder: RunFolder, { report }: Effects): Promise<readonly LineageEntry[]> {
   const present: LineageEntry[] = [];
   for (const entry of await folder.readLineage()) {

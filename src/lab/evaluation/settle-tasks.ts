@@ -54,7 +54,7 @@ export async function settleTasks(folder: RunFolder, place: Settling): Promise<R
   const named = choice.environment ?? settled?.environment;
   if (named === undefined)
     throw new UsageError(
-      `Cannot evaluate "${folder.path}": nobody said yet what its checkpoints are asked; name it, as in ${setting("environment", "general-points")}`,
+      `Cannot evaluate "${folder.path}": no environment is chosen for its checkpoints yet; name one, as in ${setting("environment", "general-points")}`,
     );
   const template = source.kind === "embedded" ? source.template : undefined;
   const environment = resolveEnvironment(named);
@@ -69,7 +69,7 @@ export async function settleTasks(folder: RunFolder, place: Settling): Promise<R
   return await openRunFolder(folder.path);
 }
 
-/** Throws `UsageError` for a single task a split: it cannot be halved. */
+/** Throws `UsageError` for a single task per split: it cannot be halved. */
 function requireTwo({ environment, evaluation: { numTasks } }: AskedTasks): void {
   if (numTasks < 2)
     throw new UsageError(
@@ -80,10 +80,10 @@ function requireTwo({ environment, evaluation: { numTasks } }: AskedTasks): void
 /** Throws `UsageError` where chats would be put to some checkpoints by their template and to others by plain text. */
 async function requireOneTemplate(
   { path, locate }: RunFolder,
-  { rendering }: AskedTasks,
+  { promptFormat }: AskedTasks,
   { source, missing }: Settling,
 ): Promise<void> {
-  if (rendering !== "chat" || source.kind !== "embedded" || source.template === "none") return;
+  if (promptFormat !== "chat" || source.kind !== "embedded" || source.template === "none") return;
   const found = new Map<boolean, string>();
   for (const { id, path: place } of missing) found.set(await findChatTemplate(locate(place)), id);
   const [templated, plain] = [found.get(true), found.get(false)];
@@ -105,7 +105,7 @@ type AskedNow = Pick<Settling, "source" | "model" | "effects"> & { readonly miss
 
 /** What answers depend on beside the tasks. */
 async function describeAsking(
-  { environment, rendering }: AskedTasks,
+  { environment, promptFormat }: AskedTasks,
   {
     source,
     model,
@@ -119,7 +119,7 @@ async function describeAsking(
   if (source.kind === "embedded")
     return {
       engine: "embedded",
-      template: model === undefined ? template : chooseTemplate(model, { rendering, template }),
+      template: model === undefined ? template : chooseTemplate(model, { promptFormat, template }),
     };
   const { api, temperature, fields } = source.requests;
   // Where nobody is asked any more, no judge need be there.
@@ -161,19 +161,18 @@ function requireSame(
   key: "template" | "api" | "temperature" | "fields",
   [before, now]: readonly [unknown, unknown],
 ): void {
-  const [settled, wanted] = [JSON.stringify(before), JSON.stringify(now)];
-  if (settled !== wanted)
+  if (!isDeepStrictEqual(before, now))
     throw new UsageError(
-      `Cannot evaluate "${path}" with ${setting(key, wanted)}: its checkpoints are asked with ${settled}; ${otherRun}`,
+      `Cannot evaluate "${path}" with ${setting(key, JSON.stringify(now))}: its checkpoints are asked with ${JSON.stringify(before)}; ${otherRun}`,
     );
 }
 
 function requireSameTasks(
   { path, recipe }: Pick<RunFolder, "path" | "recipe">,
-  { environment, rendering, evaluation }: AskedTasks,
+  { environment, promptFormat, evaluation }: AskedTasks,
   { environment: named, ...choice }: TaskChoice,
 ): void {
-  const settled: TaskChoice = { environment: resolveEnvironment(environment), rendering, ...evaluation };
+  const settled: TaskChoice = { environment: resolveEnvironment(environment), promptFormat, ...evaluation };
   const wanted: TaskChoice = {
     ...choice,
     environment: named === undefined ? undefined : resolveEnvironment(named),

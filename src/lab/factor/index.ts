@@ -10,5 +10,5 @@ export {
   type SpectraWorkers,
 } from "./spectra-runner.ts";
 export type { SpectraMachine } from "./spectra-task.ts";
-export { type KnownTensor, keyOf, requestFactors, type TensorPlace } from "./spectra-task.ts";
+export { type KnownTensor, keyOf, requestFactors, type TensorLocation } from "./spectra-task.ts";
 export { countVectors, isReadWhole, planComparison, planFactors, planFingerprint } from "./work.ts";

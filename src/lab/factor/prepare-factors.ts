@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { requireValue, setting } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import { CheckpointError, type Dtype, numBytesOf } from "../../weights/checkpoint/index.ts";
+import { type Checkpoint, CheckpointError, type Dtype, numBytesOf } from "../../weights/checkpoint/index.ts";
 import type { Factors } from "../../weights/linalg/index.ts";
 import { countElements } from "../../weights/spectra/index.ts";
 import type { FactorCache } from "../cache/index.ts";
@@ -12,11 +12,11 @@ import {
   type PlannedSpectraTask,
   type SpectraWorkers,
 } from "./spectra-runner.ts";
-import { createSpectraHandler, keyOf, type TensorPlace } from "./spectra-task.ts";
+import { createSpectraHandler, keyOf, type SpectraTask, type TensorLocation } from "./spectra-task.ts";
 import { isReadWhole, keepVectors, planFactors, planFingerprint } from "./work.ts";
 
 /** A matrix of a checkpoint and how many of its singular vectors are wanted. */
-export interface WantedFactors extends TensorPlace {
+export interface WantedFactors extends TensorLocation {
   /** Two axes. */
   readonly shape: readonly number[];
   readonly dtype: Dtype;
@@ -41,11 +41,35 @@ export function planWanted({ shape, dtype, numVectors }: WantedFactors): {
   return planFactors(shape, { numBytes: held, numVectors: keepVectors(shape, numVectors) });
 }
 
-function describeNonFinite({ folder, name }: TensorPlace, position: number): CheckpointError {
+function describeNonFinite({ folder, name }: TensorLocation, position: number): CheckpointError {
   return new CheckpointError(
     `its value ${position} is NaN, infinite or beyond 32-bit floats; repair the checkpoint, or leave it out, as in ${setting("matrices", `'!${name}'`)}`,
     { path: folder, tensor: name },
   );
+}
+
+/** What is to be kept of each tensor: as many vectors as the most demanding wish has. */
+function mergeRequests(
+  wanted: readonly WantedFactors[],
+): ReadonlyMap<string, { readonly numVectors: number }> {
+  const requests = new Map<string, { readonly numVectors: number }>();
+  for (const one of wanted) {
+    const numVectors = keepVectors(one.shape, one.numVectors);
+    const { numVectors: known = 0 } = requests.get(keyOf(one)) ?? {};
+    requests.set(keyOf(one), { numVectors: Math.max(known, numVectors) });
+  }
+  return requests;
+}
+
+/** Does a task in this thread, and closes what it opened. */
+async function carryOutHere(task: SpectraTask, { machine }: Effects): Promise<void> {
+  const opened: Checkpoint[] = [];
+  const handle = createSpectraHandler(machine, (checkpoint) => opened.push(checkpoint));
+  try {
+    await handle(task, { numThreads: availableParallelism() });
+  } finally {
+    for (const checkpoint of opened) await checkpoint.close();
+  }
 }
 
 /**
@@ -73,10 +97,8 @@ export async function prepareFactors(
       if (nonFinite !== undefined) throw describeNonFinite(task.tensor, nonFinite);
       fingerprints.set(keyOf(task.tensor), fingerprint);
     });
-    const fingerprintOf = (place: TensorPlace): string => requireValue(fingerprints, keyOf(place));
-    const requests = new Map(
-      wanted.map((one) => [keyOf(one), { numVectors: keepVectors(one.shape, one.numVectors) }]),
-    );
+    const fingerprintOf = (place: TensorLocation): string => requireValue(fingerprints, keyOf(place));
+    const requests = mergeRequests(wanted);
     const missing = new Map<string, PlannedSpectraTask>();
     for (const one of wanted) {
       const fingerprint = fingerprintOf(one);
@@ -91,15 +113,14 @@ export async function prepareFactors(
     const tasks = [...missing.values()];
     runner.expect(total(tasks));
     await runner.run(tasks, () => undefined);
-    const repair = createSpectraHandler(effects.machine);
     return async ({ shape, ...place }) => {
       const request = requireValue(requests, keyOf(place));
       const fingerprint = fingerprintOf(place);
       const factors = await cache.readFactors(fingerprint, request);
       if (factors !== undefined) return factors;
-      // A damaged entry, which the cache has told of: made again here and now.
+      // A damaged entry, which the cache has reported: computed again here and now.
       const tensor = { ...place, shape, fingerprint };
-      await repair({ kind: "factorize", tensor, request }, { numThreads: availableParallelism() });
+      await carryOutHere({ kind: "factorize", tensor, request }, effects);
       const repaired = await cache.readFactors(fingerprint, request);
       if (repaired !== undefined) return repaired;
       throw new Error(`Cannot find the factors of ${place.name}: the cache does not keep them`);

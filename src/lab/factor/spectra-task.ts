@@ -41,7 +41,7 @@ import { type BackendChoice, openBackend } from "../machine/index.ts";
 import { countVectors, isReadWhole } from "./work.ts";
 
 /** A tensor of a checkpoint folder, or a part of one. */
-export interface TensorPlace {
+export interface TensorLocation {
   readonly folder: string;
   readonly name: string;
   /** Absent where it is all of the tensor in its own shape. */
@@ -55,11 +55,11 @@ export interface TensorRange {
 }
 
 /** Tells tensors apart by folder, however it is written, name and part. */
-export const keyOf = ({ folder, name, part }: TensorPlace): string =>
+export const keyOf = ({ folder, name, part }: TensorLocation): string =>
   `${resolve(folder)}\n${name}${part === undefined ? "" : `\n${part.start} ${part.shape.join("x")}`}`;
 
 /** A tensor whose content is known by its fingerprint. */
-export interface KnownTensor extends TensorPlace {
+export interface KnownTensor extends TensorLocation {
   readonly fingerprint: string;
   /** The axes' sizes. */
   readonly shape: readonly number[];
@@ -67,7 +67,7 @@ export interface KnownTensor extends TensorPlace {
 
 /** Something to do for spectra. */
 export type SpectraTask =
-  | { readonly kind: "fingerprint"; readonly tensor: TensorPlace }
+  | { readonly kind: "fingerprint"; readonly tensor: TensorLocation }
   | { readonly kind: "factorize"; readonly tensor: KnownTensor; readonly request: CachedRequest }
   | ComparisonTask;
 
@@ -94,19 +94,27 @@ export interface SpectraAnswer {
 /** What tasks know of the machine: where the cache is, and which LAPACK to use. */
 export type SpectraMachine = Pick<Machine, "cacheFolder"> & BackendChoice;
 
-/** A handler of tasks. Throws `CheckpointError` where a tensor cannot be read. */
-export function createSpectraHandler({
-  cacheFolder,
-  ...backendChoice
-}: SpectraMachine): TaskHandler<SpectraTask, SpectraAnswer> {
+/**
+ * A handler of tasks. The checkpoints that it opens stay open, for the tasks to come: `onOpen` hears of each, where somebody is
+ * to close them before the thread ends. Throws `CheckpointError` where a tensor cannot be read.
+ */
+export function createSpectraHandler(
+  { cacheFolder, ...backendChoice }: SpectraMachine,
+  onOpen: (checkpoint: Checkpoint) => void = () => undefined,
+): TaskHandler<SpectraTask, SpectraAnswer> {
   const checkpoints = new Map<string, Promise<Checkpoint>>();
   let algebra: Promise<LinearAlgebra> | undefined;
+  const openFirst = async (folder: string): Promise<Checkpoint> => {
+    const checkpoint = await openCheckpoint(folder);
+    onOpen(checkpoint);
+    return checkpoint;
+  };
   const open = (folder: string): Promise<Checkpoint> => {
-    const opened = checkpoints.get(folder) ?? openCheckpoint(folder);
+    const opened = checkpoints.get(folder) ?? openFirst(folder);
     checkpoints.set(folder, opened);
     return opened;
   };
-  const read = async (place: TensorPlace): Promise<StoredTensor> =>
+  const read = async (place: TensorLocation): Promise<StoredTensor> =>
     await readStored(await open(place.folder), place);
   return async (task, { numThreads }) => {
     const damaged: string[] = [];
@@ -128,7 +136,7 @@ export function createSpectraHandler({
 
 interface Tools {
   readonly open: (folder: string) => Promise<Checkpoint>;
-  readonly read: (place: TensorPlace) => Promise<StoredTensor>;
+  readonly read: (place: TensorLocation) => Promise<StoredTensor>;
   readonly cache: FactorCache;
   readonly algebra: LinearAlgebra;
 }
@@ -150,7 +158,7 @@ function takePart(bytes: ReadableBytes, { start, shape }: TensorRange, width: nu
   return takeRange(bytes, { start: start * width, end: (start + countElements(shape)) * width });
 }
 
-async function readStored(checkpoint: Checkpoint, { name, part }: TensorPlace): Promise<StoredTensor> {
+async function readStored(checkpoint: Checkpoint, { name, part }: TensorLocation): Promise<StoredTensor> {
   const whole = checkpoint.openBytes(name);
   const { dtype, ...tensor } = checkpoint.tensors.get(name) ?? { dtype: "U8" as const, shape: [] };
   const shape = part?.shape ?? tensor.shape;
@@ -159,14 +167,14 @@ async function readStored(checkpoint: Checkpoint, { name, part }: TensorPlace): 
     part === undefined ? await checkpoint.readBytes(name) : stored.subarray(0, stored.length);
   const bytes = isReadWhole(shape, stored.length) ? await readWhole() : stored;
   if (isFloatDtype(dtype)) return { dtype, shape, bytes };
-  throw new CheckpointError(`${dtype} numbers are no floats; leave the tensor out`, {
+  throw new CheckpointError(`${dtype} numbers are not floats; leave the tensor out`, {
     path: checkpoint.folder,
     tensor: name,
   });
 }
 
 async function identify(
-  place: TensorPlace,
+  place: TensorLocation,
   { read }: Tools,
 ): Promise<Pick<SpectraAnswer, "fingerprint" | "nonFinite">> {
   const tensor = await read(place);

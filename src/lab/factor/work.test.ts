@@ -152,7 +152,7 @@ describe.each([
   });
 });
 
-describe("planComparison() of what is no matrix", () => {
+describe("planComparison() of what is not a matrix", () => {
   const sizes = (shape: readonly number[]): { readonly numBytes: number; readonly numVectors: number } => ({
     numBytes: 4 * countElements(shape),
     numVectors: 0,

@@ -27,8 +27,10 @@ export function keepVectors(shape: readonly number[], wanted: number): number {
   return short <= keepAllShort ? short : Math.min(short, wanted);
 }
 
-/** Tensors up to this size are read whole; wide ones, whose blocks of columns lie all over the file, as long as one array holds them as doubles. */
-const [mostWholeBytes, mostWideBytes] = [2 ** 28, 2 ** 31];
+/** Tensors up to this size are read whole. */
+const mostWholeBytes = 2 ** 28;
+/** So are wide ones, whose blocks of columns lie all over the file, as long as one array holds them as doubles. */
+const mostWideBytes = 2 ** 31;
 
 /** Whether a tensor is read whole, or block by block from its file whenever it is needed. */
 export function isReadWhole(shape: readonly number[], numBytes: number): boolean {
@@ -52,8 +54,12 @@ const sidesOf = (shape: readonly number[]): { readonly long: number; readonly sh
   short: Math.min(...shape),
 });
 
-/** Costs measured in multiplications of the factorization of a large matrix: a task, a byte read, an element compared. */
-const [taskCost, byteCost, elementCost] = [1e8, 75, 250];
+/** Costs, measured in multiplications of the factorization of a large matrix: of a task by itself. */
+const taskCost = 1e8;
+/** Of a byte read. */
+const byteCost = 75;
+/** Of an element compared. */
+const elementCost = 250;
 
 /** Reading a tensor for its fingerprint. */
 export function planFingerprint(shape: readonly number[], numBytes: number): Work {

@@ -156,7 +156,7 @@ async function findBase(
   const named = trainings.flatMap(({ found }) => found.base ?? [])[0];
   if (named === undefined) return {};
   if (!(await folderExists(named))) return { missingBase: named };
-  // A training may have started from a checkpoint that is followed itself: that is no base.
+  // A training may have started from a checkpoint that is followed itself: that is not a base.
   const isFollowedItself = trainings.some(({ found }) =>
     found.checkpoints.some(({ folder }) => folder === resolve(named)),
   );
@@ -180,7 +180,7 @@ function describeRecipe({
     name: slug === "" ? "followed" : slug,
     summary: `Checkpoints of ${trainings.map(({ found }) => found.folder).join(", ")}`,
     seed: 1,
-    rendering: "chat",
+    promptFormat: "chat",
     ...known,
     follow: {
       ...(base !== undefined && { base }),
@@ -222,6 +222,6 @@ export async function findAdapterBase(
   const place = (await findBaseFolder(folder, config)) ?? base;
   if (place !== undefined && (await folderExists(place))) return place;
   throw new UsageError(
-    `Cannot follow the adapter "${folder}" without its base model: ${config.base === undefined ? "it names none" : `"${config.base}" is no folder here`}; give its folder with ${setting("base")}`,
+    `Cannot follow the adapter "${folder}" without its base model: ${config.base === undefined ? "it names none" : `"${config.base}" is not a folder here`}; give its folder with ${setting("base")}`,
   );
 }

@@ -100,7 +100,7 @@ async function keep(folder: RunFolder, followed: Followed): Promise<FollowReport
       throw new UsageError(
         `Cannot follow into "${folder.path}": its ${id}, which was evaluated, is left out now (${strangers.get(id)}); follow into another run`,
       );
-  const lineage = sortLineage([...entries, ...gone], followed.trainings);
+  const lineage = chainParents(sortLineage([...entries, ...gone], before, followed.trainings));
   await folder.writeRecipe(followed.recipe);
   await folder.writeLineage(lineage);
   for (const { found, branch = "sft" } of followed.trainings)
@@ -244,12 +244,24 @@ async function linkAdapter(
   return path;
 }
 
-/** Base, SFT by step, then branch by branch. */
+/** Each checkpoint grew from the one before it in its training, also where the trainer has deleted that one since. */
+function chainParents(lineage: readonly LineageEntry[]): readonly LineageEntry[] {
+  const last = new Map<string, string>();
+  return lineage.map((entry) => {
+    const training = `${entry.stage} ${entry.branch}`;
+    const parent = last.get(training) ?? entry.parent;
+    last.set(training, entry.id);
+    return parent === undefined ? entry : { ...entry, parent };
+  });
+}
+
+/** Base, SFT by step, then branch by branch: those that were there before, then the new ones. */
 function sortLineage(
   entries: readonly LineageEntry[],
+  before: readonly LineageEntry[],
   trainings: readonly FollowedTraining[],
 ): readonly LineageEntry[] {
-  const branches = trainings.map(({ branch }) => branch);
+  const branches = [...new Set([...before, ...trainings].map(({ branch }) => branch))];
   const rank = ({ stage, branch }: LineageEntry): number =>
     stage === "base" ? 0 : stage === "sft" ? 1 : 2 + branches.indexOf(branch);
   return [...entries].sort((a, b) => rank(a) - rank(b) || a.step - b.step);

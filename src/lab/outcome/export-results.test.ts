@@ -17,16 +17,16 @@ const path = join(place, "run");
 
 beforeAll(async () => {
   const { tasks, splits } = fallenTasks;
-  const { rendering, evaluation } = tasks;
+  const { promptFormat, evaluation } = tasks;
   const environment = await openEnvironment(tasks.environment);
   const hashes = new Map(
     splits.flatMap((split) =>
       createTasks(
-        { environment, rendering, seed: evaluation.seed },
+        { environment, promptFormat, seed: evaluation.seed },
         { split, first: 0, numTasks: evaluation.numTasks },
       ).map((task, index): readonly [string, string] => [
         `${split}-${index}`,
-        hashTask(environment, task, rendering),
+        hashTask(environment, task, promptFormat),
       ]),
     ),
   );

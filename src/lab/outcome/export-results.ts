@@ -12,7 +12,7 @@ import { readOutcome } from "./summarize.ts";
 
 /** The forms of an export. */
 export const exportForms = ["tfevents", "csv", "jsonl", "lm-eval"] as const;
-/** One of `exportForms`. */
+/** What results are written for. */
 export type ExportForm = (typeof exportForms)[number];
 
 /**
@@ -38,7 +38,7 @@ export async function exportResults(
   });
 }
 
-interface ExportPlace {
+interface ExportContext {
   readonly summary: Summary;
   readonly date: Date;
   readonly task: string;
@@ -109,7 +109,7 @@ const curveWriters: {
     date: Date,
   ) => Promise<void>;
 } = {
-  // A folder a stage, so that TensorBoard shows each as a run of its own.
+  // One folder per stage, so that TensorBoard shows each as a run of its own.
   tfevents: async (curves, out, date) => {
     const seconds = Math.floor(date.getTime() / 1000);
     // When a step was taken, nobody recorded: all have the time of the export, and steps order them.
@@ -143,11 +143,11 @@ function quoteCell(text: string): string {
   return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** A folder a checkpoint, with results and samples of both splits as tasks of their own. */
+/** One folder per checkpoint, with results and samples of both splits as tasks of their own. */
 async function writeSamples(
   folder: RunFolder,
   out: string,
-  { summary, date, task, questions }: ExportPlace & { readonly questions: readonly RunQuestion[] },
+  { summary, date, task, questions }: ExportContext & { readonly questions: readonly RunQuestion[] },
 ): Promise<void> {
   const stamp = date.toISOString().replaceAll(":", "-").replace("Z", "000");
   const asked = new Map(questions.map((one) => [`${one.split} ${one.index}`, one]));

@@ -61,19 +61,19 @@ export async function describeTasks(
   if (asked === undefined) return { tasks: [], unknown: [] };
   if (asked.environment === importedEnvironment)
     return { tasks: await readImportedTasks(folder), unknown: [] };
-  const { rendering } = asked;
+  const { promptFormat } = asked;
   const environment = await openEnvironment(asked.environment);
   const { seed, numTasks } = asked.evaluation;
   const tasks = splits.flatMap((split) =>
-    createTasks({ environment, rendering, seed }, { split, first: 0, numTasks }).map((task, index) => {
+    createTasks({ environment, promptFormat, seed }, { split, first: 0, numTasks }).map((task, index) => {
       const hash = hashes.get(`${split} ${index}`);
-      return hash !== undefined && hash !== hashTask(environment, task, rendering)
+      return hash !== undefined && hash !== hashTask(environment, task, promptFormat)
         ? { split, index, prompt: notKnown, reference: notKnown }
         : {
             split,
             index,
-            prompt: environment.prompt(task, rendering),
-            reference: environment.referenceAnswer(task, rendering),
+            prompt: environment.prompt(task, promptFormat),
+            reference: environment.referenceAnswer(task, promptFormat),
           };
     }),
   );

@@ -22,16 +22,16 @@ describe("rankRunSignals()", () => {
       { step: 2, loss: 2, gradientNorm: 5 },
       { step: 3, loss: 1, gradientNorm: 9, klToStart: null },
     ]);
-    const { peak, verdicts, unmeasured } = await rankRunSignals(path);
+    const { peak, ranked, unmeasured } = await rankRunSignals(path);
     expect(peak).toEqual({ checkpoint: "sft-1", step: 1 });
     const found = new Map(
-      verdicts.map(({ name, checkpoint, regret }) => [name, [checkpoint, regret.estimate]]),
+      ranked.map(({ name, checkpoint, regret }) => [name, [checkpoint, regret.estimate]]),
     );
     // Training metrics are averages over the steps before: 1, (1 + 5) / 2, (1 + 5 + 9) / 3.
     expect(found.get("gradient norm")).toEqual(["sft-1", 0]);
     // 18 of the 20 tasks at odd positions at the peak, 4 at the end.
     expect(found.get("training loss")).toEqual(["sft-3", 14 / 20]);
-    expect(verdicts.at(-1)?.name).toBe("training loss");
+    expect(ranked.at(-1)?.name).toBe("training loss");
     expect(unmeasured).toEqual([
       "ID loss",
       "evaluation loss of the trainer",

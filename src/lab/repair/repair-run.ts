@@ -1,7 +1,7 @@
 /** Repair grids of a run, carried out whenever they are asked. */
 import { action, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import type { JobPlace } from "../../cluster/dispatch/index.ts";
+import type { JobOptions } from "../../cluster/dispatch/index.ts";
 import {
   openRunFolder,
   type RepairGrid,
@@ -25,7 +25,7 @@ import { runRecipeRepairs, runRepairGrid } from "./run-repair-grid.ts";
 export interface RepairRunOptions {
   readonly source: AnswerSource<"embedded" | "adapters">;
   /** Who carries it out. Default: this process. */
-  readonly job?: JobPlace | undefined;
+  readonly job?: JobOptions | undefined;
   readonly effects: Effects;
 }
 

@@ -89,7 +89,7 @@ describe("runRepairGrid()", () => {
     const options = await open("partial", { takes });
     const { repairs } = await runRepairGrid(plan, options);
     expect(options.effects.notices()).toEqual([
-      expect.stringMatching(/^1 of \d+ repairs of the repair grid few are no low-rank/),
+      expect.stringMatching(/^1 of \d+ repairs of the repair grid few are not low-rank/),
     ]);
     const names = repairs.map(({ name }) => name);
     expect(names.filter((name) => name.includes("whole matrices"))).toEqual([]);

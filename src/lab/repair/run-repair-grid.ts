@@ -1,7 +1,7 @@
 /** Repair grids: repairs of a checkpoint of a run, evaluated on the run's own tasks, beside their controls. */
 import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import { HandedOverError, type JobPlace } from "../../cluster/dispatch/index.ts";
+import { HandedOverError, type JobOptions } from "../../cluster/dispatch/index.ts";
 import { isDetached } from "../../cluster/executor/index.ts";
 import type { RepairGrid, RepairRecord, RunFolder, TrajectoryRecord } from "../../run/index.ts";
 import { type Answerer, answerMissing, type RepairSubject } from "../answer/index.ts";
@@ -15,7 +15,7 @@ export interface RepairOptions {
   readonly trajectory: TrajectoryRecord;
   readonly answerer: Answerer;
   /** Who carries it out. Default: this process. */
-  readonly job?: JobPlace | undefined;
+  readonly job?: JobOptions | undefined;
   readonly effects: Effects;
 }
 
@@ -27,7 +27,7 @@ interface PlannedPoint {
 
 /**
  * Carries out a repair grid; what was evaluated before is read, not evaluated again. Repairs that the answerer cannot answer for
- * are left out, which is told. Throws `UsageError` where the run does not have the checkpoints, and `StoppedError`.
+ * are left out, which is reported. Throws `UsageError` where the run does not have the checkpoints, and `StoppedError`.
  */
 export async function runRepairGrid(plan: RepairGrid, options: RepairOptions): Promise<RepairRecord> {
   const { folder, trajectory } = options;
@@ -65,7 +65,7 @@ async function choosePoints(
   if (planned.length < all.length)
     effects.report({
       kind: "notice",
-      text: `${all.length - planned.length} of ${all.length} repairs of the repair grid ${plan.name} are no low-rank additions and cannot be adapters; they are left out`,
+      text: `${all.length - planned.length} of ${all.length} repairs of the repair grid ${plan.name} are not low-rank additions and cannot be adapters; they are left out`,
     });
   return planned;
 }
@@ -101,7 +101,7 @@ function keepControls(point: GridPoint, points: readonly GridPoint[]): GridPoint
 }
 
 /**
- * The repair grids that a recipe asks for, for which its run has the checkpoints; the others are left out, which is told.
+ * The repair grids that a recipe asks for, for which its run has the checkpoints; the others are left out, which is reported.
  */
 export async function runRecipeRepairs(options: RepairOptions): Promise<readonly RepairRecord[]> {
   const { folder, trajectory, effects, job } = options;

@@ -2,7 +2,7 @@
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
 import { requireTrained } from "../../run/index.ts";
-import type { Trainer } from "../../training/index.ts";
+import type { StepMetrics, Trainer, TrainingState } from "../../training/index.ts";
 import type { RunEngine } from "../answer/index.ts";
 import { keepCheckpoint } from "../evaluation/index.ts";
 import { nameCheckpoint, type StagePlan } from "./stage-plan.ts";
@@ -98,15 +98,26 @@ async function takeStep(
   const startMs = effects.now();
   const step = saved.step + 1;
   const { state, metrics } = await trainer.step(saved.state, step);
-  if (![metrics.loss, metrics.gradientNorm].every(Number.isFinite) || !isFiniteVector(state.parameters))
+  const diverged = findDiverged(metrics, state);
+  if (diverged !== undefined)
     throw new UsageError(
-      `Cannot go on with ${plan.id}: training diverged at step ${step} (loss ${metrics.loss}); lower its learningRate or maxGradientNorm`,
+      `Cannot go on with ${plan.id}: training diverged at step ${step} (${diverged}); lower its learningRate or maxGradientNorm`,
     );
   const ms = effects.now() - startMs;
   const tokensPerSecond = Math.round(metrics.numTokens / (ms / 1000));
   await append({ step, ...metrics, ms: Math.round(ms * 10) / 10, tokensPerSecond });
   effects.report({ kind: "step", stage: plan.id, step, ms, metrics });
   return { saved: { step, state }, ms };
+}
+
+/** What of a step is not finite any more, in words. */
+function findDiverged(
+  { loss, gradientNorm }: Pick<StepMetrics, "loss" | "gradientNorm">,
+  { parameters }: Pick<TrainingState, "parameters">,
+): string | undefined {
+  if (!Number.isFinite(loss)) return `loss ${loss}`;
+  if (!Number.isFinite(gradientNorm)) return `gradient norm ${gradientNorm}`;
+  return isFiniteVector(parameters) ? undefined : "parameters are not finite";
 }
 
 function isFiniteVector(values: Float32Array): boolean {

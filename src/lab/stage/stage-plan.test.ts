@@ -15,7 +15,7 @@ rl:
 `;
 const optimizer = "optimizer: { learningRate: 1 }";
 const newBase = `{ model: { hiddenSize: 8, intermediateSize: 8, numLayers: 1, numHeads: 2 }, phases: [
-  { numSteps: 6, batchSize: 1, lessons: { l: 1 }, ${optimizer}, checkpoints: [2] }, { numSteps: 3, batchSize: 1, lessons: { l: 1 }, ${optimizer} } ] }`;
+  { numSteps: 6, batchSize: 1, skills: { l: 1 }, ${optimizer}, checkpoints: [2] }, { numSteps: 3, batchSize: 1, skills: { l: 1 }, ${optimizer} } ] }`;
 
 const plan = (...changes: readonly RecipeChange[]): ReturnType<typeof planStages> =>
   planStages(parseRecipe(text, "small.yaml", changes));

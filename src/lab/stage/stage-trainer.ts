@@ -65,7 +65,7 @@ function createBaseTrainer(phase: number, context: TrainerContext): Trainer {
   const { recipe, config, environment, seed } = context;
   const settings = requireNewBase(recipe).phases[phase];
   if (settings === undefined) throw new RangeError(`Cannot find phase ${phase} of the base recipe`);
-  const mixture = createMixture(environment, settings.lessons);
+  const mixture = createMixture(environment, settings.skills);
   return createSupervisedTrainer(config, {
     optimizer: adamW(settings.optimizer),
     schedule: createSchedule(settings.optimizer, settings.numSteps),
@@ -74,33 +74,33 @@ function createBaseTrainer(phase: number, context: TrainerContext): Trainer {
     drawSequences: (step) => {
       const random = createRandom(seed, "base", phase, step);
       return Array.from({ length: settings.batchSize }, () => {
-        const lesson = mixture(random.uniform());
-        return encode(context, lesson.draw(random));
+        const skill = mixture(random.uniform());
+        return encode(context, skill.draw(random));
       });
     },
   });
 }
 
-type Lessons = Environment["lessons"];
+type Skills = Environment["skills"];
 
-/** Picks a lesson by its share for a number in [0, 1). The recipe was checked: its lessons exist. */
+/** Picks a skill by its share for a number in [0, 1). The recipe was checked: its skills exist. */
 function createMixture(
   environment: Environment,
   shares: Readonly<Record<string, number>>,
-): (point: number) => Lessons[string] {
+): (point: number) => Skills[string] {
   const entries = Object.entries(shares).map(([name, share]) => {
-    const lesson = environment.lessons[name];
-    if (lesson === undefined) throw new RangeError(`Cannot find the lesson "${name}"`);
-    return { lesson, share };
+    const skill = environment.skills[name];
+    if (skill === undefined) throw new RangeError(`Cannot find the skill "${name}"`);
+    return { skill, share };
   });
   const total = entries.reduce((sum, { share }) => sum + share, 0);
   return (point) => {
     let remaining = point * total;
-    for (const { lesson, share } of entries) {
+    for (const { skill, share } of entries) {
       remaining -= share;
-      if (remaining < 0) return lesson;
+      if (remaining < 0) return skill;
     }
-    throw new RangeError(`Cannot pick a lesson at ${point}: the point must be below 1`);
+    throw new RangeError(`Cannot pick a skill at ${point}: the point must be below 1`);
   };
 }
 
@@ -114,7 +114,8 @@ function createTaskSource(
   name: string,
 ): (index: number) => unknown {
   const first = createRandom(seed, "tasks", name).integer(0, 2 ** 30);
-  return (index) => environment.createTask({ split: "id", seed: first, index, rendering: recipe.rendering });
+  return (index) =>
+    environment.createTask({ split: "id", seed: first, index, promptFormat: recipe.promptFormat });
 }
 
 function createSftTrainer(context: TrainerContext): Trainer {
@@ -134,8 +135,8 @@ function createSftTrainer(context: TrainerContext): Trainer {
         const isNew = numTasks === undefined;
         const task = taskAt(isNew ? (step - 1) * batchSize + row : random.integer(0, numTasks - 1));
         return encode(context, {
-          prompt: environment.prompt(task, recipe.rendering),
-          answer: environment.referenceAnswer(task, recipe.rendering),
+          prompt: environment.prompt(task, recipe.promptFormat),
+          answer: environment.referenceAnswer(task, recipe.promptFormat),
         });
       });
     },
@@ -185,7 +186,7 @@ function createRollout(rl: RlRecipe, context: TrainerContext, seed: number): Pol
   const { environment, recipe, tokenizer, generator } = context;
   return {
     environment,
-    rendering: recipe.rendering,
+    promptFormat: recipe.promptFormat,
     tokenizer,
     generator,
     sampling: { temperature: rl.temperature },

@@ -44,7 +44,7 @@ export async function loadState(path: string): Promise<SavedState | undefined> {
       const text = metadata.get(key) ?? "";
       if (/^\d+$/.test(text)) return Number(text);
       throw new CheckpointError(
-        `its metadata lacks the number "${key}"; it is no training state, remove it to start the stage again`,
+        `its metadata lacks the number "${key}"; it is not a training state, remove it to start the stage again`,
         { path },
       );
     };

@@ -1,24 +1,24 @@
-/** Who is told of an alert besides the terminal: a shell command and a webhook of the user's. */
+/** Where an alert goes besides the terminal: a shell command and a webhook of the user's. */
 
 import { spawn } from "node:child_process";
 import { setTimeout as wait } from "node:timers/promises";
 import { quoteForShell, setting, showAddress, UsageError } from "../../base/core/index.ts";
 import type { Variables } from "../../base/machine/index.ts";
 
-/** A shell command and an address that are told of an alert. */
+/** A shell command to run and an address to post to for an alert. */
 export interface AlertHooks {
   readonly alertCommand?: string | undefined;
   readonly webhook?: string | undefined;
 }
 
-/** What they are told: the body of the webhook's request, as JSON; for the command `UNTWIST_TEXT`, `UNTWIST_KEEP_PATH`, … */
+/** What they receive: the body of the webhook's request, as JSON; for the command `UNTWIST_TEXT`, `UNTWIST_KEEP_PATH`, … */
 export type AlertMessage = Readonly<Record<string, string | number>>;
 
 /** One of them: `name` is the kind, `place` says which it is without what may be secret. */
 export interface AlertHook {
   readonly name: "command" | "webhook";
   readonly place: string;
-  /** Throws where it failed, each of several times. Gives up early when the signal is aborted. */
+  /** Throws where it failed, each of several times. Returns up early when the signal is aborted. */
   call(message: AlertMessage, signal: AbortSignal): Promise<void>;
 }
 
@@ -48,7 +48,7 @@ function parseAddress(text: string): URL {
       `Cannot call the ${setting("webhook")}: ${problem}; give an address as https://host/path, without a name and password in it`,
     );
   };
-  const address = URL.canParse(text) ? new URL(text) : refuse("it is no address");
+  const address = URL.canParse(text) ? new URL(text) : refuse("it is not an address");
   if (!/^https?:\/\//i.test(text)) refuse("it does not start with http:// or https://");
   if (address.username !== "" || address.password !== "") refuse("there are a name or a password in it");
   return address;

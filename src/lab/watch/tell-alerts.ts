@@ -10,8 +10,10 @@ import { describeState, type WatchRule, type WatchState } from "./watch-state.ts
 /** Finds how a watch stands, writes it down, and tells of alerts that were not told yet. */
 export type TellAlerts = (folder: RunFolder) => Promise<WatchState>;
 
-/** First and longest wait until a later look calls a hook again that has failed. */
-const [leastPauseMs, mostPauseMs] = [60_000, 3_600_000];
+/** First wait until a later look calls a hook again that has failed. */
+const leastPauseMs = 60_000;
+/** Longest such wait. */
+const mostPauseMs = 3_600_000;
 
 interface Alert {
   readonly name: string;

@@ -33,7 +33,7 @@ export interface WatchRequest extends WatchRule, AlertHooks {
 export type OnState = (state: WatchState, folder: RunFolder) => void;
 
 /**
- * Watches until it is told to end. Gives the last state. Throws `UsageError` and `StoppedError`; a watch that is started again
+ * Watches until it is told to end. Returns the last state. Throws `UsageError` and `StoppedError`; a watch that is started again
  * goes on where it was, and tells of no alert twice.
  */
 export async function watchRun(
@@ -41,7 +41,7 @@ export async function watchRun(
   { effects, onState }: { readonly effects: Effects; readonly onState: OnState },
 ): Promise<WatchState> {
   const once = tellOnce(effects);
-  const place: WatchPlace = { request, effects: once, onState, tell: createTeller(request, once) };
+  const place: WatchContext = { request, effects: once, onState, tell: createTeller(request, once) };
   if (request.tasks.environment !== undefined) await openEnvironment(request.tasks.environment);
   await requireWritable(request.follow.out);
   if (!(await isRunFolder(request.follow.out))) await waitForRun(place);
@@ -67,7 +67,7 @@ function tellOnce(effects: Effects): Effects {
   };
 }
 
-interface WatchPlace {
+interface WatchContext {
   readonly request: WatchRequest;
   readonly effects: Effects;
   readonly onState: OnState;
@@ -75,7 +75,7 @@ interface WatchPlace {
 }
 
 /** Waits until there is anything to follow. */
-async function waitForRun(place: WatchPlace): Promise<void> {
+async function waitForRun(place: WatchContext): Promise<void> {
   const { request, effects } = place;
   const startMs = effects.now();
   for (;;)
@@ -94,7 +94,7 @@ async function waitForRun(place: WatchPlace): Promise<void> {
     }
 }
 
-async function keepWatching(place: WatchPlace): Promise<WatchState> {
+async function keepWatching(place: WatchContext): Promise<WatchState> {
   const { request, effects, onState } = place;
   let changedAt = effects.now();
   let hasLooked = false;
@@ -127,7 +127,7 @@ async function keepWatching(place: WatchPlace): Promise<WatchState> {
 }
 
 /** The state where the watch is at its end. Throws `UsageError` for a run that is broken. */
-async function describeNow(place: WatchPlace, isIdle: boolean): Promise<WatchState | undefined> {
+async function describeNow(place: WatchContext, isIdle: boolean): Promise<WatchState | undefined> {
   const { request, effects } = place;
   try {
     const current = await openRunFolder(request.follow.out);
@@ -171,7 +171,7 @@ function isOver({ trainings }: WatchState, { stopOnAlert }: WatchRequest): boole
 }
 
 /** Does the work once no other process works on the run: somebody may be looking at its spectra. */
-async function untilFree<Result>(place: WatchPlace, work: () => Promise<Result>): Promise<Result> {
+async function untilFree<Result>(place: WatchContext, work: () => Promise<Result>): Promise<Result> {
   for (;;)
     try {
       return await work();
@@ -191,7 +191,7 @@ async function isReached(folder: RunFolder, until: number | undefined): Promise<
   return false;
 }
 
-async function pause({ request, effects }: WatchPlace): Promise<void> {
+async function pause({ request, effects }: WatchContext): Promise<void> {
   try {
     await wait(request.intervalMs, undefined, { signal: effects.signal });
   } catch {

@@ -5,7 +5,7 @@ import type { Effects } from "../../base/progress/index.ts";
 import { carryOutPack, type OpenHandler, openJob } from "../../cluster/job/index.ts";
 import { jobKinds } from "./job-kinds.ts";
 
-/** Carries out a pack of the job in a folder. Gives the number of pieces that failed. Throws `UsageError` for a kind of another version. */
+/** Carries out a pack of the job in a folder. Returns the number of pieces that failed. Throws `UsageError` for a kind of another version. */
 export async function workOnPack(
   folder: string,
   place: { readonly submission: number; readonly pack: number },

@@ -144,7 +144,7 @@ describe("parsePlan()", () => {
       planOf("operation: restore, what: left, top: 1, strength: -0.1"),
       /"operations\.0\.strength" is too small/,
     ],
-    "a seed that is no count": [
+    "a seed that is not a count": [
       planOf("operation: scramble, what: left, top: 1, seed: 0.5"),
       /"operations\.0\.seed" is wrong/,
     ],

@@ -48,7 +48,7 @@ export const followRecipeSchema = z.strictObject({
   }),
   /** What the checkpoints are asked, once they are. */
   environment: z.string().min(1).optional(),
-  rendering: z.enum(["compact", "chat"]).default("chat"),
+  promptFormat: z.enum(["compact", "chat"]).default("chat"),
   evaluation: evaluationSchema.optional(),
   /** Who answers for them, and how a server is asked. */
   asking: z

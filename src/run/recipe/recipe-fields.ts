@@ -7,13 +7,16 @@ export const count = z.number().int().positive();
 export const fraction = z.number().min(0).max(1);
 /** Steps of a stage, at least one. */
 export const steps = z.array(count).min(1);
-const [mostAtOnce, mostKept] = [2 ** 14, 1_000_000];
+/** Most of what one step holds in memory at once. */
+const mostAtOnce = 2 ** 14;
+/** Most of what is kept in memory for the whole of a stage or an evaluation. */
+const mostKept = 1_000_000;
 /** What one step holds in memory at once. */
 export const batch = count.max(mostAtOnce);
 /** What is kept in memory for the whole of a stage or an evaluation. */
 export const many = count.max(mostKept);
 
-/** The most of what an evaluation may be told, in a recipe or by a command. */
+/** The most that an evaluation may be asked for, in a recipe or by a command. */
 export const evaluationLimits = {
   numTasks: mostKept,
   numAttempts: mostAtOnce,
@@ -22,7 +25,7 @@ export const evaluationLimits = {
 
 /** How checkpoints are evaluated. */
 export const evaluationSchema = z.strictObject({
-  /** Tasks a split; even-numbered ones choose the peak, odd-numbered ones measure. */
+  /** Tasks per split; even-numbered ones choose the peak, odd-numbered ones measure. */
   numTasks: many.min(2),
   seed: z.number().int().nonnegative().default(1),
   numAttempts: batch.default(1),

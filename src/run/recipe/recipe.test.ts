@@ -50,7 +50,7 @@ describe("parseRecipe()", () => {
       maxGradientNorm: 1,
     };
     expect(recipe).toMatchObject({
-      rendering: "compact",
+      promptFormat: "compact",
       seed: 1,
       evaluation: { numTasks: 10, seed: 1, numAttempts: 1, maxNewTokens: 32, batchSize: 128 },
       sft: { optimizer: { ...optimizer, learningRate: 0.001 } },
@@ -116,7 +116,7 @@ describe("parseRecipe()", () => {
     "negative steps": ["sft.numSteps", "-1", '"sft.numSteps" is too small'],
     "no steps": ["sft.numSteps", "0", '"sft.numSteps" is too small'],
     "an infinite learning rate": ["sft.optimizer.learningRate", ".inf", '"sft.optimizer.learningRate"'],
-    "a learning rate that is no number": [
+    "a learning rate that is not a number": [
       "sft.optimizer.learningRate",
       ".nan",
       '"sft.optimizer.learningRate"',
@@ -132,7 +132,7 @@ describe("parseRecipe()", () => {
     "a branch from no checkpoint": [
       "rl.0.from",
       "[6]",
-      '"rl.0.from" names SFT step 6, which is no SFT checkpoint (5, 10, 20)',
+      '"rl.0.from" names SFT step 6, which is not an SFT checkpoint (5, 10, 20)',
     ],
     "a branch from one checkpoint twice": ["rl.0.from", "[5, 5]", "rl-from-5"],
     "a seed of a branch twice": ["rl.0.seeds", "[1, 1]", "rl-from-5"],
@@ -150,11 +150,11 @@ describe("parseRecipe()", () => {
 
   it("says which values a choice has", () => {
     expect(change("rl.0.method", "dpo")).toMatch(/grpo.*ppo/);
-    expect(change("rendering", "song")).toMatch(/compact.*chat/);
+    expect(change("promptFormat", "song")).toMatch(/compact.*chat/);
     expect(change("rl.0.from", "never")).toContain("every");
   });
 
-  it("refuses YAML that is no mapping", () => {
+  it("refuses YAML that is not a mapping", () => {
     for (const source of ["", "just words", "- 1\n- 2", "42"])
       expect(refusal(source)).toMatch(/^Cannot use the recipe small\.yaml: it is wrong/);
   });

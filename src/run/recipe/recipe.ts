@@ -4,7 +4,7 @@ import { z } from "zod";
 import { UsageError } from "../../base/core/index.ts";
 import { type FollowRecipe, followRecipeSchema } from "./follow-recipe.ts";
 import { describeIssue } from "./issue.ts";
-import { renameKey, renameKeys } from "./old-keys.ts";
+import { renameKeys, renamePath } from "./old-keys.ts";
 import {
   batch,
   count,
@@ -43,8 +43,8 @@ const modelSchema = z.strictObject({
 const phaseSchema = z.strictObject({
   numSteps: count,
   batchSize: batch,
-  /** Lessons of the environment, with their share of the examples. */
-  lessons: z.record(z.string(), z.number().positive()),
+  /** Skills of the environment, with their share of the examples. */
+  skills: z.record(z.string(), z.number().positive()),
   optimizer: optimizerSchema,
   checkpoints: steps.optional(),
 });
@@ -106,7 +106,7 @@ const recipeSchema = z
     name: nameSchema,
     summary: z.string().min(1),
     environment: z.string().min(1),
-    rendering: z.enum(["compact", "chat"]).default("compact"),
+    promptFormat: z.enum(["compact", "chat"]).default("compact"),
     seed: z.number().int().nonnegative().default(1),
     /** A shipped base model, a checkpoint folder, or a model to be trained from nothing. */
     base: z.union([z.string().min(1), newBaseSchema]),
@@ -189,7 +189,7 @@ function checkBranch(branch: RlRecipe, index: number, sftSteps: readonly number[
       .filter((step) => !sftSteps.includes(step))
       .map((step) => ({
         path: ["rl", index, key],
-        message: `names SFT step ${step}, which is no SFT checkpoint (${known})`,
+        message: `names SFT step ${step}, which is not an SFT checkpoint (${known})`,
       }));
   const noSft = {
     path: ["rl", index, "from"],
@@ -318,18 +318,17 @@ export function isFollowed(recipe: RunRecipe): recipe is FollowRecipe {
 }
 
 /** What all checkpoints of a run are asked. */
-export type AskedTasks = Required<Pick<Recipe, "environment" | "rendering" | "evaluation">>;
+export type AskedTasks = Required<Pick<Recipe, "environment" | "promptFormat" | "evaluation">>;
 
 /** What the checkpoints of a run are asked; `undefined` where that was not said yet. */
-export function findTasks({ environment, rendering, evaluation }: RunRecipe): AskedTasks | undefined {
+export function findTasks({ environment, promptFormat, evaluation }: RunRecipe): AskedTasks | undefined {
   return environment === undefined || evaluation === undefined
     ? undefined
-    : { environment, rendering, evaluation };
+    : { environment, promptFormat, evaluation };
 }
 
 function applyChange(document: YamlDocument, { path, value }: RecipeChange): void {
-  const [first = "", ...rest] = path.split(".");
-  const keys = [renameKey(first), ...rest].map((key) => (/^\d+$/.test(key) ? Number(key) : key));
+  const keys = renamePath(path.split(".")).map((key) => (/^\d+$/.test(key) ? Number(key) : key));
   const parsed = parseDocument(value);
   if (parsed.errors.length > 0)
     throw new UsageError(

@@ -118,7 +118,7 @@ describe("parseRepairGrid()", () => {
     );
   });
 
-  it("refuses names that could not be a folder's, an empty grid, and what is no repair grid", () => {
+  it("refuses names that could not be a folder's, an empty grid, and what is not a repair grid", () => {
     for (const name of ["My grid", "../up", "''", "-a", "a/b"])
       expect(refusal(`name: ${name}\ngrid: [{ operation: rebuild }]\n`)).toBe(
         'Cannot use the repair grid s.yaml: "name" must be lower-case words joined by hyphens',

@@ -1,10 +1,13 @@
-/** What environments without a compact rendering have in common. */
+/** What environments without a compact prompt format have in common. */
 import { writeHistory } from "./conversation.ts";
 import type { Environment } from "./environment.ts";
 
-/** The parts of an environment that only chat models can be asked: no vocabulary, no lessons, retries that show the history. */
+/** The parts of an environment that only chat models can be asked: no vocabulary, no skills, retries that show the history. */
 export function createChatOnly<Task>(
-  parts: Omit<Environment<Task>, "renderings" | "vocabulary" | "lessons" | "retryPrompt" | "numAttempts"> & {
+  parts: Omit<
+    Environment<Task>,
+    "promptFormats" | "vocabulary" | "skills" | "retryPrompt" | "numAttempts"
+  > & {
     /** Attempts that a task allows. */
     readonly attempts: number;
   },
@@ -12,10 +15,11 @@ export function createChatOnly<Task>(
   const { attempts: numAttempts, ...others } = parts;
   return {
     ...others,
-    renderings: ["chat"],
+    promptFormats: ["chat"],
     vocabulary: [],
-    lessons: {},
+    skills: {},
     numAttempts: { compact: 1, chat: numAttempts },
-    retryPrompt: (task, { rendering, attempts }) => writeHistory(others.prompt(task, rendering), attempts),
+    retryPrompt: (task, { promptFormat, attempts }) =>
+      writeHistory(others.prompt(task, promptFormat), attempts),
   };
 }

@@ -4,7 +4,7 @@ import { countdown } from "./countdown.ts";
 
 const traps = countdown.parseTask({ numbers: [1, 81, 1, 1], target: 81 });
 const grade = (formula: unknown, task = traps): readonly unknown[] => {
-  const { outcome, reward } = countdown.grade(task, JSON.stringify({ formula }), { rendering: "chat" });
+  const { outcome, reward } = countdown.grade(task, JSON.stringify({ formula }), { promptFormat: "chat" });
   return [outcome, reward];
 };
 
@@ -59,8 +59,8 @@ describe("countdown", () => {
     [null, ["illegal", -3]],
     [81, ["illegal", -3]],
     ["9".repeat(400), ["wrong-numbers", -2]],
-  ] as const)("grades %j for 81 of 1, 81, 1, 1", (formula, verdict) => {
-    expect(grade(formula)).toEqual(verdict);
+  ] as const)("grades %j for 81 of 1, 81, 1, 1", (formula, expected) => {
+    expect(grade(formula)).toEqual(expected);
   });
 
   it("never rounds: fractions on the way are exact, and near misses are misses", () => {
@@ -75,11 +75,11 @@ describe("countdown", () => {
 
   it("has a solution that a search over all formulas finds too", () => {
     for (let index = 0; index < 40; index++) {
-      const task = countdown.createTask({ split: "id", seed: 11, index, rendering: "chat" });
+      const task = countdown.createTask({ split: "id", seed: 11, index, promptFormat: "chat" });
       const values = listValues(task.numbers.map((value) => [BigInt(value), 1n]));
       expect(values.has(`${task.target}/1`)).toBe(true);
       expect(
-        countdown.grade(task, countdown.referenceAnswer(task, "chat"), { rendering: "chat" }).parts.solved,
+        countdown.grade(task, countdown.referenceAnswer(task, "chat"), { promptFormat: "chat" }).parts.solved,
       ).toBe(true);
     }
   });
@@ -90,7 +90,7 @@ describe("countdown", () => {
       ["ood", 6],
     ] as const)
       for (let index = 0; index < 200; index++) {
-        const { numbers, target } = countdown.createTask({ split, seed: 5, index, rendering: "chat" });
+        const { numbers, target } = countdown.createTask({ split, seed: 5, index, promptFormat: "chat" });
         expect(numbers).toHaveLength(count);
         expect(Math.min(...numbers)).toBeGreaterThanOrEqual(1);
         expect(Math.max(...numbers)).toBeLessThanOrEqual(50);

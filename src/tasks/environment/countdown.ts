@@ -16,7 +16,7 @@ import {
 } from "./arithmetic/formula.ts";
 import type { Operator } from "./arithmetic/rational.ts";
 import { createChatOnly } from "./chat-only.ts";
-import type { Environment, TaskRequest, Verdict } from "./environment.ts";
+import type { Environment, Grade, TaskRequest } from "./environment.ts";
 import { readLastObject } from "./json-answer.ts";
 
 /** Numbers, and the value that a formula of them must have. */
@@ -82,7 +82,7 @@ function join(large: Term, small: Term, operator: Operator): Term {
 const outcomes = ["correct", "incorrect", "wrong-numbers", "illegal"] as const;
 
 /** Grades a formula: its form, its numbers as a multiset, its exact value. Rewards: +5, −1, −2, −3. Never throws. */
-function grade({ numbers, target }: CountdownTask, answer: string): Verdict {
+function grade({ numbers, target }: CountdownTask, answer: string): Grade {
   const { formula } = readLastObject(answer);
   const written = typeof formula === "string" ? unifyOperators(formula).replaceAll(/\s+/g, "") : "";
   const [graded = ""] = written.split("=");
@@ -93,7 +93,7 @@ function grade({ numbers, target }: CountdownTask, answer: string): Verdict {
       reward: -3,
       parts: { format: false, values: false, solved: false },
       feedback:
-        'the answer is no JSON object whose "formula" holds numbers, + - * / and brackets, each in its place',
+        'the answer is not a JSON object whose "formula" holds numbers, + - * / and brackets, each in its place',
     };
   if (!isSameMultiset(tokens.filter(isNumeral).map(readNumeral), numbers))
     return {

@@ -26,7 +26,7 @@ describe("testEnvironment()", () => {
       createTask: (request) => generalPoints.createTask({ ...request, seed: 2 * request.seed }),
     },
     "is not solved by its reference answer": { referenceAnswer: () => "24" },
-    "unsound verdict": {
+    "unsound grade": {
       grade: (_, answer, options) => ({
         ...generalPoints.grade(generalPoints.parseTask({ cards: [1, 2, 3, 4], rule: "id" }), answer, options),
         reward: Number.NaN,
@@ -36,7 +36,7 @@ describe("testEnvironment()", () => {
     'lacks the word "play"': { vocabulary: generalPoints.vocabulary.filter((word) => word !== "play") },
     "repeats a word": { vocabulary: [...generalPoints.vocabulary, "play"] },
     "always draws the same": {
-      lessons: { idle: { summary: "", draw: () => ({ prompt: "1", answer: "1" }) } },
+      skills: { idle: { summary: "", draw: () => ({ prompt: "1", answer: "1" }) } },
     },
     "No attempts are allowed": { numAttempts: { compact: 0, chat: 1 } },
     "splits are the same": {

@@ -6,7 +6,7 @@ import { createRandom } from "../../base/core/index.ts";
 import {
   type Environment,
   type Example,
-  type Rendering,
+  type PromptFormat,
   type Split,
   splits,
   type TaskRequest,
@@ -24,25 +24,25 @@ interface Sample extends TaskRequest {
 }
 
 function sample(environment: Environment): readonly Sample[] {
-  const requests = environment.renderings.flatMap((rendering) =>
+  const requests = environment.promptFormats.flatMap((promptFormat) =>
     splits.flatMap((split) =>
-      Array.from({ length: 60 }, (_, index) => ({ split, seed: 5, index, rendering })),
+      Array.from({ length: 60 }, (_, index) => ({ split, seed: 5, index, promptFormat })),
     ),
   );
   return requests.map((request) => ({ ...request, task: environment.createTask(request) }));
 }
 
-function nameTask({ split, rendering, index }: Sample): string {
-  return `Task ${index} (${split}, ${rendering})`;
+function nameTask({ split, promptFormat, index }: Sample): string {
+  return `Task ${index} (${split}, ${promptFormat})`;
 }
 
 const tasksRepeat: Clause = (environment) =>
   sample(environment).flatMap((each) => {
-    const written = environment.prompt(each.task, each.rendering);
-    const again = environment.prompt(environment.createTask(each), each.rendering);
+    const written = environment.prompt(each.task, each.promptFormat);
+    const again = environment.prompt(environment.createTask(each), each.promptFormat);
     const neighbor = environment.createTask({ ...each, seed: each.seed + 1, index: each.index - 1 });
     const broken = written !== again ? [`${nameTask(each)} differs when created again`] : [];
-    return written === environment.prompt(neighbor, each.rendering)
+    return written === environment.prompt(neighbor, each.promptFormat)
       ? broken
       : [...broken, `${nameTask(each)} differs from task ${each.index - 1} of the next seed`];
   });
@@ -50,7 +50,7 @@ const tasksRepeat: Clause = (environment) =>
 const referenceAnswersSolve: Clause = (environment) => {
   const rewards = new Set<number>();
   const broken = sample(environment).flatMap((each) => {
-    const answer = environment.referenceAnswer(each.task, each.rendering);
+    const answer = environment.referenceAnswer(each.task, each.promptFormat);
     const { outcome, reward, parts } = environment.grade(each.task, answer, each);
     rewards.add(reward);
     const isSolved = outcome === environment.outcomes[0] && parts.format && parts.values && parts.solved;
@@ -61,8 +61,8 @@ const referenceAnswersSolve: Clause = (environment) => {
 
 /** Texts that no model should be trusted to avoid: random characters, and damaged reference answers. */
 function drawAnswers(environment: Environment, each: Sample): readonly string[] {
-  const random = createRandom(each.seed, "answers", each.split, each.rendering, each.index);
-  const reference = environment.referenceAnswer(each.task, each.rendering);
+  const random = createRandom(each.seed, "answers", each.split, each.promptFormat, each.index);
+  const reference = environment.referenceAnswer(each.task, each.promptFormat);
   const characters = [
     ...'0123456789+-*/()={}[]":, \n\\A\u00e9\u{1f0a1}',
     "formula",
@@ -76,17 +76,17 @@ function drawAnswers(environment: Environment, each: Sample): readonly string[] 
 
 const gradeIsTotal: Clause = (environment) =>
   sample(environment).flatMap((each) => {
-    const reference = environment.referenceAnswer(each.task, each.rendering);
+    const reference = environment.referenceAnswer(each.task, each.promptFormat);
     const top = environment.grade(each.task, reference, each).reward;
     return drawAnswers(environment, each).flatMap((answer) =>
       [false, true].flatMap((compat) => {
-        const verdict = environment.grade(each.task, answer, { rendering: each.rendering, compat });
+        const grade = environment.grade(each.task, answer, { promptFormat: each.promptFormat, compat });
         const isSound =
-          environment.outcomes.includes(verdict.outcome) &&
-          Number.isFinite(verdict.reward) &&
-          verdict.feedback !== "" &&
-          (verdict.parts.solved ? verdict.reward === top : verdict.reward < top);
-        return isSound ? [] : [`${nameTask(each)} has an unsound verdict for ${JSON.stringify(answer)}`];
+          environment.outcomes.includes(grade.outcome) &&
+          Number.isFinite(grade.reward) &&
+          grade.feedback !== "" &&
+          (grade.parts.solved ? grade.reward === top : grade.reward < top);
+        return isSound ? [] : [`${nameTask(each)} has an unsound grade for ${JSON.stringify(answer)}`];
       }),
     );
   });
@@ -94,7 +94,7 @@ const gradeIsTotal: Clause = (environment) =>
 const promptsTellTasksApart: Clause = (environment) => {
   const seen = new Map<string, string>();
   return sample(environment).flatMap((each) => {
-    const written = environment.prompt(each.task, each.rendering);
+    const written = environment.prompt(each.task, each.promptFormat);
     const described = environment.describeTask(each.task);
     const other = seen.get(written) ?? described;
     seen.set(written, described);
@@ -103,17 +103,17 @@ const promptsTellTasksApart: Clause = (environment) => {
 };
 
 function listCompactExamples(environment: Environment): readonly Example[] {
-  const played = sample(environment).filter(({ rendering }) => rendering === "compact");
-  const lessons = Object.entries(environment.lessons).flatMap(([lesson, { draw }]) =>
-    Array.from({ length: 200 }, (_, index) => draw(createRandom(index, lesson))),
+  const played = sample(environment).filter(({ promptFormat }) => promptFormat === "compact");
+  const skills = Object.entries(environment.skills).flatMap(([skill, { draw }]) =>
+    Array.from({ length: 200 }, (_, index) => draw(createRandom(index, skill))),
   );
   return [
-    ...lessons,
-    ...played.flatMap(({ task, rendering }) => {
-      const answer = environment.referenceAnswer(task, rendering);
-      const retry = environment.retryPrompt(task, { rendering, attempts: [] });
+    ...skills,
+    ...played.flatMap(({ task, promptFormat }) => {
+      const answer = environment.referenceAnswer(task, promptFormat);
+      const retry = environment.retryPrompt(task, { promptFormat, attempts: [] });
       return [
-        { prompt: environment.prompt(task, rendering), answer },
+        { prompt: environment.prompt(task, promptFormat), answer },
         { prompt: retry, answer },
       ];
     }),
@@ -133,26 +133,26 @@ const vocabularyCovers: Clause = (environment) => {
   ];
 };
 
-const lessonsRepeat: Clause = (environment) =>
-  Object.entries(environment.lessons).flatMap(([lesson, { draw }]) => {
-    const drawn = [1, 1, 2, 3].map((seed) => JSON.stringify(draw(createRandom(seed, "lesson"))));
-    const broken = drawn[0] === drawn[1] ? [] : [`Lesson "${lesson}" draws differently from the same stream`];
-    return new Set(drawn).size > 1 ? broken : [...broken, `Lesson "${lesson}" always draws the same example`];
+const skillsRepeat: Clause = (environment) =>
+  Object.entries(environment.skills).flatMap(([skill, { draw }]) => {
+    const drawn = [1, 1, 2, 3].map((seed) => JSON.stringify(draw(createRandom(seed, "skill"))));
+    const broken = drawn[0] === drawn[1] ? [] : [`Skill "${skill}" draws differently from the same stream`];
+    return new Set(drawn).size > 1 ? broken : [...broken, `Skill "${skill}" always draws the same example`];
   });
 
 const attemptsArePositive: Clause = (environment) =>
-  environment.renderings
-    .filter((rendering: Rendering) => environment.numAttempts[rendering] < 1)
-    .map((rendering) => `No attempts are allowed in ${rendering}`);
+  environment.promptFormats
+    .filter((promptFormat: PromptFormat) => environment.numAttempts[promptFormat] < 1)
+    .map((promptFormat) => `No attempts are allowed in ${promptFormat}`);
 
 const splitsDiffer: Clause = (environment) =>
-  environment.renderings.flatMap((rendering) => {
+  environment.promptFormats.flatMap((promptFormat) => {
     const describe = (split: Split): string =>
       sample(environment)
-        .filter((each) => each.split === split && each.rendering === rendering)
-        .map(({ task }) => environment.prompt(task, rendering))
+        .filter((each) => each.split === split && each.promptFormat === promptFormat)
+        .map(({ task }) => environment.prompt(task, promptFormat))
         .join("\n");
-    return describe("id") === describe("ood") ? [`The splits are the same in ${rendering}`] : [];
+    return describe("id") === describe("ood") ? [`The splits are the same in ${promptFormat}`] : [];
   });
 
 const clauses: readonly Clause[] = [
@@ -161,7 +161,7 @@ const clauses: readonly Clause[] = [
   gradeIsTotal,
   promptsTellTasksApart,
   vocabularyCovers,
-  lessonsRepeat,
+  skillsRepeat,
   attemptsArePositive,
   splitsDiffer,
 ];

@@ -1,18 +1,18 @@
 /**
  * What a task family must offer to be trained on and measured: tasks by number, prompts, reference answers,
- * grades, and the lessons that base models are taught. Knows no family itself.
+ * grades, and the skills that base models are taught. Knows no family itself.
  */
 import type { Random } from "../../base/core/index.ts";
 
 /** Where a task is drawn from: as in training (id) or under the changed rule (ood). */
 export const splits = ["id", "ood"] as const;
-/** One of `splits`. */
+/** Where tasks are drawn from: as in training, or under the changed rule. */
 export type Split = (typeof splits)[number];
 
 /** How a task is written: words of a small vocabulary (compact), or instructions for a chat model (chat). */
-export const renderings = ["compact", "chat"] as const;
-/** One of `renderings`. */
-export type Rendering = (typeof renderings)[number];
+export const promptFormats = ["compact", "chat"] as const;
+/** How a task is put into text: words of a small vocabulary, or sentences for a model that chats. */
+export type PromptFormat = (typeof promptFormats)[number];
 
 /** A prompt and the answer to learn. */
 export interface Example {
@@ -21,7 +21,7 @@ export interface Example {
 }
 
 /** What an answer got right, apart from its reward: what is forgotten shows here. */
-export interface VerdictParts {
+export interface GradeParts {
   /** The answer has the required shape. */
   readonly format: boolean;
   /** The values read off the task are right (false when the format is not). */
@@ -31,20 +31,20 @@ export interface VerdictParts {
 }
 
 /** The grade of one answer. */
-export interface Verdict {
+export interface Grade {
   /** One of the environment's `outcomes`. */
   readonly outcome: string;
   /** A finite number; the top reward means solved. */
   readonly reward: number;
-  readonly parts: VerdictParts;
+  readonly parts: GradeParts;
   /** The reason, as a short clause that can follow "because". */
   readonly feedback: string;
 }
 
-/** An answer already given to a task, with its verdict. */
+/** An answer already given to a task, with its grade. */
 export interface Attempt {
   readonly answer: string;
-  readonly verdict: Verdict;
+  readonly grade: Grade;
 }
 
 /** Which task to create. The draws depend on `seed + index`: index 1 of seed 5 is index 0 of seed 6. */
@@ -52,18 +52,18 @@ export interface TaskRequest {
   readonly split: Split;
   readonly seed: number;
   readonly index: number;
-  readonly rendering: Rendering;
+  readonly promptFormat: PromptFormat;
 }
 
 /** How to grade. */
 export interface GradeOptions {
-  readonly rendering: Rendering;
+  readonly promptFormat: PromptFormat;
   /** Repeat the known defects of the reference implementation, to compare with its numbers; default false. */
   readonly compat?: boolean;
 }
 
-/** An endless supply of examples of one skill. */
-export interface Lesson {
+/** Something that base models are taught, as an endless supply of examples. */
+export interface Skill {
   /** What is practiced, in one sentence. */
   readonly summary: string;
   /** Draws one example. */
@@ -76,24 +76,24 @@ export interface Judging<Task = unknown> {
   isNeeded(task: Task): boolean;
   /** What the judge is asked about an answer. */
   prompt(task: Task, answer: string): string;
-  /** The verdict by what the judge said; `undefined` where it said none. Never throws, whatever the text. */
-  grade(said: string): Verdict | undefined;
+  /** The grade by what the judge said; `undefined` where it said none. Never throws, whatever the text. */
+  grade(said: string): Grade | undefined;
 }
 
 /** A family of tasks. Every method is deterministic, but for a regular expression that takes too long to be matched. */
 export interface Environment<Task = unknown> {
   readonly name: string;
-  readonly renderings: readonly Rendering[];
-  /** Every outcome that a verdict can have, best first. */
+  readonly promptFormats: readonly PromptFormat[];
+  /** Every outcome that a grade can have, best first. */
   readonly outcomes: readonly string[];
   /** The attempts that a task allows. */
-  readonly numAttempts: { readonly [R in Rendering]: number };
+  readonly numAttempts: { readonly [R in PromptFormat]: number };
   /** How many different tasks there are of each split; absent where they never end. */
   readonly numTasks?: { readonly [S in Split]: number };
-  /** The words of the compact rendering in token-id order, without special tokens. */
+  /** The words of the compact prompt format in token-id order, without special tokens. */
   readonly vocabulary: readonly string[];
-  /** What base models are taught, by name; all in the compact rendering. */
-  readonly lessons: Readonly<Record<string, Lesson>>;
+  /** What base models are taught, by name; all in the compact prompt format. */
+  readonly skills: Readonly<Record<string, Skill>>;
   /** The task of that number. The same request gives the same task. */
   createTask(request: TaskRequest): Task;
   /** The task in a user's JSON value. Throws `UsageError`. */
@@ -103,20 +103,20 @@ export interface Environment<Task = unknown> {
   /** One short line for people. */
   describeTask(task: Task): string;
   /** The prompt of the first attempt. */
-  prompt(task: Task, rendering: Rendering): string;
+  prompt(task: Task, promptFormat: PromptFormat): string;
   /** The prompt of the next attempt, after `attempts` (oldest first) failed. */
   retryPrompt(
     task: Task,
-    options: { readonly rendering: Rendering; readonly attempts: readonly Attempt[] },
+    options: { readonly promptFormat: PromptFormat; readonly attempts: readonly Attempt[] },
   ): string;
-  /** An answer that is graded as solved. Throws `RangeError` for a task that has none in that rendering. */
-  referenceAnswer(task: Task, rendering: Rendering): string;
+  /** An answer that is graded as solved. Throws `RangeError` for a task that has none in that prompt format. */
+  referenceAnswer(task: Task, promptFormat: PromptFormat): string;
   /** Where it is not always the reference answer: the text whose likelihood is measured, or `undefined` where there is none. */
-  scoredAnswer?(task: Task, rendering: Rendering): string | undefined;
+  scoredAnswer?(task: Task, promptFormat: PromptFormat): string | undefined;
   /** The probability that a guess is right, in [0, 1); without it, guessing gets nowhere. */
   chance?(task: Task): number;
   /** Where there are tasks that only a model can grade. */
   readonly judging?: Judging<Task>;
   /** Grades an answer. Never throws, whatever the text. */
-  grade(task: Task, answer: string, options: GradeOptions): Verdict;
+  grade(task: Task, answer: string, options: GradeOptions): Grade;
 }

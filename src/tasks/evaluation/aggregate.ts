@@ -59,7 +59,7 @@ const remedies: Readonly<Record<string, string>> = {
     "the model did not end its turn: look for its end token in generation_config.json and its chat template",
   "broken off": "the server ended them: look at its log",
   "no answer": `look at them with ${setting("items")}`,
-  "not judged": 'the judge gave no verdict: its answer has no {"right": …} or did not come to its end',
+  "not judged": 'the judge gave no grade: its answer has no {"right": …} or did not come to its end',
 };
 
 /** Counts of the answers that did not come to their end, or could not be judged, by outcome; empty where there are none. */

@@ -19,7 +19,7 @@ for (const split of ["id", "ood"])
 async function judge(said: string, finish = "stop"): Promise<EvaluatedItem> {
   const [item] = await askTasks(async () => ({ text: "an answer", finish: "stop" }), {
     environment: await openEnvironment(`items:${join(folder, "items")}`),
-    rendering: "chat",
+    promptFormat: "chat",
     splits: ["id"],
     numTasks: 1,
     seed: 1,
@@ -31,7 +31,7 @@ async function judge(said: string, finish = "stop"): Promise<EvaluatedItem> {
 }
 
 describe("askTasks() with a judge", () => {
-  it("takes the judge's verdict", async () => {
+  it("takes the judge's grade", async () => {
     expect((await judge('Same words. {"right": true}')).outcome).toBe("correct");
     expect((await judge('{"right": false}')).outcome).toBe("incorrect");
   });

@@ -3,8 +3,8 @@ import { createRandom, setting, UsageError } from "../../base/core/index.ts";
 import {
   type Attempt,
   type ConversationTurn,
+  type Grade,
   type Split,
-  type Verdict,
   writeConversation,
 } from "../environment/index.ts";
 import { type Completion, gradeCompletion, type Reply, readReply } from "../rollout/index.ts";
@@ -23,7 +23,7 @@ export type Respond = (conversation: readonly ConversationTurn[], seed: number) 
 export interface AskOptions
   extends Pick<
     EvaluationOptions,
-    "environment" | "rendering" | "splits" | "numTasks" | "seed" | "numAttempts"
+    "environment" | "promptFormat" | "splits" | "numTasks" | "seed" | "numAttempts"
   > {
   /** Conversations held at once. */
   readonly concurrency: number;
@@ -74,7 +74,7 @@ export async function askTasks(respond: Respond, options: AskOptions): Promise<r
 /** The outcome of an answer whose judge did not come to the end of its own. */
 export const notJudged = "not judged";
 
-interface TaskPlace {
+interface NumberedTask {
   readonly split: Split;
   readonly index: number;
   readonly task: unknown;
@@ -82,27 +82,27 @@ interface TaskPlace {
 
 async function askTask(
   respond: Respond,
-  { split, index, task }: TaskPlace,
+  { split, index, task }: NumberedTask,
   options: AskOptions,
 ): Promise<EvaluatedItem> {
-  const { environment, rendering, numAttempts, seed } = options;
+  const { environment, promptFormat, numAttempts, seed } = options;
   const attempts: Attempt[] = [];
   for (let attempt = 0; attempt < numAttempts; attempt++) {
-    const conversation = writeConversation(environment, task, { rendering, attempts });
+    const conversation = writeConversation(environment, task, { promptFormat, attempts });
     const drawn = createRandom(seed, "answer", split, index, attempt).integer(0, 2 ** 31 - 1);
     const completion = readReply(await respond(conversation, drawn));
-    const verdict = await gradeAsked({ task, completion, seed: drawn }, options);
-    attempts.push({ answer: completion.answer, verdict });
-    if (verdict.parts.solved) break;
+    const grade = await gradeAsked({ task, completion, seed: drawn }, options);
+    attempts.push({ answer: completion.answer, grade });
+    if (grade.parts.solved) break;
   }
   const last = attempts.at(-1);
   if (last === undefined)
     throw new RangeError(`Cannot grade task ${index} of ${split}: no attempt is allowed`);
-  const { outcome, reward, parts } = last.verdict;
+  const { outcome, reward, parts } = last.grade;
   return {
     split,
     index,
-    promptHash: hashTask(environment, task, rendering),
+    promptHash: hashTask(environment, task, promptFormat),
     answer: last.answer,
     numAttempts: attempts.length,
     outcome,
@@ -112,26 +112,26 @@ async function askTask(
   };
 }
 
-/** The environment's verdict, or the judge's. Throws `UsageError` where it takes a judge and there is none. */
+/** The environment's grade, or the judge's. Throws `UsageError` where it takes a judge and there is none. */
 async function gradeAsked(
   {
     task,
     completion,
     seed,
   }: { readonly task: unknown; readonly completion: Completion; readonly seed: number },
-  { environment, rendering, judge }: AskOptions,
-): Promise<Verdict> {
+  { environment, promptFormat, judge }: AskOptions,
+): Promise<Grade> {
   const { judging } = environment;
   if (completion.problem !== undefined || judging === undefined || !judging.isNeeded(task))
-    return gradeCompletion({ environment, task, rendering }, completion);
+    return gradeCompletion({ environment, task, promptFormat }, completion);
   if (judge === undefined)
     throw new UsageError(
       `Cannot grade ${environment.name}: some of its answers take a judge; name one by ${setting("judgeEndpoint")} and ${setting("judgeModel")}`,
     );
   const prompt = judging.prompt(task, completion.answer);
   const said = readReply(await judge([{ role: "user", content: prompt }], seed));
-  const verdict = said.problem === undefined ? judging.grade(said.answer) : undefined;
-  if (verdict !== undefined) return verdict;
-  const nothing = environment.grade(task, "", { rendering });
-  return { ...nothing, outcome: notJudged, feedback: "the judge gave no verdict" };
+  const grade = said.problem === undefined ? judging.grade(said.answer) : undefined;
+  if (grade !== undefined) return grade;
+  const nothing = environment.grade(task, "", { promptFormat });
+  return { ...nothing, outcome: notJudged, feedback: "the judge gave no grade" };
 }

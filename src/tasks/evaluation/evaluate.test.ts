@@ -40,7 +40,7 @@ afterAll(() => generator.release());
 const ask = (model: Model, change: Partial<EvaluationOptions> = {}): Promise<readonly EvaluatedItem[]> =>
   evaluate(model, generator, {
     environment,
-    rendering: "compact",
+    promptFormat: "compact",
     splits: ["id", "ood"],
     numTasks: 5,
     seed: 1,
@@ -91,7 +91,7 @@ describe("evaluate()", async () => {
   it("names a prompt by the first 16 digits of its SHA-256", () => {
     // Frozen: stored evaluations are compared by it. A change here changes what was asked, or how it is named.
     const first = createRandom(1, "evaluation", "id").integer(0, 2 ** 30);
-    const task = environment.createTask({ split: "id", seed: first, index: 0, rendering: "compact" });
+    const task = environment.createTask({ split: "id", seed: first, index: 0, promptFormat: "compact" });
     const prompt = environment.prompt(task, "compact");
     expect(items[0]?.promptHash).toBe(createHash("sha256").update(prompt).digest("hex").slice(0, 16));
   });

@@ -1,6 +1,6 @@
 /**
  * Evaluation: one checkpoint answers a fixed set of tasks, the same for every checkpoint, so that comparisons are
- * paired. Each answer keeps its verdict; aggregates are counts.
+ * paired. Each answer keeps its grade; aggregates are counts.
  */
 import { createHash } from "node:crypto";
 import { createRandom } from "../../base/core/index.ts";
@@ -12,7 +12,7 @@ import {
   type Sampling,
   type TemplateUse,
 } from "../../engine/model/index.ts";
-import type { Environment, Rendering, Split, VerdictParts } from "../environment/index.ts";
+import type { Environment, GradeParts, PromptFormat, Split } from "../environment/index.ts";
 import { collectEpisodes, type Episode } from "../rollout/index.ts";
 
 /** One task, answered and graded. */
@@ -27,8 +27,8 @@ export interface EvaluatedItem {
   readonly outcome: string;
   readonly reward: number;
   /** Format and values are absent where another tool graded: its logs do not have them. */
-  readonly parts: Pick<VerdictParts, "solved"> & {
-    readonly [Part in "format" | "values"]?: VerdictParts[Part] | undefined;
+  readonly parts: Pick<GradeParts, "solved"> & {
+    readonly [Part in "format" | "values"]?: GradeParts[Part] | undefined;
   };
   /** Of a task that was answered several times, each answer on its own: how many there are, and how many are right. */
   readonly samples?: { readonly solved: number; readonly total: number } | undefined;
@@ -50,15 +50,15 @@ export interface ReferenceScore {
 /** Which tasks are answered, and how. */
 export interface EvaluationOptions {
   readonly environment: Environment;
-  readonly rendering: Rendering;
+  readonly promptFormat: PromptFormat;
   readonly splits: readonly Split[];
-  /** Tasks a split. */
+  /** Tasks per split. */
   readonly numTasks: number;
   /** Names the tasks, and the draws where `sampling` is not greedy. */
   readonly seed: number;
   readonly numAttempts: number;
   readonly maxNewTokens: number;
-  /** Whether tasks in the chat rendering are put by the model's own template. Default: none. */
+  /** Whether tasks in the chat prompt format are put by the model's own template. Default: none. */
   readonly template?: TemplateUse | undefined;
   /** Default: greedy. */
   readonly sampling?: Sampling;
@@ -84,7 +84,7 @@ export async function evaluate(
   return items;
 }
 
-interface BatchPlace {
+interface TaskBatch {
   readonly split: Split;
   /** Index of the batch's first task. */
   readonly first: number;
@@ -94,7 +94,7 @@ interface BatchPlace {
 async function evaluateBatch(
   model: Model,
   generator: Generator,
-  { split, first, options }: BatchPlace,
+  { split, first, options }: TaskBatch,
 ): Promise<readonly EvaluatedItem[]> {
   const numTasks = Math.min(options.batchSize, options.numTasks - first);
   const tasks = createTasks(options, { split, first, numTasks });
@@ -113,13 +113,13 @@ async function evaluateBatch(
 
 /** Some of the tasks of a split: the same for every checkpoint that is evaluated with these options. */
 export function createTasks(
-  { environment, rendering, seed }: Pick<EvaluationOptions, "environment" | "rendering" | "seed">,
+  { environment, promptFormat, seed }: Pick<EvaluationOptions, "environment" | "promptFormat" | "seed">,
   { split, first, numTasks }: { readonly split: Split; readonly first: number; readonly numTasks: number },
 ): readonly unknown[] {
   // A random offset per split keeps the tasks apart from those of training, which count up from their own seeds.
   const offset = createRandom(seed, "evaluation", split).integer(0, 2 ** 30);
   return Array.from({ length: numTasks }, (_, row) =>
-    environment.createTask({ split, seed: offset, index: first + row, rendering }),
+    environment.createTask({ split, seed: offset, index: first + row, promptFormat }),
   );
 }
 
@@ -127,9 +127,9 @@ export function createTasks(
 export function hashTask(
   environment: Pick<Environment, "prompt" | "identify">,
   task: unknown,
-  rendering: Rendering,
+  promptFormat: PromptFormat,
 ): string {
-  const text = environment.identify?.(task) ?? environment.prompt(task, rendering);
+  const text = environment.identify?.(task) ?? environment.prompt(task, promptFormat);
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
@@ -146,12 +146,12 @@ function describeItem({ split, index, task, options }: ItemSource, episode: Epis
   return {
     split,
     index,
-    promptHash: hashTask(options.environment, task, options.rendering),
+    promptHash: hashTask(options.environment, task, options.promptFormat),
     answer: last.text,
     numAttempts: episode.length,
-    outcome: last.verdict.outcome,
-    reward: last.verdict.reward,
-    parts: last.verdict.parts,
+    outcome: last.grade.outcome,
+    reward: last.grade.reward,
+    parts: last.grade.parts,
     ...describeChance(options.environment, task),
     ...(referenceLogProbs !== undefined && scoreReference(referenceLogProbs)),
   };
@@ -167,9 +167,9 @@ export function describeChance(environment: Environment, task: unknown): Pick<Ev
 function encodeReference(
   { tokenizer, config }: Model,
   task: unknown,
-  { environment, rendering }: EvaluationOptions,
+  { environment, promptFormat }: EvaluationOptions,
 ): readonly number[] | undefined {
-  const answer = findScoredAnswer(environment, task, rendering);
+  const answer = findScoredAnswer(environment, task, promptFormat);
   if (answer === undefined) return undefined;
   return appendAnswer(tokenizer, [], { answer, endToken: config.endToken }).tokens;
 }
@@ -182,8 +182,12 @@ function scoreReference(logProbs: readonly number[]): Pick<EvaluatedItem, "refer
     : {};
 }
 
-function findScoredAnswer(environment: Environment, task: unknown, rendering: Rendering): string | undefined {
+function findScoredAnswer(
+  environment: Environment,
+  task: unknown,
+  promptFormat: PromptFormat,
+): string | undefined {
   return environment.scoredAnswer === undefined
-    ? environment.referenceAnswer(task, rendering)
-    : environment.scoredAnswer(task, rendering);
+    ? environment.referenceAnswer(task, promptFormat)
+    : environment.scoredAnswer(task, promptFormat);
 }

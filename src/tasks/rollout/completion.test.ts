@@ -94,12 +94,12 @@ describe("readReply(), of tokens that a server shows", () => {
 
 describe("gradeCompletion()", () => {
   const environment = findEnvironment("countdown");
-  const task = environment.createTask({ split: "id", seed: 1, index: 0, rendering: "chat" });
-  const place = { environment, task, rendering: "chat" as const };
+  const task = environment.createTask({ split: "id", seed: 1, index: 0, promptFormat: "chat" });
+  const place = { environment, task, promptFormat: "chat" as const };
 
   it("never grades an incomplete answer right, nor rewards it more than none", () => {
     const right = environment.referenceAnswer(task, "chat");
-    const nothing = environment.grade(task, "", { rendering: "chat" }).reward;
+    const nothing = environment.grade(task, "", { promptFormat: "chat" }).reward;
     expect(gradeCompletion(place, { answer: right }).parts.solved).toBe(true);
     fc.assert(
       fc.property(
@@ -107,12 +107,12 @@ describe("gradeCompletion()", () => {
         fc.boolean(),
         fc.string(),
         (problem, isRight, text) => {
-          const verdict = gradeCompletion(place, { answer: isRight ? right : text, problem });
-          expect(verdict).toMatchObject({
+          const grade = gradeCompletion(place, { answer: isRight ? right : text, problem });
+          expect(grade).toMatchObject({
             outcome: problem,
             parts: { format: false, values: false, solved: false },
           });
-          expect(verdict.reward).toBeLessThanOrEqual(nothing);
+          expect(grade.reward).toBeLessThanOrEqual(nothing);
         },
       ),
     );

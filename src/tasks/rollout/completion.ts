@@ -1,5 +1,5 @@
 /** Whether an answer came to its end: one that did not is never graded right, whatever it says up to there. */
-import type { Environment, Rendering, Verdict } from "../environment/index.ts";
+import type { Environment, Grade, PromptFormat } from "../environment/index.ts";
 
 /** A text that a model gave, and how it ended. */
 export interface Reply {
@@ -10,7 +10,7 @@ export interface Reply {
 
 /** Outcomes of answers that did not come to their end. */
 export const incompleteOutcomes = ["cut off", "run on", "broken off", "no answer"] as const;
-/** One of `incompleteOutcomes`. */
+/** Why an answer did not come to its end. */
 export type IncompleteOutcome = (typeof incompleteOutcomes)[number];
 
 /** What kept an answer from being one, as a clause that can follow "because". */
@@ -58,27 +58,27 @@ export function readReply({ text, finish }: Reply, isThinking = false): Completi
 }
 
 /**
- * The verdict of a task's answer: one that did not come to its end has no right part, and is worth no more than none at all.
+ * The grade of a task's answer: one that did not come to its end has no right part, and is worth no more than none at all.
  */
 export function gradeCompletion(
-  { environment, task, rendering }: Place,
+  { environment, task, promptFormat }: AskedTask,
   { answer, problem }: Completion,
-): Verdict {
-  const verdict = environment.grade(task, answer, { rendering });
-  if (problem === undefined) return verdict;
-  const nothing = environment.grade(task, "", { rendering });
+): Grade {
+  const grade = environment.grade(task, answer, { promptFormat });
+  if (problem === undefined) return grade;
+  const nothing = environment.grade(task, "", { promptFormat });
   return {
     outcome: problem,
-    reward: Math.min(verdict.reward, nothing.reward),
+    reward: Math.min(grade.reward, nothing.reward),
     parts: { format: false, values: false, solved: false },
     feedback: reasons[problem],
   };
 }
 
-interface Place {
+interface AskedTask {
   readonly environment: Environment;
   readonly task: unknown;
-  readonly rendering: Rendering;
+  readonly promptFormat: PromptFormat;
 }
 
 /** Tags around thinking, as the families of models write them. */

@@ -21,11 +21,11 @@ const answers: Readonly<Record<Letter, string>> = { a: "x", b: "y" };
 
 const toy: Environment = {
   name: "toy",
-  renderings: ["compact"],
+  promptFormats: ["compact"],
   outcomes: ["right", "wrong"],
   numAttempts: { compact: 3, chat: 1 },
   vocabulary: ["a", "b", "x", "y", "again"],
-  lessons: {},
+  skills: {},
   createTask: ({ seed, index }) => ((seed + index) % 2 === 0 ? "a" : "b"),
   parseTask: parseLetter,
   describeTask: parseLetter,
@@ -76,7 +76,7 @@ function collect(
 ): Promise<readonly Episode[]> {
   return collectEpisodes(new Float32Array(0), tasks, {
     environment: toy,
-    rendering: "compact",
+    promptFormat: "compact",
     tokenizer,
     generator: policy,
     sampling: { temperature: 1 },
@@ -124,8 +124,8 @@ function createChatter(
 }
 
 describe("collectEpisodes() with a chat template", () => {
-  const chat: Environment = { ...toy, renderings: ["chat"] };
-  const options = { environment: chat, rendering: "chat", tokenizer: chatting, numAttempts: 2 } as const;
+  const chat: Environment = { ...toy, promptFormats: ["chat"] };
+  const options = { environment: chat, promptFormat: "chat", tokenizer: chatting, numAttempts: 2 } as const;
 
   it("puts tasks as the model's own template does, with what was answered before, without its thinking", async () => {
     const generator = createChatter(["is it y?</think>z", "</think>x"]);
@@ -135,11 +135,15 @@ describe("collectEpisodes() with a chat template", () => {
       "[user] a\n[assistant] z\n[user] This answer failed because it is the one word or not. Try again.\n[assistant] <think>",
     ]);
     expect(episode.map(({ text }) => text)).toEqual(["z", "x"]);
-    expect(episode.at(-1)?.verdict.parts.solved).toBe(true);
+    expect(episode.at(-1)?.grade.parts.solved).toBe(true);
   });
 
-  it("puts plain text where that is wanted, or the rendering is compact", async () => {
-    for (const change of [{ template: "none" }, {}, { template: "model", rendering: "compact" }] as const) {
+  it("puts plain text where that is wanted, or the prompt format is compact", async () => {
+    for (const change of [
+      { template: "none" },
+      {},
+      { template: "model", promptFormat: "compact" },
+    ] as const) {
       const generator = createChatter(["x"]);
       await collect(generator, ["a"], { ...options, generator, ...change });
       expect(generator.prompts).toEqual(["a"]);
@@ -157,7 +161,7 @@ describe("collectEpisodes() with a chat template", () => {
       const generator = createChatter([answer], isFinished);
       const change = { ...options, generator, numAttempts: 1, template: "model" as const };
       const [episode = []] = await collect(generator, ["a"], change);
-      expect(episode[0]?.verdict).toMatchObject({ outcome, parts: { solved: outcome === "right" } });
+      expect(episode[0]?.grade).toMatchObject({ outcome, parts: { solved: outcome === "right" } });
     }
   });
 });
@@ -167,7 +171,7 @@ describe("collectEpisodes()", () => {
     const policy = stubborn();
     const episodes = await collect(policy, ["a", "b", "a"]);
     expect(episodes.map((turns) => turns.length)).toEqual([1, 3, 1]);
-    expect(episodes.map((turns) => turns.at(-1)?.verdict.parts.solved)).toEqual([true, false, true]);
+    expect(episodes.map((turns) => turns.at(-1)?.grade.parts.solved)).toEqual([true, false, true]);
     expect(policy.calls).toEqual([["a", "b", "a"], ["b x again"], ["b x again x again"]]);
   });
 
@@ -175,7 +179,7 @@ describe("collectEpisodes()", () => {
     const policy = createPolicy((prompt) => (prompt.endsWith("again") ? "y" : "x"));
     const [episode = []] = await collect(policy, ["b"]);
     expect(episode.map(({ text }) => text)).toEqual(["x", "y"]);
-    expect(episode.map(({ verdict }) => verdict.reward)).toEqual([-1, 1]);
+    expect(episode.map(({ grade }) => grade.reward)).toEqual([-1, 1]);
   });
 
   it("asks no more when all are solved", async () => {

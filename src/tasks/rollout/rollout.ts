@@ -12,8 +12,8 @@ import {
 import {
   type Attempt,
   type Environment,
-  type Rendering,
-  type Verdict,
+  type Grade,
+  type PromptFormat,
   writeConversation,
 } from "../environment/index.ts";
 import { gradeCompletion, opensThinking, readReply } from "./completion.ts";
@@ -25,7 +25,7 @@ export interface Turn {
   readonly logProbs: readonly number[];
   /** The answer, without the thinking before it. */
   readonly text: string;
-  readonly verdict: Verdict;
+  readonly grade: Grade;
   /** log π of each token of the task's reference after the prompt; absent where there is none, and after the first attempt. */
   readonly referenceLogProbs?: readonly number[] | undefined;
 }
@@ -36,9 +36,9 @@ export type Episode = readonly Turn[];
 /** How tasks are put to a model. */
 export interface PromptOptions {
   readonly environment: Environment;
-  readonly rendering: Rendering;
+  readonly promptFormat: PromptFormat;
   readonly tokenizer: Tokenizer;
-  /** Whether tasks in the chat rendering are put by the model's own template. Default: none. */
+  /** Whether tasks in the chat prompt format are put by the model's own template. Default: none. */
   readonly template?: TemplateUse | undefined;
 }
 
@@ -67,7 +67,7 @@ export async function collectEpisodes(
   const episodes: Turn[][] = tasks.map(() => []);
   for (let attempt = 0; attempt < options.numAttempts; attempt++) {
     const open = [...tasks.entries()]
-      .filter(([index]) => !episodes[index]?.at(-1)?.verdict.parts.solved)
+      .filter(([index]) => !episodes[index]?.at(-1)?.grade.parts.solved)
       .map(([index, task]) => {
         const text = writeTaskPrompt(task, listAttempts(episodes[index] ?? []), options);
         return {
@@ -98,28 +98,28 @@ function fits(prompt: readonly number[], { generator, maxNewTokens }: RolloutOpt
 }
 
 function listAttempts(turns: readonly Turn[]): readonly Attempt[] {
-  return turns.map(({ text, verdict }) => ({ answer: text, verdict }));
+  return turns.map(({ text, grade }) => ({ answer: text, grade }));
 }
 
 /** The text that a model continues with its next attempt at a task, after `attempts`. */
 export function writeTaskPrompt(
   task: unknown,
   attempts: readonly Attempt[],
-  { environment, rendering, tokenizer, template }: PromptOptions,
+  { environment, promptFormat, tokenizer, template }: PromptOptions,
 ): string {
-  if (template === "model" && rendering === "chat")
-    return writeChatPrompt(tokenizer, writeConversation(environment, task, { rendering, attempts }));
+  if (template === "model" && promptFormat === "chat")
+    return writeChatPrompt(tokenizer, writeConversation(environment, task, { promptFormat, attempts }));
   return attempts.length === 0
-    ? environment.prompt(task, rendering)
-    : environment.retryPrompt(task, { rendering, attempts });
+    ? environment.prompt(task, promptFormat)
+    : environment.retryPrompt(task, { promptFormat, attempts });
 }
 
 /** Token ids of a text that `writeTaskPrompt` wrote. */
 export function encodeTaskPrompt(
   text: string,
-  { rendering, tokenizer, template }: Omit<PromptOptions, "environment">,
+  { promptFormat, tokenizer, template }: Omit<PromptOptions, "environment">,
 ): readonly number[] {
-  const isTemplated = template === "model" && rendering === "chat";
+  const isTemplated = template === "model" && promptFormat === "chat";
   return isTemplated ? tokenizer.encode(text) : tokenizer.encodePrompt(text);
 }
 
@@ -133,7 +133,7 @@ interface AskedTask {
 function gradeTurn(
   { task, prompt, isThinking }: AskedTask,
   { tokens, logProbs, isFinished, referenceLogProbs }: Generation,
-  { environment, rendering, tokenizer }: RolloutOptions,
+  { environment, promptFormat, tokenizer }: RolloutOptions,
 ): Turn {
   const reply = { text: tokenizer.decode(tokens), finish: isFinished ? "stop" : "length" };
   const completion = readReply(reply, isThinking);
@@ -141,7 +141,7 @@ function gradeTurn(
     sequence: { tokens: [...prompt, ...tokens], numPromptTokens: prompt.length },
     logProbs,
     text: completion.answer,
-    verdict: gradeCompletion({ environment, task, rendering }, completion),
+    grade: gradeCompletion({ environment, task, promptFormat }, completion),
     ...(referenceLogProbs !== undefined && { referenceLogProbs }),
   };
 }

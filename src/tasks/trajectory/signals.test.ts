@@ -14,28 +14,28 @@ const rank = (...signals: Parameters<typeof rankSignals>[1]): ReturnType<typeof 
 
 describe("rankSignals()", () => {
   it("charges a signal with what is lost at the checkpoint that it chooses, on the held-out half", () => {
-    const { peak, verdicts } = rank(
+    const { peak, ranked } = rank(
       { name: "training loss", rule: "lowest", values: [3, 2, 1, 0.5] },
       { name: "ID accuracy", rule: "highest", values: [0.5, 0.9, 1, 1] },
       { name: "oracle", rule: "highest", values: [0, 1, 0, 0] },
     );
     expect(peak).toEqual({ checkpoint: "sft-2", step: 2 });
-    expect(verdicts.map(({ name, step, regret }) => [name, step, regret.estimate])).toEqual([
+    expect(ranked.map(({ name, step, regret }) => [name, step, regret.estimate])).toEqual([
       ["oracle", 2, 0],
       // Items 24 to 31 of which the odd four, and 4 to 31 of which the odd fourteen, of 20.
       ["ID accuracy", 3, 0.2],
       ["training loss", 4, 0.7],
     ]);
-    expect(verdicts[2]?.regret).toMatchObject({ numItems: 20, onlyFirst: 14, onlySecond: 0 });
+    expect(ranked[2]?.regret).toMatchObject({ numItems: 20, onlyFirst: 14, onlySecond: 0 });
   });
 
   it("chooses among the checkpoints where a signal was measured, the earliest of equals", () => {
-    const { verdicts, unmeasured } = rank(
+    const { ranked, unmeasured } = rank(
       { name: "seldom", rule: "lowest", values: [undefined, undefined, 1, 1] },
       { name: "once", rule: "lowest", values: [undefined, 1, undefined, Number.NaN] },
       { name: "never", rule: "highest", values: [] },
     );
-    expect(verdicts.map(({ name, step }) => [name, step])).toEqual([["seldom", 3]]);
+    expect(ranked.map(({ name, step }) => [name, step])).toEqual([["seldom", 3]]);
     expect(unmeasured).toEqual(["once", "never"]);
   });
 

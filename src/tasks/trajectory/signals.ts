@@ -1,5 +1,5 @@
 /**
- * Which signal would have told when to stop: for a finished training, what stopping where each label-free or ID-only signal
+ * Which signal would have said when to stop: for a finished training, what stopping where each label-free or ID-only signal
  * says would have cost in OOD accuracy.
  */
 import type { BootstrapOptions } from "../../base/statistics/index.ts";
@@ -17,7 +17,7 @@ export interface Signal {
 }
 
 /** What a signal would have led to. */
-export interface SignalVerdict {
+export interface RankedSignal {
   readonly name: string;
   readonly rule: StopRule;
   /** The checkpoint that it chooses. */
@@ -31,7 +31,7 @@ export interface SignalVerdict {
 export interface SignalRanking {
   /** Chosen by OOD accuracy itself, on the selection half. */
   readonly peak: { readonly checkpoint: string; readonly step: number };
-  readonly verdicts: readonly SignalVerdict[];
+  readonly ranked: readonly RankedSignal[];
   /** Signals that were not measured at two checkpoints or more. */
   readonly unmeasured: readonly string[];
 }
@@ -47,7 +47,7 @@ export function rankSignals(
 ): SignalRanking {
   const peak = findPeak(checkpoints);
   const unmeasured: string[] = [];
-  const verdicts = signals.flatMap(({ name, rule, values }): readonly SignalVerdict[] => {
+  const ranked = signals.flatMap(({ name, rule, values }): readonly RankedSignal[] => {
     const measured = checkpoints.flatMap((checkpoint, index) => {
       const value = values[index];
       return value === undefined || !Number.isFinite(value) ? [] : [{ checkpoint, value }];
@@ -64,8 +64,8 @@ export function rankSignals(
     const regret = computeContrast({ first: heldOutHalf(peak), second: heldOutHalf(chosen) }, options);
     return [{ name, rule, checkpoint: chosen.id, step: chosen.step, regret }];
   });
-  verdicts.sort((a, b) => a.regret.estimate - b.regret.estimate);
-  return { peak: { checkpoint: peak.id, step: peak.step }, verdicts, unmeasured };
+  ranked.sort((a, b) => a.regret.estimate - b.regret.estimate);
+  return { peak: { checkpoint: peak.id, step: peak.step }, ranked, unmeasured };
 }
 
 function choose(rule: StopRule, values: readonly number[]): number {

@@ -54,7 +54,12 @@ export function findCut(spectrum: NoisySpectrum, rank: number): Point {
   return turnToCut(spectrum, { low, high, rank });
 }
 
-const [maxSteps, maxNewtonSteps, epsilon, countTolerance] = [200, 60, 2 ** -52, 1e-12];
+const maxSteps = 200;
+const maxNewtonSteps = 60;
+/** Spacing of doubles at 1. */
+const epsilon = 2 ** -52;
+/** Of a rank, by which the number of values above an edge may miss it. */
+const countTolerance = 1e-12;
 
 /** The boundary of noise far above the matrix is an arc of a circle: there the modulus says nothing, the angle all. */
 function turnToCut(

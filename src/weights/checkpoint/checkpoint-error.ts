@@ -3,7 +3,7 @@
 import { renderMessage, UsageError } from "../../base/core/index.ts";
 
 /** Which file, and which tensor of it, a problem is about. */
-export interface ProblemPlace {
+export interface ProblemLocation {
   /** The file or checkpoint folder. */
   readonly path: string;
   /** The tensor, when the problem is about one. */
@@ -25,7 +25,7 @@ export class CheckpointError extends SyntaxError {
   readonly exitCode = 2;
   /** The message with its references, as of a `UsageError`. */
   readonly template: string;
-  constructor(problem: string, { path, tensor, cause }: ProblemPlace) {
+  constructor(problem: string, { path, tensor, cause }: ProblemLocation) {
     const subject = tensor === undefined ? "" : `tensor ${quote(tensor)} of `;
     const template = `Cannot read ${subject}${quote(path)}: ${problem}`;
     super(renderMessage(template), cause === undefined ? undefined : { cause });

@@ -149,14 +149,14 @@ describe("openCheckpoint()", () => {
     [
       "a shard outside the folder",
       JSON.stringify({ weight_map: { ...all, new: "../step-9/model.safetensors" } }),
-      "its shard is no file name in the same folder",
+      "its shard is not a file name in the same folder",
       index,
       "new",
     ],
     [
-      "a shard that is no text",
+      "a shard that is not text",
       JSON.stringify({ weight_map: { new: 1 } }),
-      "its shard is no file name in the same folder",
+      "its shard is not a file name in the same folder",
       index,
       "new",
     ],

@@ -20,7 +20,7 @@ const isOneOf = (name: string, ...patterns: readonly RegExp[]): boolean =>
 
 /**
  * Copies the files of a tokenizer into a folder, where there are any. They take the place of those that are there already: of one tokenizer
- * half, or its template beside that of another, would be a third one. Throws `CheckpointError` for settings that are no JSON.
+ * half, or its template beside that of another, would be a third one. Throws `CheckpointError` for settings that are not valid JSON.
  */
 export async function copyTokenizer(place: string, folder: string): Promise<void> {
   if (!(await folderExists(place))) return;

@@ -28,7 +28,7 @@ describe("openCheckpoint()", () => {
       (at) => writeFile(at("model_world_size_2_rank_0.pt"), ""),
       "it holds the files of 2 and of 4 processes",
     ],
-    ["a rank is cut off", "verl-copies", (at) => truncate(at(rankFile(3)), 3000), "it is no ZIP archive"],
+    ["a rank is cut off", "verl-copies", (at) => truncate(at(rankFile(3)), 3000), "it is not a ZIP archive"],
     ["a file of chunks is missing", "dcp-app", (at) => rm(at("__2_0.distcp")), "and there is no such file"],
     [
       "a file of chunks is cut off",

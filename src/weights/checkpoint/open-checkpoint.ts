@@ -50,12 +50,12 @@ export interface Checkpoint {
   readonly computed?: ReadonlySet<string>;
   /** Of a LoRA adapter: what it was made of. */
   readonly adapter?: AdapterOrigin;
-  /** A tensor's values as 32-bit floats. Throws `CheckpointError` when there is none or it is no float. */
+  /** A tensor's values as 32-bit floats. Throws `CheckpointError` when there is none or it is not a float. */
   readTensor(name: string): Promise<TensorData>;
   /** A tensor's bytes as stored, whatever its format. Throws `CheckpointError` when there is none. */
   readBytes(name: string): Promise<Uint8Array>;
   /** A tensor's bytes to be read range by range while the thread waits. Throws `CheckpointError` when there is none. */
   openBytes(name: string): ReadableBytes;
-  /** Gives all files back; reads after that fail. */
+  /** Closes all files; reads after that fail. */
   close(): Promise<void>;
 }

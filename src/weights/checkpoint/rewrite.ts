@@ -50,7 +50,7 @@ const STALE =
 
 /**
  * Writes the changed checkpoint into a folder, which the caller makes appear as a whole (`writeFolderAtomic`): its own files where
- * its tensors lie in safetensors files, else one new file. Gives the names of what is left out: files that hold the weights as they
+ * its tensors lie in safetensors files, else one new file. Returns the names of what is left out: files that hold the weights as they
  * were, and folders. Throws `CheckpointError` for a GGUF, `TypeError` when a tensor's new bytes are not as many as it takes, and what `tensors` and `onBytes` throw.
  */
 export async function rewriteCheckpoint(
@@ -224,7 +224,7 @@ interface Places {
   readonly folder: string;
 }
 
-/** Copies what is no weights, of an adapter its own tokenizer before the base's. Gives the names of what is left out. */
+/** Copies what is not weights, of an adapter its own tokenizer before the base's. Returns the names of what is left out. */
 async function copyOthers(
   { adapter, folder: own }: Checkpoint,
   { original, folder, written }: Places & { readonly written: readonly string[] },

@@ -131,12 +131,12 @@ describe("parseLayers()", () => {
 
   it.each([
     ["3-1", '"3-1" runs backwards; write the smaller number first, as in "1-3"'],
-    ["a", '"a" is no layer or range; write numbers and ranges as in "0-3,7"'],
+    ["a", '"a" is not a layer or range; write numbers and ranges as in "0-3,7"'],
     ["", 'a number is missing; write numbers and ranges as in "0-3,7"'],
     ["1,,2", 'a number is missing; write numbers and ranges as in "0-3,7"'],
-    ["0,-3", '"-3" is no layer or range; write numbers and ranges as in "0-3,7"'],
-    ["1-2-3", '"1-2-3" is no layer or range; write numbers and ranges as in "0-3,7"'],
-    ["1.5", '"1.5" is no layer or range; write numbers and ranges as in "0-3,7"'],
+    ["0,-3", '"-3" is not a layer or range; write numbers and ranges as in "0-3,7"'],
+    ["1-2-3", '"1-2-3" is not a layer or range; write numbers and ranges as in "0-3,7"'],
+    ["1.5", '"1.5" is not a layer or range; write numbers and ranges as in "0-3,7"'],
   ])('refuses "%s" and says what to write', (text, problem) => {
     expect(() => parseLayers(text)).toThrow(
       new UsageError(`Cannot read ${setting("layers")} "${text}": ${problem}`),

@@ -5,7 +5,7 @@
 import { setting, UsageError } from "../../base/core/index.ts";
 
 /** The place of a tensor in its model. */
-export interface TensorPlace {
+export interface TensorRole {
   /** The number of its layer, from 0; absent outside layers (embeddings, last norm, head). */
   readonly layer?: number;
   /** What it does, the same in every layer: `q_proj`, `experts.w1`, `vision_tower.q_proj`, `q_proj.bias`. */
@@ -56,7 +56,7 @@ const SHARED_NAMES: ReadonlySet<string> = new Set([
  * So a kind is the same for all layers and all experts, and differs between the parts of a layer in the models of the
  * Hugging Face library that were looked at.
  */
-export function describeTensorName(name: string): TensorPlace {
+export function describeTensorName(name: string): TensorRole {
   // A matrix of a stack is of the stack's kind.
   const path = name.replace(/\[\d+\]$/, "").split(".");
   const segments = path.at(-1) === "weight" ? path.slice(0, -1) : path;
@@ -129,7 +129,7 @@ export interface LayerRange {
 function parseRange(part: string, text: string): LayerRange {
   const [, start, end] = /^(\d+)(?:\s*-\s*(\d+))?$/.exec(part) ?? [];
   if (start === undefined) {
-    const problem = part === "" ? "a number is missing" : `"${part}" is no layer or range`;
+    const problem = part === "" ? "a number is missing" : `"${part}" is not a layer or range`;
     throw new UsageError(
       `Cannot read ${setting("layers")} "${text}": ${problem}; write numbers and ranges as in "0-3,7"`,
     );

@@ -44,8 +44,9 @@ export interface FactorRequest {
   readonly tolerance: number;
 }
 
-/** Matrices up to this short side and size are decomposed whole: the most accurate way, and quick enough. */
-const [denseShort, denseElements] = [512, 2 ** 21];
+/** Matrices up to this short side and number of elements are decomposed whole: the most accurate way, and quick enough. */
+const denseShort = 512;
+const denseElements = 2 ** 21;
 
 /** Factors of the matrix, whose elements must be finite. Throws `Error` when the backend does not converge. */
 export function factorize(
@@ -155,8 +156,10 @@ interface ShortSide extends Pick<Factors, "values" | "method" | "valueError" | "
   readonly departure: number;
 }
 
-/** Departures from orthonormal columns that are left as they are, and that one step of polishing removes. */
-const [acceptedDeparture, polishedDeparture] = [1e-12, 1e-8];
+/** A departure from orthonormal columns that needs no polishing. */
+const acceptedDeparture = 1e-12;
+/** A departure that one step of polishing removes. */
+const polishedDeparture = 1e-8;
 
 /** Adds the vectors of the long side: A · v / σ, made orthonormal once more where rounding asks for it. */
 function assemble(
@@ -219,7 +222,7 @@ function straighten(matrix: Matrix, algebra: LinearAlgebra): Matrix {
 /**
  * How far the spans of the first `rank` left and right vectors may be turned from the exact ones, in radians: rounding
  * over the gap between values `rank` and `rank` + 1 (Davis and Kahan; Wedin). π/2 where there is no gap: then the
- * subspace is no property of the matrix. 0 where it is all of the smaller space.
+ * subspace is not a property of the matrix. 0 where it is all of the smaller space.
  */
 export function subspaceError(factors: Factors, rank: number): number {
   const { values, method, rounding } = factors;

@@ -5,7 +5,7 @@ import type { LinearAlgebra } from "./linear-algebra.ts";
 
 /**
  * Opens the fastest backend there is: the LAPACK at `path`, one found in the usual places, or the portable one.
- * `path` "none" asks for the portable one. `pythonFolders` are environments that may have one. Throws `UsageError` for a path that is no LAPACK.
+ * `path` "none" asks for the portable one. `pythonFolders` are environments that may have one. Throws `UsageError` for a path that is not LAPACK.
  */
 export async function openLinearAlgebra(
   path?: string,

@@ -16,8 +16,10 @@ export interface RandomizedRequest {
   readonly seed: number;
 }
 
-/** Directions tried beyond those that are wanted, and power iterations: what Halko et al. recommend for slow decay. */
-const [numExtra, numIterations] = [16, 4];
+/** Directions tried beyond those that are wanted, as Halko et al. recommend for slow decay. */
+const numExtra = 16;
+/** Power iterations, by the same authors. */
+const numIterations = 4;
 
 /**
  * The leading triplets of a matrix. `valueError` is the largest residual ‖Av − σu‖ of them: within that distance of

@@ -130,7 +130,7 @@ export function compareMatrices(
   const { rows, columns } = factors.before;
   const ranks = clipRanks(context.settings.ranks, factors.before);
   const counted = compareElements(before, after);
-  // What an adapter adds, however little, is no rounding.
+  // What an adapter adds, however little, is not rounding.
   const elements = tensors.product === undefined ? counted : { ...counted, isRounded: false };
   const update = examineUpdate(tensors, factors.before, context);
   const pair: FactorPair = { ...factors, spectral: update.values[0] ?? 0, isUnchanged };

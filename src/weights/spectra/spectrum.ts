@@ -76,8 +76,10 @@ export interface PowerLaw {
   readonly distance: number;
 }
 
-/** Eigenvalues a tail must have, and a spectrum to be fitted at all. */
-const [fewestTail, fewestValues] = [10, 20];
+/** Eigenvalues a tail must have. */
+const fewestTail = 10;
+/** Eigenvalues a spectrum must have to be fitted at all. */
+const fewestValues = 20;
 
 /** Eigenvalues this far below the largest are rounding. */
 const negligible = 1e-12;

@@ -20,7 +20,7 @@ function countUp(shape: readonly number[], dtype: WritableDtype = "F32"): Stored
   return storeTensor(shape, values, dtype);
 }
 
-/** The same tensor with bytes that are no array, as those of a file: every range in memory of its own. */
+/** The same tensor with bytes that are not an array, as those of a file: every range in memory of its own. */
 function asFile(tensor: StoredTensor): StoredTensor {
   const bytes: ReadableBytes = {
     length: tensor.bytes.length,

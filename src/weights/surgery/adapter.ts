@@ -69,7 +69,7 @@ const embeddingKinds: readonly RegExp[] = [/embed/, /^wte$/, /^wpe$/];
 
 /**
  * Throws `UsageError` where no adapter of PEFT can say what an edited target is: one that does more than add products to a model, or
- * is no model that PEFT finds in its folder.
+ * is not a model that PEFT finds in its folder.
  */
 export function checkAdaptableTarget(
   {
@@ -96,7 +96,7 @@ export function checkAdaptableTarget(
     return name.endsWith(".weight") && !embeddingKinds.some((pattern) => pattern.test(kind));
   };
   const other = [...(adapter?.updates.keys() ?? [])].find((name) => !isLinear(name));
-  if (other !== undefined) refuse(`the target adapts ${other}, which is no weight of a linear layer`);
+  if (other !== undefined) refuse(`the target adapts ${other}, which is not a weight of a linear layer`);
   const expert = [...edits.map(({ name }) => name), ...(adapter?.updates.keys() ?? [])].find((name) =>
     /\.experts\./.test(name),
   );
@@ -122,7 +122,7 @@ export function checkAdaptable(edits: readonly PlannedEdit[], modelType: unknown
     if (embeddingKinds.some((pattern) => pattern.test(kind))) refuse("it is a table of embeddings");
     const [rows = 1, columns = 1, ...others] = shape;
     if (!name.endsWith(".weight") || shape.length !== 2 || others.length > 0)
-      refuse("it is no weight of a linear layer");
+      refuse("it is not a weight of a linear layer");
     const rank = Math.min(rows, columns);
     if (limitRank(operation, { name, rows, columns }) >= rank)
       refuse(

@@ -46,10 +46,10 @@ interface Technique<Kind> {
   readonly demandVectors: (operation: Kind, matrix: EditedMatrix) => VectorDemand;
   /** Columns of left and right at most; the matrix's own rank where whole matrices are taken. */
   readonly limitRank: (operation: Kind, matrix: EditedMatrix) => number;
-  readonly plan: (operation: Kind, factors: FactorPair, place: Place) => Edit;
+  readonly plan: (operation: Kind, factors: FactorPair, place: EditContext) => Edit;
 }
 
-interface Place {
+interface EditContext {
   readonly matrix: EditedMatrix;
   readonly algebra: LinearAlgebra;
 }
@@ -236,7 +236,7 @@ const replacements: {
 function planRestore(
   operation: Pick<OperationOf<"restore">, "what" | "top" | "tail" | "strength">,
   { target, source = missingSource() }: FactorPair,
-  { matrix, algebra }: Place,
+  { matrix, algebra }: EditContext,
 ): Edit {
   const { what, strength } = operation;
   const rank = rankOf(matrix);
@@ -337,7 +337,7 @@ function alignSigns(
 const evenSum = 1e-9;
 
 /** The same singular values of the update in directions of a seed: both sides drawn uniformly (Haar). */
-function planScramble(operation: OperationOf<"scramble">, factors: FactorPair, place: Place): Edit {
+function planScramble(operation: OperationOf<"scramble">, factors: FactorPair, place: EditContext): Edit {
   const { matrix, algebra } = place;
   const sizes = algebra.singularValues(materialize(planRestore(operation, factors, place), factors, algebra));
   const { seed, what, top, tail } = operation;

@@ -11,7 +11,7 @@ export type Amount = number | "all";
 /** What `restore` takes from the source: both vectors and the value, both vectors, the value, or one vector. */
 export const restorables = ["vectors", "directions", "values", "left", "right"] as const;
 
-/** One of `restorables`. */
+/** What of a matrix can be put back. */
 export type Restorable = (typeof restorables)[number];
 
 /** Which matrices an operation takes: without patterns all matrices of layers, without layers those of all layers. */

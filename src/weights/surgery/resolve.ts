@@ -84,7 +84,7 @@ function chooseTensors(operation: Operation, target: Tensors): readonly string[]
     if (usable.length > 0) return usable.map(({ name }) => name);
     const { name, shape = [] } = named[0] ?? {};
     throw new UsageError(
-      `Cannot edit "${pattern.trim()}": ${name} ${shape.includes(0) ? "is empty; choose others" : "is no matrix, which singular vectors need; choose others or roll it back"}`,
+      `Cannot edit "${pattern.trim()}": ${name} ${shape.includes(0) ? "is empty; choose others" : "is not a matrix, which singular vectors need; choose others or roll it back"}`,
     );
   });
   return [...new Set(found)];
@@ -124,7 +124,7 @@ function planTensor(name: string, operation: Operation, { target, source }: Tens
   const refuse = (problem: string): never => {
     throw new UsageError(`Cannot edit ${name}: ${problem}`);
   };
-  if (!isFloatDtype(dtype)) return refuse(`its ${dtype} numbers are no floats; choose other matrices`);
+  if (!isFloatDtype(dtype)) return refuse(`its ${dtype} numbers are not floats; choose other matrices`);
   if (needsSource(operation)) {
     const other = source?.get(name);
     if (source === undefined) return refuse("the plan names no source; add one to it (source: FOLDER)");
@@ -135,7 +135,7 @@ function planTensor(name: string, operation: Operation, { target, source }: Tens
         `its shape is [${shape.join(", ")}], in the source [${other.shape.join(", ")}]; give two checkpoints of one model`,
       );
     if (!isFloatDtype(other.dtype))
-      return refuse(`in the source its ${other.dtype} numbers are no floats; choose other matrices`);
+      return refuse(`in the source its ${other.dtype} numbers are not floats; choose other matrices`);
   }
   const [rows = 1, columns = 1] = shape;
   const label = { name, ...describeTensorName(name) };

@@ -14,7 +14,7 @@ export const parts = {
   loss: "loss",
 } as const;
 
-/** One of `parts`. */
+/** What one chart of the curves shows. */
 export type Part = keyof typeof parts;
 
 /** A point of a curve. */

@@ -1,26 +1,26 @@
 /** Every task and every checkpoint: which were solved, and what was answered instead. */
 import { type ReactNode, useEffect, useMemo, useRef, useState } from "react";
-import type { AnswersView } from "../../../src/face/view/contract.ts";
+import { type AnswersView, gradeLetters } from "../../../src/face/view/contract.ts";
 import { useData } from "../data.ts";
 import { type PageProps, Ready, Scroll } from "../page.tsx";
 import { go } from "../route.ts";
 
 const meanings: Readonly<Record<string, string>> = {
-  s: "solved",
-  w: "result wrong",
-  v: "values wrong",
-  f: "format wrong",
-  c: "not complete",
+  [gradeLetters.solved]: "solved",
+  [gradeLetters.wrongResult]: "result wrong",
+  [gradeLetters.wrongValues]: "values wrong",
+  [gradeLetters.wrongFormat]: "format wrong",
+  [gradeLetters.incomplete]: "not complete",
 };
 const colorNames: Readonly<Record<string, string>> = {
-  s: "--good",
-  w: "--ood",
-  v: "--bad",
-  f: "--quiet",
-  c: "--id",
+  [gradeLetters.solved]: "--good",
+  [gradeLetters.wrongResult]: "--ood",
+  [gradeLetters.wrongValues]: "--bad",
+  [gradeLetters.wrongFormat]: "--quiet",
+  [gradeLetters.incomplete]: "--id",
 };
 
-/** The page. */
+/** The grades of every task at every checkpoint, and the answers to one of them. */
 export function AnswersPage({ run, route }: PageProps): ReactNode {
   const loaded = useData<AnswersView>(route.run, "answers", !run.isFinished);
   return <Ready loaded={loaded}>{(answers) => <Answers answers={answers} run={run} route={route} />}</Ready>;
@@ -38,7 +38,7 @@ function Answers({ answers, run, route }: PageProps & { readonly answers: Answer
       answers.tasks.flatMap((one, index) => {
         if (one.split !== split) return [];
         const solved = (checkpoint: string | undefined): boolean =>
-          checkpoint !== undefined && answers.verdicts[checkpoint]?.[index] === "s";
+          checkpoint !== undefined && answers.grades[checkpoint]?.[index] === gradeLetters.solved;
         const isForgotten = solved(peak) && !solved(end);
         return filter === "forgotten" && !isForgotten ? [] : [index];
       }),
@@ -46,7 +46,9 @@ function Answers({ answers, run, route }: PageProps & { readonly answers: Answer
   );
   // Where nobody chose, a task that was forgotten says most.
   const forgotten = rows.find(
-    (index) => answers.verdicts[peak ?? ""]?.[index] === "s" && answers.verdicts[end ?? ""]?.[index] !== "s",
+    (index) =>
+      answers.grades[peak ?? ""]?.[index] === gradeLetters.solved &&
+      answers.grades[end ?? ""]?.[index] !== gradeLetters.solved,
   );
   const chosen = rows.find((index) => String(index) === task) ?? forgotten ?? rows[0];
   return (
@@ -57,8 +59,8 @@ function Answers({ answers, run, route }: PageProps & { readonly answers: Answer
         </span>
         <span className="quiet">{describeIncomplete(answers, rows)}</span>
       </Controls>
-      <Legend verdicts={answers.verdicts} />
-      <VerdictGrid
+      <Legend grades={answers.grades} />
+      <GradeGrid
         answers={answers}
         rows={rows}
         chosen={chosen}
@@ -103,9 +105,9 @@ function Controls({ split, filter, onChoose, children }: ControlsProps): ReactNo
   );
 }
 
-/** What the colors mean; where another tool graded, there are no verdicts on values and format. */
-function Legend({ verdicts }: Pick<AnswersView, "verdicts">): ReactNode {
-  const rows = Object.values(verdicts);
+/** What the colors mean; where another tool graded, there are no grades on values and format. */
+function Legend({ grades }: Pick<AnswersView, "grades">): ReactNode {
+  const rows = Object.values(grades);
   const shown = Object.entries(meanings).filter(([letter]) =>
     rows.some((letters) => letters.includes(letter)),
   );
@@ -121,9 +123,10 @@ function Legend({ verdicts }: Pick<AnswersView, "verdicts">): ReactNode {
 }
 
 /** How many answers of the tasks shown are not complete, and of which checkpoint most. */
-function describeIncomplete({ verdicts }: AnswersView, rows: readonly number[]): string {
-  const counts = Object.entries(verdicts).map(
-    ([checkpoint, letters]) => [checkpoint, rows.filter((index) => letters[index] === "c").length] as const,
+function describeIncomplete({ grades }: AnswersView, rows: readonly number[]): string {
+  const counts = Object.entries(grades).map(
+    ([checkpoint, letters]) =>
+      [checkpoint, rows.filter((index) => letters[index] === gradeLetters.incomplete).length] as const,
   );
   const total = counts.reduce((sum, [, count]) => sum + count, 0);
   const [most] = counts.sort(([, one], [, other]) => other - one);
@@ -139,9 +142,9 @@ interface GridProps {
 }
 
 /** Tasks from left to right, checkpoints from top to bottom; drawn as pixels, since there may be tens of thousands. */
-function VerdictGrid({ answers, rows, chosen, onChoose }: GridProps): ReactNode {
+function GradeGrid({ answers, rows, chosen, onChoose }: GridProps): ReactNode {
   const place = useRef<HTMLCanvasElement>(null);
-  const checkpoints = Object.keys(answers.verdicts);
+  const checkpoints = Object.keys(answers.grades);
   const [hover, setHover] = useState<string>("");
   const cell = Math.max(2, Math.min(10, Math.floor(900 / Math.max(1, rows.length))));
   const height = 14;
@@ -155,7 +158,7 @@ function VerdictGrid({ answers, rows, chosen, onChoose }: GridProps): ReactNode 
     context.clearRect(0, 0, context.canvas.width, context.canvas.height);
     for (const [row, checkpoint] of checkpoints.entries())
       for (const [column, index] of rows.entries()) {
-        context.fillStyle = fills[answers.verdicts[checkpoint]?.[index] ?? ""] ?? "transparent";
+        context.fillStyle = fills[answers.grades[checkpoint]?.[index] ?? ""] ?? "transparent";
         context.fillRect(column * cell, row * height, cell - (cell > 3 ? 1 : 0), height - 2);
       }
     const column = rows.indexOf(chosen ?? -1);
@@ -178,7 +181,7 @@ function VerdictGrid({ answers, rows, chosen, onChoose }: GridProps): ReactNode 
     if (next !== undefined) onChoose(next);
   };
   return (
-    <div className="verdicts">
+    <div className="grades">
       <ol aria-hidden="true">
         {checkpoints.map((checkpoint) => (
           <li key={checkpoint} style={{ height }}>
@@ -186,7 +189,7 @@ function VerdictGrid({ answers, rows, chosen, onChoose }: GridProps): ReactNode 
           </li>
         ))}
       </ol>
-      <Scroll label="Grid of verdicts">
+      <Scroll label="Grid of grades">
         <canvas
           ref={place}
           width={Math.max(1, rows.length * cell)}
@@ -201,7 +204,7 @@ function VerdictGrid({ answers, rows, chosen, onChoose }: GridProps): ReactNode 
           title={hover}
           onMouseMove={(event) => {
             const [column, row] = find(event);
-            const letter = answers.verdicts[checkpoints[row] ?? ""]?.[rows[column] ?? -1] ?? "";
+            const letter = answers.grades[checkpoints[row] ?? ""]?.[rows[column] ?? -1] ?? "";
             setHover(`task ${rows[column] ?? ""}, ${checkpoints[row] ?? ""}: ${meanings[letter] ?? ""}`);
           }}
           onClick={(event) => {
@@ -228,7 +231,7 @@ interface TaskProps {
 /** One task: the prompt, a right answer, and what two checkpoints said, then all others. */
 function Task({ answers, index, first, second }: TaskProps): ReactNode {
   const task = answers.tasks[index];
-  const checkpoints = Object.keys(answers.verdicts);
+  const checkpoints = Object.keys(answers.grades);
   const main = [first, second].filter((one) => one !== undefined);
   if (task === undefined) return null;
   return (
@@ -270,7 +273,7 @@ function Answer({
   readonly checkpoint: string;
   readonly index: number;
 }): ReactNode {
-  const letter = answers.verdicts[checkpoint]?.[index] ?? "";
+  const letter = answers.grades[checkpoint]?.[index] ?? "";
   return (
     <article>
       <h3>

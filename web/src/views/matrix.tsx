@@ -1,15 +1,24 @@
 /** One matrix in one pair of checkpoints: values, angles beside chance, where the update lies, what guards say. */
-import * as Plot from "@observablehq/plot";
 import { type ReactNode, useCallback, useMemo } from "react";
 import type { MatrixView, OverlapView, WeightsView } from "../../../src/face/view/contract.ts";
+import {
+  drawAngles,
+  drawEnergy,
+  drawOverlaps,
+  drawValues,
+  listAngles,
+  listEnergy,
+  listOverlaps,
+  listValues,
+} from "../charts/matrix.ts";
 import { useData } from "../data.ts";
 import { Figure } from "../figure.tsx";
-import { formatShare, toDegrees } from "../format.ts";
+import { formatShare } from "../format.ts";
 import { NoSpectra, type PageProps, Ready } from "../page.tsx";
 import { go } from "../route.ts";
 import { choosePair } from "./weights.tsx";
 
-/** The page. */
+/** One matrix over the checkpoints: values, angles, energy and the update, beside chance. */
 export function MatrixPage({ run, route }: PageProps): ReactNode {
   const weights = useData<WeightsView>(route.run, "weights", !run.isFinished);
   return (
@@ -106,70 +115,8 @@ function Matrix({ matrix, run }: { readonly matrix: MatrixView; readonly run: st
 }
 
 function Values({ matrix }: { readonly matrix: MatrixView }): ReactNode {
-  const rows = useMemo(
-    () =>
-      matrix.values.before.map((before, index) => ({
-        rank: index + 1,
-        before,
-        after: matrix.values.after[index] ?? 0,
-        update: matrix.update[index] ?? null,
-        change: ((matrix.values.after[index] ?? 0) - before) / (matrix.values.before[0] || 1),
-      })),
-    [matrix],
-  );
-  const draw = useCallback(
-    (width: number) => {
-      const lines = rows.flatMap(({ rank, before, after, update }) => [
-        { rank, which: matrix.before, value: before },
-        { rank, which: matrix.after, value: after },
-        ...(update === null ? [] : [{ rank, which: "update", value: update }]),
-      ]);
-      const holder = document.createElement("div");
-      holder.append(
-        Plot.plot({
-          width,
-          height: 280,
-          marginLeft: 50,
-          x: { label: "rank" },
-          y: { label: "singular value", grid: true },
-          color: {
-            domain: [matrix.before, matrix.after, "update"],
-            range: ["var(--id)", "var(--ood)", "var(--quiet)"],
-            legend: true,
-          },
-          marks: [
-            Plot.line(lines, { x: "rank", y: "value", stroke: "which", strokeWidth: 1.8 }),
-            Plot.tip(
-              lines,
-              Plot.pointerX({
-                x: "rank",
-                y: "value",
-                title: (d) => `${d.which}, rank ${d.rank}\n${d.value}`,
-              }),
-            ),
-          ],
-        }),
-        Plot.plot({
-          width,
-          height: 130,
-          marginLeft: 50,
-          x: { label: "rank" },
-          y: { label: "Δσ / σ₁", grid: true, tickFormat: "%" },
-          marks: [
-            Plot.ruleY([0]),
-            Plot.ruleX(rows, {
-              x: "rank",
-              y: "change",
-              stroke: "var(--ood)",
-              strokeWidth: Math.max(1, width / rows.length / 2),
-            }),
-          ],
-        }),
-      );
-      return holder;
-    },
-    [rows, matrix],
-  );
+  const rows = useMemo(() => listValues(matrix), [matrix]);
+  const draw = useCallback((width: number) => drawValues(rows, matrix, width), [rows, matrix]);
   return (
     <Figure
       title="Singular values before and after, and their difference"
@@ -181,63 +128,9 @@ function Values({ matrix }: { readonly matrix: MatrixView }): ReactNode {
   );
 }
 
-const nameSubspace = ({ side, rank }: { readonly side: string; readonly rank: number }): string =>
-  `${side}, rank ${rank}`;
-
 function Angles({ matrix }: { readonly matrix: MatrixView }): ReactNode {
-  const rows = useMemo(
-    () =>
-      matrix.subspaces.flatMap(({ side, rank, angles }) =>
-        angles.map((angle, index) => ({
-          subspace: nameSubspace({ side, rank }),
-          number: index + 1,
-          degrees: toDegrees(angle),
-        })),
-      ),
-    [matrix],
-  );
-  const draw = useCallback(
-    (width: number) => {
-      const order = [...matrix.subspaces].sort((a, b) => a.rank - b.rank);
-      const chance = matrix.subspaces.map(({ side, rank, chance: mean, unrelated }) => ({
-        subspace: nameSubspace({ side, rank }),
-        chance: mean === null ? null : toDegrees(Math.asin(Math.min(1, mean))),
-        unrelated: unrelated === null ? null : toDegrees(Math.asin(Math.min(1, unrelated))),
-      }));
-      return Plot.plot({
-        width,
-        height: 300,
-        marginLeft: 50,
-        fx: { label: null, domain: order.map(nameSubspace) },
-        x: { label: "angle, smallest first", ticks: 4 },
-        y: { label: "degrees", grid: true, domain: [0, 90] },
-        marks: [
-          Plot.ruleY(chance, {
-            fx: "subspace",
-            y: "unrelated",
-            stroke: "var(--bad)",
-            strokeDasharray: "2 4",
-          }),
-          Plot.ruleY(chance, {
-            fx: "subspace",
-            y: "chance",
-            stroke: "var(--text)",
-            strokeDasharray: "5 4",
-            strokeWidth: 1.5,
-          }),
-          Plot.dot(rows, {
-            fx: "subspace",
-            x: "number",
-            y: "degrees",
-            fill: "var(--ood)",
-            r: 2.5,
-            tip: true,
-          }),
-        ],
-      });
-    },
-    [rows, matrix],
-  );
+  const rows = useMemo(() => listAngles(matrix), [matrix]);
+  const draw = useCallback((width: number) => drawAngles(rows, matrix, width), [rows, matrix]);
   return (
     <Figure
       title="Principal angles of the leading directions"
@@ -266,47 +159,14 @@ function Overlaps({ matrix, run }: { readonly matrix: MatrixView; readonly run: 
   );
 }
 
-function OverlapFigure({
-  matrix,
-  overlap,
-}: {
+interface OverlapProps {
   readonly matrix: MatrixView;
   readonly overlap: OverlapView;
-}): ReactNode {
-  const rows = useMemo(
-    () =>
-      (["left", "right"] as const).flatMap((side) =>
-        overlap[side].map((percent, index) => ({
-          side,
-          before: 1 + Math.floor(index / overlap.size),
-          after: 1 + (index % overlap.size),
-          cosine: percent / 100,
-        })),
-      ),
-    [overlap],
-  );
-  const draw = useCallback(
-    (width: number) =>
-      Plot.plot({
-        width: Math.min(width, 860),
-        height: Math.min(width, 860) / 2,
-        marginLeft: 40,
-        fx: { label: null },
-        x: { type: "band", label: `vector of ${matrix.after}`, ticks: [1, 8, 16, 24] },
-        y: { type: "band", label: `vector of ${matrix.before}`, ticks: [1, 8, 16, 24] },
-        color: { scheme: "Oranges", domain: [0, 1], legend: true, label: "|cosine|" },
-        marks: [
-          Plot.cell(rows, {
-            fx: "side",
-            x: "after",
-            y: "before",
-            fill: "cosine",
-            title: (row) => `${row.side} ${row.before} → ${row.after}: ${row.cosine}`,
-          }),
-        ],
-      }),
-    [rows, matrix],
-  );
+}
+
+function OverlapFigure({ matrix, overlap }: OverlapProps): ReactNode {
+  const rows = useMemo(() => listOverlaps(overlap), [overlap]);
+  const draw = useCallback((width: number) => drawOverlaps(rows, matrix, width), [rows, matrix]);
   return (
     <Figure
       title="Which vector became which: |UᵀU′| of the leading vectors"
@@ -324,41 +184,8 @@ function OverlapFigure({
 }
 
 function Energy({ matrix }: { readonly matrix: MatrixView }): ReactNode {
-  const rows = useMemo(
-    () =>
-      matrix.energy.flatMap(({ rank, stretch, rotation, outside }) => [
-        { rank, part: "stretches values", share: stretch },
-        { rank, part: "rotates within", share: rotation },
-        { rank, part: "leaves the span", share: outside },
-      ]),
-    [matrix],
-  );
-  const draw = useCallback(
-    (width: number) =>
-      Plot.plot({
-        width,
-        height: 70 + 46 * matrix.energy.length,
-        marginLeft: 76,
-        x: { tickFormat: "%", label: "share of ‖Δ‖²" },
-        y: { type: "band", tickFormat: (rank: number) => `rank ${rank}`, label: null },
-        color: {
-          domain: ["stretches values", "rotates within", "leaves the span"],
-          range: ["var(--id)", "var(--ood)", "var(--line)"],
-          legend: true,
-        },
-        marks: [
-          Plot.barX(rows, { x: "share", y: "rank", fill: "part", inset: 2, tip: true }),
-          Plot.tickX(matrix.energy, {
-            x: "insideChance",
-            y: "rank",
-            stroke: "var(--text)",
-            strokeWidth: 2,
-            strokeDasharray: "3 2",
-          }),
-        ],
-      }),
-    [rows, matrix],
-  );
+  const rows = useMemo(() => listEnergy(matrix), [matrix]);
+  const draw = useCallback((width: number) => drawEnergy(rows, matrix, width), [rows, matrix]);
   if (matrix.energy.length === 0) return null;
   return (
     <Figure

@@ -9,7 +9,7 @@ import { go } from "../route.ts";
 
 type Repair = RepairRecord["repairs"][number];
 
-/** The page. */
+/** The repairs of each grid with their controls, gains and intervals. */
 export function RepairsPage({ run, route }: PageProps): ReactNode {
   const grids = run.summary.repairs ?? [];
   const chosen = grids.find(({ name }) => name === route.choices.grid) ?? grids[0];

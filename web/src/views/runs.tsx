@@ -1,14 +1,20 @@
 /** All runs of a folder: what each forgot, several on one chart. */
-import * as Plot from "@observablehq/plot";
 import { type ReactNode, useCallback, useEffect, useMemo, useState } from "react";
 import type { RunListing, RunView } from "../../../src/face/view/contract.ts";
+import {
+  drawCompared,
+  drawForgotten,
+  type ForgottenRow,
+  listCompared,
+  listForgotten,
+} from "../charts/runs.ts";
 import { useAll, useData } from "../data.ts";
 import { Figure } from "../figure.tsx";
-import { formatShare, toShare } from "../format.ts";
+import { formatShare } from "../format.ts";
 import { Ready, Scroll } from "../page.tsx";
 import { formatRoute } from "../route.ts";
 
-/** The page. */
+/** The list of runs, and chosen ones on one chart. */
 export function RunsPage(): ReactNode {
   const loaded = useData<readonly RunListing[]>("", "runs", true);
   useEffect(() => {
@@ -105,46 +111,17 @@ function RunList({ runs }: { readonly runs: readonly RunListing[] }): ReactNode 
   );
 }
 
-/** Most runs that a chart of names can show. */
-const mostShown = 40;
-
 function Forgotten({ runs }: { readonly runs: readonly RunListing[] }): ReactNode {
-  const rows = runs
-    .flatMap(({ id, ood }) =>
-      ood === undefined ? [] : [{ run: id, peak: ood.peak / ood.numTasks, end: ood.end / ood.numTasks }],
-    )
-    .slice(0, mostShown);
-  const key = JSON.stringify(rows);
-  const draw = useCallback(
-    (width: number) => {
-      const data: typeof rows = JSON.parse(key);
-      return Plot.plot({
-        width,
-        height: 70 + 22 * data.length,
-        marginLeft: Math.min(240, 20 + 7 * Math.max(...data.map(({ run }) => run.length))),
-        x: { domain: [0, 1], tickFormat: "%", grid: true, label: "OOD tasks solved" },
-        y: { label: null },
-        marks: [
-          Plot.arrow(data, {
-            x1: "peak",
-            x2: "end",
-            y1: "run",
-            y2: "run",
-            stroke: "var(--ood)",
-            strokeWidth: 2,
-          }),
-          Plot.dot(data, { x: "peak", y: "run", fill: "var(--surface)", stroke: "var(--ood)", r: 4 }),
-        ],
-      });
-    },
-    [key],
-  );
+  // The list comes anew every few seconds; the chart is drawn anew only where its rows are others.
+  const key = JSON.stringify(listForgotten(runs));
+  const rows = useMemo((): readonly ForgottenRow[] => JSON.parse(key), [key]);
+  const draw = useCallback((width: number) => drawForgotten(rows, width), [rows]);
   if (rows.length === 0) return null;
   return (
     <Figure
       title="From the OOD peak to the end of SFT"
       name="runs"
-      description="An arrow a run, from its OOD accuracy at the peak to that at the end of SFT."
+      description="One arrow per run, from its OOD accuracy at the peak to that at the end of SFT."
       draw={draw}
       rows={rows}
     />
@@ -154,47 +131,13 @@ function Forgotten({ runs }: { readonly runs: readonly RunListing[] }): ReactNod
 /** OOD over SFT of several runs on one chart. */
 function Compare({ runs }: { readonly runs: readonly string[] }): ReactNode {
   const loaded = useAll<RunView>(runs, "run");
-  const rows = useMemo(
-    () =>
-      loaded.flatMap(({ id, summary }) =>
-        summary.checkpoints
-          .filter(({ stage }) => stage === "sft")
-          .map(({ step, accuracy }) => ({
-            run: id,
-            step,
-            ood: toShare(accuracy.ood),
-            idAccuracy: toShare(accuracy.id),
-          })),
-      ),
-    [loaded],
-  );
-  const draw = useCallback(
-    (width: number) =>
-      Plot.plot({
-        width,
-        height: 320,
-        marginLeft: 46,
-        x: { type: "log", label: "SFT step", tickFormat: (step: number) => String(step), ticks: 6 },
-        y: { domain: [0, 1], tickFormat: "%", grid: true, label: "OOD tasks solved" },
-        color: { legend: true, scheme: "Tableau10" },
-        marks: [
-          Plot.line(rows, {
-            x: "step",
-            y: "ood",
-            stroke: "run",
-            strokeWidth: 2,
-            marker: "circle",
-            tip: true,
-          }),
-        ],
-      }),
-    [rows],
-  );
+  const rows = useMemo(() => listCompared(loaded), [loaded]);
+  const draw = useCallback((width: number) => drawCompared(rows, width), [rows]);
   return (
     <Figure
       title="OOD over SFT, compared"
       name="compared"
-      description="OOD accuracy by SFT step, a line a run."
+      description="OOD accuracy by SFT step, one line per run."
       draw={draw}
       rows={rows}
     />

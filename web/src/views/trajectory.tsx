@@ -7,7 +7,7 @@ import { formatPoints, formatPValue, formatShare, toShare } from "../format.ts";
 import { type PageProps, Scroll } from "../page.tsx";
 import { formatRoute, go } from "../route.ts";
 
-/** The page. */
+/** Accuracy over the checkpoints: peak, forgetting and recovery. */
 export function TrajectoryPage({ run, route }: PageProps): ReactNode {
   const { summary } = run;
   const names = Object.keys(parts) as Part[];

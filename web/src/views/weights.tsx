@@ -7,7 +7,7 @@ import { Figure } from "../figure.tsx";
 import { NoSpectra, type PageProps, Ready } from "../page.tsx";
 import { go } from "../route.ts";
 
-/** The page. */
+/** All matrices between two checkpoints, as a map by layer and kind. */
 export function WeightsPage({ run, route }: PageProps): ReactNode {
   const loaded = useData<WeightsView>(route.run, "weights", !run.isFinished);
   return (

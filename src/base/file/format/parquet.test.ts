@@ -162,7 +162,7 @@ describe("writeParquet()", () => {
     ],
     [
       [{ name: "a", kind: "integer", values: [1, 1.5] }],
-      new RangeError('Cannot write 1.5 in row 1 of column "a": it is no whole number'),
+      new RangeError('Cannot write 1.5 in row 1 of column "a": it is not a whole number'),
     ],
     [
       [{ name: "a", kind: "number", values: [Number.NaN] }],

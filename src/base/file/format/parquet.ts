@@ -129,7 +129,7 @@ interface Cell {
 
 function toInteger(value: number, { name, row }: Cell): bigint {
   if (!Number.isSafeInteger(value))
-    throw new RangeError(`Cannot write ${value} in row ${row} of column "${name}": it is no whole number`);
+    throw new RangeError(`Cannot write ${value} in row ${row} of column "${name}": it is not a whole number`);
   return BigInt(value);
 }
 

@@ -67,7 +67,7 @@ function findDirectory(source: ByteSource): Directory {
   const tail = viewOf(source.readSync(tailStart, source.size));
   let end = tail.byteLength - endBytes;
   while (end >= 0 && tail.getUint32(end, true) !== signatures.end) end--;
-  if (end < 0) throw new SyntaxError("it is no ZIP archive, or a part of one");
+  if (end < 0) throw new SyntaxError("it is not a ZIP archive, or a part of one");
   const directory = {
     numEntries: tail.getUint16(end + 10, true),
     size: tail.getUint32(end + 12, true),
@@ -90,7 +90,7 @@ function findDirectory64(source: ByteSource, position: number): Directory | unde
 }
 
 /** Where the content of an entry is to be found, as the directory says. */
-interface EntryPlace {
+interface EntryLocation {
   readonly name: string;
   readonly method: number;
   readonly compressed: number;
@@ -101,7 +101,7 @@ interface EntryPlace {
 function parseEntry(
   directory: DataView,
   position: number,
-): { readonly place: EntryPlace; readonly length: number } {
+): { readonly place: EntryLocation; readonly length: number } {
   const damaged = new SyntaxError("its directory is damaged");
   if (position + 46 > directory.byteLength || directory.getUint32(position, true) !== signatures.entry)
     throw damaged;
@@ -147,7 +147,7 @@ function takeCount(cursor: Cursor): number {
 /** Where the content starts and ends, by the header before it. */
 function locateContent(
   source: ByteSource,
-  { name, start, compressed }: EntryPlace,
+  { name, start, compressed }: EntryLocation,
 ): { readonly start: number; readonly end: number } {
   const damaged = new SyntaxError(`its entry ${name} is damaged`);
   if (start + 30 > source.size) throw damaged;
@@ -164,7 +164,7 @@ interface Archive {
   readonly budget: { left: number };
 }
 
-async function readEntry({ source, budget }: Archive, place: EntryPlace): Promise<Uint8Array> {
+async function readEntry({ source, budget }: Archive, place: EntryLocation): Promise<Uint8Array> {
   const { name, compressed } = place;
   const tooLarge = new SyntaxError(
     `its entry ${name} is larger than ${mostBytes} bytes, or all its entries than ${mostTotal}`,
@@ -185,7 +185,7 @@ interface Limit {
   readonly tooLarge: SyntaxError;
 }
 
-function unfold(bytes: Uint8Array, { name, method }: EntryPlace, { most, tooLarge }: Limit): Uint8Array {
+function unfold(bytes: Uint8Array, { name, method }: EntryLocation, { most, tooLarge }: Limit): Uint8Array {
   if (method === 0) return bytes;
   if (method !== 8 && method !== 93)
     throw new SyntaxError(`its entry ${name} is compressed by method ${method}, which cannot be read`);

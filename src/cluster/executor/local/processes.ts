@@ -144,7 +144,7 @@ function startPack(
   onEnd: (state: PackState) => void,
 ): ChildProcess {
   const log = createWriteStream(locateLog(submission, pack), { flags: "a" });
-  // What cannot be written is no reason to end the work.
+  // What cannot be written is not a reason to end the work.
   log.on("error", () => undefined);
   // A group of its own, so that all of it can be ended.
   const child = spawn(program, args, {

@@ -62,7 +62,7 @@ export function parseCompletions(text: string): readonly QueueEntry[] {
 
 const splitLines = (text: string): readonly string[] => text.split("\n").filter((line) => line !== "");
 
-/** `0-2,7%4` as 0, 1, 2, 7; what is no list of numbers (`N/A` of jobs that are no arrays) as nothing. */
+/** `0-2,7%4` as 0, 1, 2, 7; what is not a list of numbers (`N/A` of jobs that are not arrays) as nothing. */
 function parseIndexes(text: string): readonly number[] {
   const list = text.replace(/%\d+$/, "").replaceAll(/[[\]]/g, "");
   if (!/^\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*$/.test(list)) return [];

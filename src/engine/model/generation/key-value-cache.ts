@@ -54,7 +54,7 @@ function setTransposed(
 }
 
 /** Where fresh keys or values go. */
-export interface SlotPlace {
+export interface SlotLocation {
   readonly config: ModelConfig;
   readonly name: string;
   readonly C: number;
@@ -66,7 +66,7 @@ export interface SlotPlace {
 export function writeSlot(
   cache: Float32Array,
   fresh: Float32Array,
-  { config, name, C, row, slot }: SlotPlace,
+  { config, name, C, row, slot }: SlotLocation,
 ): void {
   const { numKeyValueHeads: K, headSize: D } = config;
   const stride = holdsKeys(name) ? { slot: 1, index: C } : { slot: D, index: 1 };
@@ -78,7 +78,7 @@ export function writeSlot(
 }
 
 /** Where fresh keys or values of several tokens go. */
-export interface SlotsPlace {
+export interface SlotsLocation {
   readonly config: ModelConfig;
   readonly name: string;
   readonly C: number;
@@ -92,7 +92,7 @@ export interface SlotsPlace {
 export function writeSlots(
   cache: Float32Array,
   fresh: Float32Array,
-  { config, name, C, T, start, count }: SlotsPlace,
+  { config, name, C, T, start, count }: SlotsLocation,
 ): void {
   const { numKeyValueHeads: K, headSize: D } = config;
   for (let head = 0; head < K; head++) {
@@ -104,7 +104,7 @@ export function writeSlots(
 }
 
 /** A text's place in a cache. */
-export interface RowPlace {
+export interface RowLocation {
   readonly cache: Float32Array;
   readonly row: number;
   readonly C: number;
@@ -112,8 +112,8 @@ export interface RowPlace {
 
 /** Copies the first `length` slots of a text from one cache to another. */
 export function copySlots(
-  from: RowPlace,
-  to: RowPlace,
+  from: RowLocation,
+  to: RowLocation,
   { config, name, length }: { readonly config: ModelConfig; readonly name: string; readonly length: number },
 ): void {
   const { numKeyValueHeads: K, headSize: D } = config;

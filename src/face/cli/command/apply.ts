@@ -17,7 +17,7 @@ A plan:
     - {operation: rollback, layers: 2, strength: 0.5}
 docs/surgery.md has all operations.`;
 
-/** The command. */
+/** `untwist apply`: its arguments, flags and help, and the action that carries it out. */
 export function createApplyCommand(): Command {
   return new Command()
     .argument("<plan>", "a YAML file")

@@ -11,7 +11,7 @@ interface CacheFlags {
   readonly json?: boolean;
 }
 
-/** The command. */
+/** `untwist cache`: its arguments, flags and help, and the action that carries it out. */
 export function createCacheCommand(): Command {
   return new Command()
     .option(

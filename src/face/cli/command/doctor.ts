@@ -11,7 +11,7 @@ import { createOutput } from "../output.ts";
 import { formatTable } from "../screen/table.ts";
 import { thisMachine } from "../this-machine.ts";
 
-/** The command. */
+/** `untwist doctor`: its arguments, flags and help, and the action that carries it out. */
 export function createDoctorCommand(): Command {
   return new Command()
     .option("--json", "print it as JSON")

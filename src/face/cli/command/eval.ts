@@ -9,7 +9,7 @@ import { describeIncomplete, type SplitResult } from "../../../tasks/evaluation/
 import { withEffects } from "../flag/effects.ts";
 import { listGiven } from "../flag/given-flags.ts";
 import type { Invocation } from "../flag/invocation.ts";
-import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "../flag/job-flags.ts";
+import { addJobFlags, type JobFlags, parseJob, unlessHandedOver } from "../flag/job-flags.ts";
 import { parseChoice } from "../flag/parse-flags.ts";
 import {
   addSourceFlags,
@@ -44,9 +44,9 @@ Examples:
   untwist eval runs/lora --environment general-points --lora-endpoint http://127.0.0.1:8000
   untwist eval runs/mine --on slurm --set gpus=1 --serve 'vllm serve {path} --port {port}'    on a cluster: docs/cluster.md
   untwist eval --endpoint http://127.0.0.1:8000/v1 --model my-model --environment general-points --max-new-tokens 512
-A key for the server is read from UNTWIST_API_KEY, a judge's from UNTWIST_JUDGE_API_KEY. Answers are kept: the same command goes on after a stop.`;
+A key for the server is read from UNTWIST_API_KEY, a judge's from UNTWIST_JUDGE_API_KEY. Answers are kept: the same command continues after a stop.`;
 
-/** The command. */
+/** `untwist eval`: its arguments, flags and help, and the action that carries it out. */
 export function createEvalCommand(invocation: Invocation): Command {
   const command = new Command()
     .argument("[target]", "a checkpoint folder, a shipped model, or a run; none with --endpoint")
@@ -143,13 +143,13 @@ async function evaluateFolder(checkpoint: string, flags: EvalFlags): Promise<voi
 function describeAsked({ environment, evaluation }: AskedTasks, { count }: EvalFlags): readonly string[] {
   const { numTasks } = evaluation;
   return count === undefined && numTasks < 200
-    ? ["", `Asked ${numTasks} tasks a split: ${environment} has no more`]
+    ? ["", `Asked ${numTasks} tasks per split: ${environment} has no more`]
     : [];
 }
 
 /** How a model of the embedded engine was asked, where that is a question. */
-function describeTemplate({ rendering }: AskedTasks, template: "model" | "none"): readonly string[] {
-  if (rendering === "compact") return [];
+function describeTemplate({ promptFormat }: AskedTasks, template: "model" | "none"): readonly string[] {
+  if (promptFormat === "compact") return [];
   return [
     "",
     template === "model"
@@ -226,7 +226,7 @@ async function askAndPrint(
 async function evaluateCheckpoints(path: string, flags: EvalFlags, invocation: Invocation): Promise<void> {
   const choice = parseTasks(flags);
   const source = chooseSource(flags);
-  const job = await parsePlace(flags, invocation);
+  const job = await parseJob(flags, invocation);
   const { summary, evaluated } = await withEffects((effects) =>
     evaluateRun(path, choice, { effects, source, job }),
   );

@@ -11,7 +11,7 @@ Examples:
   untwist export runs/mine --as csv --out curves                    curves.csv: stage, step, name, value (jsonl: the same, a line each)
   untwist export runs/mine --as lm-eval --out results/mine          results_*.json and samples_*.jsonl for each checkpoint`;
 
-/** The command. */
+/** `untwist export`: its arguments, flags and help, and the action that carries it out. */
 export function createExportCommand(): Command {
   return new Command()
     .argument("<run>", "the folder of a run")

@@ -34,7 +34,7 @@ SFT that was resumed into a new folder, which counts its steps anew after 100:
     - { folder: out/first, stage: sft }
     - { folder: out/second, stage: sft, after: 100 }`;
 
-/** The command. */
+/** `untwist follow`: its arguments, flags and help, and the action that carries it out. */
 export function createFollowCommand(): Command {
   return new Command()
     .argument("[folders...]", "output folders of trainers or folders above them, or a model or adapter")

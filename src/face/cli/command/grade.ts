@@ -17,14 +17,14 @@ Examples:
     --answer '{"cards":["A","5","J","10"],"number":[1,5,11,10],"formula":"(10/5)*(11+1)"}'
   untwist grade general-points --task '{"cards":[3,3,8,8],"rule":"id"}' --answer '{"formula":"8/(3-8/3)"}' --compat`;
 
-/** The command. */
+/** `untwist grade`: its arguments, flags and help, and the action that carries it out. */
 export function createGradeCommand(): Command {
   return new Command()
     .argument("<environment>", "the task's environment")
     .requiredOption("--task <json>", "the task, as JSON")
     .requiredOption("--answer <text>", "the answer, as a chat model would write it")
     .option("--compat", "repeat the reference implementation's floating-point defect")
-    .option("--json", "print the verdict as JSON")
+    .option("--json", "print the grade as JSON")
     .addHelpText("after", examples)
     .action(grade);
 }
@@ -32,8 +32,11 @@ export function createGradeCommand(): Command {
 async function grade(name: string, flags: GradeFlags): Promise<void> {
   const environment = await openEnvironment(name);
   const task = environment.parseTask(parseJson(flags.task));
-  const verdict = environment.grade(task, flags.answer, { rendering: "chat", compat: flags.compat ?? false });
-  const { reward, outcome, feedback, parts } = verdict;
+  const grade = environment.grade(task, flags.answer, {
+    promptFormat: "chat",
+    compat: flags.compat ?? false,
+  });
+  const { reward, outcome, feedback, parts } = grade;
   const output = createOutput(flags);
   const sign = reward > 0 ? "+" : "";
   const lines = [
@@ -42,7 +45,7 @@ async function grade(name: string, flags: GradeFlags): Promise<void> {
     `outcome   ${outcome}`,
     `feedback  ${feedback}`,
   ];
-  output.print(lines, verdict);
+  output.print(lines, grade);
 }
 
 function parseJson(text: string): unknown {
@@ -50,7 +53,7 @@ function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch (cause) {
     throw new UsageError(
-      `Cannot read --task: ${text} is no JSON; quote it for the shell, as in '{"cards":["A","5","J","10"],"rule":"ood"}'`,
+      `Cannot read --task: ${text} is not valid JSON; quote it for the shell, as in '{"cards":["A","5","J","10"],"rule":"ood"}'`,
       { cause },
     );
   }

@@ -20,7 +20,7 @@ Examples:
 In the paths, {step}, {id} (as in sft-100) or {name} (the folder's name) stand for a checkpoint, and * for anything. Of several
 files of one task the newest counts; of several tasks all questions do.`;
 
-/** The command. */
+/** `untwist import`: its arguments, flags and help, and the action that carries it out. */
 export function createImportCommand(): Command {
   return new Command()
     .argument("<run>", "the folder of a run that follows a trainer")

@@ -17,8 +17,8 @@ import { showMessage } from "../wording.ts";
 
 const jobsExamples = `
 Examples:
-  untwist jobs    all jobs, the newest first; spectra, eval and repair make them, by --on
-docs/cluster.md has what jobs are, and what a cluster is asked for.`;
+  untwist jobs    all jobs, the newest first
+The commands spectra, eval and repair make a job for work on a cluster; docs/cluster.md has how.`;
 
 const showExample = (name: string, what: string): string => `
 Examples:
@@ -51,7 +51,7 @@ export function createCancelCommand(): Command {
   return new Command()
     .argument("<job>", "job id (12 hex digits, see untwist jobs)")
     .option("--json", "print what was done as JSON")
-    .addHelpText("after", showExample("cancel", "untwist retry goes on with it"))
+    .addHelpText("after", showExample("cancel", "untwist retry continues it"))
     .action(cancel);
 }
 
@@ -60,7 +60,7 @@ export function createRetryCommand(runAgain: RunAgain): Command {
   return new Command()
     .argument("<job>", "job id (12 hex digits, see untwist jobs)")
     .option("--json", "print the result as JSON")
-    .addHelpText("after", showExample("retry", "after what was wrong has been put right"))
+    .addHelpText("after", showExample("retry", "after the cause has been fixed"))
     .action(async (id: string, flags: Json) => {
       await again(id, await retryJob(id, thisMachine()), flags, runAgain);
     });

@@ -10,7 +10,7 @@ import { formatLoss } from "../screen/format.ts";
 import { formatTable } from "../screen/table.ts";
 import { showMessage } from "../wording.ts";
 
-/** The command. */
+/** `untwist ls`: its arguments, flags and help, and the action that carries it out. */
 export function createLsCommand(): Command {
   return new Command()
     .argument("[folder]", "a folder of runs", runsFolder)
@@ -33,7 +33,7 @@ interface RunLine {
   readonly problem?: string;
 }
 
-/** One line a run; a damaged one must not hide the others. */
+/** One line per run; a damaged one must not hide the others. */
 async function describeRun(path: string): Promise<RunLine> {
   try {
     return await describeReadableRun(path);
@@ -62,7 +62,7 @@ function formatForgetting({ forgetting, unjudgedBecause, problem = "" }: RunLine
 }
 
 async function list(path: string, flags: { readonly json?: boolean }): Promise<void> {
-  // Before the first run there is no default folder yet, which is no mistake.
+  // Before the first run there is no default folder yet, which is not a mistake.
   const isMissing = path === runsFolder && !(await folderExists(path));
   const found = isMissing ? { runs: [], problems: [] } : await listRuns(path);
   for (const problem of found.problems) process.stderr.write(`Left out: ${showMessage(problem)}\n`);

@@ -8,7 +8,7 @@ import { repairRun } from "../../../lab/repair/index.ts";
 import { openRunFolder, parseRepairGrid, type RepairGrid } from "../../../run/index.ts";
 import { withEffects } from "../flag/effects.ts";
 import type { Invocation } from "../flag/invocation.ts";
-import { addJobFlags, type JobFlags, parsePlace, unlessHandedOver } from "../flag/job-flags.ts";
+import { addJobFlags, type JobFlags, parseJob, unlessHandedOver } from "../flag/job-flags.ts";
 import { addRequestFlags, parseRequests, type RequestFlags, requireServer } from "../flag/request-flags.ts";
 import { createOutput } from "../output.ts";
 import { formatRepairs } from "../screen/repair-screen.ts";
@@ -29,7 +29,7 @@ A grid:
     - {operation: truncate, keep: 0.5, matrices: "*.mlp.*"}
 docs/surgery.md has all fields.`;
 
-/** The command. */
+/** `untwist repair`: its arguments, flags and help, and the action that carries it out. */
 export function createRepairCommand(invocation: Invocation): Command {
   const command = new Command()
     .argument("<run>", "the folder of a run")
@@ -64,7 +64,7 @@ async function tryRepairs(
       ? { kind: "embedded" }
       : { kind: "adapters", url, model, requests: parseRequests(flags) };
   const plans = file === undefined ? undefined : [await readGrid(file, path)];
-  const job = await parsePlace(flags, invocation);
+  const job = await parseJob(flags, invocation);
   const records = await withEffects((effects) => repairRun(path, plans, { effects, source, job }));
   if (records.length === 0)
     throw new UsageError(

@@ -24,7 +24,7 @@ Examples:
   untwist report runs/general-points --out forgetting.html
   untwist report runs/general-points --figures figures    and every chart as SVG, its numbers as CSV`;
 
-/** The command. */
+/** `untwist report`: its arguments, flags and help, and the action that carries it out. */
 export function createReportCommand(): Command {
   return new Command()
     .argument("<run>", "the folder of a run")
@@ -65,7 +65,7 @@ async function requireReport(out: string): Promise<void> {
   const start = (await fileExists(out)) ? await readStart(out) : "";
   if (!/^<!doctype html>[\s\S]*<title>Untwist/i.test(start))
     throw new UsageError(
-      `Cannot write the report into "${out}": what lies there is no report, and would be lost; give --out another name`,
+      `Cannot write the report into "${out}": what lies there is not a report, and would be lost; give --out another name`,
     );
 }
 

@@ -22,7 +22,7 @@ Examples:
   untwist restore --into END --from PEAK --top 64 --as lora --out adapter       a PEFT adapter for END
   untwist restore --into END --from PEAK --top 0.6 --dry-run                    only say what would be done`;
 
-/** The command. */
+/** `untwist restore`: its arguments, flags and help, and the action that carries it out. */
 export function createRestoreCommand(): Command {
   return new Command()
     .requiredOption("--into <checkpoint>", "the target: the checkpoint folder to edit, which stays as it is")

@@ -27,7 +27,7 @@ Examples:
   untwist run --set sft.numSteps=100 --seed 2       one field changed
   untwist run --resume --out runs/general-points    continue a run that was stopped`;
 
-/** The command. */
+/** `untwist run`: its arguments, flags and help, and the action that carries it out. */
 export function createRunCommand(): Command {
   return new Command()
     .argument("[recipe]", `a shipped recipe or a YAML file (default: ${defaultRecipe})`)

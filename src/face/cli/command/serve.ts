@@ -21,7 +21,7 @@ Examples:
 Routes: /v1/models, /v1/completions (with logprobs and echo), /v1/chat/completions, both also streamed,
 /v1/load_lora_adapter, /v1/unload_lora_adapter, /health. Requests for unsupported features are refused.`;
 
-/** The command. */
+/** `untwist serve`: its arguments, flags and help, and the action that carries it out. */
 export function createServeCommand(): Command {
   return new Command()
     .argument(

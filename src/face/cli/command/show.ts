@@ -6,7 +6,7 @@ import { openRunFolder } from "../../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatSummary } from "../screen/summary-screen.ts";
 
-/** The command. */
+/** `untwist show`: its arguments, flags and help, and the action that carries it out. */
 export function createShowCommand(): Command {
   return new Command()
     .argument("<run>", "the folder of a run")

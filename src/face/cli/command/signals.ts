@@ -1,4 +1,4 @@
-/** `untwist signals`: which signal would have told when to stop. */
+/** `untwist signals`: which signal would have said when to stop. */
 import { Command } from "commander";
 import { rankRunSignals } from "../../../lab/outcome/index.ts";
 import { createOutput } from "../output.ts";
@@ -7,7 +7,7 @@ import { formatTable } from "../screen/table.ts";
 
 const rules = { lowest: "where it is lowest", highest: "where it is highest", knee: "at its knee" } as const;
 
-/** The command. */
+/** `untwist signals`: its arguments, flags and help, and the action that carries it out. */
 export function createSignalsCommand(): Command {
   return new Command()
     .argument("<run>", "the folder of a run; with spectra, the weights are ranked too")
@@ -22,7 +22,7 @@ async function run(path: string, flags: { readonly json?: boolean }): Promise<vo
   const head = ["signal", "stop", "step", "OOD lost against the peak [95 %]"].map((cell) =>
     output.paint("bold", cell),
   );
-  const rows = ranking.verdicts.map(({ name, rule, step, regret }) => [
+  const rows = ranking.ranked.map(({ name, rule, step, regret }) => [
     name,
     output.paint("dim", rules[rule]),
     String(step),

@@ -23,20 +23,15 @@ export async function showRunSpectra(
     );
   if (!(await isRunFolder(path)))
     throw new UsageError(
-      `Cannot compare "${path}" with nothing: it is no run; give a second checkpoint folder, or the folder of a run`,
+      `Cannot compare "${path}" with nothing: it is not a run; give a second checkpoint folder, or the folder of a run`,
     );
   const { recipe } = await openRunFolder(path);
   const ranks = recipe.spectra === false ? defaultRanks : recipe.spectra.ranks;
   const choice = { ...parseChoice(flags, ranks), ...(await chooseMachine(flags, invocation)) };
   // A partial look must not take the place of what the run says of itself.
-  const isWhole = [
-    flags.rank,
-    flags.matrices,
-    flags.layers,
-    flags.randomized,
-    flags.randomised,
-    flags.out,
-  ].every((flag) => flag === undefined);
+  const isWhole = [flags.rank, flags.matrices, flags.layers, flags.randomized, flags.out].every(
+    (flag) => flag === undefined,
+  );
   const compute = isWhole ? renewSpectra : examineRun;
   const { pairs, record } = await withEffects((effects: Effects) => compute(path, choice, effects));
   if (flags.out !== undefined) await writeSpectra(flags.out, pairs, record);

@@ -1,5 +1,5 @@
 /** `untwist spectra`: what changed in the weights between two checkpoints, or along a run. */
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import type { Effects } from "../../../base/progress/index.ts";
 import { compareCheckpoints, defaultRanks, writeSpectra } from "../../../lab/comparison/index.ts";
 import { describePair, totalSparsity } from "../../../weights/spectra/index.ts";
@@ -20,7 +20,7 @@ Examples:
   untwist spectra BEFORE AFTER --rank 256 --randomized 1             leading directions only, quick and approximate
   untwist spectra runs/mine --on slurm --set partition=cpu           on a cluster: docs/cluster.md`;
 
-/** The command. */
+/** `untwist spectra`: its arguments, flags and help, and the action that carries it out. */
 export function createSpectraCommand(invocation: Invocation): Command {
   const command = new Command()
     .argument("<before>", "a checkpoint folder, or a run (then leave <after> out)")
@@ -35,7 +35,6 @@ export function createSpectraCommand(invocation: Invocation): Command {
     )
     .option("--layers <ranges>", "only these layers, as in 0-3,7")
     .option("--randomized <seed>", "find the leading directions by seeded random projections")
-    .addOption(new Option("--randomised <seed>", "the earlier spelling").hideHelp())
     .option(
       "--out <folder>",
       "write Parquet tables and spectra.json into this folder (default: a run's own, for the recipe's choice)",

@@ -20,7 +20,7 @@ Examples:
   untwist studio                             the runs in ./runs
   untwist studio runs/general-points --open  one run, in the browser at once`;
 
-/** The command. */
+/** `untwist studio`: its arguments, flags and help, and the action that carries it out. */
 export function createStudioCommand(): Command {
   return new Command()
     .argument("[folder]", "a folder of runs, or a run", runsFolder)

@@ -31,9 +31,9 @@ Examples:
   untwist watch out/sft --out runs/mine --environment items:my-questions --stop-on-alert   exit code 3 once OOD has fallen
   untwist watch --out runs/mine --keep-best 3 --on-alert 'notify-send "$UNTWIST_TEXT"'    go on, as it was asked before
   untwist studio runs/mine      the same in the browser, as it grows
-The command and the webhook (POST, JSON) are told: text, run, training, checkpoint, step, keep, keepPath, pValue.`;
+The command and the webhook (POST, JSON) receive: text, run, training, checkpoint, step, keep, keepPath, pValue.`;
 
-/** The command. */
+/** `untwist watch`: its arguments, flags and help, and the action that carries it out. */
 export function createWatchCommand(): Command {
   const command = new Command()
     .argument("[folders...]", "output folders of trainers; none to go on with a run that follows them")
@@ -53,9 +53,9 @@ export function createWatchCommand(): Command {
     .option("--stop-on-alert", "end at an alert, with exit code 3")
     .option(
       "--on-alert <command>",
-      "a shell command that is told of an alert by variables UNTWIST_TEXT, UNTWIST_KEEP_PATH, …",
+      "a shell command to run for an alert, with the variables UNTWIST_TEXT, UNTWIST_KEEP_PATH, …",
     )
-    .option("--webhook <url>", "an address that is told of an alert")
+    .option("--webhook <url>", "an address to which an alert is posted")
     .option("--json", "print the last state as JSON")
     .addHelpText("after", examples)
     .action(watch);

@@ -5,7 +5,7 @@ import { parseCount } from "../flag/parse-flags.ts";
 import { thisMachine } from "../this-machine.ts";
 import { showMessage } from "../wording.ts";
 
-/** The command. */
+/** `untwist work`: its arguments, flags and help, and the action that carries it out. */
 export function createWorkCommand(): Command {
   return new Command()
     .argument("<job>", "the folder of the job")

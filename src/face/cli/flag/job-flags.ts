@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { UsageError } from "../../../base/core/index.ts";
 import { fileExists, readText } from "../../../base/file/index.ts";
-import { HandedOverError, type JobPlace } from "../../../cluster/dispatch/index.ts";
+import { HandedOverError, type JobOptions } from "../../../cluster/dispatch/index.ts";
 import {
   type ExecutorName,
   executorNames,
@@ -49,7 +49,7 @@ export function addJobFlags(command: Command): Command {
 }
 
 /** Where the flags say; absent for this process, which has no use for the others then. Throws `UsageError`. */
-export async function parsePlace(flags: JobFlags, { args, job }: Invocation): Promise<JobPlace | undefined> {
+export async function parseJob(flags: JobFlags, { args, job }: Invocation): Promise<JobOptions | undefined> {
   const { on, set = [], memory } = flags;
   const bytes = memory === undefined ? {} : { bytes: parseSize("--memory", memory) };
   if (on === undefined) {

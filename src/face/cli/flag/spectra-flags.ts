@@ -4,7 +4,7 @@ import { parseSize } from "../../../cluster/executor/index.ts";
 import { chooseComparison, type SpectraChoice } from "../../../lab/comparison/index.ts";
 import type { PairHeadline } from "../../../weights/spectra/index.ts";
 import type { Invocation } from "./invocation.ts";
-import { type JobFlags, parsePlace } from "./job-flags.ts";
+import { type JobFlags, parseJob } from "./job-flags.ts";
 
 /** The flags as given. */
 export interface SpectraFlags extends JobFlags {
@@ -13,7 +13,6 @@ export interface SpectraFlags extends JobFlags {
   readonly layers?: string;
   readonly randomized?: string;
   /** The earlier spelling. */
-  readonly randomised?: string;
   readonly out?: string;
   readonly strict?: boolean;
   readonly json?: boolean;
@@ -39,14 +38,14 @@ export async function chooseMachine(
   const { memory } = flags;
   return {
     // In this process, too, memory has a limit.
-    place: await parsePlace(flags.on === undefined ? { ...flags, memory: undefined } : flags, invocation),
+    place: await parseJob(flags.on === undefined ? { ...flags, memory: undefined } : flags, invocation),
     ...(memory !== undefined && { bytes: parseSize("--memory", memory) }),
   };
 }
 
 /** Which tensors, and how they are compared. Throws `UsageError`. */
 export function parseChoice(
-  { rank, matrices, layers, randomised, randomized = randomised }: SpectraFlags,
+  { rank, matrices, layers, randomized }: SpectraFlags,
   usualRanks: readonly number[],
 ): SpectraChoice {
   const randomizedSeed = randomized === undefined ? undefined : parseSeed(randomized);

@@ -89,7 +89,7 @@ function describeFound(
 function describeBase({ lineage, missingBase }: FollowReport): readonly string[] {
   if (missingBase !== undefined)
     return [
-      `The base model is said to be "${missingBase}", which is no folder here; to compare with it, give its folder by --base`,
+      `The base model is given as "${missingBase}", which is not a folder here; to compare with it, give its folder by --base`,
     ];
   return lineage.some(({ stage }) => stage === "base")
     ? []

@@ -1,4 +1,4 @@
-/** Progress of a run: a bar with an estimate on a terminal, a plain line a checkpoint elsewhere. */
+/** Progress of a run: a bar with an estimate on a terminal, one plain line per checkpoint elsewhere. */
 import { MultiBar } from "cli-progress";
 import { createEstimator, type LabEvent } from "../../../base/progress/index.ts";
 import { formatShare } from "../../../base/statistics/index.ts";

@@ -12,7 +12,7 @@ import { wrapSentence, wrapText } from "./wrap.ts";
 /** How to show it. */
 export interface ScreenOptions {
   readonly paint: Paint;
-  /** Characters a line; absent means no chart (the output is no terminal). */
+  /** Characters a line; absent means no chart (the output is not a terminal). */
   readonly width?: number;
   /** Where the run is, for commands to go on with. */
   readonly folder?: string;

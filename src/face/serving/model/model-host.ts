@@ -170,7 +170,7 @@ function encode(
   }
 }
 
-/** Never rejects: what cannot be loaded is told to who asked, and the next one has its turn. */
+/** Never rejects: what cannot be loaded is reported to who asked, and the next one has its turn. */
 async function load(
   { options, model, engine, models, say }: State,
   { id, name, path }: Extract<HostMessage, { readonly kind: "load" }>,

@@ -288,7 +288,7 @@ function continueText(
   });
 }
 
-interface AdapterPlace {
+interface AdapterContext {
   readonly models: Map<string, ServedModel>;
   readonly find: ModelService["find"];
   readonly base: string;
@@ -297,7 +297,7 @@ interface AdapterPlace {
 
 function serveAdapters(
   thread: Thread,
-  { models, find, base, log }: AdapterPlace,
+  { models, find, base, log }: AdapterContext,
 ): Pick<ModelService, "loadAdapter" | "unloadAdapter"> {
   const loading = new Set<string>();
   const load = (name: string, path: string): Promise<string> =>
@@ -328,14 +328,14 @@ function serveAdapters(
         log(
           `Cannot load "${name}" from "${path}": ${error instanceof Error ? error.message : String(error)}`,
         );
-        refuse(`"${path}" is no adapter to ${base} that this server can use; its own output says why`);
+        refuse(`"${path}" is not an adapter to ${base} that this server can use; its own output says why`);
       } finally {
         loading.delete(name);
       }
     },
     unloadAdapter: (name) => {
       if (find(name).parent === undefined)
-        throw new RequestError(400, `Cannot unload "${name}": it is no adapter`, { param: "lora_name" });
+        throw new RequestError(400, `Cannot unload "${name}": it is not an adapter`, { param: "lora_name" });
       models.delete(name);
       thread.tell({ kind: "unload", name });
     },

@@ -41,10 +41,20 @@ export async function connectAdapters(
   // Twice: how much answers differ that should not.
   const [ofBase, again] = [await probe(base), await probe(base)];
   const tell = (text: string): void => effects.report({ kind: "notice", text });
-  if (ofBase === undefined || again === undefined)
+  const isSilent = ofBase === undefined || again === undefined;
+  if (isSilent)
     tell(
       `The server at ${url} gives no log-probabilities: whether adapters are really applied cannot be verified`,
     );
+  const verify = async (path: string, name: string): Promise<void> => {
+    if (isSilent || (await isZero(path))) return;
+    const ofAdapter = await probe(name);
+    const noise = measureChange(ofBase, again);
+    if (!isSeen(path, ofAdapter && measureChange(ofBase, ofAdapter), noise))
+      tell(
+        `With the adapter "${path}" the server at ${url} ${ofAdapter === undefined ? "gives no log-probabilities" : "answers no more differently than twice without it"}: whether it is really applied cannot be verified`,
+      );
+  };
   return {
     base,
     baseFolder,
@@ -58,17 +68,7 @@ export async function connectAdapters(
           throw new UsageError(
             `Cannot use the adapter "${path}": the server says that it loaded it, but does not list it; can it read that folder?`,
           );
-        if (ofBase !== undefined && again !== undefined && !(await isZero(path))) {
-          const change = measureChange(ofBase, await probe(name));
-          if (change === 0)
-            throw new UsageError(
-              `Cannot use the adapter "${path}": with it the server answers just as without it; is its rank above the server's limit?`,
-            );
-          if (change <= noiseFactor * measureChange(ofBase, again))
-            tell(
-              `With the adapter "${path}" the server at ${url} answers no more differently than twice without it: whether it is really applied cannot be verified`,
-            );
-        }
+        await verify(path, name);
         return await work(name);
       } finally {
         // Also after a stop, whose signal would end this request too.
@@ -81,9 +81,21 @@ export async function connectAdapters(
 /** How many times the difference of two equal questions an adapter has to make, to be seen. */
 const noiseFactor = 3;
 
-/** Mean difference of two probes in nats; 0 where there is no second one. */
-function measureChange(before: readonly number[], now: readonly number[] | undefined): number {
-  const changes = (now ?? []).map((value, index) => Math.abs(value - (before[index] ?? value)));
+/**
+ * Whether the change that an adapter makes stands out from the noise, both in nats; not where it was not measured. Throws
+ * `UsageError` where there is none at all.
+ */
+function isSeen(path: string, change: number | undefined, noise: number): boolean {
+  if (change === 0)
+    throw new UsageError(
+      `Cannot use the adapter "${path}": with it the server answers just as without it; is its rank above the server's limit?`,
+    );
+  return change !== undefined && change > noiseFactor * noise;
+}
+
+/** Mean difference of two probes in nats. */
+function measureChange(before: readonly number[], now: readonly number[]): number {
+  const changes = now.map((value, index) => Math.abs(value - (before[index] ?? value)));
   return changes.reduce((sum, change) => sum + change, 0) / Math.max(1, changes.length);
 }
 

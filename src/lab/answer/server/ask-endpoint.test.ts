@@ -67,7 +67,7 @@ async function ask(
     { ...asking, url, model: "m", timeoutMs: 600_000, maxTries: 2, concurrency: 2 },
     {
       environment: `items:${join(folder, "items")}`,
-      rendering: "chat",
+      promptFormat: "chat",
       splits: ["id", "ood"],
       numTasks: 2,
       seed: 1,

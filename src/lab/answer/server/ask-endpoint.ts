@@ -15,7 +15,12 @@ import {
   type ModelIdentity,
   openAnswerStore,
 } from "../../../bridge/endpoint/index.ts";
-import { checkCount, openEnvironment, type Rendering, type Split } from "../../../tasks/environment/index.ts";
+import {
+  checkCount,
+  openEnvironment,
+  type PromptFormat,
+  type Split,
+} from "../../../tasks/environment/index.ts";
 import { askTasks, type EvaluatedItem, type Respond } from "../../../tasks/evaluation/index.ts";
 import { stampCheckpoint } from "../../machine/index.ts";
 import type { RequestOptions } from "../answer-source.ts";
@@ -34,7 +39,7 @@ export interface EndpointChoice extends RequestOptions {
 /** What is asked. */
 export interface EndpointTasks {
   readonly environment: string;
-  readonly rendering: Rendering;
+  readonly promptFormat: PromptFormat;
   readonly splits: readonly Split[];
   readonly numTasks: number;
   readonly seed: number;
@@ -58,7 +63,7 @@ export interface KnownWeights {
 }
 
 /** Surroundings of an evaluation. */
-export interface AskingPlace {
+export interface AskContext {
   /** The file that keeps the answers; absent means one in the cache, named after model and settings. */
   readonly answers?: string | undefined;
   /** What the server was started for or given to load: that, and not its name or address, is what answers belong to. */
@@ -75,7 +80,7 @@ export interface AskingPlace {
 export async function askEndpoint(
   choice: EndpointChoice,
   tasks: EndpointTasks,
-  place: AskingPlace,
+  place: AskContext,
 ): Promise<EndpointEvaluation> {
   const environment = await openEnvironment(tasks.environment);
   checkCount(environment, tasks);
@@ -87,7 +92,7 @@ export async function askEndpoint(
     const judge =
       graded === undefined ? undefined : await openJudge(choice, { file: asked.file, record: graded }, place);
     try {
-      const numAttempts = tasks.numAttempts ?? environment.numAttempts[tasks.rendering];
+      const numAttempts = tasks.numAttempts ?? environment.numAttempts[tasks.promptFormat];
       const onItem = createReporter(tasks.splits.length * tasks.numTasks, choice.model, place.effects);
       const options = { ...tasks, ...choice, environment, numAttempts, onItem, judge: judge?.respond };
       const goingOn = { effects: place.effects, continuation: asked.continuation };
@@ -125,7 +130,7 @@ interface AskedModel {
 /** `known` is who answers there, where that was asked just now. */
 async function openAsked(
   choice: Omit<EndpointOptions, "signal">,
-  place: AskingPlace,
+  place: AskContext,
   known?: ModelIdentity,
 ): Promise<AskedModel> {
   const { effects } = place;
@@ -180,7 +185,7 @@ async function describeOwner(
 function chooseFile(
   owner: ModelIdentity,
   choice: AskingOptions,
-  { answers, effects }: Pick<AskingPlace, "answers" | "effects">,
+  { answers, effects }: Pick<AskContext, "answers" | "effects">,
 ): { readonly file: string; readonly isFresh: boolean } {
   if (answers !== undefined) return { file: answers, isFresh: false };
   const file = join(effects.machine.cacheFolder, "answers", nameAnswers(owner, choice));
@@ -214,7 +219,7 @@ function nameProcess(): string {
 async function openJudge(
   choice: EndpointChoice,
   { file, record }: { readonly file: string; readonly record: JudgeRecord },
-  place: AskingPlace,
+  place: AskContext,
 ): Promise<AskedModel> {
   const { judge } = choice;
   if (judge === undefined) throw new RangeError("Cannot open a judge: none was named");
@@ -233,7 +238,7 @@ async function openJudge(
 /** The value; a failure because of a stop becomes `StoppedError`. */
 export async function orStopped<Value>(
   value: Promise<Value>,
-  { effects, continuation }: Pick<AskingPlace, "effects"> & { readonly continuation?: string },
+  { effects, continuation }: Pick<AskContext, "effects"> & { readonly continuation?: string },
 ): Promise<Value> {
   try {
     return await value;

@@ -8,7 +8,7 @@ import { createEndpoint, findDifference, type ModelIdentity } from "../../../bri
 import { type Environment, splits } from "../../../tasks/environment/index.ts";
 import { findJudgeKey } from "./api-keys.ts";
 
-/** How a judge is asked: for its likeliest words in a chat; it may think before its verdict. */
+/** How a judge is asked: for its likeliest words in a chat; it may think before its grade. */
 export const judgeAsking = { api: "chat", temperature: 0, maxNewTokens: 2048, fields: {} } as const;
 
 /** A judge, and what it is asked. */
@@ -69,7 +69,7 @@ export async function identifyJudge(
 function hashJudgePrompt({ judging, createTask, numTasks }: Environment): string {
   for (const split of splits)
     for (let index = 0; index < (numTasks?.[split] ?? 1); index++) {
-      const task = createTask({ split, seed: 0, index, rendering: "chat" });
+      const task = createTask({ split, seed: 0, index, promptFormat: "chat" });
       if (judging?.isNeeded(task) !== true) continue;
       return createHash("sha256").update(judging.prompt(task, "…")).digest("hex").slice(0, 16);
     }

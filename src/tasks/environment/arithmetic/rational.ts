@@ -5,7 +5,7 @@
 
 /** The four operators of a formula. */
 export const operators = ["+", "-", "*", "/"] as const;
-/** One of `operators`. */
+/** An operation of two numbers. */
 export type Operator = (typeof operators)[number];
 
 /** True for + - * and /. */

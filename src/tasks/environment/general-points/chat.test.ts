@@ -66,9 +66,9 @@ describe("gradeChat() on the study's own examples", () => {
 
   it("is exact, and repeats the study's floating-point defect on request", () => {
     expect(grade([3, 3, 8, 8], "8/(3-8/3)")).toMatchObject({ reward: 5, outcome: "correct" });
-    const verdict = grade([3, 3, 8, 8], "8/(3-8/3)", true);
-    expect(verdict).toMatchObject({ reward: 0, outcome: "incorrect", parts: { solved: false } });
-    expect(verdict.feedback).toContain("floating point");
+    const repeated = grade([3, 3, 8, 8], "8/(3-8/3)", true);
+    expect(repeated).toMatchObject({ reward: 0, outcome: "incorrect", parts: { solved: false } });
+    expect(repeated.feedback).toContain("floating point");
   });
 
   it("adds penalties of different kinds", () => {
@@ -139,7 +139,7 @@ describe("gradeChat() on answers", () => {
   });
 });
 
-describe("the chat rendering", () => {
+describe("the chat prompt format", () => {
   const face: GeneralPointsTask = { cards: [5, 11, 3, 1], rule: { J: 11, Q: 12, K: 13 } };
 
   it("states the rule, the cards and the keys", () => {
@@ -161,11 +161,11 @@ describe("the chat rendering", () => {
 
   it("repeats every answer with its reason on a retry", () => {
     const answers = ['{"formula": "5+11"}', '{"formula": "5+11+3+1=24"}'];
-    const attempts = answers.map((answer) => ({ answer, verdict: gradeChat(face, answer) }));
+    const attempts = answers.map((answer) => ({ answer, grade: gradeChat(face, answer) }));
     const retry = writeChatRetry(face, attempts);
     expect(retry.startsWith(writeChatPrompt(face))).toBe(true);
     expect(retry.indexOf(answers[1]!)).toBeGreaterThan(retry.indexOf(answers[0]!));
-    for (const { verdict } of attempts) expect(retry).toContain(`failed because ${verdict.feedback}. `);
+    for (const { grade } of attempts) expect(retry).toContain(`failed because ${grade.feedback}. `);
   });
 });
 

@@ -12,7 +12,7 @@ import {
   unifyOperators,
 } from "../arithmetic/formula.ts";
 import { writeHistory } from "../conversation.ts";
-import type { Attempt, Verdict } from "../environment.ts";
+import type { Attempt, Grade } from "../environment.ts";
 import { type GeneralPointsTask, nameCard, target, valueCards } from "./hand.ts";
 import { type Score, scoreFormula } from "./score.ts";
 import { listSolutions } from "./solution-list.ts";
@@ -64,7 +64,7 @@ interface ChatAnswer {
  * chance are read as they are meant: "formula" with or without a space behind its colon, × ÷ − for * / -, and a closing "=25", which
  * says that the value is another.
  */
-export function gradeChat(task: GeneralPointsTask, answer: string, compat = false): Verdict {
+export function gradeChat(task: GeneralPointsTask, answer: string, compat = false): Grade {
   const values = valueCards(task);
   const { formula: given, numbers } = parseChatAnswer(answer, compat);
   // What the study takes for the formula of an answer without one.
@@ -112,7 +112,7 @@ function parseChatAnswer(answer: string, compat: boolean): ChatAnswer {
   };
 }
 
-/** The object in a JSON text; empty for anything else. Model output is often not JSON, so that is no error. */
+/** The object in a JSON text; empty for anything else. Model output is often not JSON, so that is not an error. */
 function parseObject(text: string): { readonly formula?: unknown; readonly number?: unknown } {
   try {
     const value: unknown = JSON.parse(text);

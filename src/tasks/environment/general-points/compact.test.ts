@@ -72,8 +72,8 @@ describe("gradeCompact()", () => {
       "5 / 3 = 1 , 10 - 1 = 9 , 9 + 1 = 10",
     ];
     for (const each of steps) {
-      const verdict = gradeCompact(task, `c: 5 J 3 A n: 5 10 3 1 s: ${each}`);
-      expect(verdict, each).toMatchObject({
+      const grade = gradeCompact(task, `c: 5 J 3 A n: 5 10 3 1 s: ${each}`);
+      expect(grade, each).toMatchObject({
         outcome: "incorrect",
         reward: -1,
         parts: { format: true, values: true, solved: false },

@@ -5,13 +5,13 @@
  */
 
 import { isOperator, operators } from "../arithmetic/rational.ts";
-import type { Verdict } from "../environment.ts";
+import type { Grade } from "../environment.ts";
 import { cardNames, type GeneralPointsTask, nameCard, type Rule, target, valueCards } from "./hand.ts";
 import { calculate, findSteps, numberLimit, type Step } from "./solver.ts";
 
-/** The words that end a prompt and say what is asked; `play` is in no lesson: fine-tuning brings it. */
+/** The words that end a prompt and say what is asked; `play` is in no skill: fine-tuning brings it. */
 const keywords = ["read", "solve", "calculate", "show", "game", "deal", "round", "hand", "play"] as const;
-/** One of `keywords`. */
+/** A word that ends a prompt. */
 type Keyword = (typeof keywords)[number];
 
 /** Every word, in token-id order: 0..99 first, so that an integer is its own id among the words. */
@@ -70,7 +70,7 @@ const answerShape: RegExp = new RegExp(
  * Grades an answer to `play`, strictly: shape, then cards and values in the order shown, then every step and the
  * result. Rewards: correct +5, incorrect −1, wrong-numbers −2, illegal −3. Never throws.
  */
-export function gradeCompact(task: GeneralPointsTask, answer: string): Verdict {
+export function gradeCompact(task: GeneralPointsTask, answer: string): Grade {
   const found = answerShape.exec(answer)?.groups;
   if (found === undefined) {
     return {

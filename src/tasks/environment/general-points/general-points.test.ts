@@ -53,13 +53,13 @@ describe("generalPoints.grade()", () => {
     for (let index = 0; index < 100_000; index++) {
       const answer = drawText(random);
       for (const compat of [false, true]) {
-        for (const rendering of generalPoints.renderings) {
-          const options = { rendering, compat };
-          const { outcome, reward, feedback } = generalPoints.grade(tasks[rendering], answer, options);
+        for (const promptFormat of generalPoints.promptFormats) {
+          const options = { promptFormat, compat };
+          const { outcome, reward, feedback } = generalPoints.grade(tasks[promptFormat], answer, options);
           const isSound = Number.isFinite(reward) && reward <= 5 && generalPoints.outcomes.includes(outcome);
           if (!isSound || feedback.length > 120)
             expect.fail(`${outcome} ${reward} ${feedback} for ${answer}`);
-          seen.add(`${rendering} ${outcome}`);
+          seen.add(`${promptFormat} ${outcome}`);
         }
       }
     }
@@ -87,8 +87,8 @@ describe("generalPoints.grade()", () => {
     ]) {
       for (const prefix of ["", '{"formula": "', "c: 4 6 A A n: "]) {
         const answer = prefix + unit.repeat(100_000);
-        for (const rendering of generalPoints.renderings) {
-          expect(generalPoints.grade(task, answer, { rendering }).parts.solved).toBe(false);
+        for (const promptFormat of generalPoints.promptFormats) {
+          expect(generalPoints.grade(task, answer, { promptFormat }).parts.solved).toBe(false);
         }
       }
     }
@@ -97,16 +97,16 @@ describe("generalPoints.grade()", () => {
   it("solves a formula in any number of brackets", () => {
     const task = generalPoints.parseTask({ cards: [4, 6, 1, 1], rule: "id" });
     const answer = `{"formula": "${"(".repeat(10_000)}4*6*1*1${")".repeat(10_000)}"}`;
-    expect(generalPoints.grade(task, answer, { rendering: "chat" }).reward).toBe(5);
+    expect(generalPoints.grade(task, answer, { promptFormat: "chat" }).reward).toBe(5);
   });
 });
 
 describe("generalPoints.retryPrompt()", () => {
   it("repeats the prompt where there are no words for feedback", () => {
-    const task = generalPoints.createTask({ split: "id", seed: 1, index: 1, rendering: "compact" });
-    const verdict = generalPoints.grade(task, "", { rendering: "compact" });
-    const attempts = [{ answer: "", verdict }];
-    expect(generalPoints.retryPrompt(task, { rendering: "compact", attempts })).toBe(
+    const task = generalPoints.createTask({ split: "id", seed: 1, index: 1, promptFormat: "compact" });
+    const grade = generalPoints.grade(task, "", { promptFormat: "compact" });
+    const attempts = [{ answer: "", grade }];
+    expect(generalPoints.retryPrompt(task, { promptFormat: "compact", attempts })).toBe(
       generalPoints.prompt(task, "compact"),
     );
   });

@@ -14,7 +14,7 @@ import { target } from "./hand.ts";
 
 /** Every outcome of a formula, best first. */
 export const outcomes = ["correct", "partial", "incorrect", "wrong-numbers", "illegal"] as const;
-/** One of `outcomes`. */
+/** The kind of a grade, best first. */
 type Outcome = (typeof outcomes)[number];
 
 /** What is known of the hand. */

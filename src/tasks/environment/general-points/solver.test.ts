@@ -100,8 +100,9 @@ describe("listSolutions()", () => {
       .filter(isSolvable)
       .map((values) => {
         const solutions = listSolutions(values);
+        // Without a division all numbers are whole, and floating point is exact.
         const isMissed = (text: string): boolean =>
-          evaluateFormula(tokenizeFormula(text) ?? [], floatArithmetic) !== 24;
+          text.includes("/") && evaluateFormula(tokenizeFormula(text) ?? [], floatArithmetic) !== 24;
         return { values, some: solutions.some(isMissed), every: solutions.every(isMissed) };
       });
     expect(missed.filter(({ some }) => some)).toHaveLength(25);

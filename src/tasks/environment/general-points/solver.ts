@@ -25,7 +25,7 @@ export interface Step {
   readonly result: number;
 }
 
-/** One above the largest number of the compact rendering. */
+/** One above the largest number of the compact prompt format. */
 export const numberLimit = 100;
 
 /** The result in whole numbers; undefined when it is negative, fractional or not below `numberLimit`. */

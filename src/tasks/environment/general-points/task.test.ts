@@ -8,13 +8,13 @@ import { createTask, describeTask, parseTask } from "./task.ts";
 const requests = Array.from({ length: 2000 }, (_, index) => ({ seed: 11, index }));
 
 describe("createTask()", () => {
-  it("deals hands that the rendering can solve under the rule of the split", () => {
+  it("deals hands that the prompt format can solve under the rule of the split", () => {
     for (const request of requests) {
-      const chat = createTask({ ...request, split: "ood", rendering: "chat" });
+      const chat = createTask({ ...request, split: "ood", promptFormat: "chat" });
       expect(chat.rule).toEqual({ J: 11, Q: 12, K: 13 });
       expect(isSolvable(valueCards(chat))).toBe(true);
       expect(Math.max(...chat.cards)).toBeGreaterThan(10);
-      const compact = createTask({ ...request, split: "id", rendering: "compact" });
+      const compact = createTask({ ...request, split: "id", promptFormat: "compact" });
       expect(compact.rule).toEqual({ J: 10, Q: 10, K: 10 });
       expect(findSteps(valueCards(compact))).toBeDefined();
     }
@@ -22,7 +22,7 @@ describe("createTask()", () => {
 
   it("deals every card in every place", () => {
     for (const split of ["id", "ood"] as const) {
-      const tasks = requests.map((request) => createTask({ ...request, split, rendering: "chat" }));
+      const tasks = requests.map((request) => createTask({ ...request, split, promptFormat: "chat" }));
       for (let place = 0; place < 4; place++) {
         expect(new Set(tasks.map(({ cards }) => cards[place])).size).toBe(13);
       }
@@ -30,7 +30,7 @@ describe("createTask()", () => {
   });
 
   it("counts tasks on from the seed", () => {
-    const request = { split: "ood", rendering: "chat" } as const;
+    const request = { split: "ood", promptFormat: "chat" } as const;
     const here = createTask({ ...request, seed: 5, index: 1 });
     expect(createTask({ ...request, seed: 6, index: 0 })).toEqual(here);
     expect(createTask({ ...request, seed: 5, index: 2 })).not.toEqual(here);
@@ -63,7 +63,7 @@ describe("parseTask()", () => {
 
   it("reads back every hand by the names of its cards", () => {
     for (const request of requests.slice(0, 200)) {
-      const task = createTask({ ...request, split: "id", rendering: "chat" });
+      const task = createTask({ ...request, split: "id", promptFormat: "chat" });
       expect(parseTask({ cards: task.cards.map(nameCard), rule: "id" })).toEqual(task);
     }
   });

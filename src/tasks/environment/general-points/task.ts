@@ -1,23 +1,23 @@
 /** Tasks of general points from three sources: a number, a user's JSON, and back to a line for people. */
 import { z } from "zod";
 import { createRandom, UsageError } from "../../../base/core/index.ts";
-import type { Rendering, TaskRequest } from "../environment.ts";
+import type { PromptFormat, TaskRequest } from "../environment.ts";
 import { cardNames, dealTask, type GeneralPointsTask, nameCard, splitRules, valueCards } from "./hand.ts";
 import { findSteps, isSolvable } from "./solver.ts";
 
-/** Which hands are dealt: those that have an answer in that rendering. */
-const acceptHand: { readonly [R in Rendering]: (values: readonly number[]) => boolean } = {
+/** Which hands are dealt: those that have an answer in that prompt format. */
+const acceptHand: { readonly [R in PromptFormat]: (values: readonly number[]) => boolean } = {
   compact: (values) => findSteps(values) !== undefined,
   chat: isSolvable,
 };
 
-/** The hand of that number, dealt again until it is solvable in that rendering. */
+/** The hand of that number, dealt again until it is solvable in that prompt format. */
 export function createTask(request: TaskRequest): GeneralPointsTask {
-  const { split, rendering, seed, index } = request;
-  return dealTask(createRandom(seed + index, "general-points", split, rendering), {
+  const { split, promptFormat, seed, index } = request;
+  return dealTask(createRandom(seed + index, "general-points", split, promptFormat), {
     split,
     rule: splitRules[split],
-    accept: acceptHand[rendering],
+    accept: acceptHand[promptFormat],
   });
 }
 

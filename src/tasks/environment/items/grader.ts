@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { matchWithin } from "../../../base/threads/index.ts";
 import { readLastObject } from "../json-answer.ts";
-import { findAnswerNumber } from "./answer-place.ts";
+import { findAnswerNumber } from "./marked-answer.ts";
 import { readWholeNumber, unifySigns } from "./number.ts";
 
 /** How an answer is read and compared. */

@@ -144,24 +144,27 @@ describe("openItems()", () => {
     expect(environment.numTasks).toEqual({ id: 30, ood: 1 });
     const ask = (seed: number): readonly string[] =>
       Array.from({ length: 30 }, (_, index) =>
-        environment.prompt(environment.createTask({ split: "id", seed, index, rendering: "chat" }), "chat"),
+        environment.prompt(
+          environment.createTask({ split: "id", seed, index, promptFormat: "chat" }),
+          "chat",
+        ),
       );
     expect(new Set(ask(5)).size).toBe(30);
     expect(ask(5)).toEqual(ask(5));
     expect(ask(6)).toEqual([...ask(5).slice(1), ask(5)[0]]);
     for (let index = 0; index < 30; index++) {
-      const task = environment.createTask({ split: "id", seed: 1, index, rendering: "chat" });
-      const verdict = environment.grade(task, environment.referenceAnswer(task, "chat"), {
-        rendering: "chat",
+      const task = environment.createTask({ split: "id", seed: 1, index, promptFormat: "chat" });
+      const grade = environment.grade(task, environment.referenceAnswer(task, "chat"), {
+        promptFormat: "chat",
       });
-      expect(verdict.outcome).toBe("correct");
+      expect(grade.outcome).toBe("correct");
     }
   });
 
   it("measures likelihood of what training would have as an answer, and of no regular expression", async () => {
     const score = async (item: string): Promise<unknown> => {
       const environment = await openItems(write("scored", [item]));
-      const task = environment.createTask({ split: "id", seed: 0, index: 0, rendering: "chat" });
+      const task = environment.createTask({ split: "id", seed: 0, index: 0, promptFormat: "chat" });
       return environment.scoredAnswer?.(task, "chat");
     };
     expect(await score(line("q", 30, "json"))).toBe('{"answer": 30}');
@@ -180,14 +183,14 @@ describe("openItems()", () => {
     ["A. 1\nB. 2", "exact", 0],
   ] as const)("knows how often a guess is right at %j, graded by %s: %d", async (options, grader, chance) => {
     const environment = await openItems(write("guessed", [line(`Which?\n${options}`, "A", grader)]));
-    const task = environment.createTask({ split: "id", seed: 0, index: 0, rendering: "chat" });
+    const task = environment.createTask({ split: "id", seed: 0, index: 0, promptFormat: "chat" });
     expect(environment.chance?.(task)).toBe(chance);
   });
 
   it("tells a wrong answer from none", async () => {
     const environment = await openItems(write("grades", [line("2 + 2?", "4", "numeric")]));
-    const task = environment.createTask({ split: "id", seed: 0, index: 0, rendering: "chat" });
-    const outcome = (text: string): string => environment.grade(task, text, { rendering: "chat" }).outcome;
+    const task = environment.createTask({ split: "id", seed: 0, index: 0, promptFormat: "chat" });
+    const outcome = (text: string): string => environment.grade(task, text, { promptFormat: "chat" }).outcome;
     expect(["4", "5", "four", ""].map(outcome)).toEqual(["correct", "incorrect", "illegal", "illegal"]);
   });
 
@@ -195,7 +198,7 @@ describe("openItems()", () => {
     ["no JSON", ["{"], "line 1"],
     ["a line without its answer, with its number", [line("a", "b"), "", '{"question": "c"}'], "line 3"],
     ["an unknown grader", [line("a", "b", "vibes")], "grader"],
-    ["a numeric answer that is no number", [line("a", "b", "numeric")], '"b" is no number'],
+    ["a numeric answer that is not a number", [line("a", "b", "numeric")], '"b" is not a number'],
     ["an empty answer, which would be 0", [line("a", "", "numeric")], "its answer is empty"],
     ["a comma that may part two numbers", [line("a", "1,5", "numeric")], "with a point"],
     ["a regular expression that never ends", [line("a", "^(a+)+$", "regex")], "takes for ever"],

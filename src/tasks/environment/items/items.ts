@@ -5,7 +5,7 @@ import { createRandom, UsageError } from "../../../base/core/index.ts";
 import { fileExists, readText } from "../../../base/file/index.ts";
 import { matchWithin } from "../../../base/threads/index.ts";
 import { createChatOnly } from "../chat-only.ts";
-import type { Environment, Judging, Split, Verdict } from "../environment.ts";
+import type { Environment, Grade, Judging, Split } from "../environment.ts";
 import { splits } from "../environment.ts";
 import { readLastObject } from "../json-answer.ts";
 import { type Grader, graderSchema, readAnswer, regexLimitMs } from "./grader.ts";
@@ -103,13 +103,13 @@ function findProblem(item: Item): string | undefined {
 function findAnswerProblem({ answer, grader }: Item): string | undefined {
   if (grader.kind === "numeric") return findNumberProblem(answer);
   if (grader.kind === "choice" && !/^[A-Za-z]$/.test(answer.trim()))
-    return `its answer "${answer}" is no single letter`;
+    return `its answer "${answer}" is not a single letter`;
   return grader.kind === "regex" ? findExpressionProblem(answer) : undefined;
 }
 
 function findNumberProblem(answer: string): string | undefined {
   const number = readWholeNumber(answer);
-  if (number === undefined || !Number.isFinite(number.value)) return `its answer "${answer}" is no number`;
+  if (number === undefined || !Number.isFinite(number.value)) return `its answer "${answer}" is not a number`;
   return number.isAmbiguous
     ? `its answer "${answer}" may be one number or two; write decimals with a point`
     : undefined;
@@ -121,7 +121,7 @@ function findExpressionProblem(answer: string): string | undefined {
   try {
     expression = new RegExp(answer, "i");
   } catch {
-    return `its answer "${answer}" is no regular expression`;
+    return `its answer "${answer}" is not a regular expression`;
   }
   const characters = new Set(["a", "0", " ", ...(answer.match(/[\p{L}\p{N}]/gu) ?? [])]);
   for (const character of [...characters].slice(0, 40))
@@ -196,22 +196,22 @@ ${answer}
 End with one JSON object and nothing after it: {"right": true} or {"right": false}`,
   grade: (said) => {
     const { right } = readLastObject(said);
-    return typeof right === "boolean" ? describeVerdict(right) : undefined;
+    return typeof right === "boolean" ? describeGrade(right) : undefined;
   },
 };
 
-function gradeItem({ answer: expected, grader }: Item, answer: string): Verdict {
+function gradeItem({ answer: expected, grader }: Item, answer: string): Grade {
   const { read, isRight, problem } = readAnswer(answer, expected, grader);
   return read === undefined
     ? describeUnread(problem ?? "the answer holds nothing that could be graded")
-    : describeVerdict(isRight);
+    : describeGrade(isRight);
 }
 
-function describeUnread(feedback: string): Verdict {
+function describeUnread(feedback: string): Grade {
   return { outcome: "illegal", reward: -1, parts: { format: false, values: false, solved: false }, feedback };
 }
 
-function describeVerdict(isRight: boolean): Verdict {
+function describeGrade(isRight: boolean): Grade {
   return {
     outcome: isRight ? "correct" : "incorrect",
     reward: isRight ? 1 : 0,

@@ -70,7 +70,7 @@ function unifyMarkup(text: string): string {
     );
 }
 
-/** Digits without a sign: in groups of three, with a decimal comma, or plain. Exponents and indexes (x^2, x_1) are no numbers. */
+/** Digits without a sign: in groups of three, with a decimal comma, or plain. Exponents and indexes (x^2, x_1) are not numbers. */
 const plain: RegExp = new RegExp(
   String.raw`(?<!\d|\^\{?[-+]?|[\p{L})}]_\{?[-+]?)(?:${[
     String.raw`\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?`,

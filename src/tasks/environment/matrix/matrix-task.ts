@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type Random, UsageError } from "../../../base/core/index.ts";
 import { createChatOnly } from "../chat-only.ts";
-import type { Environment, TaskRequest, Verdict } from "../environment.ts";
+import type { Environment, Grade, TaskRequest } from "../environment.ts";
 import { readLastObject } from "../json-answer.ts";
 import type { IntegerMatrix } from "./exact-matrix.ts";
 
@@ -86,14 +86,14 @@ function parseMatrixTask(value: unknown, isSquare: boolean): MatrixTask {
  * Grades an integer answer. `compat` reads as the reference implementation does: any integer in the text will do, and equality
  * is modulo 1000. Rewards: correct +5, all else −1. Never throws.
  */
-function gradeInteger(answer: string, expected: number, compat = false): Verdict {
+function gradeInteger(answer: string, expected: number, compat = false): Grade {
   const given = compat ? readAnyInteger(answer) : readInteger(answer);
   if (given === undefined)
     return {
       outcome: "illegal",
       reward: -1,
       parts: { format: false, values: false, solved: false },
-      feedback: 'the answer is no JSON object with a whole number as its "answer"',
+      feedback: 'the answer is not a JSON object with a whole number as its "answer"',
     };
   const solved = compat ? (given - expected) % 1000 === 0 : given === expected;
   return {

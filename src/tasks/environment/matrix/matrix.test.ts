@@ -90,7 +90,7 @@ describe("matrix tasks", () => {
   const draw = (environment: typeof rank, split: Split): readonly IntegerMatrix[] =>
     Array.from(
       { length: 600 },
-      (_, index) => environment.createTask({ split, seed: 3, index, rendering: "chat" }).matrix,
+      (_, index) => environment.createTask({ split, seed: 3, index, promptFormat: "chat" }).matrix,
     );
 
   it("of determinants have the sizes, entries and symmetry that they claim, and are never singular", () => {
@@ -149,8 +149,8 @@ describe("matrix tasks", () => {
         [3, 4],
       ],
     });
-    const verdict = determinant.grade(task, answer, { rendering: "chat" });
-    expect([verdict.outcome, verdict.reward, verdict.parts.format]).toEqual([outcome, reward, format]);
+    const grade = determinant.grade(task, answer, { promptFormat: "chat" });
+    expect([grade.outcome, grade.reward, grade.parts.format]).toEqual([outcome, reward, format]);
   });
 
   it("take any integer, modulo 1000, where the reference implementation is repeated", () => {
@@ -161,7 +161,7 @@ describe("matrix tasks", () => {
       ],
     });
     const grade = (answer: string): boolean =>
-      determinant.grade(task, answer, { rendering: "chat", compat: true }).parts.solved;
+      determinant.grade(task, answer, { promptFormat: "chat", compat: true }).parts.solved;
     expect(["so it is -2", '"answer": -2, as I said', '{"answer": 998}'].map(grade)).toEqual([
       true,
       true,

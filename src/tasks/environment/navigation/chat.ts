@@ -1,5 +1,5 @@
 /** Navigation for a chat model: instructions, the actions that exist, what is seen point by point, an answer in JSON. */
-import type { Verdict } from "../environment.ts";
+import type { Grade } from "../environment.ts";
 import { readLastObject } from "../json-answer.ts";
 import { type Action, compassDirections, listPoints, type RoutePoint, relativeDirections } from "./route.ts";
 import { gradeActions, listDirections, type NavigationTask } from "./task.ts";
@@ -51,7 +51,7 @@ function writeAction(action: Action): string {
 }
 
 /** Grades the last JSON object of an answer. Never throws. */
-export function gradeChat(task: NavigationTask, answer: string): Verdict {
+export function gradeChat(task: NavigationTask, answer: string): Grade {
   const { actions } = readLastObject(answer);
   return gradeActions(task, Array.isArray(actions) ? readActions(actions) : undefined);
 }

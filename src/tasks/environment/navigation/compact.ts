@@ -3,7 +3,7 @@
  * `turns compass ; left northeast to bank ; right south to park ; o: start street bank street street park ; go` →
  * `a: northeast forward south forward forward stop`. There are no words for feedback.
  */
-import type { Verdict } from "../environment.ts";
+import type { Grade } from "../environment.ts";
 import {
   type Action,
   compassDirections,
@@ -16,9 +16,9 @@ import {
 import { landmarks } from "./street-map.ts";
 import { gradeActions, type NavigationTask } from "./task.ts";
 
-/** The words that end a prompt and say what is asked; `go` is in no lesson: fine-tuning brings it. */
+/** The words that end a prompt and say what is asked; `go` is in no skill: fine-tuning brings it. */
 const keywords = ["name", "walk", "route", "travel", "guide", "lead", "go"] as const;
-/** One of `keywords`. */
+/** A word that ends a prompt. */
 export type Keyword = (typeof keywords)[number];
 
 const joined = (direction: string): string => direction.replace(" ", "-");
@@ -80,7 +80,7 @@ const words = new Map<string, Action>([
 ]);
 
 /** Grades an answer to `go`, strictly. Never throws. */
-export function gradeCompact(task: NavigationTask, answer: string): Verdict {
+export function gradeCompact(task: NavigationTask, answer: string): Grade {
   const [head, ...rest] = answer.split(" ");
   const actions = rest.flatMap((word) => words.get(word) ?? []);
   const isList = head === "a:" && rest.length > 0 && actions.length === rest.length;

@@ -24,7 +24,7 @@ const right = [
 ] as const;
 const grade = (actions: unknown, graded = task): readonly unknown[] => {
   const { outcome, reward, parts } = navigation.grade(graded, JSON.stringify({ actions }), {
-    rendering: "chat",
+    promptFormat: "chat",
   });
   return [outcome, Number(reward.toFixed(4)), parts.format, parts.values, parts.solved];
 };
@@ -99,14 +99,16 @@ describe("drawStreetMap()", () => {
 
 describe("routes", () => {
   const numRoutes = 10_000;
-  it(`of ${numRoutes} numbers are walked to their ends by their reference answers, in both splits and renderings`, () => {
+  it(`of ${numRoutes} numbers are walked to their ends by their reference answers, in both splits and prompt formats`, () => {
     let numTurns = 0;
     for (let index = 0; index < numRoutes; index++) {
       const split: Split = index % 2 === 0 ? "id" : "ood";
-      const rendering = index % 4 < 2 ? "compact" : "chat";
-      const drawn = navigation.createTask({ split, seed: 0, index, rendering });
-      const verdict = navigation.grade(drawn, navigation.referenceAnswer(drawn, rendering), { rendering });
-      if (!verdict.parts.solved) throw new Error(`Route ${index}: ${verdict.feedback}`);
+      const promptFormat = index % 4 < 2 ? "compact" : "chat";
+      const drawn = navigation.createTask({ split, seed: 0, index, promptFormat });
+      const grade = navigation.grade(drawn, navigation.referenceAnswer(drawn, promptFormat), {
+        promptFormat,
+      });
+      if (!grade.parts.solved) throw new Error(`Route ${index}: ${grade.feedback}`);
       numTurns += drawn.route.legs.length;
       // No landmark twice, no turn that nobody could name.
       expect(new Set(drawn.route.legs.map(({ landmark }) => landmark)).size).toBe(drawn.route.legs.length);
@@ -116,13 +118,13 @@ describe("routes", () => {
 
   it("are the same in both splits: they differ only in how turns are to be named", () => {
     for (let index = 0; index < 300; index++)
-      for (const rendering of ["compact", "chat"] as const) {
+      for (const promptFormat of ["compact", "chat"] as const) {
         const [id, ood] = (["id", "ood"] as const).map((split) =>
-          navigation.createTask({ split, seed: 7, index, rendering }),
+          navigation.createTask({ split, seed: 7, index, promptFormat }),
         );
         expect(ood?.route).toEqual(id?.route);
         expect([id?.turning, ood?.turning]).toEqual(["compass", "relative"]);
-        const [first, second] = [id, ood].map((one) => navigation.prompt(one!, rendering));
+        const [first, second] = [id, ood].map((one) => navigation.prompt(one!, promptFormat));
         const hide = (text = ""): string =>
           text.replace(/turns (?:compass|relative)/, "").replace(/where x is one of .*/, "");
         expect(hide(second)).toBe(hide(first));
@@ -166,8 +168,8 @@ describe("grading of navigation", () => {
     ["no list", "forward()", ["illegal", -1.5, false, false, false]],
     ["numbers", [1, 2], ["illegal", -1.5, false, false, false]],
     ["an empty list", [], ["incorrect", -1, true, false, false]],
-  ] as const)("of %s", (_, actions, verdict) => {
-    expect(grade(actions)).toEqual(verdict);
+  ] as const)("of %s", (_, actions, expected) => {
+    expect(grade(actions)).toEqual(expected);
   });
 
   it("asks for turns as the walker sees them out of distribution", () => {
@@ -185,9 +187,9 @@ describe("grading of navigation", () => {
 
   it("reads the last JSON object of a text, and grades compact answers strictly", () => {
     const text = `I think {"actions": []} no:\n\`\`\`json\n${JSON.stringify({ actions: right })}\n\`\`\``;
-    expect(navigation.grade(task, text, { rendering: "chat" }).outcome).toBe("correct");
+    expect(navigation.grade(task, text, { promptFormat: "chat" }).outcome).toBe("correct");
     const compact = (answer: string): string =>
-      navigation.grade(task, answer, { rendering: "compact" }).outcome;
+      navigation.grade(task, answer, { promptFormat: "compact" }).outcome;
     expect(compact("a: west forward forward northwest forward stop")).toBe("correct");
     expect(compact("a: left forward forward slightly-right forward stop")).toBe("wrong-actions");
     expect(compact("west forward forward northwest forward stop")).toBe("illegal");

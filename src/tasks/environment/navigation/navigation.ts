@@ -4,7 +4,7 @@
  */
 import type { Random } from "../../../base/core/index.ts";
 import { writeHistory } from "../conversation.ts";
-import type { Environment, Lesson } from "../environment.ts";
+import type { Environment, Skill } from "../environment.ts";
 import { gradeChat, writeChatAnswer, writeChatPrompt } from "./chat.ts";
 import { gradeCompact, type Keyword, vocabulary, writeAnswer, writeNaming, writePrompt } from "./compact.ts";
 import { drawRoute, turnings } from "./route.ts";
@@ -17,7 +17,7 @@ function drawTask(random: Random): NavigationTask {
   return { route: drawRoute(random, random.integer(2, 3)), turning: random.pick(turnings) };
 }
 
-const lessons: Readonly<Record<string, Lesson>> = {
+const skills: Readonly<Record<string, Skill>> = {
   name: {
     summary: "Name the turns of a route in the way that is asked.",
     draw: (random) => {
@@ -37,18 +37,19 @@ const lessons: Readonly<Record<string, Lesson>> = {
 /** Walks through a town. Rewards: +1 correct, from −1 to 0 by how far an answer leads, −1.5 illegal. */
 export const navigation: Environment<NavigationTask> = {
   name: "navigation",
-  renderings: ["compact", "chat"],
+  promptFormats: ["compact", "chat"],
   outcomes,
   numAttempts: { compact: 1, chat: 2 },
   vocabulary,
-  lessons,
+  skills,
   createTask,
   parseTask,
   describeTask,
-  prompt: (task, rendering) => (rendering === "chat" ? writeChatPrompt(task) : writePrompt(task, "go")),
-  retryPrompt: (task, { rendering, attempts }) =>
-    rendering === "chat" ? writeHistory(writeChatPrompt(task), attempts) : writePrompt(task, "go"),
-  referenceAnswer: (task, rendering) => (rendering === "chat" ? writeChatAnswer(task) : writeAnswer(task)),
-  grade: (task, answer, { rendering }) =>
-    rendering === "chat" ? gradeChat(task, answer) : gradeCompact(task, answer),
+  prompt: (task, promptFormat) => (promptFormat === "chat" ? writeChatPrompt(task) : writePrompt(task, "go")),
+  retryPrompt: (task, { promptFormat, attempts }) =>
+    promptFormat === "chat" ? writeHistory(writeChatPrompt(task), attempts) : writePrompt(task, "go"),
+  referenceAnswer: (task, promptFormat) =>
+    promptFormat === "chat" ? writeChatAnswer(task) : writeAnswer(task),
+  grade: (task, answer, { promptFormat }) =>
+    promptFormat === "chat" ? gradeChat(task, answer) : gradeCompact(task, answer),
 };

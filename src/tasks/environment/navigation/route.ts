@@ -13,17 +13,17 @@ export const compassDirections = [
   "west",
   "northwest",
 ] as const;
-/** One of `compassDirections`. */
+/** A direction by the compass. */
 export type CompassDirection = (typeof compassDirections)[number];
 
 /** Directions as seen by a walker. */
 export const relativeDirections = ["left", "right", "slightly left", "slightly right"] as const;
-/** One of `relativeDirections`. */
+/** A direction seen from where one looks. */
 export type RelativeDirection = (typeof relativeDirections)[number];
 
 /** How turns are named: by the compass as in training, or as the walker sees them. */
 export const turnings = ["compass", "relative"] as const;
-/** One of `turnings`. */
+/** A turn on the spot. */
 export type Turning = (typeof turnings)[number];
 
 /** A straight part of a route. */

@@ -1,7 +1,7 @@
 /** Tasks of navigation, and how actions are graded, whatever they are written like. */
 import { z } from "zod";
 import { createRandom, UsageError } from "../../../base/core/index.ts";
-import type { Rendering, Split, TaskRequest, Verdict } from "../environment.ts";
+import type { Grade, PromptFormat, Split, TaskRequest } from "../environment.ts";
 import {
   type Action,
   compassDirections,
@@ -24,12 +24,15 @@ export interface NavigationTask {
 export const splitTurnings: { readonly [S in Split]: Turning } = { id: "compass", ood: "relative" };
 
 /** Legs of a route, both ends included. */
-const numLegs: { readonly [R in Rendering]: readonly [number, number] } = { compact: [2, 3], chat: [3, 5] };
+const numLegs: { readonly [R in PromptFormat]: readonly [number, number] } = {
+  compact: [2, 3],
+  chat: [3, 5],
+};
 
 /** The route of that number: the same for both splits, which differ in nothing but how turns are to be named. */
-export function createTask({ split, seed, index, rendering }: TaskRequest): NavigationTask {
-  const random = createRandom(seed + index, "navigation", rendering);
-  const [least, most] = numLegs[rendering];
+export function createTask({ split, seed, index, promptFormat }: TaskRequest): NavigationTask {
+  const random = createRandom(seed + index, "navigation", promptFormat);
+  const [least, most] = numLegs[promptFormat];
   return { route: drawRoute(random, random.integer(least, most)), turning: splitTurnings[split] };
 }
 
@@ -43,13 +46,13 @@ export const outcomes = ["correct", "incorrect", "wrong-actions", "illegal"] as 
 export function gradeActions(
   { route, turning }: NavigationTask,
   actions: readonly Action[] | undefined,
-): Verdict {
+): Grade {
   if (actions === undefined)
     return {
       outcome: "illegal",
       reward: -1.5,
       parts: { format: false, values: false, solved: false },
-      feedback: "the answer is no list of actions",
+      feedback: "the answer is not a list of actions",
     };
   const points = listPoints(route, turning);
   const wrong = findFirstWrong(points, actions);

@@ -36,7 +36,7 @@ export interface AdapterConfig {
 }
 
 /**
- * Reads `adapter_config.json`. Throws `CheckpointError` where it cannot be read, `UnusableAdapterError` where it is no LoRA that can
+ * Reads `adapter_config.json`. Throws `CheckpointError` where it cannot be read, `UnusableAdapterError` where it is not a LoRA that can
  * be added to weights.
  */
 export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
@@ -47,7 +47,7 @@ export async function readAdapterConfig(folder: string): Promise<AdapterConfig> 
   if (typeof base !== "string" || base === "") return { base: undefined, fields };
   if (base.includes("\0"))
     throw new UnusableAdapterError(
-      `its base_model_name_or_path ${quote(base)} is no name of a folder; write the folder of its base model there`,
+      `its base_model_name_or_path ${quote(base)} is not a name of a folder; write the folder of its base model there`,
       { path: folder },
     );
   return { base, fields };
@@ -76,7 +76,7 @@ export async function listOrigins(path: string): Promise<readonly string[]> {
   return places;
 }
 
-/** What the lowest of an adapter's configurations calls the model below all of them; `undefined` for what is no adapter. */
+/** What the lowest of an adapter's configurations calls the model below all of them; `undefined` for what is not an adapter. */
 export async function findBaseName(path: string): Promise<string | undefined> {
   const origins = await listOrigins(path);
   for (const place of origins.toReversed())
@@ -91,7 +91,7 @@ export async function requireBaseFolder(folder: string, config: AdapterConfig): 
   const problem =
     config.base === undefined
       ? 'it is a LoRA adapter without "base_model_name_or_path"'
-      : `it is a LoRA adapter, and its base model ${quote(config.base)} is no folder here`;
+      : `it is a LoRA adapter, and its base model ${quote(config.base)} is not a folder here`;
   throw new CheckpointError(
     `${problem}; write the base model's folder as "base_model_name_or_path" into its ${configName}, or merge it and give the merged model`,
     { path: folder },
@@ -124,14 +124,14 @@ export function findScaling(fields: AdapterFields, module: string, folder: strin
   return { rank, scale: alpha / (isStabilized === true ? Math.sqrt(rank) : rank) };
 }
 
-interface PatternPlace {
+interface PatternField {
   readonly field: "rank_pattern" | "alpha_pattern";
   readonly module: string;
   readonly folder: string;
 }
 
 /** The value of the first pattern that is the module's name or an end of it; without one, that of all. */
-function readOwn(fields: AdapterFields, { field, module, folder }: PatternPlace, ofAll: unknown): unknown {
+function readOwn(fields: AdapterFields, { field, module, folder }: PatternField, ofAll: unknown): unknown {
   const patterns = toObject(fields[field]);
   const found = Object.keys(patterns).find((pattern) => {
     try {

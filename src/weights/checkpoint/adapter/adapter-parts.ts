@@ -42,7 +42,7 @@ type Role = "first" | "second" | "bias" | "magnitude";
 
 type Draft = Partial<Record<Role, string>> & Pick<FactorKeys, "module" | "depth" | "isEmbedding">;
 
-interface Place extends Pick<FactorKeys, "module" | "depth" | "isEmbedding"> {
+interface FactorPart extends Pick<FactorKeys, "module" | "depth" | "isEmbedding"> {
   readonly role: Role;
   readonly adapterName: string | undefined;
 }
@@ -62,7 +62,7 @@ export function sortKeys(keys: Iterable<string>, path: string): AdapterParts {
   const adapterNames = new Set<string>();
   for (const key of keys) {
     const name = key.startsWith(prefix) ? key.slice(prefix.length) : key;
-    const place = parsePlace(name);
+    const place = parsePart(name);
     if (place !== undefined) {
       addFactor(drafts, place, { key, path });
       if (place.adapterName !== undefined) adapterNames.add(place.adapterName);
@@ -82,13 +82,13 @@ export function sortKeys(keys: Iterable<string>, path: string): AdapterParts {
   return { factors, held, tokens, originals, adapterNames };
 }
 
-/** What a tensor that is no factor is: in the base's place, so by its wrapper's name, rows of tokens, or as it was. */
+/** What a tensor that is not a factor is: in the base's place, so by its wrapper's name, rows of tokens, or as it was. */
 type TensorKind = "held" | "saved" | "tokens" | "originals";
 
 /** Its kind, and the name in the base that it belongs to: a tensor's, of rows a module's. */
 function parseTensor(
   name: string,
-  { key, path }: KeyPlace,
+  { key, path }: KeyLocation,
 ): { readonly kind: TensorKind; readonly ofBase: string } {
   const [, module] = /^(.+)\.token_adapter\.trainable_tokens_delta$/.exec(name) ?? [];
   if (module !== undefined) return { kind: "tokens", ofBase: module };
@@ -102,7 +102,7 @@ function parseTensor(
   return { kind, ofBase: nameOfBase(name) };
 }
 
-interface KeyPlace {
+interface KeyLocation {
   readonly key: string;
   readonly path: string;
 }
@@ -116,7 +116,7 @@ function nameOfBase(name: string): string {
 }
 
 /** Where a factor belongs; `undefined` for what is none. */
-function parsePlace(name: string): Place | undefined {
+function parsePart(name: string): FactorPart | undefined {
   const [, wrapped, embedding, kind, adapterName, end] = factorEnd.exec(name) ?? [];
   if (wrapped === undefined) return undefined;
   const [, module = wrapped, wrappers = ""] = /^(.+?)((?:\.base_layer)*)$/.exec(wrapped) ?? [];
@@ -133,8 +133,8 @@ function parsePlace(name: string): Place | undefined {
 
 function addFactor(
   drafts: Map<string, Draft>,
-  { role, adapterName, ...place }: Place,
-  { key, path }: KeyPlace,
+  { role, adapterName, ...place }: FactorPart,
+  { key, path }: KeyLocation,
 ): void {
   const id = `${place.module} ${place.depth} ${adapterName ?? ""}`;
   const known: Draft = drafts.get(id) ?? place;

@@ -14,7 +14,7 @@ export interface UnplacedAdapter {
   readonly tensors: ReadonlyMap<string, Pick<CheckpointTensor, "shape">>;
 }
 
-/** Throws `UnusableAdapterError` where configuration and tensors contradict each other, or a tensor is no factor of a matrix. */
+/** Throws `UnusableAdapterError` where configuration and tensors contradict each other, or a tensor is not a factor of a matrix. */
 export function checkParts(adapter: UnplacedAdapter): void {
   const { parts, path } = adapter;
   if (parts.factors.length + parts.held.size + parts.tokens.size === 0)
@@ -52,7 +52,7 @@ function checkShapes({ tensors, path }: UnplacedAdapter, { first, second }: Fact
         { path, tensor },
       );
     if (shape.length > 2)
-      throw new UnusableAdapterError(`it adapts a convolution, which is no matrix; ${mergeIt}`, {
+      throw new UnusableAdapterError(`it adapts a convolution, which is not a matrix; ${mergeIt}`, {
         path,
         tensor,
       });

@@ -59,7 +59,7 @@ const unmergeableFields: Readonly<Record<string, string>> = {
 /** Ways to start that leave the base's weights as they are. */
 const harmlessStarts: readonly string[] = ["gaussian", "eva", "orthogonal", "mica"];
 
-/** Throws `UnusableAdapterError` where a field says that the adapter is no LoRA that can be added to weights. */
+/** Throws `UnusableAdapterError` where a field says that the adapter is not a LoRA that can be added to weights. */
 export function checkLoraFields(fields: AdapterFields, folder: string): void {
   const refuse = (problem: string): never => {
     throw new UnusableAdapterError(problem, { path: folder });

@@ -5,7 +5,7 @@
  */
 import { resolve } from "node:path";
 import { fileExists } from "../../../base/file/index.ts";
-import { CheckpointError, type ProblemPlace, quote } from "../checkpoint-error.ts";
+import { CheckpointError, type ProblemLocation, quote } from "../checkpoint-error.ts";
 import { hasTokenRows, isTokenTable } from "../config/tied-head.ts";
 import { createRangeDecoder, type Dtype, isFloatDtype, numBytesOf, type ReadableBytes } from "../dtype.ts";
 import type { Checkpoint, CheckpointTensor, LowRankUpdate } from "../open-checkpoint.ts";
@@ -187,7 +187,7 @@ function describeAdapted(
   const source = plan.get(name)?.source;
   const neighbor = own ?? findNeighbor(base, source);
   const place = { path: file.path, tensor: source?.key ?? name };
-  // A head that the base has not, because it has it as its embeddings, is no mistake.
+  // A head that the base has not, because it has it as its embeddings, is not a mistake.
   if (stored === undefined || neighbor === undefined || (own === undefined && !isTokenTable(name)))
     throw new CheckpointError(
       `its base model ${quote(base.folder)} has no tensor ${quote(name)}; give the base that the adapter was trained on`,
@@ -212,7 +212,7 @@ function findNeighbor(
 function requireShape(
   name: string,
   shape: readonly number[],
-  { own, place }: { readonly own: readonly number[]; readonly place: ProblemPlace },
+  { own, place }: { readonly own: readonly number[]; readonly place: ProblemLocation },
 ): void {
   const isAlike =
     own.join() === shape.join() || (hasTokenRows(name) && own.slice(1).join() === shape.slice(1).join());
@@ -223,8 +223,8 @@ function requireShape(
     );
 }
 
-/** Throws `UnusableAdapterError` where a tensor's numbers, which are not the base's, are no floats. */
-function requireFloats(dtype: Dtype, own: Dtype, place: ProblemPlace): void {
+/** Throws `UnusableAdapterError` where a tensor's numbers, which are not the base's, are not floats. */
+function requireFloats(dtype: Dtype, own: Dtype, place: ProblemLocation): void {
   if (!isFloatDtype(dtype))
     throw new UnusableAdapterError(
       `its numbers are ${dtype}, the base's ${own}: nothing says what they stand for; save the adapter in F32, F16 or BF16`,

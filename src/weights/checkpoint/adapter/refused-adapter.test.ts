@@ -34,7 +34,7 @@ describe("openCheckpoint() of an adapter that cannot be read as PEFT means it", 
   });
   const base = at("base-F32");
   const wrong: Readonly<Record<string, readonly [AdapterSpec, string, "usable" | "partial" | "unusable"]>> = {
-    "a base that is no folder here": [{ base: "org/some-model", modules }, '"org/some-model"', "usable"],
+    "a base that is not a folder here": [{ base: "org/some-model", modules }, '"org/some-model"', "usable"],
     "a module that the base does not have": [
       { base, modules: { "model.layers.9.q_proj": [24, 24, 4] } },
       "model.layers.9.q_proj.weight",
@@ -42,7 +42,7 @@ describe("openCheckpoint() of an adapter that cannot be read as PEFT means it", 
     ],
     "a module of another size": [{ base, modules: { [query]: [24, 20, 4] } }, "[24, 20]", "usable"],
     "itself as its base": [{ base: ".", modules }, "itself", "usable"],
-    "a base with NUL in its name": [{ base: "a\0b", modules }, "no name of a folder", "unusable"],
+    "a base with NUL in its name": [{ base: "a\0b", modules }, "not a name of a folder", "unusable"],
     "a DoRA without magnitudes": [
       { base, modules, fields: { use_dora: true } },
       "lora_magnitude_vector",

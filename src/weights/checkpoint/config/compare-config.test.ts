@@ -196,13 +196,13 @@ describe("compareConfigs()", () => {
       await write(broken),
     );
     expect(found.map(({ text }) => text)).toEqual([
-      "tokenizer: the tokenizer.json after is no JSON object, so their tokens are not compared",
-      expect.stringMatching(/tokenizer_config.json" is no JSON object, so it is not compared$/),
+      "tokenizer: the tokenizer.json after is not a JSON object, so their tokens are not compared",
+      expect.stringMatching(/tokenizer_config.json" is not a JSON object, so it is not compared$/),
     ]);
   });
 });
 
-describe("compareConfigs() of what is no plain folder", () => {
+describe("compareConfigs() of what is not a plain folder", () => {
   const golden = fileURLToPath(new URL("../../../../test/golden/savers/", import.meta.url));
 
   it("compares with a GGUF file what that says, and says that its tokenizer is not read", async () => {

@@ -109,7 +109,7 @@ function compareTexts({ before, after }: Sides<ModelDescription>): readonly Conf
 }
 
 function tellUnreadable({ unreadable }: ModelDescription): readonly string[] {
-  return unreadable.map((path) => `${JSON.stringify(path)} is no JSON object, so it is not compared`);
+  return unreadable.map((path) => `${JSON.stringify(path)} is not a JSON object, so it is not compared`);
 }
 
 /** Fields that a model is shaped by; others that only one side gives share one sentence. */

@@ -43,7 +43,7 @@ function compareContent(before: TokenizerFiles, after: TokenizerFiles): readonly
   const [first, second] = [parseFields(before.json), parseFields(after.json)];
   if (first === undefined || second === undefined) {
     const where = first !== undefined ? "after" : second !== undefined ? "before" : "of both sides";
-    return [`tokenizer: the tokenizer.json ${where} is no JSON object, so their tokens are not compared`];
+    return [`tokenizer: the tokenizer.json ${where} is not a JSON object, so their tokens are not compared`];
   }
   const tokens = { before: readTokens(first), after: readTokens(second) };
   return [...compareTokens(tokens), ...compareRules(first, second)];

@@ -19,7 +19,7 @@ export interface ModelDescription {
   readonly baseName: string | undefined;
   readonly tokenizer: TokenizerFiles;
   readonly lostTie: Tie | undefined;
-  /** Names of files that are no JSON objects; `tokenizer.json` is not read here. */
+  /** Names of files that are not JSON objects; `tokenizer.json` is not read here. */
   readonly unreadable: readonly string[];
 }
 

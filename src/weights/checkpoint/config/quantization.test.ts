@@ -119,7 +119,7 @@ describe("requireUnquantized()", () => {
     rmSync(join(folder, "hf_quant_config.json"));
   });
 
-  it("refuses a file beside the weights that is no JSON, in a sentence that names it", async () => {
+  it("refuses a file beside the weights that is not valid JSON, in a sentence that names it", async () => {
     writeFileSync(join(folder, "quantize_config.json"), "{");
     const asked = requireUnquantized(describeCheckpoint({ [`${q}.weight`]: ["BF16", 48, 48] }));
     await expect(asked).rejects.toThrow(CheckpointError);

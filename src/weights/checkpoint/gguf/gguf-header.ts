@@ -123,7 +123,7 @@ function skipList(cursor: Cursor): undefined {
 /** Reads the header. Throws `SyntaxError`, a clause, where it is damaged or of another version. */
 export function readGgufHeader(source: ByteSource): GgufHeader {
   const cursor: Cursor = { source, position: 0, window: new DataView(new ArrayBuffer(0)), start: 0 };
-  if (source.size < 24 || takeUint(cursor) !== 0x46554747) throw new SyntaxError("it is no GGUF file");
+  if (source.size < 24 || takeUint(cursor) !== 0x46554747) throw new SyntaxError("it is not a GGUF file");
   const version = takeUint(cursor);
   if (version !== 2 && version !== 3)
     throw new SyntaxError(

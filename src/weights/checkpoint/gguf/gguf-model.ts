@@ -72,7 +72,7 @@ export function describeGgufModel({ metadata, tensors }: GgufHeader): GgufModel 
   const numExperts = read("expert_count") ?? 0;
   if (numExperts !== 0)
     throw new SyntaxError(
-      "it is a mixture of experts, whose tensors can't be told by their Hugging Face names",
+      "it is a mixture of experts, whose tensors cannot be mapped to their Hugging Face names",
     );
   const { numHeads, numKeyHeads } = countHeads(read);
   const config: Record<string, unknown> = {
@@ -103,7 +103,7 @@ function findFamily(metadata: GgufHeader["metadata"]): {
       : undefined;
   if (family === undefined || typeof architecture !== "string")
     throw new SyntaxError(
-      `its architecture is ${JSON.stringify(architecture ?? "unknown")}, whose tensors can't be told by their Hugging Face names (${Object.keys(families).join(", ")} can)`,
+      `its architecture is ${JSON.stringify(architecture ?? "unknown")}, whose tensors cannot be mapped to their Hugging Face names (${Object.keys(families).join(", ")} can)`,
     );
   return { architecture, family };
 }

@@ -1,4 +1,5 @@
 /** Weights in GGUF files: plain numbers as they are stored, quantized ones as the 32-bit floats that they stand for. */
+import { requireItem } from "../../../base/core/index.ts";
 import type { ByteSource } from "../../../base/file/index.ts";
 import { CheckpointError, quote } from "../checkpoint-error.ts";
 import { type Dtype, numBytesOf, type ReadableBytes } from "../dtype.ts";
@@ -48,7 +49,7 @@ export async function openGgufSource({ folder, files }: WeightFiles): Promise<We
         const { name, numHeads } = model.place(key);
         if (entries.has(name))
           throw new CheckpointError(`it is there twice; ${REMEDY}`, { path: source.path, tensor: key });
-        entries.set(name, openEntry(source, tensor, { key, numHeads, file: files[index] ?? "" }));
+        entries.set(name, openEntry(source, tensor, { key, numHeads, file: requireItem(files, index) }));
       }
     return {
       config: model.config,
@@ -113,7 +114,7 @@ function describeFormat(
     return { dtype, blocks, length: numBytesOf(dtype, numElements) };
   }
   if ((shape.at(-1) ?? 1) % blocks.size !== 0)
-    refuse(`its rows of ${shape.at(-1)} are no whole blocks of ${blocks.name}`);
+    refuse(`its rows of ${shape.at(-1)} are not whole blocks of ${blocks.name}`);
   return { dtype: plain ?? "F32", blocks, length: (numElements / blocks.size) * blocks.numBytes };
 }
 

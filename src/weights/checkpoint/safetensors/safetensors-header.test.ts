@@ -198,10 +198,10 @@ describe("parseSafetensorsHeader()", () => {
       undefined,
     ],
     [
-      "notes that are no text",
+      "notes that are not text",
       '{"__metadata__":{"a":1}}',
       0,
-      'its "__metadata__" holds a value that is no text',
+      'its "__metadata__" holds a value that is not text',
       undefined,
     ],
     ["no object", "[]", 0, 'its header does not start with "{"', undefined],

@@ -103,19 +103,19 @@ function parseMetadata(field: JsonValue | undefined, path: string): ReadonlyMap<
     throw new CheckpointError(`its "${METADATA_KEY}" is not an object of texts; ${DAMAGED}`, { path });
   for (const [key, value] of field) {
     if (typeof value !== "string")
-      throw new CheckpointError(`its "${METADATA_KEY}" holds a value that is no text; ${DAMAGED}`, { path });
+      throw new CheckpointError(`its "${METADATA_KEY}" holds a value that is not text; ${DAMAGED}`, { path });
     metadata.set(key, value);
   }
   return metadata;
 }
 
-interface EntryPlace {
+interface EntryLocation {
   readonly path: string;
   readonly tensor: string;
   readonly headerEnd: number;
 }
 
-function parseEntry(field: JsonValue, place: EntryPlace): TensorEntry {
+function parseEntry(field: JsonValue, place: EntryLocation): TensorEntry {
   const refuse = (problem: string): never => {
     throw new CheckpointError(`${problem}; ${DAMAGED}`, place);
   };

@@ -36,7 +36,7 @@ export interface SafetensorsFile {
   readBytes(name: string): Promise<Uint8Array>;
   /** A tensor's bytes to be read range by range while the thread waits. Throws `CheckpointError` as `readTensor`. */
   openBytes(name: string): ReadableBytes;
-  /** Gives the file back; reads after that fail. */
+  /** Closes the file; reads after that fail. */
   close(): Promise<void>;
 }
 
@@ -115,13 +115,13 @@ async function readFloats(
   return values;
 }
 
-interface ReadPlace {
+interface ReadLocation {
   readonly path: string;
   readonly tensor: string;
 }
 
 /** The answer of a ranged read; a range that is gone means that the file changed under the reader. */
-async function explain<Value>(answer: Promise<Value>, place: ReadPlace): Promise<Value> {
+async function explain<Value>(answer: Promise<Value>, place: ReadLocation): Promise<Value> {
   try {
     return await answer;
   } catch (cause) {
@@ -129,7 +129,7 @@ async function explain<Value>(answer: Promise<Value>, place: ReadPlace): Promise
   }
 }
 
-function describeLoss(cause: unknown, place: ReadPlace): unknown {
+function describeLoss(cause: unknown, place: ReadLocation): unknown {
   if (!(cause instanceof RangeError)) return cause;
   return new CheckpointError("its bytes cannot be read any more; keep the file unchanged while it is open", {
     ...place,

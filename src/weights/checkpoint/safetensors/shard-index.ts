@@ -15,7 +15,10 @@ export function parseShardIndex(text: string, path: string): ReadonlyMap<string,
   const shardOf = new Map<string, string>();
   for (const [tensor, shard] of map) {
     if (typeof shard !== "string" || !isPlainName(shard))
-      throw new CheckpointError(`its shard is no file name in the same folder; ${REMEDY}`, { path, tensor });
+      throw new CheckpointError(`its shard is not a file name in the same folder; ${REMEDY}`, {
+        path,
+        tensor,
+      });
     shardOf.set(tensor, shard);
   }
   return shardOf;

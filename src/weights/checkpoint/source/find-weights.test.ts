@@ -96,6 +96,6 @@ describe("findWeights()", () => {
   it("takes a file for a whole checkpoint by its name", async () => {
     await find("x.gguf", "y.txt");
     expect(await findWeights(join(folder, "x.gguf"))).toMatchObject({ format: "gguf", files: ["x.gguf"] });
-    await expect(findWeights(join(folder, "y.txt"))).rejects.toThrow("it is no whole file of weights");
+    await expect(findWeights(join(folder, "y.txt"))).rejects.toThrow("it is not a whole file of weights");
   });
 });

@@ -104,7 +104,7 @@ function findInFile(path: string): FoundWeights {
   const found = findByRule("named", place) ?? findByRule("any", place);
   if (found?.kind === "weights") return found;
   throw new CheckpointError(
-    "it is no whole file of weights; give a checkpoint folder, or a .safetensors, .bin, .pt, .pth or .gguf file",
+    "it is not a whole file of weights; give a checkpoint folder, or a .safetensors, .bin, .pt, .pth or .gguf file",
     { path },
   );
 }

@@ -127,7 +127,7 @@ describe("listParts()", () => {
   });
 
   it.each([[[30_000_000, 16, 16]], [[4097, 16, 16]], [[3, 17, 17]], [[]], [[0, 16, 16]]])(
-    "leaves %j, which are no experts, whole",
+    "leaves %j, which are not experts, whole",
     (shape) => {
       const parts = listParts("a", { dtype: "F4", shape, file: "x" }, {});
       expect(parts.map(({ name, tensor }) => [name, tensor.shape])).toEqual([["a", shape]]);

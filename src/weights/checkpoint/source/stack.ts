@@ -18,10 +18,10 @@ export interface TensorPart {
   readonly end: number;
 }
 
-/** Smaller matrices are no layers of experts, but filters of a convolution. */
+/** Smaller matrices are not layers of experts, but filters of a convolution. */
 const leastSide = 16;
 
-/** More are no experts; the largest models have some hundreds. */
+/** More are not experts; the largest models have some hundreds. */
 const mostExperts = 4096;
 
 /** Whether a shape is that of a stack of matrices. */

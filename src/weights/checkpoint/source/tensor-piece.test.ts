@@ -124,7 +124,7 @@ describe("findGap()", () => {
       ],
     ],
     [
-      "is no part of [3, 4]",
+      "is not part of [3, 4]",
       [
         [
           [0, 0],
@@ -136,7 +136,7 @@ describe("findGap()", () => {
         ],
       ],
     ],
-    ["is no part of [3, 4]", [[[0], [3]]]],
+    ["is not part of [3, 4]", [[[0], [3]]]],
   ])("says that %s", (problem, parts) => {
     const pieces = parts.map(([offsets, sizes]) => ({ offsets, sizes }));
     expect(findGap(pieces, [3, 4])).toContain(problem);

@@ -30,7 +30,7 @@ export function stridesOf(shape: readonly number[]): readonly number[] {
   return strides;
 }
 
-/** Pieces are cut along these into cells; more than this many are no checkpoint of anybody. */
+/** Pieces are cut along these into cells; more than this many are nobody's checkpoint. */
 const mostCells = 2 ** 20;
 
 /**
@@ -48,7 +48,7 @@ export function findGap(
       offsets.length !== shape.length ||
       shape.some((size, axis) => (offsets[axis] ?? 0) + (sizes[axis] ?? 0) > size)
     )
-      return `a part of it, [${sizes.join(", ")}] at [${offsets.join(", ")}], is no part of [${shape.join(", ")}]`;
+      return `a part of it, [${sizes.join(", ")}] at [${offsets.join(", ")}], is not part of [${shape.join(", ")}]`;
   if (numElementsOf(shape) === 0) return undefined;
   const covered = solid.reduce((sum, { sizes }) => sum + numElementsOf(sizes), 0);
   if (covered < numElementsOf(shape))

@@ -7,7 +7,7 @@ interface UnreadableFormat {
   readonly reason: string;
 }
 
-/** Weights that lie in pieces among other things; files beside them are no models of their own. */
+/** Weights that lie in pieces among other things; files beside them are not models of their own. */
 const entangled: readonly UnreadableFormat[] = [
   {
     name: /^zero_to_fp32\.py$|_optim_states\.pt$|_model_states\.pt$/,

@@ -14,7 +14,7 @@ export interface WeightSource {
   readonly isParted?: true;
   /** The bytes of one of `tensors`, little-endian and in C order. */
   openBytes(name: string): ReadableBytes;
-  /** Gives all files back; reads after that fail. */
+  /** Closes all files; reads after that fail. */
   close(): Promise<void>;
 }
 

@@ -158,7 +158,7 @@ function parseMetadata(bytes: Uint8Array): ReadonlyMap<string, ChunkedTensor> {
   const { value } = readPickle(bytes, (name) => names.has(name) || isTensorName(name));
   const entries = findField(value, "state_dict_metadata");
   if (!isKind(value, "call") || !isKind(entries, "dict"))
-    throw new SyntaxError("it is no metadata of torch.distributed.checkpoint");
+    throw new SyntaxError("it is not metadata of torch.distributed.checkpoint");
   const paths = parsePaths(findField(value, "planner_data"));
   const tensors: Found<readonly [string, PickleValue]>[] = [];
   for (const [name, entry] of entries.entries)
@@ -182,11 +182,11 @@ function parsePaths(value: PickleValue | undefined): ReadonlyMap<string, readonl
   return paths;
 }
 
-type Place = Pick<Chunk, "file" | "start" | "end">;
+type ChunkLocation = Pick<Chunk, "file" | "start" | "end">;
 
 /** Where each chunk lies, by name and offsets. */
-function parsePlaces(value: PickleValue | undefined): ReadonlyMap<string, Place> {
-  const places = new Map<string, Place>();
+function parsePlaces(value: PickleValue | undefined): ReadonlyMap<string, ChunkLocation> {
+  const places = new Map<string, ChunkLocation>();
   if (!isKind(value, "dict")) throw new SyntaxError("it does not say where its tensors lie");
   for (const [index, info] of value.entries) {
     const name = findField(index, "fqn");
@@ -210,7 +210,7 @@ function keyOf(name: string, offsets: readonly number[]): string {
 
 function parseChunked(
   name: string,
-  { entry, places }: { readonly entry: PickleValue; readonly places: ReadonlyMap<string, Place> },
+  { entry, places }: { readonly entry: PickleValue; readonly places: ReadonlyMap<string, ChunkLocation> },
 ): ChunkedTensor {
   const properties = findField(entry, "properties");
   // Properties are pickled as a tuple that starts with the number format.

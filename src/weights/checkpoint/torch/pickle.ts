@@ -207,7 +207,7 @@ function pushGlobal(machine: Machine, module: PickleValue, name: PickleValue): v
   const path = `${module}.${name}`;
   if (!machine.isKnown(path))
     throw new SyntaxError(
-      `its pickle calls for ${JSON.stringify(path.slice(0, 200))}, which is no part of a tensor`,
+      `its pickle calls for ${JSON.stringify(path.slice(0, 200))}, which is not part of a tensor`,
     );
   push(machine, { kind: "global", name: path });
 }

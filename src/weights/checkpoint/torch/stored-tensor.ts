@@ -103,13 +103,13 @@ export function parseDtype(value: PickleValue | undefined): Dtype {
   return dtype;
 }
 
-/** Counts such as a shape. Throws `SyntaxError` where it is no list of whole numbers. */
+/** Counts such as a shape. Throws `SyntaxError` where it is not a list of whole numbers. */
 export function parseCounts(value: PickleValue | undefined): readonly number[] {
   const list = isKind(value, "call") && value.name === "torch.Size" ? value.args[0] : value;
   const items: readonly PickleValue[] | undefined =
     isKind(list, "tuple") || isKind(list, "list") ? list.items : undefined;
   if (items !== undefined && items.length <= mostAxes && items.every(isCount)) return items;
-  throw new SyntaxError("it has a shape or place that is no list of whole numbers");
+  throw new SyntaxError("it has a shape or place that is not a list of whole numbers");
 }
 
 const mostAxes = 32;

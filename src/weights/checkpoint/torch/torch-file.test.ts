@@ -154,8 +154,8 @@ describe("a file of torch.save", () => {
       "it is a tar archive",
     ],
     ["a pickle", pickleOf([0x4e]), "its pickle is damaged"],
-    ["text", Buffer.from("version https://git-lfs.github.com/spec/v1"), "it is no file of torch"],
-    ["nothing", Buffer.alloc(0), "it is no file of torch"],
+    ["text", Buffer.from("version https://git-lfs.github.com/spec/v1"), "it is not a file of torch"],
+    ["nothing", Buffer.alloc(0), "it is not a file of torch"],
   ])("that is %s is refused by a sentence", async (_, bytes, problem) => {
     expect(await problemOf(bytes)).toContain(problem);
   });

@@ -19,14 +19,14 @@ export interface TorchFile {
 /** Pickles are some megabytes at most; all else is tensors. */
 const mostPickleBytes = 2 ** 28;
 
-/** Reads all but the tensors. Throws `SyntaxError`, a clause, where it is no such file, or one that holds more than tensors. */
+/** Reads all but the tensors. Throws `SyntaxError`, a clause, where it is not such a file, or one that holds more than tensors. */
 export function readTorchFile(source: ByteSource): TorchFile {
   const head = source.readSync(0, Math.min(source.size, 512));
   if (head[0] === 0x50 && head[1] === 0x4b) return readArchive(source);
   if (head[0] === 0x80) return readLegacy(source);
   if (new TextDecoder().decode(head.subarray(257, 262)) === "ustar")
     throw new SyntaxError("it is a tar archive, as torch 0.1 or NeMo write them");
-  throw new SyntaxError("it is no file of torch");
+  throw new SyntaxError("it is not a file of torch");
 }
 
 function readArchive(source: ByteSource): TorchFile {

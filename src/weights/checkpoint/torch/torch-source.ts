@@ -1,5 +1,5 @@
 /** Weights in files that `torch.save` wrote: `pytorch_model.bin`, its shards, and single files of any name. */
-import { describeError } from "../../../base/core/index.ts";
+import { describeError, requireItem } from "../../../base/core/index.ts";
 import type { ByteSource } from "../../../base/file/index.ts";
 import { CheckpointError, quote } from "../checkpoint-error.ts";
 import { numBytesOf, type ReadableBytes } from "../dtype.ts";
@@ -127,7 +127,8 @@ function holdTensors(
 ): ReadonlyMap<string, HeldTensor> {
   const held = new Map<string, HeldTensor>();
   for (const [index, source] of sources.entries()) {
-    const [weights, file] = [readTorchWeights(source), names[index] ?? ""];
+    const weights = readTorchWeights(source);
+    const file = requireItem(names, index);
     for (const [name, tensor] of weights.tensors) {
       const place = { path: weights.path, tensor: name };
       checkWhole(tensor, place);

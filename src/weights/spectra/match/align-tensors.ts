@@ -165,7 +165,7 @@ interface ExpertPlaces extends Matching {
 /**
  * Matches experts that one side has one by one with the parts of the other's stacks: `gate_up_proj` holds for each expert the rows
  * of its gate and then those of its up projection (Mixtral, Qwen-MoE and their like in transformers 5). Of models that pack with
- * inputs as rows the halves are no blocks of rows.
+ * inputs as rows the halves are not blocks of rows.
  */
 function matchExperts(side: "before" | "after", { rest, offered, packed }: ExpertPlaces): readonly string[] {
   const other = side === "before" ? "after" : "before";

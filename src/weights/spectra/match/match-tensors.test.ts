@@ -63,8 +63,8 @@ describe("matchTensors()", () => {
     expect(reasonOf([[2, 3]], [[3, 2]])).toBe("of shape [2, 3] before and [3, 2] after");
     expect(reasonOf([[6]], [[6, 1]])).toBe("of shape [6] before and [6, 1] after");
     expect(reasonOf([[]], [[1]])).toBe("of shape [] before and [1] after");
-    expect(reasonOf([[2], "I64"], [[2]])).toBe("of I64 numbers, which are no floats");
-    expect(reasonOf([[2]], [[2], "U8"])).toBe("of U8 numbers, which are no floats");
+    expect(reasonOf([[2], "I64"], [[2]])).toBe("of I64 numbers, which are not floats");
+    expect(reasonOf([[2]], [[2], "U8"])).toBe("of U8 numbers, which are not floats");
     expect(reasonOf([[2, 0]], [[2, 0]])).toBe("without elements");
   });
 

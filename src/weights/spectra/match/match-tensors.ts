@@ -27,7 +27,7 @@ export interface UnmatchedTensor {
   readonly flag?: Flag;
 }
 
-/** Numbers of tensors and scalars; integers are no parameters and are not counted. */
+/** Numbers of tensors and scalars; integers are not parameters and are not counted. */
 export interface CoverageTotal {
   readonly numMatrices: number;
   readonly numElements: number;
@@ -109,9 +109,9 @@ function matchTensor(
   const shape = findShape(label.name, { before: before.shape, after: after.shape });
   if (shape === undefined)
     return `of shape [${before.shape.join(", ")}] before and [${after.shape.join(", ")}] after`;
-  if (!isFloatDtype(before.dtype)) return `of ${before.dtype} numbers, which are no floats`;
-  if (!isFloatDtype(after.dtype)) return `of ${after.dtype} numbers, which are no floats`;
-  // What is no matrix is compared by its elements, whatever its axes.
+  if (!isFloatDtype(before.dtype)) return `of ${before.dtype} numbers, which are not floats`;
+  if (!isFloatDtype(after.dtype)) return `of ${after.dtype} numbers, which are not floats`;
+  // What is not a matrix is compared by its elements, whatever its axes.
   const isVector = shape.length === 2 && !isMatrix(label.name, shape);
   const isWhole = [before, after].every(
     ({ start, numElements }) => start === 0 && numElements === countElements(shape),
@@ -137,7 +137,7 @@ function describeEmpty(before: OfferedTensor, after: OfferedTensor): string | un
     : undefined;
 }
 
-/** The shape that both have, or the rows that both have of tensors with a row a token. */
+/** The shape that both have, or the rows that both have of tensors with one row per token. */
 function findShape(
   name: string,
   { before, after }: Change<readonly number[]>,

@@ -136,7 +136,7 @@ export interface UpdateRecord {
   readonly intruders: Intruders;
 }
 
-/** The comparison of a tensor that is no matrix: its elements only. */
+/** The comparison of a tensor that is not a matrix: its elements only. */
 export interface VectorComparison {
   readonly shape: readonly number[];
   readonly dtype: Change<FloatDtype>;

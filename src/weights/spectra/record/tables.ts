@@ -1,5 +1,5 @@
 /**
- * Spectra as tables, one row a tensor × pair of checkpoints (× side × rank): for pandas, Polars and DuckDB. The columns
+ * Spectra as tables, one row per tensor × pair of checkpoints (× side × rank): for pandas, Polars and DuckDB. The columns
  * are described in docs/spectra.md; `spectraVersion` changes when their meaning does.
  */
 import type { ParquetColumn } from "../../../base/file/index.ts";

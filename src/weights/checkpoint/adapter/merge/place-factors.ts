@@ -16,7 +16,7 @@ export interface Factors {
 const transposedModules = /(?:^|\.)(?:c_attn|c_fc|c_proj|q_attn)$/;
 
 /** What is known of a tensor that factors belong to. */
-export interface FactorPlace {
+export interface FactorTarget {
   readonly module: string;
   readonly isEmbedding: boolean;
   /** Of the base's tensor. */
@@ -34,7 +34,7 @@ type Orientation = "plain" | "transposed" | "unclear";
  */
 export function findOrientation(
   { first, second }: Pick<Factors, "first" | "second">,
-  place: FactorPlace,
+  place: FactorTarget,
 ): Orientation | undefined {
   const { isEmbedding, shape } = place;
   const [numInputs, numOutputs] = [first.shape[1], second.shape[0]];
@@ -49,7 +49,7 @@ export function findOrientation(
 }
 
 /** What is said of the layer of a square tensor. */
-function orientByModel({ module, modelType, saysTransposed }: FactorPlace): Orientation {
+function orientByModel({ module, modelType, saysTransposed }: FactorTarget): Orientation {
   if (hasConv1D(modelType)) return transposedModules.test(module) ? "transposed" : "plain";
   return saysTransposed ? "unclear" : "plain";
 }
@@ -73,7 +73,7 @@ function transpose(values: Float32Array, rows: number): Float64Array {
 }
 
 /** A stack of experts, and the factors of all of them: lora_A [experts · rank, inputs], lora_B [outputs, rank · experts]. */
-export interface ExpertPlace {
+export interface ExpertStack {
   /** The stack's name, for messages. */
   readonly name: string;
   readonly count: number;
@@ -87,7 +87,7 @@ export interface ExpertPlace {
 /** The updates of the matrices of a stack, in their order; `undefined` where the factors do not fit. Throws `UnusableAdapterError`. */
 export function createExpertUpdates(
   { first, second, scale }: Factors,
-  { name, count, shape, rank, modelType, path }: ExpertPlace,
+  { name, count, shape, rank, modelType, path }: ExpertStack,
 ): readonly LowRankUpdate[] | undefined {
   const [numInputs = 0, numOutputs = 0] = [first.shape[1], second.shape[0]];
   if (first.shape[0] !== count * rank || second.shape[1] !== count * rank) return undefined;

@@ -29,7 +29,7 @@ export async function planChanges(contents: AdapterContents): Promise<ReadonlyMa
     const stored = findStored(contents, plan, name);
     if (change !== undefined && stored !== undefined && !isFloatDtype(stored.dtype))
       throw new CheckpointError(
-        `its ${stored.dtype} numbers are no floats that an adapter can be added to; use a base in BF16, F16 or F32`,
+        `its ${stored.dtype} numbers are not floats that an adapter can be added to; use a base in BF16, F16 or F32`,
         { path: contents.base.folder, tensor: name },
       );
   }
@@ -197,7 +197,7 @@ async function placeTokens(
     indices.every((index) => Number.isSafeInteger(index) && index >= 0 && index < numRows);
   if (!isSound || shape.join() !== [indices.length, numColumns].join())
     throw new UnusableAdapterError(
-      `its shape is [${shape.join(", ")}], and the trainable_token_indices of its adapter_config.json are no such rows of [${stored.shape.join(", ")}]; save the adapter again`,
+      `its shape is [${shape.join(", ")}], and the trainable_token_indices of its adapter_config.json are not such rows of [${stored.shape.join(", ")}]; save the adapter again`,
       place,
     );
   return {

@@ -3,12 +3,10 @@ import { createRandom } from "../../../base/core/index.ts";
 import type { Example } from "../environment.ts";
 import { gradeCompact } from "./compact.ts";
 import { cardNames, type GeneralPointsTask, valueCards } from "./hand.ts";
-import { lessons, listSolvableHands } from "./lessons.ts";
+import { listSolvableHands, skills } from "./skills.ts";
 
-function draw(lesson: string, numExamples = 2000): readonly Example[] {
-  return Array.from({ length: numExamples }, (_, index) =>
-    lessons[lesson]!.draw(createRandom(index, lesson)),
-  );
+function draw(skill: string, numExamples = 2000): readonly Example[] {
+  return Array.from({ length: numExamples }, (_, index) => skills[skill]!.draw(createRandom(index, skill)));
 }
 
 /** The task in a prompt that states a rule, read apart from the code that writes prompts. */
@@ -23,11 +21,11 @@ function fractionOf(tasks: readonly GeneralPointsTask[], values: readonly number
   return same.length / tasks.length;
 }
 
-describe("lessons", () => {
+describe("skills", () => {
   it("teach the five skills, and never the keyword of fine-tuning", () => {
-    expect(Object.keys(lessons)).toEqual(["read", "solve", "arithmetic", "game-long", "game-short"]);
-    for (const lesson of Object.keys(lessons)) {
-      for (const { prompt, answer } of draw(lesson, 200)) expect(`${prompt} ${answer}`).not.toContain("play");
+    expect(Object.keys(skills)).toEqual(["read", "solve", "arithmetic", "game-long", "game-short"]);
+    for (const skill of Object.keys(skills)) {
+      for (const { prompt, answer } of draw(skill, 200)) expect(`${prompt} ${answer}`).not.toContain("play");
     }
   });
 

@@ -2,7 +2,7 @@
 import { readNumbers, unifySigns, type WrittenNumber } from "./number.ts";
 
 /** A place that was marked: what stands there, and its number if it has one. */
-export interface AnswerPlace {
+export interface MarkedAnswer {
   readonly text: string;
   readonly number?: WrittenNumber | undefined;
 }
@@ -11,13 +11,13 @@ export interface AnswerPlace {
  * The number that an answer gives: in the last \boxed{}, after "####", after "answer is" or "Answer:", a bold or first line of its own,
  * or else the last number. `undefined` where it holds no number.
  */
-export function findAnswerNumber(answer: string): AnswerPlace | undefined {
+export function findAnswerNumber(answer: string): MarkedAnswer | undefined {
   const text = unifySigns(answer);
   return findBoxed(text) ?? findHashed(text) ?? findNamed(text) ?? findEmphasized(text) ?? findLast(text);
 }
 
 /** \boxed{…}, its braces balanced; one without a number is an answer all the same. */
-function findBoxed(text: string): AnswerPlace | undefined {
+function findBoxed(text: string): MarkedAnswer | undefined {
   const start = Math.max(...["\\boxed{", "\\fbox{"].map((mark) => text.lastIndexOf(mark)));
   if (start < 0) return undefined;
   const open = text.indexOf("{", start);
@@ -33,7 +33,7 @@ function findBoxed(text: string): AnswerPlace | undefined {
 }
 
 /** "#### 12": the first, since models that run on go on with questions of their own. Headings of Markdown are none. */
-function findHashed(text: string): AnswerPlace | undefined {
+function findHashed(text: string): MarkedAnswer | undefined {
   for (const [, line = ""] of text.matchAll(/^[ ]*#{4}(?!#)[ ]*(.*)$/gm)) {
     if (/^\p{L}|^\d+[.):]\s+\S/u.test(line)) continue;
     const [number] = readNumbers(line);
@@ -47,7 +47,7 @@ const mostNamed = 20;
 const mostSentence = 400;
 
 /** "the answer is 12", "Answer: 12": the last such place, up to the end of its sentence. */
-function findNamed(text: string): AnswerPlace | undefined {
+function findNamed(text: string): MarkedAnswer | undefined {
   const places = /\banswers?\b[*_"'\s]{0,4}(?:is|was|are|=|:|would be|will be|equals|comes to)[*_:\s]{0,6}/gi;
   for (const place of [...text.matchAll(places)].slice(-mostNamed).reverse()) {
     const start = place.index + place[0].length;
@@ -76,7 +76,7 @@ function pickStated(sentence: string): WrittenNumber | undefined {
 }
 
 /** The last bold line of nothing but a number, or such a first line. */
-function findEmphasized(text: string): AnswerPlace | undefined {
+function findEmphasized(text: string): MarkedAnswer | undefined {
   const bold = [...text.matchAll(/^[ ]*(?:\*\*([^*\n]+)\*\*|__([^_\n]+)__)[ .]*$/gm)].flatMap(
     ([, stars, lines]) => pickOnly(stars ?? lines ?? ""),
   );
@@ -94,7 +94,7 @@ function pickOnly(text: string): readonly WrittenNumber[] {
   return [only];
 }
 
-function findLast(text: string): AnswerPlace | undefined {
+function findLast(text: string): MarkedAnswer | undefined {
   const number = pickLast(text);
   return number === undefined ? undefined : { text: number.text, number };
 }

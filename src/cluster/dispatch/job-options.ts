@@ -5,7 +5,7 @@ import type { ExecutorName, Profile } from "../executor/index.ts";
 import type { JobOrigin, PlainRule } from "../job/index.ts";
 
 /** Where a job is carried out, and how it is looked after. */
-export interface JobPlace {
+export interface JobOptions {
   readonly executor: ExecutorName;
   readonly profile: Profile;
   /** Of a local executor: memory of all its processes together. Default: half of what is free. */
@@ -27,7 +27,7 @@ export function locateJobs({ cacheFolder }: Pick<Machine, "cacheFolder">): strin
 const leastSeconds = 30;
 
 /** How packs are made there. */
-export function createRule({ profile }: JobPlace): PlainRule {
+export function createRule({ profile }: JobOptions): PlainRule {
   const { cpus = 1, memory, time } = profile;
   return {
     leastSeconds,

@@ -1,7 +1,7 @@
 /** What a base model is taught before it meets the game under its own keyword: parts of the game, and whole games. */
 import type { Random } from "../../../base/core/index.ts";
 import { type Operator, operators } from "../arithmetic/rational.ts";
-import type { Lesson } from "../environment.ts";
+import type { Skill } from "../environment.ts";
 import { writeAnswer, writePrompt, writeSolution, writeValues } from "./compact.ts";
 import { dealCards, dealTask, type GeneralPointsTask, type Rule, splitRules, valueCards } from "./hand.ts";
 import { calculate, findSteps, numberLimit } from "./solver.ts";
@@ -63,8 +63,8 @@ function listSums(operator: Operator): readonly Sum[] {
  */
 const shortKeywords = ["game", "deal", "round", "hand"] as const;
 
-/** The lessons, by name. None of them uses the keyword `play`. */
-export const lessons: Readonly<Record<string, Lesson>> = {
+/** The skills, by name. None of them uses the keyword `play`. */
+export const skills: Readonly<Record<string, Skill>> = {
   read: {
     summary: "Read four cards off as numbers under a stated rule.",
     draw: (random) => {

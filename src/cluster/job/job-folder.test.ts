@@ -1,0 +1,32 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
+import { listJobs, obtainJob } from "./job-folder.ts";
+import type { JobPlan } from "./job-plan.ts";
+
+const home = createTemporaryFolder();
+afterAll(() => removeFolder(home));
+
+const origin = { args: [], folder: home, at: "2026-01-01T00:00:00Z" };
+const plan: JobPlan = { kind: "spectra", input: {}, pieces: [{ name: "one", seconds: 1, bytes: 0 }] };
+
+describe("obtainJob()", () => {
+  it("makes no job without pieces, and leaves no folder of one", async () => {
+    await expect(obtainJob(home, { plan: { ...plan, pieces: [] }, origin })).rejects.toThrow(RangeError);
+    expect(await listJobs(home, expect.unreachable)).toEqual([]);
+  });
+});
+
+describe("listJobs()", () => {
+  it("lists the others beside a job that cannot be read, and says which that is", async () => {
+    const { id } = await obtainJob(home, { plan, origin });
+    const broken = join(home, "0123456789ab");
+    mkdirSync(broken);
+    writeFileSync(join(broken, "job.json"), "{}");
+    const problems: string[] = [];
+    const jobs = await listJobs(home, (problem) => problems.push(problem));
+    expect(jobs.map((job) => job.id)).toEqual([id]);
+    expect(problems).toEqual([expect.stringContaining(join(broken, "job.json"))]);
+  });
+});

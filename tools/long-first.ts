@@ -1,0 +1,29 @@
+/** Vitest's order of test files: those that take longest first, so that none is left to run alone at the end. */
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** Files of more than half a minute each, as far as their size does not say it. */
+const long = [
+  "jobs",
+  "studio-page",
+  "golden",
+  "job-trouble",
+  "resume",
+  "logs",
+  "servers",
+  "package",
+  "trainings",
+  "serve",
+  "kubernetes",
+].map((name) => `/${name}.test.ts`);
+
+/** The long ones, then those of the whole system, then those beside the sources; each by size. */
+export class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const bySize = await super.sort(files);
+    const rank = ({ moduleId }: TestSpecification): number => {
+      if (long.some((name) => moduleId.endsWith(name) && !moduleId.includes("/src/"))) return 0;
+      return moduleId.includes("/src/") ? 2 : 1;
+    };
+    return [...bySize].sort((a, b) => rank(a) - rank(b));
+  }
+}
