@@ -36,7 +36,9 @@ export function createGrpoTrainer(config: ModelConfig, options: GrpoOptions): Tr
         episodes.flat().map(({ grade }) => grade.reward),
         groupSize,
       );
-      return { raw, used: scaleByGroup(raw, groupSize), values: [], returns: [] };
+      // There is no value head: its inputs are zeros that the objective does not use.
+      const unused = raw.map(() => 0);
+      return { raw, used: scaleByGroup(raw, groupSize), values: unused, returns: unused };
     },
     release: () => programs.release(),
   });

@@ -1,6 +1,6 @@
 /** Reinforcement learning: roll out, weigh answers by their advantages, update. GRPO and PPO differ in a few parts only. */
 
-import { createRandom, type Random } from "../base/core/index.ts";
+import { createRandom, type Random, requireItem } from "../base/core/index.ts";
 import {
   createLayout,
   createScorer,
@@ -36,6 +36,7 @@ export interface PolicyOptions extends CompileOptions {
 
 /** Raw advantages (logged), the advantages that the objective uses, and for PPO values and returns; one a turn. */
 export interface Credit {
+  /** One per turn, as all of these. */
   readonly raw: readonly number[];
   readonly used: readonly number[];
   readonly values: readonly number[];
@@ -101,11 +102,11 @@ async function scoreEpisodes(
     options.reference === undefined ? start : await scorer.score(options.reference, sequences);
   return turns.map((turn, index) => ({
     turn,
-    startLogProbs: start[index] ?? [],
-    referenceLogProbs: reference[index] ?? [],
-    advantage: credit.used[index] ?? 0,
-    value: credit.values[index] ?? 0,
-    return: credit.returns[index] ?? 0,
+    startLogProbs: requireItem(start, index),
+    referenceLogProbs: requireItem(reference, index),
+    advantage: requireItem(credit.used, index),
+    value: requireItem(credit.values, index),
+    return: requireItem(credit.returns, index),
   }));
 }
 
@@ -140,7 +141,7 @@ async function update(
 }
 
 function flattenMetrics({ loss, gradientNorm, metrics }: StepResult): Record<string, number> {
-  const scalars = Object.entries(metrics).map(([name, values]) => [name, values[0] ?? 0]);
+  const scalars = Object.entries(metrics).map(([name, values]) => [name, requireItem(values, 0)]);
   return { loss, gradientNorm, ...Object.fromEntries(scalars) };
 }
 

@@ -1,6 +1,6 @@
 /** The study's PPO: a whole answer is one action, a value head on the last prompt token is the critic. */
 
-import { createRandom } from "../base/core/index.ts";
+import { createRandom, requireItem } from "../base/core/index.ts";
 import {
   createLayout,
   createProgramCache,
@@ -77,7 +77,7 @@ function assignCredit(
   const raw = episodes.flatMap((turns) => {
     const steps = turns.map(({ grade }, index) => ({
       reward: grade.reward,
-      value: values[first + index] ?? 0,
+      value: requireItem(values, first + index),
     }));
     first += turns.length;
     return generalizedAdvantages(steps, decay);
@@ -86,7 +86,7 @@ function assignCredit(
     raw,
     used: standardize(raw),
     values,
-    returns: raw.map((advantage, index) => advantage + (values[index] ?? 0)),
+    returns: raw.map((advantage, index) => advantage + requireItem(values, index)),
   };
 }
 

@@ -1,4 +1,5 @@
 /** One training step as one program: forward, backward, clipping and the optimizer in a single run. */
+import { requireItem } from "../base/core/index.ts";
 import { feedParameters, type ParameterLayout, type Weights } from "../engine/model/index.ts";
 import {
   type CompileOptions,
@@ -116,8 +117,8 @@ function createRunner(
     const metrics = Object.keys(results).filter((name) => name.startsWith("metric."));
     return {
       state: { step, parameters: read("newParameters"), slots },
-      loss: read("loss")[0] ?? 0,
-      gradientNorm: read("gradientNorm")[0] ?? 0,
+      loss: requireItem(read("loss"), 0),
+      gradientNorm: requireItem(read("gradientNorm"), 0),
       metrics: Object.fromEntries(metrics.map((name) => [name.slice("metric.".length), read(name)])),
     };
   };

@@ -8,7 +8,7 @@ export function requireValue<Key, Value>(map: ReadonlyMap<Key, Value>, key: Key)
 }
 
 /** The item at an index that a list must have. Throws `RangeError` where it does not. */
-export function requireItem<Item>(items: readonly Item[], index: number): Item {
+export function requireItem<Item>(items: ArrayLike<Item>, index: number): Item {
   const item = items[index];
   if (item === undefined) throw new RangeError(`Cannot find item ${index}: there are ${items.length}`);
   return item;

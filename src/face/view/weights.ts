@@ -1,6 +1,6 @@
 /** Weights as pages show them, read from the Parquet tables of a run's spectra, only the columns that are asked for. */
 import { type AsyncBuffer, asyncBufferFromFile, parquetReadObjects } from "hyparquet";
-import { UsageError } from "../../base/core/index.ts";
+import { requireItem, UsageError } from "../../base/core/index.ts";
 import { fileExists } from "../../base/file/index.ts";
 import type { RunFolder } from "../../run/index.ts";
 import { type Flag, flagMeanings } from "../../weights/spectra/index.ts";
@@ -53,16 +53,25 @@ const toNumber = (value: unknown, digits: number = shownDigits): number | null =
 
 const toNumbers = (value: unknown, digits: number = shownDigits): readonly number[] =>
   value !== null && typeof value === "object" && Symbol.iterator in value
-    ? Array.from(value as Iterable<unknown>, (one) => toNumber(one, digits) ?? 0)
+    ? Array.from(value as Iterable<unknown>, (one) => requireNumber(one, digits))
     : [];
+
+/** A number that a table must have. Throws `UsageError` where it does not: a 0 in its place would be a result. */
+function requireNumber(value: unknown, digits: number = shownDigits): number {
+  const number = toNumber(value, digits);
+  if (number !== null) return number;
+  throw new UsageError(
+    `Cannot show the weights: a table of the spectra holds ${String(value)} where a number belongs; compute them again with: untwist spectra RUN`,
+  );
+}
 
 function readLabel(row: Row): MatrixLabel {
   return {
     name: String(row.name),
     layer: toNumber(row.layer),
     kind: String(row.kind),
-    rows: toNumber(row.rows) ?? 0,
-    columns: toNumber(row.columns) ?? 0,
+    rows: requireNumber(row.rows),
+    columns: requireNumber(row.columns),
   };
 }
 
@@ -155,7 +164,7 @@ export async function readPair(
 function readSubspace(row: Row): MatrixView["subspaces"][number] {
   return {
     side: String(row.side),
-    rank: toNumber(row.rank) ?? 0,
+    rank: requireNumber(row.rank),
     angles: toNumbers(row.angles),
     chordal: toNumber(row.chordal),
     chance: toNumber(row.chance),
@@ -172,10 +181,10 @@ function readEnergy(row: Row): MatrixView["energy"] {
   ];
   return toNumbers(row.energy_at_ranks).map((rank, index) => ({
     rank,
-    stretch: stretch[index] ?? 0,
-    rotation: rotation[index] ?? 0,
-    outside: outside[index] ?? 0,
-    insideChance: insideChance[index] ?? 0,
+    stretch: requireItem(stretch, index),
+    rotation: requireItem(rotation, index),
+    outside: requireItem(outside, index),
+    insideChance: requireItem(insideChance, index),
   }));
 }
 
