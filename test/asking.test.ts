@@ -2,22 +2,12 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { writeTrainerFolder } from "./support/trainer-folder.ts";
-import {
-  createTemporaryFolder,
-  type Json,
-  parseJson,
-  removeFolder,
-  root,
-  runUntwist,
-  startUntwist,
-} from "./support/untwist.ts";
+import { createWorkplace, type Json, parseJson, root, runUntwist, startUntwist } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
-afterAll(() => removeFolder(folder));
+const { folder, at } = createWorkplace();
 
 const numItems = 4;
 const standIn = join(root, "test/support/stand-in-server.mjs");

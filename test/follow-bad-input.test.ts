@@ -1,16 +1,13 @@
 /** What `untwist follow` refuses, in one sentence, without touching anything. */
 import { mkdirSync, truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, it } from "vitest";
+import { beforeAll, describe, it } from "vitest";
 import { buildModel, nameShard, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { expectRefusal, type Mistake } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import { writeAdapterTraining, writeTrainerFolder } from "./support/trainer-folder.ts";
-import { createTemporaryFolder, removeFolder } from "./support/untwist.ts";
+import { createWorkplace } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
-afterAll(() => removeFolder(folder));
+const { folder, at } = createWorkplace();
 
 describe("untwist follow refuses", () => {
   beforeAll(async () => {

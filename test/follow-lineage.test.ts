@@ -1,24 +1,16 @@
 /** What a lineage file can say, what becomes of one model by itself, and what is left out of a followed run. */
 import { mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { type FollowReport, followTrainings, resolveLineage } from "../src/lab/follow/index.ts";
 import { openRunFolder, parseLineageFile } from "../src/run/index.ts";
 import { writeAdapterFolder } from "./support/adapter-folder.ts";
 import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import { readReport } from "./support/surgery.ts";
 import { describeState, writeAdapterTraining, writeTrainerFolder } from "./support/trainer-folder.ts";
-import {
-  createTemporaryFolder,
-  type Json,
-  listFilesBelow,
-  readOutput,
-  removeFolder,
-} from "./support/untwist.ts";
+import { createWorkplace, type Json, listFilesBelow, readOutput } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
-afterAll(() => removeFolder(folder));
+const { folder, at } = createWorkplace();
 beforeAll(async () => {
   await writeCheckpointFolder(at("base"), buildModel("base", "BF16"));
 });

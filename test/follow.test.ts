@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { encodeEvents } from "../src/base/file/index.ts";
 import { locateModel } from "../src/lab/machine/index.ts";
 import { buildModel, nameShard, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
@@ -21,18 +21,15 @@ import { expectRefusal } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import { trainerLayouts, writeAdapterTraining, writeTrainerFolder } from "./support/trainer-folder.ts";
 import {
-  createTemporaryFolder,
+  createWorkplace,
   hashFiles,
   type Json,
   listFilesBelow,
   parseJson,
-  removeFolder,
   runUntwist,
 } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
-afterAll(() => removeFolder(folder));
+const { folder, at } = createWorkplace();
 
 const follow = (out: string, ...args: readonly string[]): Promise<Json> =>
   readReport(["follow", ...args, "--out", out], folder);

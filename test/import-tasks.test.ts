@@ -1,7 +1,7 @@
 /** Results of other tools that hold more than one answer a question, or more than one task; damaged ones; curves given away. */
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { dirname } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
 import { writeParquet } from "../src/base/file/index.ts";
 import { readAnswers } from "../src/face/view/answers.ts";
 import { evaluationSchema, openRunFolder, type RunFolder } from "../src/run/index.ts";
@@ -10,12 +10,10 @@ import { createTasks, hashTask } from "../src/tasks/evaluation/index.ts";
 import { expectRefusal } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import { writeTrainerFolder } from "./support/trainer-folder.ts";
-import { createTemporaryFolder, type Json, parseJson, removeFolder, runUntwist } from "./support/untwist.ts";
+import { createWorkplace, type Json, parseJson, runUntwist } from "./support/untwist.ts";
 import { packZip } from "./support/zip-file.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
-afterAll(() => removeFolder(folder));
+const { folder, at } = createWorkplace();
 
 const steps = [10, 20, 30];
 const indexes = Array.from({ length: 16 }, (_, index) => index);

@@ -1,7 +1,7 @@
 /** Results of other tools taken over, ours given away, and the signals of a run ranked. */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { dirname } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
 import { parseEvents } from "../src/base/file/format/tensorboard-events.ts";
 import { writeParquet } from "../src/base/file/index.ts";
 import { readAnswers } from "../src/face/view/answers.ts";
@@ -10,19 +10,16 @@ import { expectRefusal, type Mistake } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import { writeTrainerFolder } from "./support/trainer-folder.ts";
 import {
-  createTemporaryFolder,
+  createWorkplace,
   type Json,
   listFilesBelow,
   parseJson,
-  removeFolder,
   runUntwist,
   tinyRecipe,
 } from "./support/untwist.ts";
 import { packZip, type ZipMethod } from "./support/zip-file.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
-afterAll(() => removeFolder(folder));
+const { folder, at } = createWorkplace();
 
 const steps = [10, 20, 30];
 const numQuestions = 12;

@@ -10,24 +10,17 @@ import { type Cluster, slurmAbsence, startCluster } from "./support/slurm.ts";
 import { readReport } from "./support/surgery.ts";
 import { writeTrainerFolder } from "./support/trainer-folder.ts";
 import {
-  createTemporaryFolder,
+  createWorkplace,
   type Environment,
   hashFiles,
   parseJson,
-  readOutput,
-  removeFolder,
   root,
   runUntwist,
   startUntwist,
   tinyRecipe,
 } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
-afterAll(() => removeFolder(folder));
-
-const run = async (args: readonly string[], environment: Environment = {}): Promise<string> =>
-  await readOutput(args, folder, environment);
+const { folder, at, run } = createWorkplace();
 
 const listPiecesBegun = (cache: string, job: string): readonly string[] =>
   readdirSync(join(cache, "jobs", job, "logs"))

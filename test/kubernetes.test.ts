@@ -1,29 +1,23 @@
 /** `untwist … --on kubernetes`: manifests are written, and carried out here as a cluster's nodes would. */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { parse as parseYaml } from "yaml";
 import { buildModel, writeCheckpointFolder } from "./support/checkpoint-folder.ts";
 import {
-  createTemporaryFolder,
+  createWorkplace,
   type Environment,
   hashFiles,
   parseJson,
-  readOutput,
-  removeFolder,
   root,
   tinyRecipe,
 } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
-afterAll(() => removeFolder(folder));
+const { folder, at, run: runIn } = createWorkplace();
 
 const environment = { UNTWIST_CACHE: at("cache"), XDG_CONFIG_HOME: at("config") };
 
-const run = async (args: readonly string[], more: Environment = environment): Promise<string> =>
-  await readOutput(args, folder, more);
+const run = (args: readonly string[], more: Environment = environment): Promise<string> => runIn(args, more);
 
 /** Hands a command's jobs over, and gives their names. */
 const writeDown = async (args: readonly string[], more?: Environment): Promise<readonly string[]> =>

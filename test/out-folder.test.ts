@@ -15,7 +15,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { expectRefusal } from "./support/refusal.ts";
 import { mountSmallDisk } from "./support/small-disk.ts";
 import {
-  createTemporaryFolder,
+  createWorkplace,
   nameLeftover,
   parseJson,
   removeFolder,
@@ -25,8 +25,7 @@ import {
   tinyRecipe,
 } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
+const { folder, at } = createWorkplace();
 const quick = ["sft.numSteps=2", "sft.checkpoints=[1]", "rl=[]", "repairs=false", "spectra=false"].flatMap(
   (change) => ["--set", change],
 );

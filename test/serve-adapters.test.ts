@@ -1,7 +1,6 @@
 /** Adapters at `untwist serve`: loaded, unloaded, refused. */
 import { once } from "node:events";
 import { cpSync, mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../src/lab/machine/index.ts";
 import {
@@ -13,10 +12,9 @@ import {
   serveModel,
 } from "./support/model-server.ts";
 import { readReport } from "./support/surgery.ts";
-import { createTemporaryFolder, parseJson, removeFolder } from "./support/untwist.ts";
+import { createWorkplace, parseJson, removeFolder } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
+const { folder, at } = createWorkplace();
 let server: ModelServer;
 beforeAll(async () => {
   cpSync(await locateModel("general-points-base"), at("base"), { recursive: true });

@@ -1,6 +1,5 @@
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../src/lab/machine/index.ts";
 import {
@@ -12,10 +11,9 @@ import {
   serveModel,
 } from "./support/model-server.ts";
 import { expectRefusal } from "./support/refusal.ts";
-import { createTemporaryFolder, type Json, parseJson, removeFolder } from "./support/untwist.ts";
+import { createWorkplace, type Json, parseJson, removeFolder } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
+const { folder, at } = createWorkplace();
 let server: ModelServer;
 beforeAll(async () => {
   cpSync(await locateModel("general-points-base"), at("base"), { recursive: true });

@@ -7,7 +7,7 @@ import { type ModelServer, serveModel } from "./support/model-server.ts";
 import { expectRefusal } from "./support/refusal.ts";
 import { readReport } from "./support/surgery.ts";
 import {
-  createTemporaryFolder,
+  createWorkplace,
   type Json,
   listFilesBelow,
   parseJson,
@@ -17,8 +17,7 @@ import {
   tinyRecipe,
 } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
+const { folder, at } = createWorkplace();
 const servers: ModelServer[] = [];
 afterAll(async () => {
   for (const one of servers) await one.close();

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { findFreePort } from "./support/free-port.ts";
 import { readReport } from "./support/surgery.ts";
 import {
-  createTemporaryFolder,
+  createWorkplace,
   type Json,
   listFilesBelow,
   parseJson,
@@ -21,8 +21,7 @@ import {
 const trials = process.env.UNTWIST_TRIALS ?? "";
 const isSkipped = !existsSync(trials);
 const because = isSkipped ? " (needs UNTWIST_TRIALS=FOLDER)" : "";
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
+const { folder, at } = createWorkplace();
 beforeAll(() => {
   if (!isSkipped) cpSync(trials, folder, { recursive: true });
 });

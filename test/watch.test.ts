@@ -22,7 +22,7 @@ import { expectRefusal, type Mistake } from "./support/refusal.ts";
 import { mountSmallDisk } from "./support/small-disk.ts";
 import { readReport } from "./support/surgery.ts";
 import {
-  createTemporaryFolder,
+  createWorkplace,
   hashFiles,
   type Json,
   parseJson,
@@ -31,8 +31,7 @@ import {
   startUntwist,
 } from "./support/untwist.ts";
 
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
+const { folder, at } = createWorkplace();
 const messages: Json[] = [];
 /** How often the webhook answers that it is not there. */
 let numRefusals = 0;

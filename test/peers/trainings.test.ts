@@ -2,23 +2,14 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { locateModel } from "../../src/lab/machine/index.ts";
 import { findAbsence, runPeer } from "../support/peers.ts";
 import { readReport } from "../support/surgery.ts";
-import {
-  createTemporaryFolder,
-  type Json,
-  parseJson,
-  removeFolder,
-  startUntwist,
-} from "../support/untwist.ts";
+import { createWorkplace, type Json, parseJson, startUntwist } from "../support/untwist.ts";
 
 const { isSkipped, because } = findAbsence();
-const folder = createTemporaryFolder();
-const at = (...path: readonly string[]): string => join(folder, ...path);
-afterAll(() => removeFolder(folder));
+const { folder, at } = createWorkplace();
 
 /** Trains as each name says, in one process: it takes longer to start than to train. */
 async function train(names: readonly string[]): Promise<void> {

@@ -128,6 +128,26 @@ export async function readOutput(
   return stdout;
 }
 
+/** A folder for the tests of a file, in which they run `untwist`; it is removed after them. */
+export interface Workplace {
+  readonly folder: string;
+  /** A path in it. */
+  readonly at: (...path: readonly string[]) => string;
+  /** Runs `untwist` there, which is to succeed, and gives what it printed. */
+  readonly run: (args: readonly string[], environment?: Environment) => Promise<string>;
+}
+
+/** Makes one. */
+export function createWorkplace(): Workplace {
+  const folder = createTemporaryFolder();
+  afterAll(() => removeFolder(folder));
+  return {
+    folder,
+    at: (...path) => join(folder, ...path),
+    run: async (args, environment = {}) => await readOutput(args, folder, environment),
+  };
+}
+
 /** A new folder outside of the repository; whoever makes it removes it. */
 export function createTemporaryFolder(): string {
   return mkdtempSync(join(tmpdir(), "untwist-test-"));
