@@ -66,9 +66,11 @@ export async function carryOutJob(
     if (place.expected !== undefined) await requireSame(plan, place.expected, home);
     const isNew = (await findJob(home, computeJobId(plan))) === undefined;
     const known = await obtainJob(home, { plan, origin: place.origin });
+    // From here on others may see it as under way, and cancel it.
+    const cancellation = isNew ? undefined : await known.readCancellation();
     const lock = await takeLock(known.locate(followLockName), `the job ${known.id}`);
     try {
-      const job = await admitJob(known, { plan, place, home });
+      const job = await admitJob(known, { plan, place, home, cancellation });
       await hooks.prepare?.(job);
       await followToEnd(job, { executor, rule, place, effects, hooks });
       return job;
@@ -95,13 +97,24 @@ async function isUntouched(job: JobFolder): Promise<boolean> {
 /** Takes a job over, unless it is somebody else's; what is recorded of it changes only then. */
 async function admitJob(
   known: JobFolder,
-  { plan, place, home }: { readonly plan: JobPlan; readonly place: JobOptions; readonly home: string },
+  {
+    plan,
+    place,
+    home,
+    cancellation,
+  }: {
+    readonly plan: JobPlan;
+    readonly place: JobOptions;
+    readonly home: string;
+    /** The one that there was before this command. */
+    readonly cancellation: string | undefined;
+  },
 ): Promise<JobFolder> {
   const { executor, profile, origin } = place;
   await settleLeftovers(known, { executor, host: profile.host });
   // Who gives the command wants it done, whatever became of it before; who attaches wants to see.
   const job = place.expected === known.id ? known : await renewJob(known, { plan, origin });
-  if (place.expected === undefined) await forgiveJob(job);
+  if (place.expected === undefined) await forgiveJob(job, { cancellation });
   await adoptResults(home, job);
   return job;
 }

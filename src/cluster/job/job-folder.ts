@@ -1,4 +1,5 @@
 /** A job on the disk: the plan, what was submitted, and a file for every result. Result files decide what is done. */
+import { randomUUID } from "node:crypto";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { action, describeError, UsageError } from "../../base/core/index.ts";
@@ -85,6 +86,8 @@ export interface JobFolder {
   readSubmissions(): Promise<readonly KeptSubmission[]>;
   keepSubmission(submission: KeptSubmission): Promise<void>;
   isCancelled(): Promise<boolean>;
+  /** What tells the cancellation from others; `undefined` where the job is not cancelled. */
+  readCancellation(): Promise<string | undefined>;
   setCancelled(isCancelled: boolean): Promise<void>;
   /** Where a file of the job lies. */
   locate(path: string): string;
@@ -214,20 +217,28 @@ function createJobFolder(
     keepSubmission: (submission) =>
       writeFileAtomic(locate(`submissions/${submission.number}.json`), `${JSON.stringify(submission)}\n`),
     isCancelled: () => fileExists(cancelled),
+    readCancellation: async () => ((await fileExists(cancelled)) ? await readText(cancelled) : undefined),
     setCancelled: async (isCancelled) => {
-      if (isCancelled) await writeFileAtomic(cancelled, "");
+      if (isCancelled) await writeFileAtomic(cancelled, randomUUID());
       else await removeFile(cancelled);
     },
   };
 }
 
-/** Forgets failures and a cancellation, so that what is missing is tried again. */
-export async function forgiveJob(job: JobFolder): Promise<void> {
+/**
+ * Forgets failures and a cancellation, so that what is missing is tried again. Where `known` says which cancellation there was, one
+ * that came since stays: whoever gave it wants the job to end.
+ */
+export async function forgiveJob(
+  job: JobFolder,
+  known?: { readonly cancellation: string | undefined },
+): Promise<void> {
   for (const piece of await listNumbers(job.locate("failures")))
     await removeFile(job.locate(`failures/${piece}.json`));
   for (const submission of await job.readSubmissions())
     if (!submission.isForgiven) await job.keepSubmission({ ...submission, isForgiven: true });
-  await job.setCancelled(false);
+  if (known === undefined || (await job.readCancellation()) === known.cancellation)
+    await job.setCancelled(false);
 }
 
 async function listNumbers(folder: string): Promise<readonly number[]> {
