@@ -36,7 +36,7 @@ export async function answerMissing<One extends Subject>(
   const answerer = isOpen ? given : openAnswerer(given, describeAssignment(work.folder), effects);
   try {
     if (job === undefined) await answerHere(work, missing, { answerer, effects });
-    else await answerByJob(work, missing, { source: toStandalone(given), job, effects });
+    else await answerByJob(work, missing, { source: requireStandalone(given), job, effects });
   } finally {
     if (!isOpen) await answerer.close();
   }
@@ -60,7 +60,7 @@ async function answerHere<One extends Subject>(
 
 /** Throws `UsageError` where a job is to be made of what shares one server: processes elsewhere have none of their own. */
 export function requireOwnServers(source: AnswerSource, job: JobOptions | undefined): void {
-  if (job !== undefined && source.kind !== "embedded" && source.kind !== "server")
+  if (job !== undefined && toStandalone(source) === undefined)
     throw new UsageError(
       `Cannot use both ${setting("executor")} and ${setting("loraEndpoint")}: one server answers for all; leave one of them out`,
     );
@@ -80,9 +80,26 @@ async function prepareOnce<One extends Subject>(
   }
 }
 
-/** What processes elsewhere are told; an answerer that is open here is the embedded engine there. */
-function toStandalone(source: Answerer | AnswerSource): StandaloneSource {
-  return "kind" in source && source.kind === "server" ? source : { kind: "embedded" };
+/** What processes elsewhere are told of a source; `undefined` of one that is not theirs to use. A new kind is to be decided on here. */
+function toStandalone(source: AnswerSource): StandaloneSource | undefined {
+  switch (source.kind) {
+    case "embedded":
+      return { kind: "embedded" };
+    case "server":
+      return source;
+    case "adapters":
+    case "endpoint":
+      return undefined;
+  }
+}
+
+/** The same; an answerer that is open here is the embedded engine there. Throws `RangeError` where `requireOwnServers` would refuse. */
+function requireStandalone(given: Answerer | AnswerSource): StandaloneSource {
+  if ("answer" in given) return { kind: "embedded" };
+  const source = toStandalone(given);
+  if (source === undefined)
+    throw new RangeError(`Cannot hand ${given.kind} over: processes elsewhere cannot use it`);
+  return source;
 }
 
 async function answerByJob<One extends Subject>(
