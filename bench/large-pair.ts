@@ -235,9 +235,9 @@ export async function report(
   { cache, mostGigabytes }: { readonly cache: string; readonly mostGigabytes: number },
 ): Promise<void> {
   const { seconds, peak, code } = await watch(["bin/untwist.js", ...args], cache);
-  const grade = peak === 0 ? "" : `, bar ${mostGigabytes} GB: ${peak <= mostGigabytes ? "held" : "missed"}`;
+  const verdict = peak === 0 ? "" : `, bar ${mostGigabytes} GB: ${peak <= mostGigabytes ? "held" : "missed"}`;
   const memory = peak === 0 ? "unknown" : `${peak.toFixed(2)} GB`;
   console.log(
-    `${name.padEnd(11)} ${seconds.toFixed(1)} s, peak resident memory ${memory}${grade}${code === 0 ? "" : `, exit code ${code}`}`,
+    `${name.padEnd(11)} ${seconds.toFixed(1)} s, peak resident memory ${memory}${verdict}${code === 0 ? "" : `, exit code ${code}`}`,
   );
 }

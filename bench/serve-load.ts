@@ -147,7 +147,7 @@ async function measure(run: () => Promise<unknown>): Promise<number> {
 const prober = `
 const addresses = process.argv.slice(1);
 const found = addresses.map(() => []);
-// Its own first requests load and compile what fetch needs, which is not a time of the server's.
+// Its own first requests load and compile what fetch needs, which is not the server's time.
 for (let time = 0; time < 20; time++) await (await fetch(addresses[1])).arrayBuffer();
 console.log("ready");
 process.on("SIGTERM", () => { console.log(JSON.stringify(found)); process.exit(0); });
@@ -188,8 +188,8 @@ const quantile = (values: readonly number[], fraction: number): number =>
   [...values].sort((a, b) => a - b)[Math.floor(fraction * (values.length - 1))] ?? Number.NaN;
 
 function print(name: string, value: string, isHeld?: boolean): void {
-  const grade = isHeld === undefined ? "" : isHeld ? "   held" : "   MISSED";
-  console.log(`  ${name.padEnd(44)} ${value}${grade}`);
+  const verdict = isHeld === undefined ? "" : isHeld ? "   held" : "   MISSED";
+  console.log(`  ${name.padEnd(44)} ${value}${verdict}`);
 }
 
 function report({ healthMs, shortMs, memory, numAsked, numLeft, numFailed }: Tally): void {

@@ -42,9 +42,9 @@ async function compare(run: string): Promise<void> {
   for (const [name, values] of times) {
     const ratio = median(values) / base;
     const isBar = name === "untwist --help" || name === "untwist ls";
-    const grade = isBar ? `   at most ${most}   ${ratio <= most ? "held" : "MISSED"}` : "";
+    const verdict = isBar ? `   at most ${most}   ${ratio <= most ? "held" : "MISSED"}` : "";
     console.log(
-      `  ${name.padEnd(20)} ${median(values).toFixed(0).padStart(5)} ms   ${ratio.toFixed(2)}${grade}`,
+      `  ${name.padEnd(20)} ${median(values).toFixed(0).padStart(5)} ms   ${ratio.toFixed(2)}${verdict}`,
     );
   }
 }

@@ -39,8 +39,9 @@ function print(
   value: number,
   { unit, most }: { readonly unit: string; readonly most?: number },
 ): void {
-  const grade = most === undefined ? "" : `   at most ${most} ${unit}   ${value <= most ? "held" : "MISSED"}`;
-  console.log(`  ${name.padEnd(40)} ${value.toFixed(0).padStart(6)} ${unit}${grade}`);
+  const verdict =
+    most === undefined ? "" : `   at most ${most} ${unit}   ${value <= most ? "held" : "MISSED"}`;
+  console.log(`  ${name.padEnd(40)} ${value.toFixed(0).padStart(6)} ${unit}${verdict}`);
 }
 
 /** A recipe of 26 checkpoints that takes seconds. */

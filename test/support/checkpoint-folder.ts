@@ -129,3 +129,14 @@ export function buildModel(step: string, dtype: "F32" | "F16" | "BF16" = "F32"):
     { ...draw("model.frozen.weight", 12, 20), values: drawExact("frozen", 240) },
   ];
 }
+
+/** Writes a checkpoint of one matrix, the first layer's `self_attn.q_proj`, that is diagonal with these singular values. */
+export function writeDiagonalFolder(path: string, values: readonly number[]): Promise<string> {
+  const size = values.length;
+  const elements = Array.from({ length: size * size }, (_, index) =>
+    index % (size + 1) === 0 ? (values[index / (size + 1)] ?? 0) : 0,
+  );
+  return writeCheckpointFolder(path, [
+    { name: nameWeight(0, "self_attn.q_proj"), shape: [size, size], values: elements },
+  ]);
+}

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import type { JobOptions } from "../../src/cluster/dispatch/index.ts";
 import { type Executor, type Profile, parseProfile } from "../../src/cluster/executor/index.ts";
 import { followJob, type JobFolder, obtainJob } from "../../src/cluster/job/index.ts";
 import { builtProgram } from "./build-programs.ts";
@@ -12,6 +13,15 @@ export const workCommand: readonly string[] = [process.execPath, fileURLToPath(b
 
 /** A profile that asks for nothing. */
 export const plainProfile: Profile = parseProfile(undefined, []);
+
+/** A job on this machine of which only is said what it would be. */
+export const describeOnly: JobOptions = {
+  executor: "local",
+  profile: plainProfile,
+  origin: { args: [], folder: "/", at: "2026-01-01T00:00:00Z" },
+  mode: "describe",
+  intervalMs: 1,
+};
 
 let numJobs = 0;
 /** A job in `home`; every one of them new. `seconds` is what each piece is estimated to take. */

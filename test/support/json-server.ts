@@ -1,7 +1,7 @@
 /** A server in this process that answers every request as a test wants, and keeps what it was asked. */
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { addNumbers } from "./questions.ts";
+import type { RequestOptions } from "../../src/lab/answer/index.ts";
 
 /** The fields of requests that tests look at. */
 export interface RequestBody {
@@ -68,32 +68,17 @@ export function readQuestion({ messages = [] }: RequestBody): string {
   return messages.at(-1)?.content ?? "";
 }
 
-/** Who answers at a server that takes adapters. */
-export interface AddingHost {
-  /** The folder and name of its base model. */
-  readonly base: string;
-  /** Names of the adapters that are loaded now. */
-  readonly adapters: Set<string>;
-}
-
-/** The reply of a server whose models add the numbers of a question; the sums of its adapters are one too large. */
-export function answerByAdding({ route, body }: JsonRequest, { base, adapters }: AddingHost): object {
-  const { model = "", lora_name: name = "" } = body;
-  switch (route) {
-    case "models":
-      return { data: [{ id: base, root: base }, ...[...adapters].map((id) => ({ id, parent: base }))] };
-    case "load_lora_adapter":
-      return { ok: adapters.add(name).has(name) };
-    case "unload_lora_adapter":
-      return { ok: adapters.delete(name) };
-    case "chat/completions":
-      return describeCompletion(String(Number(addNumbers(readQuestion(body))) + Number(adapters.has(model))));
-    default:
-      return { choices: [{ text: "", logprobs: null }] };
-  }
-}
-
 /** How many questions a server was asked. */
 export function countQuestions({ requests }: Pick<JsonServer, "requests">): number {
   return requests.filter(({ route }) => route === "chat/completions").length;
 }
+
+/** How such servers are asked where nothing else matters: one question at a time, none a second time. */
+export const plainRequests: RequestOptions = {
+  api: "chat",
+  temperature: 0,
+  fields: {},
+  concurrency: 1,
+  timeoutMs: 600_000,
+  maxTries: 1,
+};

@@ -51,17 +51,26 @@ const toNumber = (value: unknown, digits: number = shownDigits): number | null =
   return Number.isInteger(number) ? number : Number(number.toPrecision(digits));
 };
 
-const toNumbers = (value: unknown, digits: number = shownDigits): readonly number[] =>
-  value !== null && typeof value === "object" && Symbol.iterator in value
-    ? Array.from(value as Iterable<unknown>, (one) => requireNumber(one, digits))
-    : [];
+/** The numbers of a list; empty where the row has none. Throws as `requireNumber`. */
+function toNumbers(row: Row, column: string, digits: number = shownDigits): readonly number[] {
+  const { [column]: list } = row;
+  if (list === null || typeof list !== "object" || !(Symbol.iterator in list)) return [];
+  return Array.from(list as Iterable<unknown>, (value) => checkNumber(value, { row, column, digits }));
+}
 
-/** A number that a table must have. Throws `UsageError` where it does not: a 0 in its place would be a result. */
-function requireNumber(value: unknown, digits: number = shownDigits): number {
+/** A number that a row must have. Throws `UsageError` where it does not: a 0 in its place would pass for a result. */
+function requireNumber(row: Row, column: string): number {
+  return checkNumber(row[column], { row, column, digits: shownDigits });
+}
+
+function checkNumber(
+  value: unknown,
+  { row, column, digits }: { readonly row: Row; readonly column: string; readonly digits: number },
+): number {
   const number = toNumber(value, digits);
   if (number !== null) return number;
   throw new UsageError(
-    `Cannot show the weights: a table of the spectra holds ${String(value)} where a number belongs; compute them again with: untwist spectra RUN`,
+    `Cannot show the weights of ${String(row.name)}: "${column}" of its spectra holds ${String(value)} where a number belongs; delete the run's folder "spectra", and compute them again with: untwist spectra RUN`,
   );
 }
 
@@ -70,8 +79,8 @@ function readLabel(row: Row): MatrixLabel {
     name: String(row.name),
     layer: toNumber(row.layer),
     kind: String(row.kind),
-    rows: requireNumber(row.rows),
-    columns: requireNumber(row.columns),
+    rows: requireNumber(row, "rows"),
+    columns: requireNumber(row, "columns"),
   };
 }
 
@@ -150,10 +159,10 @@ export async function readPair(
       before,
       after,
       values: {
-        before: toNumbers(row.values_before, exactDigits),
-        after: toNumbers(row.values_after, exactDigits),
+        before: toNumbers(row, "values_before", exactDigits),
+        after: toNumbers(row, "values_after", exactDigits),
       },
-      update: toNumbers(update.values),
+      update: toNumbers(update, "values"),
       subspaces: subspaces.filter(({ name }) => name === row.name).map(readSubspace),
       energy: readEnergy(update),
       flags: readFlags(row.flags),
@@ -164,8 +173,8 @@ export async function readPair(
 function readSubspace(row: Row): MatrixView["subspaces"][number] {
   return {
     side: String(row.side),
-    rank: requireNumber(row.rank),
-    angles: toNumbers(row.angles),
+    rank: requireNumber(row, "rank"),
+    angles: toNumbers(row, "angles"),
     chordal: toNumber(row.chordal),
     chance: toNumber(row.chance),
     unrelated: toNumber(row.chance_unrelated),
@@ -174,12 +183,12 @@ function readSubspace(row: Row): MatrixView["subspaces"][number] {
 
 function readEnergy(row: Row): MatrixView["energy"] {
   const [stretch, rotation, outside, insideChance] = [
-    toNumbers(row.energy_stretch),
-    toNumbers(row.energy_rotation),
-    toNumbers(row.energy_outside),
-    toNumbers(row.energy_inside_chance),
+    toNumbers(row, "energy_stretch"),
+    toNumbers(row, "energy_rotation"),
+    toNumbers(row, "energy_outside"),
+    toNumbers(row, "energy_inside_chance"),
   ];
-  return toNumbers(row.energy_at_ranks).map((rank, index) => ({
+  return toNumbers(row, "energy_at_ranks").map((rank, index) => ({
     rank,
     stretch: requireItem(stretch, index),
     rotation: requireItem(rotation, index),

@@ -1,13 +1,14 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { createTestEffects } from "../../../test/support/effects.ts";
+import { describeOnly } from "../../../test/support/job.ts";
+import { plainRequests as requests } from "../../../test/support/json-server.ts";
 import { createMemoryAnswerer } from "../../../test/support/memory-answerer.ts";
 import { createFallenRun } from "../../../test/support/run-folder.ts";
 import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
-import { HandedOverError, type JobOptions } from "../../cluster/dispatch/index.ts";
-import { parseProfile } from "../../cluster/executor/index.ts";
+import { HandedOverError } from "../../cluster/dispatch/index.ts";
 import { answerMissing, requireOwnServers } from "./answer-missing.ts";
 import type { AnswerWork, TimedAnswers } from "./answer-work.ts";
 import type { CheckpointSubject } from "./answerer.ts";
@@ -36,14 +37,6 @@ function createWork(
     nothingMissing: "nothing would be submitted",
   };
 }
-
-const describeOnly: JobOptions = {
-  executor: "local",
-  profile: parseProfile(undefined, []),
-  origin: { args: [], folder: place, at: "2026-01-01T00:00:00Z", host: undefined },
-  mode: "describe",
-  intervalMs: 1,
-};
 
 describe("answerMissing()", () => {
   it("asks each subject that has no answers, in order, after all were prepared, and keeps each", async () => {
@@ -92,6 +85,16 @@ describe("answerMissing()", () => {
     await expect(described).rejects.toThrow(new HandedOverError("nothing would be submitted", []));
   });
 
+  it("hands nothing over that processes elsewhere could not use, whatever was checked before", async () => {
+    const source = { kind: "endpoint", url: "http://127.0.0.1:1", model: "any", requests } as const;
+    const handed = answerMissing(createWork(), {
+      answerer: source,
+      job: describeOnly,
+      effects: createTestEffects(),
+    });
+    await expect(handed).rejects.toThrow("Cannot hand endpoint over");
+  });
+
   it("reports the progress of repairs to their end", async () => {
     const effects = createTestEffects();
     const answerer = createMemoryAnswerer(describeAssignment(folder));
@@ -104,18 +107,11 @@ describe("answerMissing()", () => {
 });
 
 describe("requireOwnServers()", () => {
-  const requests = {
-    api: "chat",
-    temperature: 0,
-    fields: {},
-    concurrency: 1,
-    timeoutMs: 1,
-    maxTries: 1,
-  } as const;
-
   it("refuses a job whose subjects share one server", () => {
     const adapters = { kind: "adapters", url: "http://127.0.0.1:1", requests } as const;
-    expect(() => requireOwnServers(adapters, describeOnly)).toThrow(UsageError);
+    const endpoint = { kind: "endpoint", url: "http://127.0.0.1:1", model: "any", requests } as const;
+    for (const source of [adapters, endpoint])
+      expect(() => requireOwnServers(source, describeOnly)).toThrow(UsageError);
     requireOwnServers(adapters, undefined);
     requireOwnServers({ kind: "embedded" }, describeOnly);
     requireOwnServers({ kind: "server", template: "", startMs: 1, requests }, describeOnly);

@@ -10,7 +10,7 @@ import { describeAssignment } from "./assignment.ts";
 import { openAnswerer } from "./open-answerer.ts";
 
 /** Who answers, and where. */
-export interface MarkedAnswer {
+export interface AnswerOptions {
   /** An answerer that is open, or where to get one. */
   readonly answerer: Answerer | AnswerSource;
   /** Who carries it out. Default: this process. */
@@ -24,7 +24,7 @@ export interface MarkedAnswer {
  */
 export async function answerMissing<One extends Subject>(
   work: AnswerWork<One>,
-  { answerer: given, job, effects }: MarkedAnswer,
+  { answerer: given, job, effects }: AnswerOptions,
 ): Promise<void> {
   const missing: One[] = [];
   for (const subject of work.subjects) if (!(await work.isKept(subject))) missing.push(subject);

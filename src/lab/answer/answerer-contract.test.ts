@@ -4,13 +4,13 @@ import { join, resolve } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { type AddingServer, startAddingServer } from "../../../test/support/adding-server.ts";
 import { createMachine, createTestEffects } from "../../../test/support/effects.ts";
+import { plainRequests } from "../../../test/support/json-server.ts";
 import { createMemoryAnswerer } from "../../../test/support/memory-answerer.ts";
 import { createTemporaryFolder, removeFolder, root } from "../../../test/support/untwist.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
 import type { AskedTasks } from "../../run/index.ts";
 import { splits } from "../../tasks/environment/index.ts";
-import type { RequestOptions } from "./answer-source.ts";
 import type { Answerer, Assignment, CheckpointSubject } from "./answerer.ts";
 import { describeStandalone } from "./assignment.ts";
 import { openAnswerer } from "./open-answerer.ts";
@@ -52,14 +52,7 @@ const cards: AskedTasks = {
   promptFormat: "compact",
   evaluation: { numTasks, seed: 1, numAttempts: 1, maxNewTokens: 32, batchSize: 4 },
 };
-const requests: RequestOptions = {
-  api: "chat",
-  temperature: 0,
-  fields: {},
-  concurrency: 2,
-  timeoutMs: 600_000,
-  maxTries: 2,
-};
+const requests = { ...plainRequests, concurrency: 2, maxTries: 2 };
 const assign = (tasks: AskedTasks): Assignment => describeStandalone(tasks, { splits, owner: "the model" });
 const asked: CheckpointSubject = { kind: "checkpoint", id: "model", path: checkpoint };
 

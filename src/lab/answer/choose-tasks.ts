@@ -72,7 +72,7 @@ export async function chooseTasks(
   choice: TaskChoice & { readonly environment: string },
   asked: Asked,
 ): Promise<AskedTasks> {
-  requireWithinLimits(choice);
+  requireWithinRanges(choice);
   const environment = await openEnvironment(choice.environment);
   const {
     numTasks = Math.min(usualNumTasks, ...asked.splits.map((split) => countTasks(environment, split))),
@@ -115,19 +115,22 @@ function requirePromptFormat({ name, promptFormats }: Environment, promptFormat:
     );
 }
 
-/** The least that can be asked for; the most is in `evaluationLimits`. */
-const least = { numTasks: 1, numAttempts: 1, maxNewTokens: 1, seed: 0 } as const;
+/** The least and the most that can be asked for. */
+const ranges = {
+  numTasks: [1, evaluationLimits.numTasks],
+  numAttempts: [1, evaluationLimits.numAttempts],
+  maxNewTokens: [1, evaluationLimits.maxNewTokens],
+  seed: [0, Number.MAX_SAFE_INTEGER],
+} as const;
 
 /** Throws `UsageError` for what is not a whole number, too little, or more than memory may hold. */
-function requireWithinLimits(choice: TaskChoice): void {
-  const limits: Readonly<Record<string, number>> = evaluationLimits;
+function requireWithinRanges(choice: TaskChoice): void {
   for (const key of ["numTasks", "numAttempts", "maxNewTokens", "seed"] as const) {
-    const { [key]: wanted = least[key] } = choice;
-    const { [key]: most = Number.MAX_SAFE_INTEGER } = limits;
-    const problem =
-      wanted > most ? `${most} is the most; lower it` : `give a whole number from ${least[key]}`;
-    if (!Number.isInteger(wanted) || wanted < least[key] || wanted > most)
-      throw new UsageError(`Cannot ask with ${setting(key, String(wanted))}: ${problem}`);
+    const [least, most] = ranges[key];
+    const { [key]: wanted = least } = choice;
+    if (Number.isInteger(wanted) && wanted >= least && wanted <= most) continue;
+    const problem = wanted > most ? `${most} is the most; lower it` : `give a whole number from ${least}`;
+    throw new UsageError(`Cannot ask with ${setting(key, String(wanted))}: ${problem}`);
   }
 }
 

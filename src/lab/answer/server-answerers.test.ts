@@ -3,21 +3,16 @@ import { existsSync, mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { writeAdapterFolder } from "../../../test/support/adapter-folder.ts";
-import { nameWeight, writeCheckpointFolder } from "../../../test/support/checkpoint-folder.ts";
+import { type AddingServer, startAddingServer } from "../../../test/support/adding-server.ts";
+import { writeDiagonalFolder } from "../../../test/support/checkpoint-folder.ts";
 import { createMachine, createTestEffects } from "../../../test/support/effects.ts";
-import {
-  answerByAdding,
-  countQuestions,
-  type JsonServer,
-  startJsonServer,
-} from "../../../test/support/json-server.ts";
+import { countQuestions, type JsonServer, plainRequests } from "../../../test/support/json-server.ts";
 import { writeSums } from "../../../test/support/questions.ts";
 import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
 import { splits } from "../../tasks/environment/index.ts";
 import type { Restore } from "../../weights/surgery/index.ts";
-import type { RequestOptions } from "./answer-source.ts";
 import type { Answerer, Answers, Assignment, CheckpointSubject, RepairSubject } from "./answerer.ts";
 import { describeStandalone } from "./assignment.ts";
 import { createAdapterAnswerer, createEndpointAnswerer, createServerAnswerer } from "./server-answerers.ts";
@@ -31,27 +26,11 @@ afterAll(() => {
 
 const numTasks = 3;
 const machine = createMachine(join(place, "cache"));
-const requests: RequestOptions = {
-  api: "chat",
-  temperature: 0,
-  fields: {},
-  concurrency: 1,
-  timeoutMs: 600_000,
-  maxTries: 1,
-};
+const requests = plainRequests;
 
-/** A checkpoint of one matrix that has these singular values. */
-const writeDiagonal = (name: string, values: readonly number[]): Promise<string> =>
-  writeCheckpointFolder(join(place, name), [
-    {
-      name: nameWeight(0, "self_attn.q_proj"),
-      shape: [4, 4],
-      values: Array.from({ length: 16 }, (_, index) => (index % 5 === 0 ? (values[index / 5] ?? 0) : 0)),
-    },
-  ]);
 const [target, source] = [
-  await writeDiagonal("end", [4, 3, 2, 1]),
-  await writeDiagonal("peak", [5, 3, 2, 1]),
+  await writeDiagonalFolder(join(place, "end"), [4, 3, 2, 1]),
+  await writeDiagonalFolder(join(place, "peak"), [5, 3, 2, 1]),
 ];
 
 /** Puts the first singular value of the source into the target: an update of rank 1. */
@@ -94,30 +73,28 @@ function assign(): Assignment & { readonly folder: string } {
 const holdsAdapter = (path: string): boolean =>
   ["adapter_config.json", "adapter_model.safetensors"].every((name) => existsSync(join(path, name)));
 
-interface AddingServer extends JsonServer {
-  /** Whether there was an adapter in each folder that was loaded. */
-  readonly loaded: boolean[];
-  readonly adapters: Set<string>;
+interface WatchedServer extends AddingServer {
+  /** Whether there was an adapter in each folder that was to be loaded. */
+  readonly found: boolean[];
 }
 
-/** A server that adds; with an adapter its sums are one too large. */
+/** A server that adds, unless it loads no adapters; with an adapter its sums are one too large. */
 async function start(
   base: string,
   {
     onQuestion,
     loads = true,
   }: { readonly onQuestion?: (number: number) => void; readonly loads?: boolean } = {},
-): Promise<AddingServer> {
-  const [loaded, adapters]: [boolean[], Set<string>] = [[], new Set()];
-  const server = await startJsonServer((request) => {
-    const { route, body } = request;
-    if (route === "load_lora_adapter") loaded.push(holdsAdapter(body.lora_path ?? ""));
-    if (route === "load_lora_adapter" && !loads) return undefined;
+): Promise<WatchedServer> {
+  const found: boolean[] = [];
+  const server = await startAddingServer(base, ({ route, body }) => {
     if (route === "chat/completions") onQuestion?.(countQuestions(server));
-    return answerByAdding(request, { base, adapters });
+    if (route !== "load_lora_adapter") return true;
+    found.push(holdsAdapter(body.lora_path ?? ""));
+    return loads;
   });
   servers.push(server);
-  return { ...server, loaded, adapters };
+  return { ...server, found };
 }
 
 const open = ({ url }: JsonServer, assignment: Assignment, signal = new AbortController().signal): Answerer =>
@@ -140,7 +117,7 @@ describe("createAdapterAnswerer()", () => {
     // 4 becomes 5: a change of 1 where ‖target‖² = 4² + 3² + 2² + 1².
     expect(answers.moved).toBeCloseTo(1 / Math.sqrt(30), 6);
     expect([answers.items.length, countSolved(answers)]).toEqual([2 * numTasks, 0]);
-    expect([server.loaded, server.adapters.size, existsSync(left)]).toEqual([[true], 0, false]);
+    expect([server.found, server.adapters.size, existsSync(left)]).toEqual([[true], 0, false]);
   });
 
   it("knows the answers of a repair again, whose adapter is made anew each time", async () => {
@@ -159,7 +136,7 @@ describe("createAdapterAnswerer()", () => {
     const server = await start(target);
     const subject = describeRepair({ operation: "rebuild" }, { id: "rebuilt", isIdentity: true });
     const answers = await open(server, assign()).answer(subject);
-    expect([answers.moved, countSolved(answers), server.loaded]).toEqual([0, 2 * numTasks, []]);
+    expect([answers.moved, countSolved(answers), server.found]).toEqual([0, 2 * numTasks, []]);
   });
 
   it("leaves no adapter behind where the server refuses it", async () => {

@@ -130,8 +130,9 @@ export async function editCheckpoint(request: EditRequest, effects: Effects): Pr
   }
 }
 
-/** What writing and measuring take beside factorizing, as measured on matrices of 1,024 to 4,096 rows. */
+/** How much of the time of factorizing writing is guessed to take: it only divides the progress that is shown. */
 const writingShare = 0.3;
+/** The same of measuring what was written. */
 const measuringShare = 0.5;
 
 /** The costs of factorizing, writing and measuring; where nothing is factorized, writing is all. */

@@ -1,14 +1,16 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { writeAdapterFolder } from "../../../test/support/adapter-folder.ts";
+import { startAddingServer } from "../../../test/support/adding-server.ts";
 import { buildModel, writeCheckpointFolder } from "../../../test/support/checkpoint-folder.ts";
 import { createMachine, createTestEffects } from "../../../test/support/effects.ts";
 import { createFollowedRun } from "../../../test/support/followed-run.ts";
+import { describeOnly } from "../../../test/support/job.ts";
 import {
-  answerByAdding,
   countQuestions,
   describeCompletion,
   type JsonServer,
+  plainRequests,
   startJsonServer,
 } from "../../../test/support/json-server.ts";
 import { createMemoryAnswerer } from "../../../test/support/memory-answerer.ts";
@@ -23,8 +25,7 @@ import {
 } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
-import { HandedOverError, type JobOptions } from "../../cluster/dispatch/index.ts";
-import { parseProfile } from "../../cluster/executor/index.ts";
+import { HandedOverError } from "../../cluster/dispatch/index.ts";
 import { saveModel } from "../../engine/model/index.ts";
 import { openRunFolder, type RunFolder, withLock } from "../../run/index.ts";
 import type { RequestOptions } from "../answer/index.ts";
@@ -33,8 +34,7 @@ import { type EvaluatedRun, type EvaluationOptions, evaluateRun } from "./evalua
 
 const place = createTemporaryFolder();
 const base = await writeCheckpointFolder(join(place, "base"), buildModel("base"));
-const adapters = new Set<string>();
-const server: JsonServer = await startJsonServer((request) => answerByAdding(request, { base, adapters }));
+const server = await startAddingServer(base);
 const judges: JsonServer[] = [];
 afterAll(() => {
   for (const one of [server, ...judges]) one.close();
@@ -43,14 +43,7 @@ afterAll(() => {
 
 const numTasks = 3;
 const sums = writeSums(join(place, "sums"), numTasks);
-const requests: RequestOptions = {
-  api: "chat",
-  temperature: 0,
-  fields: {},
-  concurrency: 2,
-  timeoutMs: 600_000,
-  maxTries: 2,
-};
+const requests = { ...plainRequests, concurrency: 2, maxTries: 2 };
 const source = { kind: "adapters", url: server.url, requests } as const;
 const embedded = { kind: "embedded" } as const;
 const machine = createMachine(join(place, "cache"));
@@ -135,21 +128,14 @@ describe("evaluateRun() of a followed run", () => {
 
   it("describes a job without writing anything into the run", async () => {
     const run = await follow("described");
-    const job: JobOptions = {
-      executor: "local",
-      profile: parseProfile(undefined, []),
-      origin: { args: [], folder: place, at: "2026-01-01T00:00:00Z" },
-      mode: "describe",
-      intervalMs: 1,
-    };
     const before = identifyFiles(run.path);
     const standalone = { kind: "server", template: "serve {path} {port}", startMs: 1, requests } as const;
-    const described = evaluate(run, { source: standalone, job });
+    const described = evaluate(run, { source: standalone, job: describeOnly });
     await expect(described).rejects.toThrow(HandedOverError);
     await expect(described).rejects.toThrow("3 pieces of evaluation");
     expect(identifyFiles(run.path)).toEqual(before);
     // Adapters share one server, which processes elsewhere do not have.
-    await expect(evaluate(run, { job })).rejects.toThrow("one server answers for all");
+    await expect(evaluate(run, { job: describeOnly })).rejects.toThrow("one server answers for all");
   });
 
   it("refuses a run that somebody else works on, and a model that cannot end its answers", async () => {

@@ -6,6 +6,7 @@ import {
   countQuestions,
   describeCompletion,
   type JsonServer,
+  plainRequests,
   readQuestion,
   startJsonServer,
 } from "../../../test/support/json-server.ts";
@@ -15,7 +16,6 @@ import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
 import type { AskedTasks } from "../../run/index.ts";
 import { type Split, splits } from "../../tasks/environment/index.ts";
-import type { RequestOptions } from "../answer/index.ts";
 import { evaluateServed, type ServedEvaluation } from "./evaluate-served.ts";
 
 const place = createTemporaryFolder();
@@ -31,14 +31,7 @@ const tasks: AskedTasks = {
   promptFormat: "chat",
   evaluation: { numTasks, seed: 1, numAttempts: 1, maxNewTokens: 8, batchSize: 1 },
 };
-const requests: RequestOptions = {
-  api: "chat",
-  temperature: 0,
-  fields: {},
-  concurrency: 1,
-  timeoutMs: 600_000,
-  maxTries: 2,
-};
+const requests = { ...plainRequests, maxTries: 2 };
 const machine = createMachine(join(place, "cache"));
 
 /** A server of a model with that fingerprint, which adds small numbers: of the sums of ID it is right up to 4, of OOD never. */

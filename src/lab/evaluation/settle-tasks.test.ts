@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { buildModel, writeCheckpointFolder } from "../../../test/support/checkpoint-folder.ts";
 import { createTestEffects } from "../../../test/support/effects.ts";
 import { createFollowedRun } from "../../../test/support/followed-run.ts";
-import { type JsonServer, startJsonServer } from "../../../test/support/json-server.ts";
+import { type JsonServer, plainRequests, startJsonServer } from "../../../test/support/json-server.ts";
 import { sumWords, writeQuestions, writeSums } from "../../../test/support/questions.ts";
 import { createFallenRun } from "../../../test/support/run-folder.ts";
 import { createTinyModel } from "../../../test/support/tiny-model.ts";
@@ -27,14 +27,7 @@ const others = writeSums(join(place, "others"), 4);
 const checkpoints = { base: join(place, "base"), "sft-1": join(place, "sft-1") };
 for (const [id, path] of Object.entries(checkpoints)) await writeCheckpointFolder(path, buildModel(id));
 
-const requests: RequestOptions = {
-  api: "chat",
-  temperature: 0,
-  fields: {},
-  concurrency: 1,
-  timeoutMs: 600_000,
-  maxTries: 1,
-};
+const requests = plainRequests;
 /** A server that need not be there: whoever settles tasks asks nobody, but for a judge. */
 const served = (change: Partial<RequestOptions> = {}): RunSource => ({
   kind: "adapters",

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { buildModel, nameWeight, writeCheckpointFolder } from "../../../test/support/checkpoint-folder.ts";
@@ -64,6 +64,15 @@ function watchWorkers(onDone: (call: string) => void = () => undefined): {
     await inline.close();
   };
   return { workers: { ...inline, close }, calls };
+}
+
+/** How many files below the folder this process holds open; 0 where the system does not say. */
+function countOpenFiles(): number {
+  const links = existsSync("/proc/self/fd") ? readdirSync("/proc/self/fd") : [];
+  return links.filter((number) => {
+    const link = `/proc/self/fd/${number}`;
+    return existsSync(link) && readlinkSync(link).startsWith(folder);
+  }).length;
 }
 
 /** Prepares factors with the machine's cache. */
@@ -164,10 +173,13 @@ describe("prepareFactors()", () => {
     const bytes = readFileSync(path);
     bytes[bytes.length - 1]! ^= 1;
     writeFileSync(path, bytes);
+    const numOpen = countOpenFiles();
     expect(await read(query)).toEqual(sound);
     expect(effects.notices()).toEqual([`Damaged cache entry made again: ${path}`]);
     expect(await read(query)).toEqual(sound);
     expect(effects.notices()).toHaveLength(1);
+    // The workers of the test hold one open; what read it again here holds none.
+    expect(countOpenFiles()).toBe(numOpen);
   });
 
   it("tells of each step as part of an edit, to the end", async () => {

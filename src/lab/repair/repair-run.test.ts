@@ -1,47 +1,36 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { nameWeight, writeCheckpointFolder } from "../../../test/support/checkpoint-folder.ts";
+import { startAddingServer } from "../../../test/support/adding-server.ts";
+import { writeDiagonalFolder } from "../../../test/support/checkpoint-folder.ts";
 import { createMachine, createTestEffects } from "../../../test/support/effects.ts";
 import { createFollowedRun } from "../../../test/support/followed-run.ts";
-import { answerByAdding, countQuestions, startJsonServer } from "../../../test/support/json-server.ts";
+import { describeOnly } from "../../../test/support/job.ts";
+import { countQuestions, plainRequests } from "../../../test/support/json-server.ts";
 import { createMemoryAnswerer } from "../../../test/support/memory-answerer.ts";
 import { writeSums } from "../../../test/support/questions.ts";
 import { createTinyModel } from "../../../test/support/tiny-model.ts";
 import { createTemporaryFolder, identifyFiles, removeFolder } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
-import type { JobOptions } from "../../cluster/dispatch/index.ts";
-import { parseProfile } from "../../cluster/executor/index.ts";
 import { saveModel } from "../../engine/model/index.ts";
 import { type FollowRecipe, parseRepairGrid, type RunFolder, withLock } from "../../run/index.ts";
-import type { RequestOptions } from "../answer/index.ts";
 import { renewSummary } from "../outcome/index.ts";
 import { type RepairRunOptions, repairRun } from "./repair-run.ts";
 
 const place = createTemporaryFolder();
 
-/** A checkpoint of one matrix that has these singular values. */
-const writeDiagonal = (name: string, values: readonly number[]): Promise<string> =>
-  writeCheckpointFolder(join(place, name), [
-    {
-      name: nameWeight(0, "self_attn.q_proj"),
-      shape: [4, 4],
-      values: Array.from({ length: 16 }, (_, index) => (index % 5 === 0 ? (values[index / 5] ?? 0) : 0)),
-    },
-  ]);
 const checkpoints = {
   base: join(place, "base"),
-  "sft-1": await writeDiagonal("peak", [5, 3, 2, 1]),
-  "sft-2": await writeDiagonal("end", [4, 3, 2, 1]),
+  "sft-1": await writeDiagonalFolder(join(place, "peak"), [5, 3, 2, 1]),
+  "sft-2": await writeDiagonalFolder(join(place, "end"), [4, 3, 2, 1]),
 };
 await saveModel(checkpoints.base, createTinyModel());
 
-const adapters = new Set<string>();
 let onQuestion = (): void => undefined;
-const server = await startJsonServer((request) => {
-  if (request.route === "chat/completions") onQuestion();
-  return answerByAdding(request, { base: checkpoints["sft-2"], adapters });
+const server = await startAddingServer(checkpoints["sft-2"], ({ route }) => {
+  if (route === "chat/completions") onQuestion();
+  return true;
 });
 afterAll(() => {
   server.close();
@@ -49,14 +38,7 @@ afterAll(() => {
 });
 
 const numTasks = 4;
-const requests: RequestOptions = {
-  api: "chat",
-  temperature: 0,
-  fields: {},
-  concurrency: 1,
-  timeoutMs: 600_000,
-  maxTries: 2,
-};
+const requests = { ...plainRequests, maxTries: 2 };
 const source = { kind: "adapters", url: server.url, requests } as const;
 const asked: Partial<FollowRecipe> = {
   environment: writeSums(join(place, "sums"), numTasks),
@@ -125,7 +107,7 @@ describe("repairRun()", () => {
     // It is not finished: nothing says what it comes to.
     expect(await run.readSummary()).toBeUndefined();
     expect([
-      adapters.size,
+      server.adapters.size,
       Object.keys(identifyFiles(run.path)).filter((name) => /adapters/.test(name)),
     ]).toEqual([0, []]);
     const none = await open("none", { repairs: false });
@@ -147,7 +129,7 @@ describe("repairRun()", () => {
       effects: createTestEffects({ machine, signal: stop.signal }),
     });
     await expect(stopped).rejects.toThrow(StoppedError);
-    expect([existsSync(run.locate("repairs/thin/record.json")), adapters.size]).toEqual([true, 0]);
+    expect([existsSync(run.locate("repairs/thin/record.json")), server.adapters.size]).toEqual([true, 0]);
     expect(existsSync(run.locate("repairs/thick/record.json"))).toBe(false);
     expect(await repair(run, ["thin", "thick"])).toEqual(records);
     // The question that was on its way may be asked again.
@@ -178,14 +160,7 @@ describe("repairRun()", () => {
     await expect(repair(run, ["thin"], { source: warm })).rejects.toThrow("temperature 1");
     const embedded = repair(run, ["thin"], { source: { kind: "embedded" } });
     await expect(embedded).rejects.toThrow("its other checkpoints were asked through a server");
-    const job: JobOptions = {
-      executor: "local",
-      profile: parseProfile(undefined, []),
-      origin: { args: [], folder: place, at: "2026-01-01T00:00:00Z" },
-      mode: "describe",
-      intervalMs: 1,
-    };
-    await expect(repair(run, ["thin"], { job })).rejects.toThrow("one server answers for all");
+    await expect(repair(run, ["thin"], { job: describeOnly })).rejects.toThrow("one server answers for all");
     expect(identifyFiles(run.path)).toEqual(before);
   });
 });

@@ -18,7 +18,7 @@ export type AlertMessage = Readonly<Record<string, string | number>>;
 export interface AlertHook {
   readonly name: "command" | "webhook";
   readonly place: string;
-  /** Throws where it failed, each of several times. Returns up early when the signal is aborted. */
+  /** Throws where it failed, each of several times. Gives up early when the signal is aborted. */
   call(message: AlertMessage, signal: AbortSignal): Promise<void>;
 }
 

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type AddingServer, startAddingServer } from "../../../test/support/adding-server.ts";
 import { buildModel, writeCheckpointFolder } from "../../../test/support/checkpoint-folder.ts";
 import { createMachine, createTestEffects } from "../../../test/support/effects.ts";
+import { plainRequests } from "../../../test/support/json-server.ts";
 import { createFallenRun } from "../../../test/support/run-folder.ts";
 import { writeAdapterTraining } from "../../../test/support/trainer-folder.ts";
 import {
@@ -17,7 +18,6 @@ import { BusyError, takeLock } from "../../base/file/index.ts";
 import { type Effects, StoppedError } from "../../base/progress/index.ts";
 import { NothingToFollowError } from "../../bridge/trainer/index.ts";
 import { splits } from "../../tasks/environment/index.ts";
-import type { RequestOptions } from "../answer/index.ts";
 import { type OnState, type WatchRequest, watchRun } from "./watch-run.ts";
 import type { WatchState } from "./watch-state.ts";
 
@@ -53,14 +53,7 @@ function land(name: string, ...steps: readonly number[]): void {
 
 /** The base model knows every sum and each adapter gets all wrong: of 12 tasks that is an alert, of 4 too few for one. */
 function describeRequest(name: string, change: Partial<WatchRequest> = {}): WatchRequest {
-  const requests: RequestOptions = {
-    api: "chat",
-    temperature: 0,
-    fields: {},
-    concurrency: 4,
-    timeoutMs: 60_000,
-    maxTries: 1,
-  };
+  const requests = { ...plainRequests, concurrency: 4 };
   return {
     falseAlarmRate: 0.05,
     follow: { folders: [at(name)], out: at(`run-${name}`), base: at("base") },
