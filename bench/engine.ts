@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createRandom } from "../src/base/core/index.ts";
-import { createGenerator, initializeParameters, type ModelConfig } from "../src/engine/model/index.ts";
+import { createGenerator, createLlamaConfig, initializeParameters } from "../src/engine/model/index.ts";
 import { adamW, constantSchedule, createSupervisedTrainer } from "../src/training/index.ts";
 
 const numThreads = 2;
@@ -13,22 +13,17 @@ const python = "/usr/bin/python3";
 const [promptLength, answerLength] = [20, 29];
 
 /** The model of the `general-points` recipe; no end token is ever drawn, so that every answer has full length. */
-const config: ModelConfig = {
+const config = createLlamaConfig({
   vocabularySize: 127,
   hiddenSize: 96,
   intermediateSize: 256,
   numLayers: 3,
   numHeads: 4,
-  numKeyValueHeads: 4,
-  headSize: 24,
   normEpsilon: 1e-5,
-  ropeTheta: 10_000,
   maxPositions: 128,
-  isTied: false,
   endToken: 0,
   padToken: 0,
-  initializerRange: 0.02,
-};
+});
 
 type Task = "train" | "sample";
 const batchSizes: Readonly<Record<Task, number>> = { train: 64, sample: 128 };

@@ -28,7 +28,7 @@ const turns = [
   turnOf([7, 8, 9, 10, 11, 12, 13, 14, 15, 16], 1),
   turnOf([17, 18], 1),
 ];
-const options = { numRows: 4, padToken: 0 };
+const options = { numRows: 4, config: { padToken: 0, layers: [] } };
 
 describe("feedTurns()", () => {
   const { batch, feeds } = feedTurns(turns.map(scoredOf), options);

@@ -1,7 +1,7 @@
 /** Turns of a rollout as the arrays that the policy objectives are fed with, and minibatches of them. */
 
 import type { Random } from "../base/core/index.ts";
-import { normalize, packSequences, type TokenBatch } from "../engine/model/index.ts";
+import { normalize, type PackOptions, packSequences, type TokenBatch } from "../engine/model/index.ts";
 import type { TensorData } from "../engine/tensor/index.ts";
 import type { Turn } from "../tasks/rollout/index.ts";
 
@@ -20,10 +20,7 @@ export interface ScoredTurn {
 }
 
 /** Turns packed to `numRows` rows. */
-export function packTurns(
-  turns: readonly Turn[],
-  options: { readonly numRows: number; readonly padToken: number },
-): TokenBatch {
+export function packTurns(turns: readonly Turn[], options: PackOptions): TokenBatch {
   return packSequences(
     turns.map(({ sequence }) => sequence),
     options,
@@ -33,7 +30,7 @@ export function packTurns(
 /** The feeds of a policy objective for up to `numRows` turns; missing rows are padding that counts for nothing. */
 export function feedTurns(
   scored: readonly ScoredTurn[],
-  options: { readonly numRows: number; readonly padToken: number },
+  options: PackOptions,
 ): { readonly batch: TokenBatch; readonly feeds: Readonly<Record<string, TensorData>> } {
   const { numRows } = options;
   const batch = packTurns(
@@ -55,7 +52,7 @@ export function feedTurns(
   const feeds = {
     tokens: batch.tokens,
     targets: batch.targets,
-    positions: batch.positions,
+    ...batch.positions,
     tokenWeights: normalize(batch.answerMask),
     oldLogProbs: spread(({ turn }) => turn.logProbs),
     startLogProbs: spread(({ startLogProbs }) => startLogProbs),

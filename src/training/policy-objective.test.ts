@@ -5,11 +5,11 @@ import {
   createValueHeadLayout,
   createWeights,
   feedParameters,
+  feedPositions,
   joinLayouts,
   normalize,
   type ParameterLayout,
   runSequences,
-  sequencePositions,
   type Weights,
 } from "../engine/model/index.ts";
 import { compile, gradients, op, type TensorData } from "../engine/tensor/index.ts";
@@ -25,7 +25,7 @@ const mask = Float32Array.from(given.mask_BT.data);
 const tokenFeeds = {
   tokens: Int32Array.from(given.tokens_BT.data),
   targets: Int32Array.from(given.actions_BT.data),
-  positions: sequencePositions(B, T),
+  ...feedPositions(config, { B: B, T: T, texts: [] }),
 };
 /** Rows of the last prompt tokens in [B · T, E] hidden states. */
 const lastPromptRows = Int32Array.from(ppo.lastPromptIndex_B.data, (last, row) => row * T + last);

@@ -129,7 +129,7 @@ async function update(
   const parts: { numRows: number; metrics: Record<string, number> }[] = [];
   for (let epoch = 0; epoch < numEpochs; epoch++)
     for (const minibatch of drawMinibatches(scored, numRows, random)) {
-      const { batch, feeds } = feedTurns(minibatch, { numRows, padToken: config.padToken });
+      const { batch, feeds } = feedTurns(minibatch, { numRows, config });
       const program = await method.programs.find(batch.size);
       const result = await program.run(state, feeds, learningRate);
       state = result.state;

@@ -112,12 +112,12 @@ function createCritic(
       const values: number[] = [];
       for (let start = 0; start < turns.length; start += numRows) {
         const part = turns.slice(start, start + numRows);
-        const batch = packTurns(part, { numRows, padToken: config.padToken });
+        const batch = packTurns(part, { numRows, config });
         const program = await programs.find(batch.size);
         const results = await program.run({
           ...feedParameters(layout, parameters),
           tokens: batch.tokens,
-          positions: batch.positions,
+          ...batch.positions,
           lastPromptRows: lastPromptRows(batch, part),
         });
         values.push(...results.values.subarray(0, part.length));

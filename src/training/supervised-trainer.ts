@@ -39,11 +39,11 @@ export function createSupervisedTrainer(config: ModelConfig, options: Supervised
     start: (parameters) => startTraining(parameters, optimizer),
     step: async (before, step) => {
       const sequences = drawSequences(step);
-      const batch = packSequences(sequences, { numRows: batchSize, padToken: config.padToken });
+      const batch = packSequences(sequences, { numRows: batchSize, config });
       const { size, tokens, targets, positions, answerMask } = batch;
       const learningRate = schedule(step);
       const program = await programs.find(size);
-      const feeds = { tokens, targets, positions, weights: normalize(answerMask) };
+      const feeds = { tokens, targets, ...positions, weights: normalize(answerMask) };
       const { state, loss, gradientNorm } = await program.run(before, feeds, learningRate);
       const numTokens = sequences.reduce((sum, sequence) => sum + sequence.tokens.length - 1, 0);
       return { state, metrics: { loss, gradientNorm, learningRate, numTokens } };

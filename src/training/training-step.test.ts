@@ -1,7 +1,7 @@
 /** Cross-entropy, its gradients and AdamW against float64 PyTorch (test/golden/model), to 1e-4 of the largest element. */
 import { describe, expect, it } from "vitest";
 import { type GoldenModel, goldenNames, readGoldenModel, relativeError } from "../../test/golden-model.ts";
-import { createWeights, normalize, sequencePositions } from "../engine/model/index.ts";
+import { createWeights, feedPositions, normalize } from "../engine/model/index.ts";
 import { compile, gradients, sizeOf, type TensorData } from "../engine/tensor/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import { adamW } from "./optimizer.ts";
@@ -20,7 +20,7 @@ function feedsOf(golden: GoldenModel): Record<string, TensorData> {
   return {
     tokens: Int32Array.from(tokens_BT.data),
     targets: Int32Array.from(targets_BT.data),
-    positions: sequencePositions(B, T),
+    ...feedPositions(golden.config, { B, T, texts: [] }),
     weights: normalize(Float32Array.from(weights_BT.data)),
   };
 }

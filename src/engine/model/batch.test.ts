@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { normalize, packSequences, type Sequence } from "./batch.ts";
 
-const padToken = 0;
+const config = { padToken: 0, layers: [] };
 /** Sequences of 2 … 20 tokens with a prompt of at least one and an answer of at least one. */
 const sequenceOf: fc.Arbitrary<Sequence> = fc
   .array(fc.integer({ min: 1, max: 50 }), { minLength: 2, maxLength: 20 })
@@ -25,7 +25,7 @@ describe("packSequences()", () => {
   it("has the next token as each position's target", () => {
     fc.assert(
       fc.property(batchOf, ({ sequences, numRows }) => {
-        const { size, tokens, targets } = packSequences(sequences, { numRows, padToken });
+        const { size, tokens, targets } = packSequences(sequences, { numRows, config });
         for (const [row, sequence] of sequences.entries()) {
           const length = sequence.tokens.length - 1;
           const start = row * size.T;
@@ -39,7 +39,7 @@ describe("packSequences()", () => {
   it("marks the positions whose target belongs to the answer, and no others", () => {
     fc.assert(
       fc.property(batchOf, ({ sequences, numRows }) => {
-        const { size, targets, answerMask } = packSequences(sequences, { numRows, padToken });
+        const { size, targets, answerMask } = packSequences(sequences, { numRows, config });
         for (let row = 0; row < size.B; row++) {
           const marked = [...targets.subarray(row * size.T, (row + 1) * size.T)].filter(
             (_, t) => answerMask[row * size.T + t] === 1,
@@ -55,7 +55,7 @@ describe("packSequences()", () => {
   it("fills what is left with padding", () => {
     const { size, tokens, targets, answerMask } = packSequences([{ tokens: [5, 6, 7], numPromptTokens: 1 }], {
       numRows: 2,
-      padToken: 9,
+      config: { padToken: 9, layers: [] },
     });
     expect([...tokens]).toEqual([5, 6, ...new Array(2 * size.T - 2).fill(9)]);
     expect([...targets]).toEqual([6, 7, ...new Array(2 * size.T - 2).fill(9)]);
@@ -65,13 +65,20 @@ describe("packSequences()", () => {
   it("counts the positions of every row from 0, in few different lengths", () => {
     fc.assert(
       fc.property(batchOf, ({ sequences, numRows }) => {
-        const { size, positions } = packSequences(sequences, { numRows, padToken });
+        const { size, tokens, positions } = packSequences(sequences, { numRows, config });
         expect(size.B).toBe(numRows);
         expect(size.T % 8).toBe(0);
         expect(size.T).toBeGreaterThanOrEqual(
           Math.max(0, ...sequences.map(({ tokens }) => tokens.length - 1)),
         );
-        expect([...positions]).toEqual([...positions.keys()].map((index) => index % size.T));
+        // Padding stays at the last position of its text, or in rows without one, of the longest.
+        const lengths = sequences.map((sequence) => sequence.tokens.length - 1);
+        const longest = Math.max(0, ...lengths) || size.T;
+        expect([...(positions.positions ?? [])]).toEqual(
+          [...tokens.keys()].map((index) =>
+            Math.min(index % size.T, (lengths[Math.floor(index / size.T)] ?? longest) - 1),
+          ),
+        );
       }),
     );
   });

@@ -1,5 +1,7 @@
 /** Token sequences packed into the padded arrays that training graphs are fed with. */
-import { sequencePositions } from "./decoder.ts";
+import type { TensorData } from "../tensor/index.ts";
+import type { ModelConfig } from "./config/model-config.ts";
+import { feedPositions } from "./decoder/positions.ts";
 import type { BatchSize } from "./generation/score-targets.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -43,8 +45,8 @@ export interface TokenBatch {
   readonly targets: Int32Array;
   /** [B, T], 1 where the target belongs to the answer. */
   readonly answerMask: Float32Array;
-  /** [B, T] */
-  readonly positions: Int32Array;
+  /** What tells the program each token's position, as `feedPositions` gives it. */
+  readonly positions: Readonly<Record<string, TensorData>>;
 }
 
 /** `length` rounded up to a multiple of 8, so that few programs are compiled. */
@@ -52,11 +54,15 @@ export function roundUpLength(length: number): number {
   return Math.ceil(length / 8) * 8;
 }
 
+/** The rows of a batch, and the model that reads it. */
+export interface PackOptions {
+  readonly numRows: number;
+  readonly config: Pick<ModelConfig, "padToken" | "layers">;
+}
+
 /** Packs sequences, padded on the right to a common length; missing rows up to `numRows` are padding only. */
-export function packSequences(
-  sequences: readonly Sequence[],
-  { numRows, padToken }: { readonly numRows: number; readonly padToken: number },
-): TokenBatch {
+export function packSequences(sequences: readonly Sequence[], { numRows, config }: PackOptions): TokenBatch {
+  const { padToken } = config;
   if (sequences.length > numRows)
     throw new RangeError(`Cannot pack ${sequences.length} sequences into ${numRows} rows`);
   if (sequences.some(({ numPromptTokens }) => numPromptTokens < 1))
@@ -74,7 +80,8 @@ export function packSequences(
     targets.set(sequence.tokens.slice(1), row * T);
     answerMask.fill(1, row * T + sequence.numPromptTokens - 1, row * T + last);
   }
-  return { size: { B, T }, tokens, targets, answerMask, positions: sequencePositions(B, T) };
+  const texts = sequences.map((sequence) => ({ start: 0, numTokens: sequence.tokens.length - 1 }));
+  return { size: { B, T }, tokens, targets, answerMask, positions: feedPositions(config, { B, T, texts }) };
 }
 
 /** `values` scaled to sum to 1; all zero where they are. */

@@ -3,13 +3,17 @@ export {
   appendAnswer,
   encodeExample,
   normalize,
+  type PackOptions,
   packSequences,
   type Sequence,
   type TokenBatch,
 } from "./batch.ts";
 export { hasChatTemplate, type TemplateUse, templateUses, writeChatPrompt } from "./chat-prompt.ts";
-export { type ModelConfig, parseModelConfig } from "./config.ts";
-export { runSequences, sequencePositions } from "./decoder.ts";
+export type { ModelConfig } from "./config/model-config.ts";
+export { createLlamaConfig } from "./config/new-config.ts";
+export { parseModelConfig } from "./config/parse-config.ts";
+export { runSequences } from "./decoder/decoder.ts";
+export { feedPositions } from "./decoder/positions.ts";
 export {
   createGenerator,
   type Generation,

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createRandom, UsageError } from "../../base/core/index.ts";
 import { CheckpointError } from "../../weights/checkpoint/index.ts";
-import { describeModelConfig, type ModelConfig, parseModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config/model-config.ts";
+import { describeModelConfig } from "./config/new-config.ts";
+import { parseModelConfig } from "./config/parse-config.ts";
 import { loadModel, type Model, saveModel } from "./model.ts";
 import { createLayout, initializeParameters } from "./parameters.ts";
 import { createWordTokenizer } from "./tokenizer.ts";
@@ -106,7 +108,7 @@ describe("saveModel()", () => {
 
 describe("loadModel()", () => {
   it("names the tensor and the file when a tensor is missing", async () => {
-    const folder = await saveChanged("missing", { numLayers: 3 });
+    const folder = await saveChanged("missing", { layers: [0, 1, 2].map(() => config.layers[0]!) });
     const error = await catchError(loadModel(folder));
     expect(error).toBeInstanceOf(CheckpointError);
     expect(error).toMatchObject({
@@ -127,10 +129,20 @@ describe("loadModel()", () => {
   });
 
   it("names a tensor that the model does not have", async () => {
-    const folder = await saveChanged("extra", { isTied: true });
+    const folder = await saveChanged("extra", { layers: config.layers.slice(1) });
     const error = await catchError(loadModel(folder));
     expect(error).toBeInstanceOf(CheckpointError);
-    expect(error).toMatchObject({ tensor: "lm_head.weight" });
+    expect(error).toMatchObject({
+      tensor: `model.layers.${config.layers.length - 1}.input_layernorm.weight`,
+    });
+  });
+
+  it("refuses a head that differs from the embeddings to which the config ties it", async () => {
+    const error = await catchError(loadModel(await saveChanged("untied", { isTied: true })));
+    expect(error).toBeInstanceOf(CheckpointError);
+    expect(error).toMatchObject({
+      message: expect.stringContaining("lm_head.weight and model.embed_tokens.weight differ"),
+    });
   });
 
   it("names the folder when there is no tokenizer", async () => {
@@ -145,7 +157,7 @@ describe("loadModel()", () => {
   it("names config.json when the engine cannot run the model", async () => {
     const folder = join(root, "foreign");
     await saveModel(folder, model);
-    const foreign = { ...describeModelConfig(config), model_type: "gpt2" };
+    const foreign = { ...describeModelConfig(config), model_type: "bert" };
     await writeFile(join(folder, "config.json"), JSON.stringify(foreign));
     const error = await catchError(loadModel(folder));
     expect(error).toBeInstanceOf(UsageError);

@@ -1,16 +1,23 @@
 /** A language model as a value: dimensions, parameters, tokenizer; read from and written to Hugging Face folders. */
 import { join } from "node:path";
-import { parsePythonJson, UsageError } from "../../base/core/index.ts";
+import { parsePythonJson, requireValue, UsageError } from "../../base/core/index.ts";
 import { fileExists, readText } from "../../base/file/index.ts";
 import {
   type Checkpoint,
-  loadTensors,
+  CheckpointError,
+  describeLostTie,
+  findLostTie,
   openCheckpoint,
+  readTensors,
   writeCheckpoint,
 } from "../../weights/checkpoint/index.ts";
 import { sizeOf } from "../tensor/index.ts";
 import { hasChatTemplate } from "./chat-prompt.ts";
-import { applyGenerationConfig, describeModelConfig, type ModelConfig, parseModelConfig } from "./config.ts";
+import { applyGenerationConfig, listEndTokens } from "./config/end-tokens.ts";
+import type { ModelConfig } from "./config/model-config.ts";
+import { describeModelConfig } from "./config/new-config.ts";
+import { parseModelConfig } from "./config/parse-config.ts";
+import { renameStored } from "./family/rename-stored.ts";
 import { createLayout } from "./parameters.ts";
 import { parseTokenizer, type Tokenizer } from "./tokenizer.ts";
 
@@ -20,6 +27,8 @@ export interface Model {
   /** The flat parameter vector of `createLayout(config)`. */
   readonly parameters: Float32Array;
   readonly tokenizer: Tokenizer;
+  /** What its `config.json` says; absent for a Llama that was made here. */
+  readonly description?: Readonly<Record<string, unknown>>;
 }
 
 const templateFile = "chat_template.jinja";
@@ -31,16 +40,15 @@ const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", templateFile]
  * `base`, or else to the base that it names.
  */
 export async function loadModel(folder: string, options: { readonly base?: string } = {}): Promise<Model> {
-  const { config, tokenizer } = await readDescription(folder, options);
+  const { config, ...others } = await readDescription(folder, options);
   const layout = createLayout(config);
-  const tensors = await loadTensors(
-    folder,
-    new Map(layout.entries.map(({ name, shape }) => [name, shape])),
-    options,
-  );
+  const shapes = new Map(layout.entries.map(({ name, shape }) => [name, shape]));
+  const offsets = new Map(layout.entries.map(({ name, offset }) => [name, offset]));
   const parameters = new Float32Array(layout.size);
-  for (const { name, offset } of layout.entries) parameters.set(tensors.get(name) ?? [], offset);
-  return { config, parameters, tokenizer };
+  const expected = { shapes, rename: renameStored(config) };
+  for await (const [name, data] of readTensors(folder, expected, options))
+    parameters.set(data, requireValue(offsets, name));
+  return { config, parameters, ...others };
 }
 
 /** Whether a checkpoint folder, or the base of an adapter, has a chat template. Throws as `openCheckpoint`. */
@@ -58,9 +66,14 @@ function listPlaces(folder: string, { adapter }: Pick<Checkpoint, "adapter">): r
 async function readDescription(
   folder: string,
   options: { readonly base?: string },
-): Promise<Pick<Model, "config" | "tokenizer">> {
+): Promise<Pick<Model, "config" | "tokenizer" | "description">> {
   const checkpoint = await openCheckpoint(folder, options);
-  await checkpoint.close();
+  try {
+    const tie = findLostTie(checkpoint);
+    if (tie !== undefined) throw new CheckpointError(describeLostTie(tie), { path: folder });
+  } finally {
+    await checkpoint.close();
+  }
   const places = listPlaces(folder, checkpoint);
   const config = await readGenerationConfig(
     parseModelConfig(checkpoint.config, join(folder, "config.json")),
@@ -72,7 +85,7 @@ async function readDescription(
     throw new UsageError(
       `Cannot use the checkpoint ${folder}: its tokenizer has ${tokenizer.numTokens} tokens but config.json says vocab_size ${config.vocabularySize}`,
     );
-  return { config, tokenizer };
+  return { config, tokenizer, description: checkpoint.config };
 }
 
 /** Each file of the tokenizer from the first folder that has it; a template from the first that has one of either kind. */
@@ -109,7 +122,7 @@ function parseJsonFile(text: string, path: string): unknown {
 /** Writes the model as a Hugging Face folder in float32, atomically, with further files by name. */
 export async function saveModel(
   folder: string,
-  { config, parameters, tokenizer }: Model,
+  { config, parameters, tokenizer, description }: Model,
   files: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const tensors = createLayout(config).entries.map(({ name, shape, offset }) => ({
@@ -119,8 +132,19 @@ export async function saveModel(
     data: () => parameters.subarray(offset, offset + sizeOf(shape)),
   }));
   await writeCheckpoint(folder, {
-    config: describeModelConfig(config),
+    config: description === undefined ? describeModelConfig(config) : describeSaved(config, description),
     tensors,
     files: { ...tokenizer.files, ...files },
   });
+}
+
+/** What the `config.json` of a model says once it is saved: as it was, but in float32, and with the tokens that end its answers. */
+function describeSaved(
+  config: ModelConfig,
+  description: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const [first = null, ...others] = listEndTokens(config);
+  const ends = others.length > 0 ? [first, ...others] : first;
+  const { torch_dtype: _, ...rest } = description;
+  return { ...rest, dtype: "float32", eos_token_id: ends };
 }

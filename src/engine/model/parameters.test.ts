@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { createRandom } from "../../base/core/index.ts";
 import { sizeOf } from "../tensor/index.ts";
-import { type ModelConfig, parseModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config/model-config.ts";
+import { parseModelConfig } from "./config/parse-config.ts";
 import {
   createLayout,
   createValueHeadLayout,

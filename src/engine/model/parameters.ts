@@ -4,7 +4,9 @@
  */
 import type { Random } from "../../base/core/index.ts";
 import { op, type Shape, sizeOf, type Tensor } from "../tensor/index.ts";
-import type { ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config/model-config.ts";
+import { families } from "./family/families.ts";
+import { listLayerShapes, listNormShapes, type NamedShape } from "./family/layer-shapes.ts";
 
 /** One tensor inside the flat vector, under its Hugging Face name. */
 export interface ParameterEntry {
@@ -21,8 +23,6 @@ export interface ParameterLayout {
   readonly size: number;
 }
 
-type NamedShape = readonly [name: string, shape: Shape];
-
 function layOut(parameters: readonly NamedShape[]): ParameterLayout {
   let size = 0;
   const entries = parameters.map(([name, shape]) => {
@@ -33,42 +33,23 @@ function layOut(parameters: readonly NamedShape[]): ParameterLayout {
   return { entries, size };
 }
 
-function layerShapes(config: ModelConfig, layer: number): readonly NamedShape[] {
-  const { hiddenSize: E, intermediateSize: I, headSize } = config;
-  const [queryRows, keyRows] = [config.numHeads * headSize, config.numKeyValueHeads * headSize];
-  const prefix = `model.layers.${layer}`;
-  /** A projection, and its bias where the model has one. */
-  const project = (
-    name: string,
-    shape: readonly [number, number],
-    hasBias = false,
-  ): readonly NamedShape[] => [
-    [`${prefix}.${name}.weight`, shape],
-    ...(hasBias ? ([[`${prefix}.${name}.bias`, [shape[0]]]] as const) : []),
-  ];
-  const { hasAttentionBias, hasMlpBias } = config;
-  return [
-    [`${prefix}.input_layernorm.weight`, [E]],
-    ...project("self_attn.q_proj", [queryRows, E], hasAttentionBias),
-    ...project("self_attn.k_proj", [keyRows, E], hasAttentionBias),
-    ...project("self_attn.v_proj", [keyRows, E], hasAttentionBias),
-    ...project("self_attn.o_proj", [E, queryRows], hasAttentionBias),
-    [`${prefix}.post_attention_layernorm.weight`, [E]],
-    ...project("mlp.gate_proj", [I, E], hasMlpBias),
-    ...project("mlp.up_proj", [I, E], hasMlpBias),
-    ...project("mlp.down_proj", [E, I], hasMlpBias),
-  ];
-}
-
 /** The layout of a decoder's parameters, in Hugging Face names; a tied head has no entry of its own. */
 export function createLayout(config: ModelConfig): ParameterLayout {
-  const { vocabularySize, hiddenSize, numLayers, isTied } = config;
+  const { vocabularySize, hiddenSize, maxPositions, isTied, layers } = config;
+  const { names } = families[config.family];
   const table = [vocabularySize, hiddenSize];
   return layOut([
-    ["model.embed_tokens.weight", table],
-    ...Array.from({ length: numLayers }, (_, layer) => layerShapes(config, layer)).flat(),
-    ["model.norm.weight", [hiddenSize]],
-    ...(isTied ? [] : [["lm_head.weight", table] as const]),
+    [`${names.embedding}.weight`, table],
+    ...(names.positions === undefined
+      ? []
+      : [[`${names.positions}.weight`, [maxPositions, hiddenSize]] as const]),
+    ...layers.flatMap((_, index) =>
+      listLayerShapes(config, index).map(
+        ([name, shape]) => [`${names.layers}.${index}.${name}`, shape] as const,
+      ),
+    ),
+    ...listNormShapes(config, names.finalNorm, hiddenSize),
+    ...(isTied ? [] : [[`${names.head}.weight`, table] as const]),
   ]);
 }
 

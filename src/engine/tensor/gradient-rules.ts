@@ -59,6 +59,12 @@ export const gradientRules: { readonly [P in Primitive]: GradientRule<P> } = {
   reciprocal: (result, g) => [op.negate(op.multiply(g, op.multiply(result, result)))],
   // σ' = σ(1 − σ)
   sigmoid: (result, g) => [op.multiply(g, op.subtract(result, op.multiply(result, result)))],
+  // tanh' = 1 − tanh²
+  tanh: (result, g) => [op.multiply(g, op.subtract(1, op.multiply(result, result)))],
+  // erf' = 2/√π e^(−x²)
+  erf: ({ inputs: [x] }, g) => [
+    op.multiply(op.multiply(g, 2 / Math.sqrt(Math.PI)), op.exp(op.negate(op.multiply(x, x)))),
+  ],
   relu: (result, g) => [op.multiply(g, op.subtract(1, op.lessOrEqual(result, 0)))],
   matmul: ({ inputs: [left, right], params }, g) => {
     const { transposeLeft, transposeRight, scale } = params;
@@ -93,6 +99,8 @@ export const gradientRules: { readonly [P in Primitive]: GradientRule<P> } = {
   // dx = g − softmax(x) Σ g
   logSoftmax: (result, g) => [op.subtract(g, op.multiply(op.exp(result), op.sum(g, lastAxis)))],
   rmsNorm: ({ inputs: [x, weight], params }, g) => rmsNormGradient({ x, weight, g, ...params }),
+  standardize: (result, g) => [standardizeGradient(result, g)],
+  markLargest: () => [undefined],
   // A rotation's transpose is the rotation by the opposite angle.
   rotate: ({ inputs: [, cosine, sine, positions] }, g) => [
     op.rotate(g, { cosine, sine: op.negate(sine), positions }),
@@ -157,4 +165,14 @@ function rmsNormGradient(parts: {
   const inner = op.mean(op.multiply(h, n), lastAxis);
   const toX = op.multiply(op.subtract(h, op.multiply(n, inner)), r);
   return [toX, unbroadcast(op.multiply(g, n), weight.shape)];
+}
+
+/** y = (x − mean(x)) r with r = (variance(x) + ε)^−½: dx = r (g − mean(g) − y mean(g y)). */
+function standardizeGradient(result: Tensor<"standardize">, g: Tensor): Tensor {
+  const [x] = result.inputs;
+  const centered = op.subtract(x, op.mean(x, lastAxis));
+  const variance = op.mean(op.multiply(centered, centered), lastAxis);
+  const r = op.reciprocal(op.sqrt(op.add(variance, result.params.epsilon)));
+  const inner = op.multiply(result, op.mean(op.multiply(g, result), lastAxis));
+  return op.multiply(op.subtract(op.subtract(g, op.mean(g, lastAxis)), inner), r);
 }

@@ -16,6 +16,8 @@ interface Emitter {
 interface EmitOptions {
   readonly attributes?: Readonly<Record<string, OnnxAttribute>>;
   readonly domain?: OnnxNode["domain"];
+  /** Which of the operator's outputs is meant (default the first). */
+  readonly output?: number;
 }
 
 type LoweringRule<P extends Primitive> = (result: Tensor<P>, names: readonly string[], to: Emitter) => string;
@@ -54,6 +56,8 @@ const loweringRules: { readonly [P in Primitive]: LoweringRule<P> } = {
   reciprocal: simply("Reciprocal"),
   sigmoid: simply("Sigmoid"),
   relu: simply("Relu"),
+  tanh: simply("Tanh"),
+  erf: simply("Erf"),
   matmul: ({ params }, names, to) => {
     const { transposeLeft, transposeRight, scale } = params;
     if (!transposeLeft && !transposeRight && scale === 1) return to.emit("MatMul", names);
@@ -79,6 +83,17 @@ const loweringRules: { readonly [P in Primitive]: LoweringRule<P> } = {
   rmsNorm: ({ params }, names, to) => {
     const attributes = { axis: { int: -1 }, epsilon: { float: params.epsilon }, stash_type: { int: 1 } };
     return to.emit("SimplifiedLayerNormalization", names, { attributes });
+  },
+  standardize: ({ params: { epsilon }, shape }, [x = ""], to) => {
+    const one = to.float32(new Array<number>(shape.at(-1) ?? 0).fill(1));
+    return to.emit("LayerNormalization", [x, one], {
+      attributes: { axis: { int: -1 }, epsilon: { float: epsilon } },
+    });
+  },
+  markLargest: ({ params: { count }, shape }, [x = ""], to) => {
+    const places = to.emit("TopK", [x, to.int64([count])], { attributes: { axis: { int: -1 } }, output: 1 });
+    const marks = to.emit("OneHot", [places, to.int64([shape.at(-1) ?? 0]), to.float32([0, 1])]);
+    return to.emit("Squeeze", [to.emit("ReduceSum", [marks, to.int64([-2])]), to.int64([-2])]);
   },
   rotate: (_, [x = "", cosine = "", sine = "", positions = ""], to) =>
     to.emit("RotaryEmbedding", [x, to.emit("Cast", [positions], int64Cast), cosine, sine], { domain: fused }),
@@ -139,10 +154,11 @@ function createEmitter(nodes: OnnxNode[], literals: Map<string, OnnxLiteral>): E
     return literal.name;
   };
   return {
-    emit: (operator, inputs, { attributes = {}, domain = "" } = {}) => {
-      const output = `t${nodes.length}`;
-      nodes.push({ operator, domain, inputs, outputs: [output], attributes });
-      return output;
+    emit: (operator, inputs, { attributes = {}, domain = "", output = 0 } = {}) => {
+      const name = `t${nodes.length}`;
+      const outputs = [...Array.from({ length: output }, (_, index) => `${name}_${index}`), name];
+      nodes.push({ operator, domain, inputs, outputs, attributes });
+      return name;
     },
     int64: (values) => {
       const bytes = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);

@@ -23,6 +23,8 @@ type UnaryPrimitive =
   | "reciprocal"
   | "sigmoid"
   | "relu"
+  | "tanh"
+  | "erf"
   | "softmax"
   | "logSoftmax"
   | "stopGradient";
@@ -110,6 +112,14 @@ export function sigmoid(x: Tensor): Tensor {
 /** max(x, 0). */
 export function relu(x: Tensor): Tensor {
   return unary("relu", x);
+}
+/** The hyperbolic tangent. */
+export function tanh(x: Tensor): Tensor {
+  return unary("tanh", x);
+}
+/** The error function. */
+export function erf(x: Tensor): Tensor {
+  return unary("erf", x);
 }
 /** Softmax over the last axis. */
 export function softmax(x: Tensor): Tensor {
@@ -235,6 +245,18 @@ export function rmsNorm(x: Tensor, weight: Tensor, options: { readonly epsilon: 
   if (!isSameShape(weight.shape, x.shape.slice(-1)))
     throw new TypeError(`Cannot scale ${formatShape(x.shape)} by a weight of ${formatShape(weight.shape)}`);
   return node("rmsNorm", { inputs: [x, weight], params: options, shape: x.shape });
+}
+
+/** (x − mean) / sqrt(variance + epsilon) over the last axis (layer normalization without weights, Ba et al. 2016). */
+export function standardize(x: Tensor, options: { readonly epsilon: number }): Tensor {
+  return node("standardize", { inputs: [x], params: options, shape: x.shape });
+}
+
+/** 1 at the `count` largest elements of the last axis, else 0; of equal elements the first. No gradient flows. */
+export function markLargest(x: Tensor, count: number): Tensor {
+  const width = x.shape.at(-1) ?? 0;
+  if (count < 1 || count > width) throw new RangeError(`Cannot mark ${count} of ${width} elements`);
+  return node("markLargest", { inputs: [x], params: { count }, shape: x.shape });
 }
 
 /** Rotation angles of every position, and which position each token has. */

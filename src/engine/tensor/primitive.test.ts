@@ -86,6 +86,16 @@ const transposeMatrix = (values: Numbers, [rows, columns]: readonly [number, num
 const cosine = [0.9, 0.2, -0.4, 0.7, 0.1, -0.8];
 const sine = cosine.map((c) => Math.sqrt(1 - c * c));
 
+/** The error function as its Taylor series, which for |x| ≤ 2 converges fast. */
+function errorFunction(x: number): number {
+  let [term, total] = [x, x];
+  for (let n = 1; n < 60; n++) {
+    term *= -(x * x) / n;
+    total += term / (2 * n + 1);
+  }
+  return (2 / Math.sqrt(Math.PI)) * total;
+}
+
 const cases: { readonly [P in Primitive]: PrimitiveCase } = {
   input: unaryCase(
     (x) => x,
@@ -109,6 +119,8 @@ const cases: { readonly [P in Primitive]: PrimitiveCase } = {
   sqrt: unaryCase(op.sqrt, Math.sqrt, [0.2, 3]),
   reciprocal: unaryCase(op.reciprocal, (x) => 1 / x, [0.3, 3]),
   sigmoid: unaryCase(op.sigmoid, (x) => 1 / (1 + Math.exp(-x))),
+  tanh: unaryCase(op.tanh, Math.tanh),
+  erf: unaryCase(op.erf, errorFunction),
   relu: unaryCase(op.relu, (x) => Math.max(0, x)),
   matmul: {
     shapes: [
@@ -172,6 +184,26 @@ const cases: { readonly [P in Primitive]: PrimitiveCase } = {
         const scale = 1 / Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / 5 + 0.1);
         return row.map((v, i) => v * scale * at(weight!, i));
       })(x!),
+  },
+  standardize: {
+    shapes: [[3, 5]],
+    build: ([x]) => op.standardize(x!, { epsilon: 0.1 }),
+    reference: ([x]) =>
+      byRow(5, (row) => {
+        const mean = row.reduce((sum, v) => sum + v, 0) / 5;
+        const variance = row.reduce((sum, v) => sum + (v - mean) ** 2, 0) / 5;
+        return row.map((v) => (v - mean) / Math.sqrt(variance + 0.1));
+      })(x!),
+  },
+  markLargest: {
+    shapes: [[2, 3, 5]],
+    build: ([x]) => op.markLargest(x!, 2),
+    reference: ([x]) =>
+      byRow(5, (row) => {
+        const second = [...row].sort((a, b) => b - a)[1]!;
+        return row.map((v) => (v >= second ? 1 : 0));
+      })(x!),
+    hasNoGradient: true,
   },
   rotate: {
     shapes: [[1, 2, 2, 4]],

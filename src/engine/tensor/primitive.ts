@@ -43,6 +43,9 @@ export interface PrimitiveTable {
   sqrt: { inputs: Unary; params: None };
   reciprocal: { inputs: Unary; params: None };
   sigmoid: { inputs: Unary; params: None };
+  tanh: { inputs: Unary; params: None };
+  /** The error function, 2/√π ∫₀ˣ e^(−t²) dt. */
+  erf: { inputs: Unary; params: None };
   relu: { inputs: Unary; params: None };
   /** scale · op(left) op(right), batched over leading axes; op transposes the last two axes where asked. */
   matmul: {
@@ -64,6 +67,10 @@ export interface PrimitiveTable {
   logSoftmax: { inputs: Unary; params: None };
   /** x / sqrt(mean(x²) + ε) · weight over the last axis (Zhang & Sennrich 2019). */
   rmsNorm: { inputs: Binary; params: { readonly epsilon: number } };
+  /** (x − mean(x)) / sqrt(variance(x) + ε) over the last axis: layer normalization before its weight and bias (Ba et al. 2016). */
+  standardize: { inputs: Unary; params: { readonly epsilon: number } };
+  /** 1 at the `count` largest elements of the last axis, else 0; of equal ones the first; no gradient. */
+  markLargest: { inputs: Unary; params: { readonly count: number } };
   /**
    * Rotary position embedding (Su et al. 2021, "rotate half" convention) of x_BHTD by the angles whose
    * cosines and sines are given per position, cosine_TF and sine_TF with F = D / 2.

@@ -2,11 +2,11 @@
 import { createRandom, UsageError } from "../../base/core/index.ts";
 import { folderExists } from "../../base/file/index.ts";
 import {
+  createLlamaConfig,
   createWordTokenizer,
   initializeParameters,
   loadModel,
   type Model,
-  type ModelConfig,
   specialTokens,
 } from "../../engine/model/index.ts";
 import {
@@ -30,18 +30,12 @@ export async function createFirstModel(recipe: Recipe, seed: number): Promise<Mo
   const { model } = requireNewBase(recipe);
   const { vocabulary } = findEnvironment(recipe.environment);
   const { end, pad } = specialTokens;
-  const config: ModelConfig = {
+  const config = createLlamaConfig({
     ...model,
-    numKeyValueHeads: model.numKeyValueHeads ?? model.numHeads,
     vocabularySize: vocabulary.length + Object.keys(specialTokens).length,
-    headSize: model.hiddenSize / model.numHeads,
-    normEpsilon: 1e-6,
-    ropeTheta: 10_000,
-    isTied: false,
     endToken: end.id,
     padToken: pad.id,
-    initializerRange: 0.02,
-  };
+  });
   const parameters = initializeParameters(config, createRandom(seed, "parameters"));
   return { config, parameters, tokenizer: createWordTokenizer(vocabulary) };
 }

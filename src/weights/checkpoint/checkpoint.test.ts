@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { UsageError } from "../../base/core/index.ts";
-import { loadTensors, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { CheckpointError } from "./checkpoint-error.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors/safetensors-write.ts";
 
@@ -183,62 +183,6 @@ describe("openCheckpoint()", () => {
     await writeFile(join(folder, second), (await readFile(join(folder, second))).subarray(0, -1));
     const error = await problemOf(openCheckpoint(folder));
     expect(error).toMatchObject({ path: `${folder}/${second}`, tensor: "lm_head.weight" });
-  });
-});
-
-describe("loadTensors()", () => {
-  const shapes = new Map<string, readonly number[]>([
-    ["b", [2]],
-    ["a", [2, 3]],
-  ]);
-  beforeEach(() =>
-    writeCheckpoint(folder, {
-      config: {},
-      tensors: [...shapes].map(([name, shape]) => tensorOf(name, shape)),
-    }),
-  );
-
-  it("gives all tensors in the expected order", async () => {
-    expect([...(await loadTensors(folder, shapes))]).toEqual([
-      ["b", new Float32Array(2).fill(0.5)],
-      ["a", new Float32Array(6).fill(0.5)],
-    ]);
-    const sharded = await loadTensors(
-      join(golden, "sharded"),
-      new Map((await readExpected()).checkpoint.map(({ name, shape }) => [name, shape])),
-    );
-    expect([...sharded.values()].map(bitsOf)).toEqual(
-      (await readExpected()).checkpoint.map(({ floatBits }) => floatBits),
-    );
-  });
-
-  it.each<[string, [string, readonly number[]][], string, string]>([
-    ["missing", [...shapes, ["c", []]], "c", "it is missing"],
-    ["extra", [["a", [2, 3]]], "b", "the model has no such tensor"],
-    [
-      "turned",
-      [
-        ["a", [3, 2]],
-        ["b", [2]],
-      ],
-      "a",
-      "its shape is [2, 3], the model needs [3, 2]",
-    ],
-    [
-      "of another rank",
-      [
-        ["a", [2, 3]],
-        ["b", [2, 1]],
-      ],
-      "b",
-      "its shape is [2], the model needs [2, 1]",
-    ],
-  ])("refuses a tensor that is %s, naming file and tensor", async (_, expected, tensor, problem) => {
-    const error = await problemOf(loadTensors(folder, new Map(expected)));
-    expect(error.message).toBe(
-      `Cannot read tensor "${tensor}" of "${folder}/model.safetensors": ${problem}; use a checkpoint of this model and size`,
-    );
-    expect(error).toMatchObject({ path: `${folder}/model.safetensors`, tensor });
   });
 });
 

@@ -10,7 +10,7 @@ import { type MergedFormat, openAdapted } from "./adapter/open-adapted.ts";
 import { CheckpointError, quote } from "./checkpoint-error.ts";
 import { readJsonFile } from "./config/read-json.ts";
 import { openGgufSource } from "./gguf/gguf-source.ts";
-import type { Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
+import type { Checkpoint } from "./open-checkpoint.ts";
 import { requireWhole } from "./require-whole.ts";
 import { openSafetensorsSource } from "./safetensors/safetensors-source.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors/safetensors-write.ts";
@@ -157,26 +157,6 @@ async function refuseEmpty(folder: string, holds: string): Promise<never> {
 }
 
 /**
- * All tensors of a checkpoint as 32-bit floats, by name, in the order of `expected`, which maps every name to its
- * shape. All or nothing: `CheckpointError` naming file and tensor when one is missing, extra or of another shape.
- */
-export async function loadTensors(
-  folder: string,
-  expected: ReadonlyMap<string, readonly number[]>,
-  options: OpenOptions = {},
-): Promise<Map<string, Float32Array>> {
-  const checkpoint = await openCheckpoint(folder, options);
-  try {
-    checkTensors(checkpoint, expected);
-    const loaded = new Map<string, Float32Array>();
-    for (const name of expected.keys()) loaded.set(name, (await checkpoint.readTensor(name)).data);
-    return loaded;
-  } finally {
-    await checkpoint.close();
-  }
-}
-
-/**
  * Writes a checkpoint folder atomically, replacing an existing one: `config.json`, `model.safetensors` and the extra
  * files. Throws as `writeSafetensors`, and `RangeError` for a file name that is taken or leaves the folder.
  */
@@ -203,33 +183,4 @@ async function readConfig(folder: string): Promise<Readonly<Record<string, unkno
   for (const path of [`${folder}/${CONFIG_NAME}`, `${folder}/huggingface/${CONFIG_NAME}`])
     if (await fileExists(path)) return await readJsonFile(path, "correct the file or download it again");
   return undefined;
-}
-
-function checkTensors(
-  { folder, tensors }: Checkpoint,
-  expected: ReadonlyMap<string, readonly number[]>,
-): void {
-  const remedy = "use a checkpoint of this model and size";
-  for (const [tensor, shape] of expected) {
-    const found = tensors.get(tensor);
-    if (found === undefined)
-      throw new CheckpointError(`it is missing; ${remedy}`, { path: modelPath(folder, tensors), tensor });
-    if (found.shape.length !== shape.length || found.shape.some((size, axis) => size !== shape[axis]))
-      throw new CheckpointError(
-        `its shape is [${found.shape.join(", ")}], the model needs [${shape.join(", ")}]; ${remedy}`,
-        { path: `${folder}/${found.file}`, tensor },
-      );
-  }
-  for (const [tensor, { file }] of tensors)
-    if (!expected.has(tensor))
-      throw new CheckpointError(`the model has no such tensor; ${remedy}`, {
-        path: `${folder}/${file}`,
-        tensor,
-      });
-}
-
-/** The file a missing tensor is missing from, where there is only one. */
-function modelPath(folder: string, tensors: ReadonlyMap<string, CheckpointTensor>): string {
-  const [file, ...more] = new Set([...tensors.values()].map((tensor) => tensor.file));
-  return file === undefined || more.length > 0 ? folder : `${folder}/${file}`;
 }

@@ -2,12 +2,12 @@
 export { findBaseFolder, isAdapterFolder, listOrigins, readAdapterConfig } from "./adapter/adapter-config.ts";
 export { UnusableAdapterError } from "./adapter/adapter-error.ts";
 export { inspectAdapter } from "./adapter/inspect-adapter.ts";
-export { loadTensors, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+export { openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 export { CheckpointError } from "./checkpoint-error.ts";
 export { type ConfigDifference, compareConfigs } from "./config/compare-config.ts";
 export { tiesEmbeddings } from "./config/config-fields.ts";
 export { requireUnquantized } from "./config/quantization.ts";
-export { findHead, findLostTie, findTie, hasTokenRows } from "./config/tied-head.ts";
+export { describeLostTie, findHead, findLostTie, findTie, hasTokenRows } from "./config/tied-head.ts";
 export { hasConv1D, packsTransposed } from "./config/transposed.ts";
 export {
   createRangeDecoder,
@@ -21,6 +21,7 @@ export {
   type WritableDtype,
 } from "./dtype.ts";
 export type { AdapterOrigin, Checkpoint, CheckpointTensor } from "./open-checkpoint.ts";
+export { type ExpectedTensors, readTensors } from "./read-tensors.ts";
 export { rewriteCheckpoint, type TensorBytes } from "./rewrite.ts";
 export { openSafetensors, type SafetensorsFile } from "./safetensors/safetensors-read.ts";
 export { type WritableTensor, writeSafetensors } from "./safetensors/safetensors-write.ts";

@@ -1,6 +1,7 @@
 /** One step of generation: the next logits of a batch of texts, whose newest tokens go into the cache by it. */
 import { type Program, requireOutput, type TensorData } from "../../tensor/index.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { feedPositions } from "../decoder/positions.ts";
 import type { ProgramCache } from "../program-cache.ts";
 import { writeSlot } from "./key-value-cache.ts";
 
@@ -39,15 +40,15 @@ export async function takeDecodeStep(
   { B, C, cache, ends }: DecodedBatch,
 ): Promise<Float32Array> {
   const tokens = new Int32Array(B).fill(config.padToken);
-  const positions = new Int32Array(B);
   const lengths = new Float32Array(B).fill(1);
   for (const [row, { numTokens, newest }] of ends.entries()) {
     tokens[row] = newest;
-    positions[row] = numTokens - 1;
     lengths[row] = numTokens - 1;
   }
+  const texts = ends.map(({ numTokens }) => ({ start: numTokens - 1, numTokens }));
+  const positions = feedPositions(config, { B, T: 1, texts });
   const program = await decode.find({ B, T: C });
-  const results = await program.run({ ...parameters, ...cache, tokens, positions, lengths });
+  const results = await program.run({ ...parameters, ...cache, tokens, ...positions, lengths });
   for (const [name, values] of Object.entries(cache)) {
     const fresh = requireOutput(results, freshName(name));
     for (const [row, { numTokens }] of ends.entries())

@@ -3,8 +3,10 @@ import { afterAll, describe, expect, it } from "vitest";
 import { readGoldenModel } from "../../../../test/golden-model.ts";
 import { createRandom } from "../../../base/core/index.ts";
 import { compile, op, type Program } from "../../tensor/index.ts";
-import type { ModelConfig } from "../config.ts";
-import { applyHead, runSequences, sequencePositions } from "../decoder.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { runSequences } from "../decoder/decoder.ts";
+import { applyHead } from "../decoder/graph.ts";
+import { feedPositions } from "../decoder/positions.ts";
 import { createLayout, createWeights, feedParameters, initializeParameters } from "../parameters.ts";
 import { createGenerator, type Generation, type GenerationOptions } from "./generate.ts";
 import { greedy } from "./sampling.ts";
@@ -42,7 +44,7 @@ async function nextLogProbs(tokens: readonly number[], temperature = 1): Promise
   const { logits } = await (await program).run({
     ...feedParameters(layout, parameters),
     tokens: Int32Array.from(tokens),
-    positions: sequencePositions(1, T),
+    ...feedPositions(goldenConfig, { B: 1, T: T, texts: [] }),
   });
   const scaled = [...logits.subarray((T - 1) * V)].map((logit) => logit / temperature);
   const total = Math.log(scaled.reduce((sum, x) => sum + Math.exp(x), 0));

@@ -3,14 +3,16 @@
  * The cache lives here, in plain arrays that the decoding step only reads; rows that are done are dropped.
  */
 import type { Random } from "../../../base/core/index.ts";
-import { type CompileOptions, compile, type TensorData } from "../../tensor/index.ts";
+import { type CompileOptions, compile } from "../../tensor/index.ts";
 import { roundUpLength } from "../batch.ts";
-import { listEndTokens, type ModelConfig } from "../config.ts";
+import { listEndTokens } from "../config/end-tokens.ts";
+import type { ModelConfig } from "../config/model-config.ts";
 import { createLayout, feedParameters } from "../parameters.ts";
 import { createProgramCache } from "../program-cache.ts";
 import { type Decoder, describeTextEnd, takeDecodeStep } from "./decode-step.ts";
 import { decodeOutputs, type PrefillSize, prefillOutputs } from "./generation-programs.ts";
-import { type PromptReader, type PromptRequest, readPrompts } from "./read-prompts.ts";
+import { isOutgrown, readAnew } from "./read-anew.ts";
+import { type Feeds, type PromptReader, type PromptRequest, readPrompts } from "./read-prompts.ts";
 import { chooseToken, type Sampling } from "./sampling.ts";
 
 /** A text to continue. */
@@ -109,7 +111,6 @@ interface Batch {
   readonly cache: Readonly<Record<string, Float32Array>>;
 }
 
-type Feeds = Readonly<Record<string, TensorData>>;
 type BatchOptions = GenerationOptions & { readonly batch: readonly GenerationRequest[] };
 
 async function generateBatch(
@@ -128,10 +129,21 @@ async function generateBatch(
     const ends = batch.rows.map(({ request, tokens }) =>
       describeTextEnd(request.prompt.length + tokens.length, tokens.at(-1)),
     );
+    await readOutgrown(engine, parameters, batch);
     const logits = await takeDecodeStep(engine, parameters, { ...batch, ends });
     acceptTokens(config, batch.rows, { logits, sampling: options.sampling });
   }
   return rows.map(({ request: _, ...generation }) => generation);
+}
+
+/** Reads texts anew that have outgrown their positions. */
+async function readOutgrown(engine: Engine, parameters: Feeds, { rows, C, cache }: Batch): Promise<void> {
+  const texts = new Map<number, readonly number[]>();
+  for (const [row, { request, tokens }] of rows.entries())
+    if (isOutgrown(engine.config, { numTokens: request.prompt.length + tokens.length }))
+      texts.set(row, [...request.prompt, ...tokens]);
+  const B = fitBatch(texts.size, engine.batchSize);
+  await readAnew(engine, parameters, { B, C, cache, texts });
 }
 
 /** Reads the prompts, and chooses the first token of each row. */

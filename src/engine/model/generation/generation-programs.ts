@@ -1,7 +1,8 @@
 /** What the programs of generation give: logits, and the keys and values that go into the cache. */
 import { op, type Tensor } from "../../tensor/index.ts";
-import type { ModelConfig } from "../config.ts";
-import { applyHead, type LayerCache, runChunk, runDecodeStep, runSequences } from "../decoder.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { type LayerCache, runChunk, runDecodeStep, runSequences } from "../decoder/decoder.ts";
+import { applyHead } from "../decoder/graph.ts";
 import { createLayout, createWeights } from "../parameters.ts";
 import { scoreRows } from "./score-targets.ts";
 

@@ -2,7 +2,7 @@
  * The cache of keys and values in plain arrays by name: a layer's keys [B, K, D, C] and its values [B, K, C, D], which the
  * decoding step only reads.
  */
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config/model-config.ts";
 
 /** What a new cache is made of. */
 export interface SlotCopy {
@@ -128,17 +128,14 @@ export function copySlots(
 
 /** Empty cache arrays of B texts with C slots each, by name. */
 export function createEmptyCache(
-  { numLayers, numKeyValueHeads: K, headSize: D }: ModelConfig,
+  { layers, numKeyValueHeads: K, headSize: D }: ModelConfig,
   { B, C }: { readonly B: number; readonly C: number },
 ): Readonly<Record<string, Float32Array>> {
-  const names = Array.from({ length: numLayers }, (_, layer) => [
-    `past.keys.${layer}`,
-    `past.values.${layer}`,
-  ]);
+  const names = layers.map((_, layer) => [`past.keys.${layer}`, `past.values.${layer}`]);
   return Object.fromEntries(names.flat().map((name) => [name, new Float32Array(B * K * C * D)]));
 }
 
 /** Bytes that a slot takes in all layers. */
-export function slotBytes({ numLayers, numKeyValueHeads: K, headSize: D }: ModelConfig): number {
-  return 2 * numLayers * K * D * Float32Array.BYTES_PER_ELEMENT;
+export function slotBytes({ layers, numKeyValueHeads: K, headSize: D }: ModelConfig): number {
+  return 2 * layers.length * K * D * Float32Array.BYTES_PER_ELEMENT;
 }

@@ -4,8 +4,9 @@
  */
 import { type Program, requireOutput, type TensorData } from "../../tensor/index.ts";
 import { roundUpLength } from "../batch.ts";
-import type { ModelConfig } from "../config.ts";
-import { sequencePositions } from "../decoder.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { feedPositions, findVaryingRope } from "../decoder/positions.ts";
+import { fixedLength } from "../decoder/rotary.ts";
 import type { ProgramCache } from "../program-cache.ts";
 import type { PrefillSize } from "./generation-programs.ts";
 import { copySlots, createCache } from "./key-value-cache.ts";
@@ -23,6 +24,8 @@ export interface PromptRequest {
   readonly prompt: readonly number[];
   /** Token ids of a continuation that is only scored. */
   readonly reference?: readonly number[] | undefined;
+  /** Tokens of the whole text where more of it follows what is read; default: those of prompt and reference. */
+  readonly numTokens?: number;
 }
 
 /** Prompts, the rows of the program that reads them, and the slots that a text has in the cache: more than any prompt has tokens. */
@@ -42,7 +45,8 @@ export interface ReadPrompts {
   readonly cache: Readonly<Record<string, Float32Array>>;
 }
 
-type Feeds = Readonly<Record<string, TensorData>>;
+/** Values of a program's inputs by name. */
+export type Feeds = Readonly<Record<string, TensorData>>;
 
 /** Reads a batch of prompts. */
 export async function readPrompts(
@@ -97,11 +101,13 @@ async function readShared(
   requests: readonly PromptRequest[],
 ): Promise<{ readonly length: number; readonly feeds: Readonly<Record<string, Float32Array>> }> {
   const prompts = requests.map(({ prompt }) => prompt);
-  const S = countShared(prompts);
+  // Texts of different lengths may have different positions for the same beginning.
+  const S = hasFixedPositions(config, requests) ? countShared(prompts) : 0;
   if (S === 0) return { length: 0, feeds: {} };
   const program = await prefill.find({ B: 1, T: S, P: S, S: 0, R: 0 });
   const tokens = Int32Array.from(prompts[0] ?? []).subarray(0, S);
-  const inputs = { tokens, lastRows: new Int32Array(1), positions: sequencePositions(1, S) };
+  const positions = feedPositions(config, { B: 1, T: S, texts: [{ start: 0, numTokens: S }] });
+  const inputs = { tokens, lastRows: new Int32Array(1), ...positions };
   const { logits: _, ...layers } = await program.run({ ...parameters, ...inputs });
   const feeds = Object.entries(layers).map(([layerName, data]) => {
     const place = { B: 1, numSlots: S, C: S, first: 0 };
@@ -110,16 +116,27 @@ async function readShared(
   return { length: S, feeds: Object.fromEntries(feeds) };
 }
 
+/** Tokens of a text that decide on its positions. */
+function countTokens({ prompt, reference = [], numTokens }: PromptRequest): number {
+  return numTokens ?? prompt.length + Math.max(0, reference.length - 1);
+}
+
+/** Whether the positions of all texts are those of short ones. */
+function hasFixedPositions(config: ModelConfig, requests: readonly PromptRequest[]): boolean {
+  const rope = findVaryingRope(config);
+  return rope === undefined || requests.every((request) => countTokens(request) <= fixedLength(rope));
+}
+
 /** What the program reads: prompts without the S tokens that they share, and references, in padded rows; and what it scores. */
 function feedPrompts(
-  { padToken }: ModelConfig,
+  config: ModelConfig,
   { requests, B }: PromptBatch,
   S: number,
 ): { readonly size: PrefillSize; readonly feeds: Feeds } {
   const texts = requests.map(({ prompt, reference = [] }) => [...prompt.slice(S), ...reference.slice(0, -1)]);
   const T = roundUpLength(Math.max(...texts.map(({ length }) => length)));
   const P = roundUpLength(Math.max(...requests.map(({ prompt }) => prompt.length - S)));
-  const tokens = new Int32Array(B * T).fill(padToken);
+  const tokens = new Int32Array(B * T).fill(config.padToken);
   const lastRows = Int32Array.from({ length: B }, (_, row) => row * T);
   const scored: { readonly place: number; readonly target: number }[] = [];
   for (const [row, { prompt, reference = [] }] of requests.entries()) {
@@ -128,7 +145,8 @@ function feedPrompts(
     lastRows[row] = last;
     for (const [index, target] of reference.entries()) scored.push({ place: last + index, target });
   }
-  const feeds = { tokens, lastRows, positions: sequencePositions(B, T, S) };
+  const places = requests.map((request) => ({ start: S, numTokens: countTokens(request) }));
+  const feeds = { tokens, lastRows, ...feedPositions(config, { B, T, texts: places }) };
   if (scored.length === 0) return { size: { B, T, P, S, R: 0 }, feeds };
   const R = fitRows(scored.length);
   const [rows, targets] = [new Int32Array(R), new Int32Array(R)];

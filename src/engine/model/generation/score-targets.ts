@@ -1,8 +1,9 @@
 /** How a policy scores given tokens, as tensor expressions. Axes: B sequences, T tokens, V vocabulary, E hidden. */
 
 import { op, type Tensor } from "../../tensor/index.ts";
-import type { ModelConfig } from "../config.ts";
-import { applyHead, runSequences } from "../decoder.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { runSequences } from "../decoder/decoder.ts";
+import { applyHead } from "../decoder/graph.ts";
 import type { Weights } from "../parameters.ts";
 
 /** Size of a batch of padded sequences. */

@@ -2,8 +2,8 @@
 
 import { type CompileOptions, compile, op, type Tensor } from "../../tensor/index.ts";
 import { packSequences, type Sequence } from "../batch.ts";
-import type { ModelConfig } from "../config.ts";
-import { runSequences } from "../decoder.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { runSequences } from "../decoder/decoder.ts";
 import { createLayout, createWeights, feedParameters, type Weights } from "../parameters.ts";
 import { createProgramCache } from "../program-cache.ts";
 import { type BatchSize, fitRows, scoreRows } from "./score-targets.ts";
@@ -39,7 +39,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions): Score
     sequences: readonly Sequence[],
   ): Promise<readonly Float32Array[]> => {
     const numRows = Math.ceil(sequences.length / rowStep) * rowStep;
-    const batch = packSequences(sequences, { numRows, padToken: config.padToken });
+    const batch = packSequences(sequences, { numRows, config });
     const places = findAnswers(batch.answerMask);
     const R = fitRows(places.length);
     const program = await programs.find({ ...batch.size, R });
@@ -47,7 +47,7 @@ export function createScorer(config: ModelConfig, options: ScorerOptions): Score
     rows.set(places);
     const { tokens, positions } = batch;
     const targets = rows.map((place) => batch.targets[place] ?? config.padToken);
-    const feeds = { ...feedParameters(layout, parameters), tokens, positions, rows, targets };
+    const feeds = { ...feedParameters(layout, parameters), tokens, ...positions, rows, targets };
     return cutAnswers((await program.run(feeds)).logProbs, sequences);
   };
   return {

@@ -3,8 +3,10 @@ import { afterAll, describe, expect, it } from "vitest";
 import { readGoldenModel } from "../../../../test/golden-model.ts";
 import { createRandom } from "../../../base/core/index.ts";
 import { compile, op } from "../../tensor/index.ts";
-import type { ModelConfig } from "../config.ts";
-import { applyHead, runSequences, sequencePositions } from "../decoder.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { runSequences } from "../decoder/decoder.ts";
+import { applyHead } from "../decoder/graph.ts";
+import { feedPositions } from "../decoder/positions.ts";
 import { createLayout, createWeights, feedParameters, initializeParameters } from "../parameters.ts";
 import { createGenerator } from "./generate.ts";
 import { greedy, type Sampling } from "./sampling.ts";
@@ -164,7 +166,7 @@ async function scoreWhole(tokens: readonly number[]): Promise<Float32Array> {
   const { logProbs } = await program.run({
     ...named,
     tokens: Int32Array.from(tokens),
-    positions: sequencePositions(1, T),
+    ...feedPositions(config, { B: 1, T: T, texts: [] }),
   });
   await program.release();
   return logProbs;

@@ -5,11 +5,14 @@
 import type { Random } from "../../../base/core/index.ts";
 import { type CompileOptions, compile, type Program, requireOutput } from "../../tensor/index.ts";
 import { roundUpLength } from "../batch.ts";
-import { listEndTokens, type ModelConfig } from "../config.ts";
+import { listEndTokens } from "../config/end-tokens.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { feedPositions } from "../decoder/positions.ts";
 import { createProgramCache, type ProgramCache } from "../program-cache.ts";
 import { type Decoder, describeTextEnd, freshName, takeDecodeStep } from "./decode-step.ts";
 import { type ChunkSize, chunkOutputs, decodeOutputs } from "./generation-programs.ts";
 import { copySlots, createEmptyCache, slotBytes, writeSlots } from "./key-value-cache.ts";
+import { isOutgrown } from "./read-anew.ts";
 import { chooseToken, type Sampling } from "./sampling.ts";
 import { type ScoredToken, scoreToken } from "./token-scores.ts";
 
@@ -108,9 +111,11 @@ function fitBatch(numTexts: number): number {
   return numTexts <= 1 ? numTexts : 2 * fitBatch(Math.ceil(numTexts / 2));
 }
 
-/** A text whose prompt is being read, with a cache of its own. */
+/** A text that is being read, with a cache of its own. */
 interface Reading {
   readonly text: Text;
+  /** What is read of it: the prompt, or where it outgrew its positions, all of it. */
+  readonly tokens: readonly number[];
   readonly C: number;
   readonly cache: Readonly<Record<string, Float32Array>>;
   numRead: number;
@@ -142,8 +147,7 @@ function openGroup(engine: Engine, parameters: NamedParameters): TextGroup {
     add: (request) => {
       checkRequest(config, request);
       const text: Text = { request, scored: [], added: [] };
-      const C = fitCache(config, request.prompt.length + 1);
-      readings.set(text, { text, C, cache: createEmptyCache(config, { B: 1, C }), numRead: 0 });
+      readings.set(text, startReading(config, text, request.prompt));
       return text;
     },
     drop: (text) => {
@@ -158,6 +162,11 @@ function openGroup(engine: Engine, parameters: NamedParameters): TextGroup {
       return [...new Set([...stepped, ...(await readPrompts(state, maxTokens))])];
     },
   };
+}
+
+function startReading(config: ModelConfig, text: Text, tokens: readonly number[]): Reading {
+  const C = fitCache(config, tokens.length + 1);
+  return { text, tokens, C, cache: createEmptyCache(config, { B: 1, C }), numRead: 0 };
 }
 
 function put({ batches }: State, batch: Batch): void {
@@ -179,10 +188,10 @@ async function readPrompts(state: State, maxTokens: number): Promise<readonly Te
   const begun: Text[] = [];
   let numTokens = 0;
   for (const reading of [...readings.values()]) {
-    const { text } = reading;
-    while (numTokens < maxTokens && reading.numRead < text.request.prompt.length)
+    const { text, tokens } = reading;
+    while (numTokens < maxTokens && reading.numRead < tokens.length)
       numTokens += await readChunk(engine, parameters, reading);
-    if (reading.numRead < text.request.prompt.length) break;
+    if (reading.numRead < tokens.length) break;
     readings.delete(text);
     begun.push(text);
     if (text.end === undefined) place(state, text, { ...reading, row: 0 });
@@ -195,13 +204,29 @@ async function stepBatches(state: State): Promise<readonly Text[]> {
   const stepped: Text[] = [];
   // Texts that outgrow a batch go to a larger one, which has taken its step then.
   for (const C of [...batches.keys()].sort((a, b) => b - a)) {
-    const batch = batches.get(C);
-    if (batch === undefined) continue;
+    const whole = batches.get(C);
+    if (whole === undefined) continue;
+    const batch = withoutOutgrown(state, whole);
+    if (batch.texts.length === 0) continue;
     await takeStep(engine, parameters, batch);
     stepped.push(...batch.texts);
     put(state, leave(state, batch));
   }
   return stepped;
+}
+
+/** The batch without the texts that have outgrown their positions, which are read anew. */
+function withoutOutgrown(state: State, batch: Batch): Batch {
+  const { config } = state.engine;
+  const outgrown = batch.texts.filter((text) => isOutgrown(config, { numTokens: countTokens(text) }));
+  let rest = batch;
+  for (const text of outgrown) {
+    rest = removeRow(config, rest, rest.texts.indexOf(text));
+    const tokens = [...text.request.prompt, ...text.added.map(({ token }) => token)];
+    state.readings.set(text, startReading(config, text, tokens));
+  }
+  if (outgrown.length > 0) put(state, rest);
+  return rest;
 }
 
 /** The batch without the texts that ended, and without those that are too long for it, which go to another. */
@@ -237,19 +262,19 @@ function countTokens({ request, added }: Text): number {
 /** Reads the next part of a prompt, and begins the answer after its last one; the number of tokens read. */
 async function readChunk(engine: Engine, parameters: NamedParameters, reading: Reading): Promise<number> {
   const { config, endTokens } = engine;
-  const { text, C, cache, numRead: start } = reading;
-  const { prompt, scoresPrompt, maxNewTokens } = text.request;
-  const count = Math.min(prompt.length - start, largestChunk);
+  const { text, tokens: read, C, cache, numRead: start } = reading;
+  const { prompt, maxNewTokens } = text.request;
+  const count = Math.min(read.length - start, largestChunk);
   const T = chunkSizes.find((size) => size >= count) ?? largestChunk;
-  const givesAll = scoresPrompt;
+  const givesAll = text.request.scoresPrompt && read === prompt;
   const tokens = new Int32Array(T).fill(config.padToken);
-  tokens.set(prompt.slice(start, start + count));
+  tokens.set(read.slice(start, start + count));
   const program = await engine.chunk.find({ T, C, givesAll });
   const results = await program.run({
     ...parameters,
     ...cache,
     tokens,
-    positions: Int32Array.from({ length: T }, (_, index) => start + index),
+    ...feedPositions(config, { B: 1, T, texts: [{ start, numTokens: read.length }] }),
     lengths: Float32Array.of(start),
     ...(!givesAll && { lastRows: Int32Array.of(count - 1) }),
   });
@@ -258,9 +283,9 @@ async function readChunk(engine: Engine, parameters: NamedParameters, reading: R
   const logits = requireOutput(results, "logits");
   const V = config.vocabularySize;
   const row = (index: number): Float32Array => logits.subarray(index * V, (index + 1) * V);
-  if (scoresPrompt) scorePrompt(text, { start, count, row });
+  if (givesAll) scorePrompt(text, { start, count, row });
   reading.numRead += count;
-  if (reading.numRead < prompt.length) return count;
+  if (reading.numRead < read.length) return count;
   if (maxNewTokens === 0) text.end = "length";
   else addToken(text, row(givesAll ? count - 1 : 0), endTokens);
   return count;

@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { UsageError } from "../../base/core/index.ts";
-import { applyGenerationConfig, describeModelConfig, parseModelConfig } from "./config.ts";
+import { UsageError } from "../../../base/core/index.ts";
+import { applyGenerationConfig } from "./end-tokens.ts";
+import type { ModelConfig } from "./model-config.ts";
+import { describeModelConfig } from "./new-config.ts";
+import { parseModelConfig } from "./parse-config.ts";
 
 /** As transformers 5 writes it for a small Llama. */
 const written = {
@@ -29,16 +32,17 @@ const written = {
   vocab_size: 300,
 };
 
-const parsed = {
+const layer = { rope: { theta: 500_000, dimension: 16 } };
+const parsed: ModelConfig = {
+  family: "llama",
   vocabularySize: 300,
   hiddenSize: 64,
   intermediateSize: 96,
-  numLayers: 3,
+  layers: [layer, layer, layer],
   numHeads: 4,
   numKeyValueHeads: 4,
   headSize: 16,
   normEpsilon: 1e-5,
-  ropeTheta: 500000,
   maxPositions: 512,
   isTied: true,
   endToken: 7,
@@ -47,6 +51,8 @@ const parsed = {
   initializerRange: 0.03,
 };
 
+const thetaOf = (value: unknown): number | undefined => parseModelConfig(value, "").layers[0]?.rope?.theta;
+
 describe("parseModelConfig()", () => {
   it("reads a config of transformers 5, with rope_parameters and without num_key_value_heads", () => {
     expect(parseModelConfig(written, "config.json")).toEqual(parsed);
@@ -54,12 +60,9 @@ describe("parseModelConfig()", () => {
 
   it("reads the older rope_theta, and takes Hugging Face's defaults for what is missing", () => {
     const { rope_parameters: _, rms_norm_eps: __, initializer_range: ___, ...older } = written;
-    expect(parseModelConfig({ ...older, rope_theta: 20000, rope_scaling: null }, "")).toMatchObject({
-      ropeTheta: 20000,
-      normEpsilon: 1e-6,
-      initializerRange: 0.02,
-    });
-    expect(parseModelConfig(older, "").ropeTheta).toBe(10000);
+    const spelled = { ...older, rope_theta: 20000, rope_scaling: null };
+    expect(parseModelConfig(spelled, "")).toMatchObject({ normEpsilon: 1e-6, initializerRange: 0.02 });
+    expect([thetaOf(spelled), thetaOf(older)]).toEqual([20_000, 10_000]);
   });
 
   it("prefers head_dim and num_key_value_heads where they are given", () => {
@@ -77,7 +80,7 @@ describe("parseModelConfig()", () => {
       { rope_theta: 20_000, rope_scaling: { type: "default" }, rope_parameters: { rope_theta: 20_000 } },
       { rope_theta: 20_000, rope_scaling: null, rope_parameters: null, partial_rotary_factor: 1 },
     ])
-      expect(parseModelConfig({ ...plain, ...spelled }, "").ropeTheta, JSON.stringify(spelled)).toBe(20_000);
+      expect(thetaOf({ ...plain, ...spelled }), JSON.stringify(spelled)).toBe(20_000);
   });
 
   it("takes fields of other architectures at values that change nothing", () => {
@@ -90,8 +93,9 @@ describe("parseModelConfig()", () => {
   });
 
   it("knows biases, and models whose answers do not end", () => {
+    const biases = ["query", "key", "value", "output", "gate", "up", "down"];
     const biased = { ...written, attention_bias: true, mlp_bias: true };
-    expect(parseModelConfig(biased, "")).toEqual({ ...parsed, hasAttentionBias: true, hasMlpBias: true });
+    expect(parseModelConfig(biased, "")).toEqual({ ...parsed, biases });
     const { endToken: _, otherEndTokens: __, ...endless } = parsed;
     for (const none of [null, []])
       expect(parseModelConfig({ ...written, eos_token_id: none }, "")).toEqual({ ...endless, padToken: 0 });
@@ -101,21 +105,27 @@ describe("parseModelConfig()", () => {
   });
 
   const refusals: readonly (readonly [what: string, change: object, field: string])[] = [
-    ["another architecture", { model_type: "qwen2" }, "model_type"],
-    ["another activation", { hidden_act: "gelu" }, "hidden_act"],
-    ["scaled rotary positions", { rope_scaling: { type: "linear", factor: 2 } }, "rope_scaling.type"],
-    ["another kind of rotary positions", { rope_parameters: { rope_type: "yarn" } }, "rope_type"],
+    ["another architecture", { model_type: "qwen2_moe" }, "model_type"],
+    ["another activation", { hidden_act: "xielu" }, "hidden_act"],
     [
-      "the older spelling in the newer place",
-      { rope_parameters: { type: "linear" } },
-      "rope_parameters.type",
+      "scaled positions in two places that differ",
+      { rope_scaling: { type: "linear", factor: 2 } },
+      "rope_scaling.rope_theta",
     ],
+    ["another kind of rotary positions", { rope_parameters: { rope_type: "ntk" } }, "rope_type"],
+    [
+      "scaled positions without a factor",
+      { rope_parameters: { rope_type: "yarn" } },
+      "rope_parameters.factor",
+    ],
+    ["the older spelling in the newer place", { rope_parameters: { type: "ntk" } }, "rope_parameters.type"],
     [
       "a field of rotary positions that is not known",
       { rope_parameters: { mrope_section: [1] } },
       "mrope_section",
     ],
-    ["a factor without a type", { rope_scaling: { factor: 2 } }, "rope_scaling.factor"],
+    ["a factor without a type", { rope_parameters: { factor: 2 } }, "rope_parameters.factor"],
+    ["a field that is not known", { attention_sinks: 4 }, "attention_sinks"],
     ["positions by kind of layer", { rope_parameters: { full_attention: {} } }, "full_attention"],
     ["two bases that differ", { rope_theta: 10_000 }, "rope_parameters.rope_theta"],
     ["a base in two objects that differ", { rope_scaling: { rope_theta: 1000 } }, "rope_scaling.rope_theta"],
@@ -193,9 +203,22 @@ describe("applyGenerationConfig()", () => {
 
 describe("describeModelConfig()", () => {
   it("writes what parseModelConfig() reads back as the same config", () => {
-    const config = { ...parsed, numKeyValueHeads: 2, headSize: 24, isTied: false, padToken: 0 };
+    const wide = { rope: { theta: 500_000, dimension: 24 } };
+    const layers = [wide, wide];
+    const config: ModelConfig = {
+      ...parsed,
+      layers,
+      numKeyValueHeads: 2,
+      headSize: 24,
+      isTied: false,
+      padToken: 0,
+    };
     const { endToken: _, otherEndTokens: __, ...endless } = config;
-    for (const each of [config, { ...config, hasAttentionBias: true }, { ...endless, hasMlpBias: true }])
+    const [attention, feedForward] = [
+      ["query", "key", "value", "output"] as const,
+      ["gate", "up", "down"] as const,
+    ];
+    for (const each of [config, { ...config, biases: attention }, { ...endless, biases: feedForward }])
       expect(parseModelConfig(JSON.parse(JSON.stringify(describeModelConfig(each))), "")).toEqual(each);
   });
 

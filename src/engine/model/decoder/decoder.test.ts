@@ -1,10 +1,12 @@
 /** The decoder against a float64 PyTorch one (test/golden/model), and what padding and tied heads must not change. */
 import { describe, expect, it } from "vitest";
-import { goldenNames, readGoldenModel, relativeError } from "../../../test/golden-model.ts";
-import { compile, op } from "../tensor/index.ts";
-import type { ModelConfig } from "./config.ts";
-import { applyHead, runSequences, sequencePositions } from "./decoder.ts";
-import { createLayout, createWeights, feedParameters } from "./parameters.ts";
+import { goldenNames, readGoldenModel, relativeError } from "../../../../test/golden-model.ts";
+import { compile, op } from "../../tensor/index.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { createLayout, createWeights, feedParameters } from "../parameters.ts";
+import { runSequences } from "./decoder.ts";
+import { applyHead } from "./graph.ts";
+import { feedPositions } from "./positions.ts";
 
 async function computeLogits(
   config: ModelConfig,
@@ -18,7 +20,7 @@ async function computeLogits(
   const { logits } = await program.run({
     ...feedParameters(layout, parameters),
     tokens: Int32Array.from(tokens),
-    positions: sequencePositions(B, T),
+    ...feedPositions(config, { B: B, T: T, texts: [] }),
   });
   await program.release();
   return logits;
