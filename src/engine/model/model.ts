@@ -1,6 +1,6 @@
 /** A language model as a value: dimensions, parameters, tokenizer; read from and written to Hugging Face folders. */
 import { join } from "node:path";
-import { parsePythonJson, requireValue, UsageError } from "../../base/core/index.ts";
+import { parsePythonJson, requireValue, setting, UsageError } from "../../base/core/index.ts";
 import { fileExists, readText } from "../../base/file/index.ts";
 import {
   type Checkpoint,
@@ -18,7 +18,7 @@ import type { ModelConfig } from "./config/model-config.ts";
 import { describeModelConfig } from "./config/new-config.ts";
 import { parseModelConfig } from "./config/parse-config.ts";
 import { renameStored } from "./family/rename-stored.ts";
-import { createLayout } from "./parameters.ts";
+import { createLayout, type ParameterLayout } from "./parameters.ts";
 import { parseTokenizer, type Tokenizer } from "./tokenizer.ts";
 
 /** Everything that answering a prompt needs. */
@@ -34,14 +34,23 @@ export interface Model {
 const templateFile = "chat_template.jinja";
 const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json", templateFile] as const;
 
+/** How a model is loaded. */
+export interface LoadOptions {
+  /** The base of an adapter; default: the one that it names. */
+  readonly base?: string;
+  /** Bytes that its parameters may take; default: any number. */
+  readonly mostBytes?: number;
+}
+
 /**
  * Reads a Hugging Face checkpoint folder, all or nothing. Throws `CheckpointError` for tensors that are missing,
- * extra, malformed or of another shape, `UsageError` for a config or tokenizer the engine cannot run. An adapter is added to
+ * extra, malformed or of another shape, `UsageError` for a config or tokenizer the engine cannot run and for parameters that take too much memory. An adapter is added to
  * `base`, or else to the base that it names.
  */
-export async function loadModel(folder: string, options: { readonly base?: string } = {}): Promise<Model> {
+export async function loadModel(folder: string, options: LoadOptions = {}): Promise<Model> {
   const { config, ...others } = await readDescription(folder, options);
   const layout = createLayout(config);
+  checkSize(layout, folder, options);
   const shapes = new Map(layout.entries.map(({ name, shape }) => [name, shape]));
   const offsets = new Map(layout.entries.map(({ name, offset }) => [name, offset]));
   const parameters = new Float32Array(layout.size);
@@ -49,6 +58,19 @@ export async function loadModel(folder: string, options: { readonly base?: strin
   for await (const [name, data] of readTensors(folder, expected, options))
     parameters.set(data, requireValue(offsets, name));
   return { config, parameters, ...others };
+}
+
+function checkSize(
+  { size }: ParameterLayout,
+  folder: string,
+  { mostBytes = Number.POSITIVE_INFINITY }: LoadOptions,
+): void {
+  const numBytes = size * Float32Array.BYTES_PER_ELEMENT;
+  if (numBytes <= mostBytes) return;
+  const [needed, there] = [numBytes, mostBytes].map((bytes) => (bytes / 1e9).toFixed(1));
+  throw new UsageError(
+    `Cannot load the model ${folder}: its ${(size / 1e9).toFixed(1)} billion parameters take ${needed} GB in 32-bit floats, and there are ${there} GB of memory; ask it through a server: ${setting("serve")}`,
+  );
 }
 
 /** Whether a checkpoint folder, or the base of an adapter, has a chat template. Throws as `openCheckpoint`. */
@@ -65,7 +87,7 @@ function listPlaces(folder: string, { adapter }: Pick<Checkpoint, "adapter">): r
 
 async function readDescription(
   folder: string,
-  options: { readonly base?: string },
+  options: Pick<LoadOptions, "base">,
 ): Promise<Pick<Model, "config" | "tokenizer" | "description">> {
   const checkpoint = await openCheckpoint(folder, options);
   try {

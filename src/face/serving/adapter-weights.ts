@@ -1,14 +1,15 @@
 /** The weights of adapters as differences to a base: what an adapter leaves alone is kept once. */
+
 import { createHash } from "node:crypto";
 import { UsageError } from "../../base/core/index.ts";
 import {
   createLayout,
   feedParameters,
-  loadModel,
   type Model,
   type NamedParameters,
   type ParameterLayout,
 } from "../../engine/model/index.ts";
+import { readModel } from "../../lab/machine/index.ts";
 import { isAdapterFolder } from "../../weights/checkpoint/index.ts";
 
 /** Most bytes of weights that adapters may take, all together. */
@@ -49,7 +50,7 @@ export async function loadAdapterWeights(
   numBytes: number,
 ): Promise<NamedWeights> {
   if (!(await isAdapterFolder(path))) throw new UsageError("it is not a folder of an adapter");
-  const loaded = await loadModel(path, { base: folder });
+  const loaded = await readModel(path, { base: folder });
   if (JSON.stringify(loaded.config) !== JSON.stringify(model.config))
     throw new UsageError("it belongs to a model of other sizes");
   const layout = createLayout(model.config);

@@ -1,10 +1,12 @@
 /** The embedded engine answers: for checkpoints that it loads, and for repairs that it makes in memory. */
+
 import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import { loadModel, type Model } from "../../engine/model/index.ts";
+import type { Model } from "../../engine/model/index.ts";
 import { type Environment, openEnvironment } from "../../tasks/environment/index.ts";
 import { createModelRepairer } from "../edit/index.ts";
+import { readModel } from "../machine/index.ts";
 import type { Answerer, Assignment, Subject } from "./answerer.ts";
 import { reportNotFinite } from "./check-demand.ts";
 import { answerTasks, checkFit, createEngine, type Engine, isSameShape } from "./engine.ts";
@@ -53,7 +55,7 @@ export function createEmbeddedAnswerer(
       const report = onProgress && ((doneFraction: number): void => onProgress(subject, doneFraction));
       const options = { signal: effects.signal, onProgress: report };
       if (subject.kind === "checkpoint") {
-        const model = subject.model ?? (await loadModel(subject.path));
+        const model = subject.model ?? (await readModel(subject.path));
         const fitted = await fitEngine(model, subject.id);
         reportNotFinite(model.parameters, { checkpoint: subject.id, report: effects.report });
         return { items: await answerTasks(fitted, model, options) };

@@ -1,4 +1,5 @@
 /** The embedded engine set up for an assignment: the environment, and the compiled programs of a model. */
+
 import { isDeepStrictEqual } from "node:util";
 import { setting, UsageError } from "../../base/core/index.ts";
 import { type Effects, StoppedError } from "../../base/progress/index.ts";
@@ -6,7 +7,6 @@ import {
   createGenerator,
   type Generator,
   hasChatTemplate,
-  loadModel,
   type Model,
   type ModelConfig,
   saveModel,
@@ -16,6 +16,7 @@ import { checkpointPath, type RunFolder } from "../../run/index.ts";
 import { type Environment, openEnvironment } from "../../tasks/environment/index.ts";
 import { type EvaluatedItem, evaluate } from "../../tasks/evaluation/index.ts";
 import { rememberAnswers } from "../cache/index.ts";
+import { readModel } from "../machine/index.ts";
 import type { Assignment } from "./answerer.ts";
 import { describeAssignment } from "./assignment.ts";
 import { requireEndToken, requireNoJudge } from "./check-demand.ts";
@@ -63,19 +64,21 @@ export async function createEngine(
 /** Sets the engine up for the training and evaluation of a run. Throws as `createEngine`. */
 export async function createRunEngine(
   folder: RunFolder,
-  model: Pick<Model, "config" | "tokenizer">,
+  model: Omit<Model, "parameters">,
   effects: Effects,
 ): Promise<RunEngine> {
+  const { config, tokenizer, description } = model;
+  // Without its parameters, which would stay in memory.
+  const described = { config, tokenizer, ...(description !== undefined && { description }) };
   const engine = await createEngine(model, describeAssignment(folder), { effects });
-  const { config, tokenizer } = model;
   return {
     ...engine,
     folder,
     effects,
     loadParameters: async (checkpoint) =>
-      (await loadModel(folder.locate(checkpointPath(checkpoint)))).parameters,
+      (await readModel(folder.locate(checkpointPath(checkpoint)))).parameters,
     saveCheckpoint: (checkpoint, parameters) =>
-      saveModel(folder.locate(checkpointPath(checkpoint)), { config, parameters, tokenizer }),
+      saveModel(folder.locate(checkpointPath(checkpoint)), { ...described, parameters }),
   };
 }
 

@@ -5,7 +5,6 @@ import {
   createLlamaConfig,
   createWordTokenizer,
   initializeParameters,
-  loadModel,
   type Model,
   specialTokens,
 } from "../../engine/model/index.ts";
@@ -19,14 +18,14 @@ import {
   requireNewBase,
 } from "../../run/index.ts";
 import { findEnvironment } from "../../tasks/environment/index.ts";
-import { locateModel } from "../machine/index.ts";
+import { locateModel, readModel } from "../machine/index.ts";
 
 /**
  * The model that a recipe starts with: loaded, or new with random parameters. Throws `CheckpointError` or
  * `UsageError` for a base model that cannot be read.
  */
 export async function createFirstModel(recipe: Recipe, seed: number): Promise<Model> {
-  if (typeof recipe.base === "string") return loadModel(await locateModel(recipe.base));
+  if (typeof recipe.base === "string") return readModel(await locateModel(recipe.base));
   const { model } = requireNewBase(recipe);
   const { vocabulary } = findEnvironment(recipe.environment);
   const { end, pad } = specialTokens;
@@ -46,7 +45,7 @@ export async function restoreFirstModel(folder: RunFolder): Promise<Model> {
   if (isFollowed(folder.recipe)) return loadFollowedModel(folder);
   const { recipe } = folder;
   const kept = locate(checkpointPath(baseCheckpoint));
-  if (typeof recipe.base === "string" && (await folderExists(kept))) return loadModel(kept);
+  if (typeof recipe.base === "string" && (await folderExists(kept))) return readModel(kept);
   return createFirstModel(recipe, record.seed);
 }
 
@@ -54,7 +53,7 @@ export async function restoreFirstModel(folder: RunFolder): Promise<Model> {
 async function loadFollowedModel({ path, readLineage, locate }: RunFolder): Promise<Model> {
   for (const entry of await readLineage()) {
     const folder = locate(entry.path);
-    if (await isPresent(folder)) return loadModel(folder);
+    if (await isPresent(folder)) return readModel(folder);
   }
   throw new UsageError(`Cannot load a model of "${path}": it has no checkpoint yet`);
 }

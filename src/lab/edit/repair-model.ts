@@ -1,9 +1,9 @@
 /** Repairs of models in memory: both ends are loaded once, and factors for many repairs together. */
 import type { Effects } from "../../base/progress/index.ts";
-import { loadModel, type Model } from "../../engine/model/index.ts";
+import type { Model } from "../../engine/model/index.ts";
 import type { LinearAlgebra } from "../../weights/linalg/index.ts";
 import { identifyOperation, type Operation } from "../../weights/surgery/index.ts";
-import { openBackend } from "../machine/index.ts";
+import { openBackend, readModel } from "../machine/index.ts";
 import { type EditedModels, editParameters, readTensors, type StoredModel } from "./edit-model.ts";
 import { loadFactors } from "./load-factors.ts";
 
@@ -63,12 +63,15 @@ export function createModelRepairer(): ModelRepairer {
         ? prepared.factors
         : await loadFactors([operation], ends, { algebra: ends.algebra, effects });
       const { parameters, moved } = editParameters(operation, { ...ends, factors: own }, ends.algebra);
-      const { config, tokenizer } = ends.target;
-      return { model: { config, tokenizer, parameters }, moved };
+      const { config, tokenizer, description } = ends.target;
+      return {
+        model: { config, tokenizer, parameters, ...(description !== undefined && { description }) },
+        moved,
+      };
     },
   };
 }
 
 async function loadStoredModel(folder: string): Promise<StoredModel> {
-  return { ...(await loadModel(folder)), folder, tensors: await readTensors(folder) };
+  return { ...(await readModel(folder)), folder, tensors: await readTensors(folder) };
 }

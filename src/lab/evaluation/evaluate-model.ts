@@ -1,7 +1,7 @@
 /** Evaluating a checkpoint folder outside of any run. */
 
 import type { Effects } from "../../base/progress/index.ts";
-import { loadModel, type TemplateUse } from "../../engine/model/index.ts";
+import type { TemplateUse } from "../../engine/model/index.ts";
 import type { AskedTasks } from "../../run/index.ts";
 import { type Environment, openEnvironment, type Split } from "../../tasks/environment/index.ts";
 import { aggregate, type EvaluatedItem, type SplitResult } from "../../tasks/evaluation/index.ts";
@@ -14,7 +14,7 @@ import {
   requireNoJudge,
   type TaskChoice,
 } from "../answer/index.ts";
-import { locateModel } from "../machine/index.ts";
+import { locateModel, readModel } from "../machine/index.ts";
 
 /** What to evaluate on. */
 export interface ModelEvaluationOptions extends TaskChoice {
@@ -48,7 +48,7 @@ export async function evaluateModel(
   const environment = await openEnvironment(options.environment);
   requireNoJudge(environment);
   const path = await locateModel(nameOrPath);
-  const model = await loadModel(path);
+  const model = await readModel(path);
   requireEndToken(model.config, `"${nameOrPath}"`);
   const tasks = await chooseTasks(options, { splits, model, template: options.template });
   const template = chooseTemplate(model, { promptFormat: tasks.promptFormat, template: options.template });

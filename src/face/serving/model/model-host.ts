@@ -1,15 +1,16 @@
 /** A checkpoint, and adapters to it, in a thread of their own: texts that come together are continued together. */
+
 import { totalmem } from "node:os";
 import type { MessagePort } from "node:worker_threads";
 import { createRandom, UsageError } from "../../../base/core/index.ts";
 import {
   createTextEngine,
-  loadModel,
   type Model,
   type Text,
   type TextEngine,
   type TextGroup,
 } from "../../../engine/model/index.ts";
+import { readModel } from "../../../lab/machine/index.ts";
 import { CheckpointError } from "../../../weights/checkpoint/index.ts";
 import { loadAdapterWeights, type NamedWeights, NoRoomError, nameWeights } from "../adapter-weights.ts";
 import type {
@@ -95,7 +96,7 @@ export async function hostModel(port: MessagePort, options: HostOptions): Promis
 async function openModel(options: HostOptions, say: State["say"]): Promise<State | undefined> {
   const { checkpoint, name, numThreads } = options;
   try {
-    const model = await loadModel(checkpoint);
+    const model = await readModel(checkpoint);
     const weights = nameWeights(model);
     const engine = createTextEngine(model.config, { numThreads });
     const models = new Map([[name, { weights, group: engine.open(weights.parameters) }]]);
