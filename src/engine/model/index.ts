@@ -1,4 +1,4 @@
-/** A Llama-style decoder: its parameters and tokenizer, generation, and the likelihood of texts. */
+/** Decoders of many families: parameters and tokenizer, generation, and the likelihood of texts. */
 export {
   appendAnswer,
   encodeExample,
