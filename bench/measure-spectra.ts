@@ -32,7 +32,7 @@ export interface MeasureRequest {
   /** Vectors on each side, and the rank of the subspaces that are compared. */
   readonly rank: number;
   readonly numThreads: number;
-  /** "none" for the portable backend; absent for the usual one. */
+  /** "none" for the LAPACK that ships; absent for the usual one. */
   readonly lapack?: string;
   /** Leaves out the second checkpoint of a trail. */
   readonly isShort?: boolean;
@@ -177,7 +177,7 @@ function measure(request: MeasureRequest, algebra: LinearAlgebra): Omit<Measured
   const factorizeTensor = (tensor: StoredTensor): Factors =>
     factorize(createStoredSource(tensor), { numVectors: rank, tolerance: tolerances.weight }, algebra);
   const [first, second] = [readTensor(request, "before"), readTensor(request, "after")];
-  if (algebra.name !== "portable") warmUp(algebra);
+  warmUp(algebra);
   const before = time("before", () => factorizeTensor(first));
   const after = time("after", () => factorizeTensor(second));
   const update = time("update", () => {

@@ -43,7 +43,7 @@ it("says the same in words", async () => {
 
 it("says what would be faster where there is no LAPACK, and where the cache is", async () => {
   const text = await examine([], { UNTWIST_LAPACK: "none", UNTWIST_CACHE: "/somewhere/else" });
-  expect(text).toMatch(/^linear algebra +ml-matrix .*OpenBLAS.*UNTWIST_LAPACK/m);
+  expect(text).toMatch(/^linear algebra +LAPACK .*WebAssembly.*OpenBLAS.*UNTWIST_LAPACK/m);
   expect(text).toMatch(/^cache +\/somewhere\/else /m);
 });
 

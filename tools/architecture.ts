@@ -124,9 +124,10 @@ export const rooms: readonly Room[] = placedRooms;
 const roomOf: ReadonlyMap<string, PlacedRoom> = new Map(placedRooms.map((room) => [room.path, room]));
 /** The room that alone may touch the disk for those that use files. */
 const fileRoom = "base/file";
-/** Files that may have effects though their rooms have none: the doors to native libraries. */
+/** Files that may have effects though their rooms have none: the doors to compiled libraries. */
 const impureFiles: ReadonlySet<string> = new Set([
   "src/weights/linalg/lapack-library.ts",
+  "src/weights/linalg/shipped-lapack.ts",
   "src/engine/tensor/session.ts",
 ]);
 /** Node's modules without effects, without the `node:` prefix. */

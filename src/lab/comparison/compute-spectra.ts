@@ -3,7 +3,7 @@
  * matrix factorized once, every different pair of tensors compared once. What the cache holds is not done again, so
  * stopped work continues where it was.
  */
-import { action, UsageError } from "../../base/core/index.ts";
+import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { compareConfigs, numBytesOf } from "../../weights/checkpoint/index.ts";
 import type { LinearAlgebra } from "../../weights/linalg/index.ts";
@@ -86,7 +86,6 @@ export async function compareMatched(
 ): Promise<KnownFingerprints & { readonly comparisons: ReadonlyMap<string, Comparison> }> {
   const { known, settings } = request;
   const backend = known?.backend ?? (await openBackend(effects.machine)).name;
-  if (backend === "portable") warnOfLargeMatrices(pairs, effects);
   const runner = createSpectraRunner({ ...request, work: "spectra" }, effects, workers);
   const read = known ?? (await readFingerprints(pairs, settings, runner));
   const comparisons = await compareAll(
@@ -96,20 +95,6 @@ export async function compareMatched(
   );
   const { fingerprints, nonFinite } = read;
   return { fingerprints, nonFinite, backend, comparisons };
-}
-
-/** From this short side on, the portable backend takes minutes a matrix. */
-const largeForPortable = 1024;
-
-function warnOfLargeMatrices(pairs: readonly MatchedPair[], { report }: Effects): void {
-  const isLarge = ({ shape }: MatchedTensor): boolean =>
-    shape.length === 2 && Math.min(...shape) > largeForPortable;
-  const names = pairs.flatMap(({ coverage }) => coverage.matched.filter(isLarge).map(({ name }) => name));
-  if (names.length > 0)
-    report({
-      kind: "notice",
-      text: `No LAPACK was found: ${new Set(names).size} matrices of more than ${largeForPortable} rows and columns will take long; ${action("diagnose")} says how to get one`,
-    });
 }
 
 /** A matched tensor in both places. */

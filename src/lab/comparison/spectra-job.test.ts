@@ -44,13 +44,13 @@ describe("planSpectraJob()", () => {
     const { pieces } = await planSpectraJob(ask(), machine);
     expect(pieces.map(({ name }) => name).toSorted()).toEqual([norm, query].toSorted());
     const secondsOf = (name: string): number => pieces.find((piece) => piece.name === name)?.seconds ?? 0;
-    // 1e9 in a second without LAPACK; each task 1e8 for a start, 75 a byte read, 250 an element compared.
+    // 1e10 in a second without LAPACK; each task 1e8 for a start, 75 a byte read, 250 an element compared.
     const [size, short] = [24 * 24, 24];
     const reading = 3 * (1e8 + 75 * 4 * short);
-    expect(secondsOf(norm)).toBeCloseTo((reading + 2 * (1e8 + 250 * short)) / 1e9, 9);
+    expect(secondsOf(norm)).toBeCloseTo((reading + 2 * (1e8 + 250 * short)) / 1e10, 9);
     const factorizing = 3 * (1e8 + 75 * 4 * size + 1e8 + 4 * short ** 3);
     const comparing = 2 * (1e8 + 250 * size + 4.5 * short ** 3);
-    expect(secondsOf(query)).toBeCloseTo((factorizing + comparing) / 1e9, 9);
+    expect(secondsOf(query)).toBeCloseTo((factorizing + comparing) / 1e10, 9);
     for (const { bytes } of pieces) expect(bytes).toBeGreaterThan(4 * short);
   });
 

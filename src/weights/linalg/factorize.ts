@@ -75,17 +75,14 @@ const epsilon = Number.EPSILON;
  * step, as they do where elements are alike; the values of tight clusters come out less exactly. No proof: it held for
  * all that the tests try.
  */
-function boundRounding(
-  { rows, columns }: Pick<MatrixSource, "rows" | "columns">,
-  { safety }: LinearAlgebra,
-): number {
-  return safety * epsilon * (48 + Math.sqrt(rows) + Math.sqrt(columns) + (rows + columns) / 8);
+function boundRounding({ rows, columns }: Pick<MatrixSource, "rows" | "columns">): number {
+  return epsilon * (48 + Math.sqrt(rows) + Math.sqrt(columns) + (rows + columns) / 8);
 }
 
 function decomposeWhole(source: MatrixSource, count: number, algebra: LinearAlgebra): Factors {
   const { rows, columns } = source;
   const matrix = readWhole(source);
-  const rounding = boundRounding(source, algebra);
+  const rounding = boundRounding(source);
   const shape = { rows, columns, method: "svd" as const, rounding };
   if (count === 0) {
     const values = algebra.singularValues(matrix);
@@ -109,7 +106,7 @@ function decomposeWhole(source: MatrixSource, count: number, algebra: LinearAlge
 function examineGram(source: MatrixSource, count: number, algebra: LinearAlgebra): ShortSide {
   const { values: squares, vectors } = algebra.symmetricEigenpairs(computeGram(source, algebra), count);
   const values = squares.map((square) => Math.sqrt(Math.max(0, square)));
-  const rounding = boundRounding(source, algebra);
+  const rounding = boundRounding(source);
   const delta = rounding * (squares[0] ?? 0);
   const smallest = values.at(-1) ?? 0;
   const excess = smallest ** 2 - delta;
@@ -127,7 +124,7 @@ function examineValues(
   const isSquare = source.rows === source.columns;
   const reduced = isSquare ? readWhole(source) : reduceToTriangle(readLongRows(source), algebra);
   const values = algebra.singularValues(reduced);
-  const rounding = boundRounding(source, algebra);
+  const rounding = boundRounding(source);
   return { values, valueError: rounding * (values[0] ?? 0), rounding };
 }
 
@@ -136,7 +133,7 @@ function factorizeByQr(source: MatrixSource, count: number, algebra: LinearAlgeb
   // A square matrix cannot be reduced.
   if (source.rows === source.columns) return decomposeWhole(source, count, algebra);
   const { values, right } = algebra.decompose(reduceToTriangle(readLongRows(source), algebra));
-  const rounding = boundRounding(source, algebra);
+  const rounding = boundRounding(source);
   const found = { values, short: takeColumns(right, count), departure: Number.POSITIVE_INFINITY };
   const valueError = rounding * (values[0] ?? 0);
   return assemble(source, { ...found, method: "qr", rounding, valueError }, algebra);

@@ -6,28 +6,33 @@ import { existsSync, readdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { UsageError } from "../../base/core/index.ts";
+import type { LinearAlgebra } from "./linear-algebra.ts";
 
 /** An integer argument of LAPACK, by reference: 32 or 64 bits, as the library was built. */
 export type LapackIntegers = Int32Array | BigInt64Array;
 
-/** The routines in use, with the kinds of their arguments: c a character, i integers, d doubles. */
-const routines = {
-  gemm: "cciiiddididdi",
-  syrk: "cciiddiddi",
-  gesdd: "ciididdididiii",
-  sytrd: "cididdddii",
-  sterf: "iddi",
-  stemr: "cciddddiiiddiiiidiiii",
-  ormtr: "ccciididdidii",
-  gelqf: "iididdii",
-  orglq: "iiididdii",
+/**
+ * The routines in use, with the kinds of their arguments: c a character, i integers, d doubles, w doubles to work with;
+ * a capital where the routine leaves a result there.
+ */
+export const lapackRoutines = {
+  gemm: "cciiiddididDi",
+  syrk: "cciiddidDi",
+  gesdd: "ciidiDDiDiwiiI",
+  sytrd: "ciDiDDDwiI",
+  sterf: "iDDI",
+  stemr: "cciddddiiIDDiiiIwiiiI",
+  ormtr: "ccciididDiwiI",
+  gelqf: "iiDiDwiI",
+  orglq: "iiiDidwiI",
 } as const;
 
 /** A routine of BLAS or LAPACK, without the letter of its precision (all are in double precision). */
-export type LapackRoutine = keyof typeof routines;
+export type LapackRoutine = keyof typeof lapackRoutines;
 
 /** An open library. */
 export interface LapackLibrary {
+  readonly name: LinearAlgebra["name"];
   /** What it is and where, for people. */
   readonly description: string;
   /** An array of integers as the library wants them. */
@@ -107,7 +112,7 @@ function tryOpen(koffi: Koffi, path: string): LapackLibrary | string {
 
 function hasRoutines(library: NativeLibrary, naming: Naming): boolean {
   try {
-    for (const routine of Object.keys(routines)) library.func(symbolOf(routine, naming), "void", []);
+    for (const routine of Object.keys(lapackRoutines)) library.func(symbolOf(routine, naming), "void", []);
     return true;
   } catch {
     return false;
@@ -123,13 +128,15 @@ function createLibrary(
   { path, naming }: { readonly path: string; readonly naming: Naming },
 ): LapackLibrary {
   const integerType = naming.bits === 32 ? "int32_t *" : "int64_t *";
-  const types = { c: "const char *", i: integerType, d: "double *" } as const;
   const functions = new Map<string, NativeFunction>();
-  for (const [routine, kinds] of Object.entries(routines)) {
-    const args = [...kinds].map((kind) => types[kind === "c" || kind === "i" ? kind : "d"]);
+  for (const [routine, kinds] of Object.entries(lapackRoutines)) {
+    const args = [...kinds.toLowerCase()].map((kind) =>
+      kind === "c" ? "const char *" : kind === "i" ? integerType : "double *",
+    );
     functions.set(routine, library.func(symbolOf(routine, naming), "void", args));
   }
   return {
+    name: "lapack",
     description: `${describe(library)} (${path})`,
     integers: (value, count = 1) =>
       naming.bits === 32

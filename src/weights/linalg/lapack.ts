@@ -9,9 +9,8 @@ import { createMatrix, type Matrix, transpose } from "./matrix.ts";
 /** A backend on an open library. */
 export function createLapack(library: LapackLibrary): LinearAlgebra {
   return {
-    name: "lapack",
+    name: library.name,
     description: library.description,
-    safety: 1,
     useThreads: library.useThreads,
     multiply: (left, right, transposed = {}) => {
       const { rows, inner, columns } = planProduct(left, right, transposed);

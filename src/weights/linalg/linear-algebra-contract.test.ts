@@ -5,12 +5,16 @@ import { createLapack } from "./lapack.ts";
 import { openLapackLibrary } from "./lapack-library.ts";
 import type { LinearAlgebra } from "./linear-algebra.ts";
 import { createMatrix, type Matrix, sumOfSquares, takeColumns, transpose } from "./matrix.ts";
-import { createPortable } from "./portable.ts";
+import { openShippedLapack } from "./shipped-lapack.ts";
 
 const library = await openLapackLibrary();
 const isRequired = process.env.UNTWIST_REQUIRE_SYSTEM_PACKAGES === "1";
+const shipped = createLapack(openShippedLapack());
+const shared = createLapack(openShippedLapack());
+shared.useThreads(3);
 const backends: readonly (readonly [string, LinearAlgebra | undefined])[] = [
-  ["portable", createPortable()],
+  ["portable", shipped],
+  ["portable with threads", shared],
   ["lapack", library && createLapack(library)],
 ];
 
@@ -79,7 +83,7 @@ for (const [name, algebra] of backends)
         symmetricEigenpairs,
         orthogonalize,
         triangularFactor,
-      } = algebra ?? createPortable();
+      } = algebra ?? shipped;
 
       it("is there where it is required", () => expect(algebra).toBeDefined());
 

@@ -21,13 +21,11 @@ export interface SymmetricEigenpairs {
 
 /** Dense linear algebra in 64-bit floats. All routines are synchronous; long ones belong into a worker. */
 export interface LinearAlgebra {
-  /** The backend. */
+  /** A native library, or the one that ships and runs everywhere. */
   readonly name: "lapack" | "portable";
   /** Which library it is, for people. */
   readonly description: string;
-  /** How much more than √size · ε its decompositions may be off; measured against SciPy. */
-  readonly safety: number;
-  /** Threads that one routine may use from now on, in this whole process; backends without threads ignore it. */
+  /** Threads that one routine may use from now on, in this whole process. */
   useThreads(count: number): void;
   /** The product, either factor transposed where asked. Throws `RangeError` when the inner sizes differ. */
   multiply(left: Matrix, right: Matrix, transposed?: Transposed): Matrix;
