@@ -22,6 +22,7 @@ export const lapackRoutines = {
   sytrd: "ciDiDDDwiI",
   sterf: "iDDI",
   stemr: "cciddddiiIDDiiiIwiiiI",
+  stedc: "ciDdDiwiiiI",
   ormtr: "ccciididDiwiI",
   gelqf: "iiDiDwiI",
   orglq: "iiiDidwiI",

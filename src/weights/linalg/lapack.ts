@@ -170,8 +170,25 @@ function tridiagonalVectors(
     ...([new Float64Array(size), vectors.values, n, k, supports, library.integers(1)] as const),
     ...([work, workSize, iwork, iworkSize, info] as const),
   );
-  expectSuccess("dstemr", info);
-  return vectors;
+  return Number(info[0]) === 0 ? vectors : divideTridiagonal(library, { diagonal, beside }, count);
+}
+
+/**
+ * The same by divide and conquer (dstedc), all vectors at the cost of n³: dstemr fails where many eigenvalues are alike,
+ * as the zeros of matrices of low rank may be.
+ */
+function divideTridiagonal(library: LapackLibrary, { diagonal, beside }: Tridiagonal, count: number): Matrix {
+  const size = diagonal.length;
+  const vectors = new Float64Array(size * size);
+  const info = library.integers(0);
+  const [workSize, iworkSize] = [1 + 4 * size + size ** 2, 3 + 5 * size];
+  const [n, lwork, liwork] = [size, workSize, iworkSize].map((value) => library.integers(value));
+  library.call(
+    ...(["stedc", "I", n, diagonal.slice(), beside.slice(), vectors, n] as const),
+    ...([new Float64Array(workSize), lwork, library.integers(0, iworkSize), liwork, info] as const),
+  );
+  expectSuccess("dstedc", info);
+  return createMatrix(count, size, vectors.slice((size - count) * size));
 }
 
 function reverseRows({ rows, columns, values }: Matrix): Matrix {

@@ -131,6 +131,9 @@ for (const [name, algebra] of backends)
             Float64Array.from({ length: 24 }, (_, i) => 10 ** (-i / 2)),
           ),
         ],
+        ["equal elements", createMatrix(30, 30, new Float64Array(900).fill(0.3))],
+        ["equal rows", naiveProduct(createMatrix(25, 1, new Float64Array(25).fill(1)), noise(1, 18))],
+        ["equal columns", naiveProduct(noise(25, 1), createMatrix(1, 18, new Float64Array(18).fill(1)))],
         ["tiny values", scaled(noise(9, 9), new Float64Array(9).fill(1e-150))],
       ];
 
@@ -180,6 +183,30 @@ for (const [name, algebra] of backends)
           }
         },
       );
+
+      it.each([
+        ["half of its rank", (index: number) => Number(index % 2 === 0)],
+        ["three values, four decades apart", (index: number) => [1, 1e-4, 1e-8][index % 3]!],
+      ] as const)("gives eigenvectors of a Gram matrix of %s", (_, sizeOf) => {
+        // Relatively robust representations fail on some of these.
+        for (const order of [60, 150, 240]) {
+          const { left, right } = decompose(noise(order, order, order));
+          const block = multiply(
+            scaled(
+              left,
+              Float64Array.from({ length: order }, (_, i) => sizeOf(i)),
+            ),
+            right,
+          );
+          const gram = multiply(block, block, { left: true });
+          const { values, vectors } = symmetricEigenpairs(multiply(block, block, { left: true }), order / 2);
+          const residual = distance(multiply(gram, vectors), scaled(vectors, values.slice(0, order / 2)));
+          expect(residual).toBeLessThan(1e-12);
+          expect(distance(multiply(vectors, vectors, { left: true }), identity(order / 2))).toBeLessThan(
+            1e-11,
+          );
+        }
+      });
 
       it.each(shapes.filter(([rows, columns]) => rows >= columns))(
         "orthogonalizes %i × %i",

@@ -136,33 +136,40 @@ function allocate(program: Program, size: number): number {
 /** Calls a routine with its arguments in LAPACK's order, each by reference. */
 function callRoutine(program: Program, routine: LapackRoutine, args: readonly unknown[]): void {
   const kinds = lapackRoutines[routine];
-  const places: number[] = [];
+  const copies: Copy[] = [];
   try {
-    for (const [index, arg] of args.entries()) places.push(copyIn(program, arg, kinds[index] ?? ""));
-    run(program, `d${routine}_`, places);
-    for (const [index, arg] of args.entries())
-      copyOut(program, arg, { kind: kinds[index] ?? "", place: places[index] ?? 0 });
+    for (const [index, arg] of args.entries()) {
+      const values = toValues(arg);
+      const place = allocate(program, Math.max(values.byteLength, 8));
+      copies.push({ values, place, kind: kinds[index] ?? "" });
+    }
+    for (const copy of copies) copyIn(program, copy);
+    run(
+      program,
+      `d${routine}_`,
+      copies.map(({ place }) => place),
+    );
+    for (const copy of copies) copyOut(program, copy);
   } finally {
-    for (const place of places.reverse()) run(program, "free", [place]);
+    for (const { place } of copies.reverse()) run(program, "free", [place]);
   }
 }
 
-/** A copy of an argument in the program's memory; of one to work with, only the room for it. */
-function copyIn(program: Program, arg: unknown, kind: string): number {
-  const values = toValues(arg);
-  const place = allocate(program, Math.max(values.byteLength, 8));
+/** An argument, and where in the program's memory its copy lies. */
+interface Copy {
+  readonly values: Values;
+  readonly place: number;
+  /** As in `lapackRoutines`. */
+  readonly kind: string;
+}
+
+function copyIn(program: Program, { values, place, kind }: Copy): void {
   if (kind !== "w") viewOf(program, values, place).set(values);
-  return place;
 }
 
 /** Brings back what a routine left; of what it worked with, the first number, which tells the size that it wants. */
-function copyOut(
-  program: Program,
-  arg: unknown,
-  { kind, place }: { readonly kind: string; readonly place: number },
-): void {
+function copyOut(program: Program, { values, place, kind }: Copy): void {
   if (!/[A-Zw]/.test(kind)) return;
-  const values = toValues(arg);
   const found = kind === "w" ? values.subarray(0, 1) : values;
   found.set(viewOf(program, found, place));
 }

@@ -46,6 +46,14 @@ double ddot_(const integer *n, const double *x, const integer *incx, const doubl
   return (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest;
 }
 
+/* Where the first of the largest elements lies, counted from 1. */
+integer idamax_(const integer *n, const double *x, const integer *incx) {
+  integer largest = *n < 1 ? 0 : 1;
+  for (integer i = 1; i < *n; i++)
+    if (__builtin_fabs(x[(long)i * *incx]) > __builtin_fabs(x[(long)(largest - 1) * *incx])) largest = i + 1;
+  return largest;
+}
+
 int dscal_(const integer *n, const double *alpha, double *x, const integer *incx) {
   integer step = *incx;
   for (integer i = 0; i < *n; i++, x += step) *x *= *alpha;
