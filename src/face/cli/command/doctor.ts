@@ -80,7 +80,7 @@ async function findAlgebra(): Promise<FoundAlgebra> {
 function describeAlgebra({ backend, description }: FoundAlgebra): string {
   if (backend === undefined) return description;
   if (backend === "lapack") return `LAPACK: ${description}`;
-  return `${description}; OpenBLAS would be up to twice as fast: install it (Debian: libopenblas0-pthread; macOS has Accelerate), or name a library by UNTWIST_LAPACK`;
+  return `${description}; OpenBLAS would be about twice as fast: install it (Debian: libopenblas0-pthread; macOS has Accelerate), or name a library by UNTWIST_LAPACK`;
 }
 
 /** The version of a Python module, or `undefined` where Python or the module is missing. */
