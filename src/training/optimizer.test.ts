@@ -1,132 +1,112 @@
-/** Transformations inside a small compiled step; AdamW as a whole is compared with PyTorch in training-step.test.ts. */
+/** AdamW step by step against its formulas; against PyTorch it is compared in training-step.test.ts. */
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createWeights, type ParameterLayout } from "../engine/model/index.ts";
-import { compile, op, type Tensor } from "../engine/tensor/index.ts";
-import {
-  adamW,
-  addDecayedWeights,
-  chain,
-  clipByGlobalNorm,
-  scaleByAdam,
-  scaleByLearningRate,
-  type Transformation,
-} from "./optimizer.ts";
-import { compileTrainingStep, startTraining, type TrainingState } from "./training-step.ts";
+import { adamW, globalNorm, startTraining, type TrainingState } from "./optimizer.ts";
+
+const settings = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1e9 };
+const parts = (values: readonly number[], length = values.length): readonly Float32Array[] =>
+  Array.from({ length: Math.ceil(values.length / length) }, (_, index) =>
+    Float32Array.from(values.slice(index * length, (index + 1) * length)),
+  );
 
 const target = [3, -2, 0.5];
-const layout: ParameterLayout = { entries: [{ name: "x", shape: [3], offset: 0 }], size: 3 };
-const adam = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
+const curvature = [1, 4, 0.25];
+/** Of ½ Σ curvature (x − target)². */
+const slope = ({ parameters }: Pick<TrainingState, "parameters">): readonly number[] =>
+  [...parameters].map((value, index) => curvature[index]! * (value - target[index]!));
 
-/** Takes steps on ½ Σ curvature (x − target)² from the origin. */
-async function minimize(
-  optimizer: Transformation,
-  { numSteps, learningRate }: { numSteps: number; learningRate: (step: number) => number },
-): Promise<{ readonly state: TrainingState; readonly losses: readonly number[] }> {
-  const weights = createWeights(layout);
-  const gap = op.subtract(weights.get("x"), op.constant([3], target));
-  const weighted = op.multiply(op.multiply(gap, gap), op.constant([3], [1, 4, 0.25]));
-  const objective = { loss: op.multiply(op.sum(weighted), 0.5), metrics: {} };
-  const step = await compileTrainingStep({ layout, weights, objective, optimizer }, { numThreads: 1 });
-  let state = startTraining(new Float32Array(3), optimizer);
-  const losses: number[] = [];
-  for (let index = 1; index <= numSteps; index++) {
-    const result = await step.run(state, {}, learningRate(index));
-    state = result.state;
-    losses.push(result.loss);
-  }
-  await step.release();
-  return { state, losses };
-}
-
-/** What a transformation without state makes of a gradient. */
-async function transform(
-  transformation: Transformation,
-  { update, parameters = [0, 0, 0] }: { update: readonly number[]; parameters?: readonly number[] },
-): Promise<readonly number[]> {
-  const vector = (name: string): Tensor => op.input(name, [3]);
-  const scalars = { learningRate: op.input("learningRate", [1]), step: op.input("step", [1]) };
-  const result = transformation.apply({
-    update: vector("update"),
-    parameters: vector("parameters"),
-    slots: {},
-    scalars,
-  });
-  const program = await compile({ result: result.update }, { numThreads: 1 });
-  const results = await program.run({
-    update: Float32Array.from(update),
-    parameters: Float32Array.from(parameters),
-    learningRate: Float32Array.of(0.1),
-    step: Float32Array.of(1),
-  });
-  await program.release();
-  return [...results.result];
-}
-
-describe("a chain of transformations", () => {
-  it("reaches the minimum of a quadratic with Adam", async () => {
-    const optimizer = chain(clipByGlobalNorm(5), scaleByAdam(adam), scaleByLearningRate());
-    const learningRate = (step: number): number => 0.2 * 0.98 ** step;
-    const { state, losses } = await minimize(optimizer, { numSteps: 300, learningRate });
-    for (const [index, value] of target.entries()) expect(state.parameters[index]).toBeCloseTo(value, 2);
-    expect(losses.at(-1)).toBeLessThan(1e-4);
-    expect(losses[0]).toBeGreaterThan(10);
-  });
-
-  it("is plain gradient descent with the learning rate alone", async () => {
-    const { state } = await minimize(scaleByLearningRate(), { numSteps: 1, learningRate: () => 0.1 });
-    // −0.1 · curvature · (0 − target)
-    expect([...state.parameters]).toEqual([0.3, -0.8, 0.0125].map(Math.fround));
-  });
-
-  it("collects the state vectors of its parts, which start at 0", () => {
-    const optimizer = adamW({ ...adam, weightDecay: 0.1, maxGradientNorm: 1 });
-    expect(optimizer.slots).toEqual(["firstMoment", "secondMoment"]);
-    expect(startTraining(new Float32Array(2), optimizer).slots).toEqual({
-      firstMoment: new Float32Array(2),
-      secondMoment: new Float32Array(2),
+describe("adamW()", () => {
+  it("starts with state vectors of zeros", () => {
+    const optimizer = adamW(settings);
+    expect(startTraining(new Float32Array(2), optimizer)).toEqual({
+      step: 0,
+      parameters: new Float32Array(2),
+      slots: { firstMoment: new Float32Array(2), secondMoment: new Float32Array(2) },
     });
   });
 
-  it("applies its parts in their order", async () => {
-    const double: Transformation = {
-      slots: [],
-      apply: ({ update }) => ({ update: op.multiply(update, 2), slots: {} }),
-    };
-    const clip = clipByGlobalNorm(1);
-    expect((await transform(chain(clip, double), { update: [3, 0, 4] }))[0]).toBeCloseTo(1.2, 5);
-    expect((await transform(chain(double, clip), { update: [3, 0, 4] }))[0]).toBeCloseTo(0.6, 5);
+  it("reaches the minimum of a quadratic", () => {
+    const optimizer = adamW({ ...settings, maxGradientNorm: 5 });
+    let state = startTraining(new Float32Array(3), optimizer);
+    for (let step = 1; step <= 300; step++)
+      state = optimizer.apply(state, parts(slope(state)), { learningRate: 0.2 * 0.98 ** step }).state;
+    expect(state.step).toBe(300);
+    for (const [index, value] of target.entries()) expect(state.parameters[index]).toBeCloseTo(value, 2);
+  });
+
+  it("moves by the learning rate at first, whatever the size of the gradient", () => {
+    const optimizer = adamW(settings);
+    const { state } = optimizer.apply(
+      startTraining(new Float32Array(3), optimizer),
+      parts([30, -0.2, 1e-3]),
+      {
+        learningRate: 0.01,
+      },
+    );
+    for (const [index, value] of [-0.01, 0.01, -0.01].entries())
+      expect(state.parameters[index]).toBeCloseTo(value, 6);
+  });
+
+  it("follows the formulas in 64-bit floats, in whatever parts the gradient comes", () => {
+    const vectors = fc.array(fc.float({ min: -3, max: 3, noNaN: true }), { minLength: 4, maxLength: 4 });
+    fc.assert(
+      fc.property(
+        vectors,
+        fc.array(vectors, { minLength: 1, maxLength: 5 }),
+        fc.integer({ min: 1, max: 4 }),
+        (start, gradients, length) => {
+          const optimizer = adamW({ ...settings, weightDecay: 0.1, maxGradientNorm: 2 });
+          let state = startTraining(Float32Array.from(start), optimizer);
+          const expected = { parameters: [...start], first: [0, 0, 0, 0], second: [0, 0, 0, 0] };
+          for (const [index, gradient] of gradients.entries()) {
+            const result = optimizer.apply(state, parts(gradient, length), { learningRate: 0.05 });
+            state = result.state;
+            const norm = Math.hypot(...gradient);
+            expect(result.gradientNorm).toBeCloseTo(norm, 5);
+            const step = index + 1;
+            for (const at of gradient.keys()) {
+              const g = gradient[at]! * Math.min(1, 2 / (norm + 1e-6));
+              expected.first[at] = 0.9 * expected.first[at]! + 0.1 * g;
+              expected.second[at] = 0.99 * expected.second[at]! + 0.01 * g * g;
+              const root = Math.sqrt(expected.second[at]! / (1 - 0.99 ** step));
+              const move =
+                expected.first[at]! / (1 - 0.9 ** step) / (root + 1e-8) + 0.1 * expected.parameters[at]!;
+              expected.parameters[at]! -= 0.05 * move;
+            }
+          }
+          for (const [at, value] of expected.parameters.entries())
+            expect(Math.abs(state.parameters[at]! - value)).toBeLessThan(2e-5);
+        },
+      ),
+    );
+  });
+
+  it("decays parameters without a gradient, and scales updates one by one", () => {
+    const optimizer = adamW({ ...settings, weightDecay: 0.5 });
+    const start = startTraining(Float32Array.of(2, -4, 0), optimizer);
+    const options = { learningRate: 0.1, updateScale: Float32Array.of(1, 10, 1) };
+    const { state } = optimizer.apply(start, parts([0, 0, 0]), options);
+    expect([...state.parameters]).toEqual([1.9, -2, 0].map(Math.fround));
+  });
+
+  it("leaves the state that it is given as it is", () => {
+    const optimizer = adamW(settings);
+    const start = startTraining(Float32Array.of(1, 2), optimizer);
+    const copy = structuredClone(start);
+    optimizer.apply(start, parts([1, 1]), { learningRate: 0.1 });
+    expect(start).toEqual(copy);
+  });
+
+  it("refuses a gradient that does not cover the parameters", () => {
+    const optimizer = adamW(settings);
+    const start = startTraining(new Float32Array(3), optimizer);
+    expect(() => optimizer.apply(start, parts([1, 1]), { learningRate: 0.1 })).toThrow(RangeError);
   });
 });
 
-describe("scaleByAdam()", () => {
-  it("moves by the learning rate at first, whatever the size of the gradient", async () => {
-    const optimizer = chain(scaleByAdam(adam), scaleByLearningRate());
-    const { state } = await minimize(optimizer, { numSteps: 1, learningRate: () => 0.01 });
-    for (const [index, value] of target.entries())
-      expect(state.parameters[index]).toBeCloseTo(0.01 * Math.sign(value), 6);
-  });
-});
-
-describe("clipByGlobalNorm()", () => {
-  it("leaves small gradients alone", async () => {
-    const update = [0.25, -0.5, 0.125];
-    expect(await transform(clipByGlobalNorm(1), { update })).toEqual(update);
-    expect(await transform(clipByGlobalNorm(1), { update: [0, 0, 0] })).toEqual([0, 0, 0]);
-  });
-
-  it("scales big gradients to the norm in their direction", async () => {
-    const [x, y, z] = await transform(clipByGlobalNorm(2), { update: [30, 0, -40] });
-    expect(Math.hypot(x!, y!, z!)).toBeCloseTo(2, 5);
-    expect(z! / x!).toBeCloseTo(-4 / 3, 5);
-  });
-});
-
-describe("addDecayedWeights()", () => {
-  it("adds a share of the parameters", async () => {
-    const decayed = await transform(addDecayedWeights(0.5), { update: [1, 2, 3], parameters: [2, -4, 0] });
-    expect(decayed).toEqual([2, 0, 3]);
-    expect(await transform(addDecayedWeights(0), { update: [1, 2, 3], parameters: [2, -4, 0] })).toEqual([
-      1, 2, 3,
-    ]);
+describe("globalNorm()", () => {
+  it("is the norm of all parts together", () => {
+    expect(globalNorm([Float32Array.of(3), Float32Array.of(0, -4)])).toBe(5);
+    expect(globalNorm([])).toBe(0);
   });
 });

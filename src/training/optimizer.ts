@@ -1,138 +1,168 @@
-/**
- * Optimizers as an algebra (after Optax): a transformation turns a gradient into an update and carries its
- * state in named vectors. All work on the flat parameter vector, inside the training step's graph.
- */
-import { op, type Tensor } from "../engine/tensor/index.ts";
-
-/** What a transformation sees: vectors of one element per parameter, and numbers fed at every step. */
-export interface UpdateContext {
-  /** The gradient, or what earlier transformations of the chain made of it. */
-  readonly update: Tensor;
-  readonly parameters: Tensor;
-  /** The state vectors, by name. */
-  readonly slots: Readonly<Record<string, Tensor>>;
-  /** Scalars, by name (see `StepScalars`). */
-  readonly scalars: Readonly<Record<keyof StepScalars, Tensor>>;
-}
-
-/** Numbers that change from step to step and are fed to the graph. */
-export interface StepScalars {
-  readonly learningRate: number;
-  /** The step being taken, from 1. */
+/** Optimizers: what a gradient does to the parameters. They work on plain vectors, in one pass over all of them. */
+/** All that training is: saving it is resuming it. */
+export interface TrainingState {
+  /** Steps taken. */
   readonly step: number;
+  /** The flat parameter vector. */
+  readonly parameters: Float32Array;
+  /** The optimizer's vectors, by name: one element per parameter. */
+  readonly slots: Readonly<Record<string, Float32Array>>;
 }
 
-/** A gradient transformation; its state vectors start at 0. */
-export interface Transformation {
+/** A state at step 0 with an optimizer that has seen nothing. */
+export function startTraining(parameters: Float32Array, optimizer: Optimizer): TrainingState {
+  const slots = optimizer.slots.map((name) => [name, new Float32Array(parameters.length)]);
+  return { step: 0, parameters, slots: Object.fromEntries(slots) };
+}
+
+/** The gradient of consecutive parts of the flat vector, in order; together they cover it. */
+export type Gradient = readonly Float32Array[];
+
+/** Numbers of a step. */
+export interface StepOptions {
+  readonly learningRate: number;
+  /** Factor on the update of each parameter, in the order of the flat vector (default 1 everywhere). */
+  readonly updateScale?: Float32Array | undefined;
+}
+
+/** A rule that turns a gradient into the next state. */
+export interface Optimizer {
+  /** Names of its state vectors, which start at 0. */
   readonly slots: readonly string[];
-  apply(context: UpdateContext): {
-    readonly update: Tensor;
-    readonly slots: Readonly<Record<string, Tensor>>;
-  };
+  /** The state after one more step, in vectors of its own, and the norm of the gradient as it came. */
+  apply(
+    state: TrainingState,
+    gradient: Gradient,
+    options: StepOptions,
+  ): { readonly state: TrainingState; readonly gradientNorm: number };
 }
 
-/** Applies the transformations in order. Names of state vectors must differ. */
-export function chain(...transformations: readonly Transformation[]): Transformation {
-  return {
-    slots: transformations.flatMap(({ slots }) => slots),
-    apply: (context) => {
-      let update = context.update;
-      let slots: Readonly<Record<string, Tensor>> = {};
-      for (const transformation of transformations) {
-        const result = transformation.apply({ ...context, update });
-        update = result.update;
-        slots = { ...slots, ...result.slots };
-      }
-      return { update, slots };
-    },
-  };
-}
-
-/** The Euclidean norm of a vector, as one element. */
-export function globalNorm(vector: Tensor): Tensor {
-  const row = op.reshape(vector, [1, vector.shape[0] ?? 0]);
-  return op.reshape(op.sqrt(op.matmul(row, row, { transposeRight: true })), [1]);
-}
-
-/** g · min(1, maxNorm / (‖g‖ + 1e-6)), as PyTorch's clip_grad_norm_ (Pascanu et al. 2013). */
-export function clipByGlobalNorm(maxNorm: number): Transformation {
-  return {
-    slots: [],
-    apply: ({ update }) => {
-      const factor = op.minimum(op.divide(maxNorm, op.add(globalNorm(update), 1e-6)), op.constant([1], [1]));
-      return { update: op.multiply(update, factor), slots: {} };
-    },
-  };
-}
-
-/** Decay rates of Adam's moments and the constant in its denominator. */
-export interface AdamOptions {
+/** Settings of AdamW with gradient clipping. */
+export interface AdamWOptions {
+  /** Decay rates of the moments, and the constant in the denominator. */
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
+  readonly weightDecay: number;
+  /** Longer gradients are scaled down to this norm. */
+  readonly maxGradientNorm: number;
 }
 
-/** m̂ / (√v̂ + ε) with bias-corrected moments (Adam, Kingma & Ba 2015). */
-export function scaleByAdam({ beta1, beta2, epsilon }: AdamOptions): Transformation {
-  const moving = (before: Tensor, now: Tensor, beta: number): Tensor =>
-    op.add(op.multiply(before, beta), op.multiply(now, 1 - beta));
-  // 1 − βᵗ = 1 − e^(t ln β)
-  const correction = (step: Tensor, beta: number): Tensor =>
-    op.subtract(1, op.exp(op.multiply(step, Math.log(beta))));
+/**
+ * Adam with bias-corrected moments (Kingma & Ba 2015) and decoupled weight decay on every parameter (Loshchilov & Hutter 2019), after
+ * clipping the gradient by its norm (Pascanu et al. 2013): torch.optim.AdamW after torch.nn.utils.clip_grad_norm_.
+ */
+export function adamW(options: AdamWOptions): Optimizer {
   return {
     slots: ["firstMoment", "secondMoment"],
-    apply: ({ update, slots: before, scalars: { step } }) => {
-      const first = moving(readSlot(before, "firstMoment"), update, beta1);
-      const second = moving(readSlot(before, "secondMoment"), op.multiply(update, update), beta2);
-      const firstScale = op.reciprocal(correction(step, beta1));
-      const rootScale = op.sqrt(op.reciprocal(correction(step, beta2)));
-      const denominator = op.add(op.multiply(op.sqrt(second), rootScale), epsilon);
-      const slots = { firstMoment: first, secondMoment: second };
-      return { update: op.multiply(op.divide(first, denominator), firstScale), slots };
+    apply: (state, gradient, { learningRate, updateScale }) => {
+      const gradientNorm = globalNorm(gradient);
+      const step = state.step + 1;
+      const next = {
+        parameters: new Float32Array(state.parameters.length),
+        first: new Float32Array(state.parameters.length),
+        second: new Float32Array(state.parameters.length),
+      };
+      const scalars = readScalars(options, { step, learningRate, gradientNorm });
+      let offset = 0;
+      for (const part of gradient) {
+        const take = (vector: Float32Array): Float32Array => vector.subarray(offset, offset + part.length);
+        moveBlock(
+          {
+            parameters: take(state.parameters),
+            first: take(readSlot(state, "firstMoment")),
+            second: take(readSlot(state, "secondMoment")),
+          },
+          { parameters: take(next.parameters), first: take(next.first), second: take(next.second) },
+          { gradient: part, scalars, scale: updateScale && take(updateScale) },
+        );
+        offset += part.length;
+      }
+      requireWhole(offset, state);
+      const slots = { firstMoment: next.first, secondMoment: next.second };
+      return { state: { step, parameters: next.parameters, slots }, gradientNorm };
     },
   };
 }
 
-function readSlot(slots: Readonly<Record<string, Tensor>>, name: string): Tensor {
+function readSlot({ slots }: TrainingState, name: string): Float32Array {
   const slot = slots[name];
   if (slot === undefined) throw new RangeError(`Cannot find the optimizer state "${name}"`);
   return slot;
 }
 
-/** update + weightDecay · parameters (decoupled weight decay, Loshchilov & Hutter 2019). */
-export function addDecayedWeights(weightDecay: number): Transformation {
+function requireWhole(length: number, { parameters }: TrainingState): void {
+  if (length !== parameters.length)
+    throw new RangeError(`Cannot move ${parameters.length} parameters by a gradient of ${length}`);
+}
+
+/** The Euclidean norm of all parts together. */
+export function globalNorm(gradient: Gradient): number {
+  let total = 0;
+  for (const part of gradient) total += sumOfSquares(part);
+  return Math.sqrt(total);
+}
+
+function sumOfSquares(values: Float32Array): number {
+  let total = 0;
+  // A plain loop: there may be hundreds of millions.
+  for (let index = 0; index < values.length; index++) total += (values[index] ?? 0) ** 2;
+  return total;
+}
+
+/** What is the same for all parameters in a step. */
+interface Scalars {
+  readonly clip: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  /** 1 / √(1 − β₂ᵗ) */
+  readonly rootScale: number;
+  readonly epsilon: number;
+  /** learningRate / (1 − β₁ᵗ) */
+  readonly rate: number;
+  /** learningRate · weightDecay */
+  readonly decay: number;
+}
+
+function readScalars(
+  { beta1, beta2, epsilon, weightDecay, maxGradientNorm }: AdamWOptions,
+  { step, learningRate, gradientNorm }: Readonly<Record<"step" | "learningRate" | "gradientNorm", number>>,
+): Scalars {
   return {
-    slots: [],
-    apply: ({ update, parameters }) => ({
-      update: weightDecay === 0 ? update : op.add(update, op.multiply(parameters, weightDecay)),
-      slots: {},
-    }),
+    clip: Math.min(1, maxGradientNorm / (gradientNorm + 1e-6)),
+    beta1,
+    beta2,
+    epsilon,
+    rootScale: 1 / Math.sqrt(1 - beta2 ** step),
+    rate: learningRate / (1 - beta1 ** step),
+    decay: learningRate * weightDecay,
   };
 }
 
-/** −learningRate · update: the direction to move in. */
-export function scaleByLearningRate(): Transformation {
-  return {
-    slots: [],
-    apply: ({ update, scalars }) => ({
-      update: op.multiply(update, op.negate(scalars.learningRate)),
-      slots: {},
-    }),
-  };
+/** Parts of the vectors of a state. */
+interface Block {
+  readonly parameters: Float32Array;
+  readonly first: Float32Array;
+  readonly second: Float32Array;
 }
 
-/** Settings of AdamW with gradient clipping. */
-export interface AdamWOptions extends AdamOptions {
-  readonly weightDecay: number;
-  readonly maxGradientNorm: number;
+interface BlockOptions {
+  readonly gradient: Float32Array;
+  readonly scalars: Scalars;
+  readonly scale: Float32Array | undefined;
 }
 
-/** Clipping, Adam, decoupled weight decay on every parameter, learning rate: torch.optim.AdamW's update. */
-export function adamW(options: AdamWOptions): Transformation {
-  return chain(
-    clipByGlobalNorm(options.maxGradientNorm),
-    scaleByAdam(options),
-    addDecayedWeights(options.weightDecay),
-    scaleByLearningRate(),
-  );
+/** One pass: each number is read once and written once. */
+function moveBlock(before: Block, after: Block, { gradient, scalars, scale }: BlockOptions): void {
+  const { clip, beta1, beta2, rootScale, epsilon, rate, decay } = scalars;
+  for (let index = 0; index < gradient.length; index++) {
+    const slope = (gradient[index] ?? 0) * clip;
+    const first = beta1 * (before.first[index] ?? 0) + (1 - beta1) * slope;
+    const second = beta2 * (before.second[index] ?? 0) + (1 - beta2) * slope * slope;
+    const parameter = before.parameters[index] ?? 0;
+    const update = (rate * first) / (Math.sqrt(second) * rootScale + epsilon) + decay * parameter;
+    after.first[index] = first;
+    after.second[index] = second;
+    after.parameters[index] = parameter - (scale === undefined ? update : update * (scale[index] ?? 0));
+  }
 }

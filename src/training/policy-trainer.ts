@@ -10,16 +10,16 @@ import {
 } from "../engine/model/index.ts";
 import type { CompileOptions } from "../engine/tensor/index.ts";
 import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "../tasks/rollout/index.ts";
-import type { Transformation } from "./optimizer.ts";
+import { type Optimizer, startTraining, type TrainingState } from "./optimizer.ts";
 import { drawMinibatches, feedTurns, type ScoredTurn } from "./policy-batch.ts";
 import { averageMetrics, describeAdvantages, describeRewards } from "./policy-metrics.ts";
 import type { Schedule } from "./schedule.ts";
 import type { StepMetrics, Trainer } from "./trainer.ts";
-import { type StepResult, startTraining, type TrainingState, type TrainingStep } from "./training-step.ts";
+import type { StepResult, TrainingStep } from "./training-step.ts";
 
 /** What both kinds of reinforcement learning share. */
 export interface PolicyOptions extends CompileOptions {
-  readonly optimizer: Transformation;
+  readonly optimizer: Optimizer;
   readonly schedule: Schedule;
   /** How often the turns of a rollout are gone through. */
   readonly numEpochs: number;

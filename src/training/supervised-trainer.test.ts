@@ -6,11 +6,11 @@ import {
   parseModelConfig,
   type Sequence,
 } from "../engine/model/index.ts";
+import type { TrainingState } from "./optimizer.ts";
 import { adamW } from "./optimizer.ts";
 import { constantSchedule, cosineSchedule } from "./schedule.ts";
 import { createSupervisedTrainer } from "./supervised-trainer.ts";
 import type { Trainer } from "./trainer.ts";
-import type { TrainingState } from "./training-step.ts";
 
 const config: ModelConfig = parseModelConfig(
   {

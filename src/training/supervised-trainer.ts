@@ -10,14 +10,14 @@ import {
 } from "../engine/model/index.ts";
 import type { CompileOptions } from "../engine/tensor/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
-import type { Transformation } from "./optimizer.ts";
+import { type Optimizer, startTraining } from "./optimizer.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Trainer } from "./trainer.ts";
-import { compileTrainingStep, startTraining } from "./training-step.ts";
+import { compileTrainingStep } from "./training-step.ts";
 
 /** What supervised training is made of. */
 export interface SupervisedOptions extends CompileOptions {
-  readonly optimizer: Transformation;
+  readonly optimizer: Optimizer;
   readonly schedule: Schedule;
   readonly batchSize: number;
   /** The sequences of a step, `batchSize` of them. */

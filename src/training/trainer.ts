@@ -1,5 +1,5 @@
 /** What every kind of training offers to whoever drives it: a start and a step, both plain values. */
-import type { TrainingState } from "./training-step.ts";
+import type { TrainingState } from "./optimizer.ts";
 
 /** Numbers of one step, as they are logged; nested objects hold distributions. */
 export interface StepMetrics {

@@ -4,8 +4,8 @@ import { type GoldenModel, goldenNames, readGoldenModel, relativeError } from ".
 import { createWeights, feedPositions, normalize } from "../engine/model/index.ts";
 import { compile, gradients, sizeOf, type TensorData } from "../engine/tensor/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
-import { adamW } from "./optimizer.ts";
-import { compileTrainingStep, startTraining } from "./training-step.ts";
+import { adamW, startTraining } from "./optimizer.ts";
+import { compileTrainingStep } from "./training-step.ts";
 
 const tolerance = 1e-4;
 
