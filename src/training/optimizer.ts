@@ -9,10 +9,10 @@ export interface TrainingState {
   readonly slots: Readonly<Record<string, Float32Array>>;
 }
 
-/** A state at step 0 with an optimizer that has seen nothing. */
+/** A state at step 0 with an optimizer that has seen nothing. The parameters are copied. */
 export function startTraining(parameters: Float32Array, optimizer: Optimizer): TrainingState {
   const slots = optimizer.slots.map((name) => [name, new Float32Array(parameters.length)]);
-  return { step: 0, parameters, slots: Object.fromEntries(slots) };
+  return { step: 0, parameters: parameters.slice(), slots: Object.fromEntries(slots) };
 }
 
 /** The gradient of consecutive parts of the flat vector, in order; together they cover it. */
@@ -21,15 +21,15 @@ export type Gradient = readonly Float32Array[];
 /** Numbers of a step. */
 export interface StepOptions {
   readonly learningRate: number;
-  /** Factor on the update of each parameter, in the order of the flat vector (default 1 everywhere). */
-  readonly updateScale?: Float32Array | undefined;
+  /** Factors on the updates of the gradient's parts (default 1 for each). */
+  readonly updateFactors?: readonly number[] | undefined;
 }
 
 /** A rule that turns a gradient into the next state. */
 export interface Optimizer {
   /** Names of its state vectors, which start at 0. */
   readonly slots: readonly string[];
-  /** The state after one more step, in vectors of its own, and the norm of the gradient as it came. */
+  /** The state after one more step, and the norm of the gradient as it came. The vectors are changed in place: the state before is used up. */
   apply(
     state: TrainingState,
     gradient: Gradient,
@@ -55,32 +55,19 @@ export interface AdamWOptions {
 export function adamW(options: AdamWOptions): Optimizer {
   return {
     slots: ["firstMoment", "secondMoment"],
-    apply: (state, gradient, { learningRate, updateScale }) => {
+    apply: (state, gradient, { learningRate, updateFactors }) => {
       const gradientNorm = globalNorm(gradient);
-      const step = state.step + 1;
-      const next = {
-        parameters: new Float32Array(state.parameters.length),
-        first: new Float32Array(state.parameters.length),
-        second: new Float32Array(state.parameters.length),
-      };
-      const scalars = readScalars(options, { step, learningRate, gradientNorm });
+      const scalars = readScalars(options, { step: state.step + 1, learningRate, gradientNorm });
+      requireWhole(gradient, state);
+      const [first, second] = [readSlot(state, "firstMoment"), readSlot(state, "secondMoment")];
       let offset = 0;
-      for (const part of gradient) {
+      for (const [index, part] of gradient.entries()) {
         const take = (vector: Float32Array): Float32Array => vector.subarray(offset, offset + part.length);
-        moveBlock(
-          {
-            parameters: take(state.parameters),
-            first: take(readSlot(state, "firstMoment")),
-            second: take(readSlot(state, "secondMoment")),
-          },
-          { parameters: take(next.parameters), first: take(next.first), second: take(next.second) },
-          { gradient: part, scalars, scale: updateScale && take(updateScale) },
-        );
+        const block = { parameters: take(state.parameters), first: take(first), second: take(second) };
+        moveBlock(block, part, scaleUpdate(scalars, updateFactors?.[index] ?? 1));
         offset += part.length;
       }
-      requireWhole(offset, state);
-      const slots = { firstMoment: next.first, secondMoment: next.second };
-      return { state: { step, parameters: next.parameters, slots }, gradientNorm };
+      return { state: { ...state, step: state.step + 1 }, gradientNorm };
     },
   };
 }
@@ -91,7 +78,8 @@ function readSlot({ slots }: TrainingState, name: string): Float32Array {
   return slot;
 }
 
-function requireWhole(length: number, { parameters }: TrainingState): void {
+function requireWhole(gradient: Gradient, { parameters }: TrainingState): void {
+  const length = gradient.reduce((sum, part) => sum + part.length, 0);
   if (length !== parameters.length)
     throw new RangeError(`Cannot move ${parameters.length} parameters by a gradient of ${length}`);
 }
@@ -139,6 +127,10 @@ function readScalars(
   };
 }
 
+function scaleUpdate(scalars: Scalars, factor: number): Scalars {
+  return { ...scalars, rate: scalars.rate * factor, decay: scalars.decay * factor };
+}
+
 /** Parts of the vectors of a state. */
 interface Block {
   readonly parameters: Float32Array;
@@ -146,23 +138,17 @@ interface Block {
   readonly second: Float32Array;
 }
 
-interface BlockOptions {
-  readonly gradient: Float32Array;
-  readonly scalars: Scalars;
-  readonly scale: Float32Array | undefined;
-}
-
-/** One pass: each number is read once and written once. */
-function moveBlock(before: Block, after: Block, { gradient, scalars, scale }: BlockOptions): void {
+/** Moves a block in place, in one pass: there may be hundreds of millions of parameters. */
+function moveBlock({ parameters, first, second }: Block, gradient: Float32Array, scalars: Scalars): void {
   const { clip, beta1, beta2, rootScale, epsilon, rate, decay } = scalars;
   for (let index = 0; index < gradient.length; index++) {
     const slope = (gradient[index] ?? 0) * clip;
-    const first = beta1 * (before.first[index] ?? 0) + (1 - beta1) * slope;
-    const second = beta2 * (before.second[index] ?? 0) + (1 - beta2) * slope * slope;
-    const parameter = before.parameters[index] ?? 0;
-    const update = (rate * first) / (Math.sqrt(second) * rootScale + epsilon) + decay * parameter;
-    after.first[index] = first;
-    after.second[index] = second;
-    after.parameters[index] = parameter - (scale === undefined ? update : update * (scale[index] ?? 0));
+    const mean = beta1 * (first[index] ?? 0) + (1 - beta1) * slope;
+    const square = beta2 * (second[index] ?? 0) + (1 - beta2) * slope * slope;
+    const parameter = parameters[index] ?? 0;
+    first[index] = mean;
+    second[index] = square;
+    parameters[index] =
+      parameter - ((rate * mean) / (Math.sqrt(square) * rootScale + epsilon) + decay * parameter);
   }
 }

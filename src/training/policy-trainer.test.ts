@@ -180,8 +180,9 @@ function readAdvantage(
 async function expectRepeatable(create: () => Trainer): Promise<void> {
   const [whole, resumed] = [create(), create()];
   const second = await train(whole, 2);
+  const copy = structuredClone(second.state);
   const third = await whole.step(second.state, 3);
-  expect(await resumed.step(structuredClone(second.state), 3)).toEqual(third);
+  expect(await resumed.step(copy, 3)).toEqual(third);
 }
 
 describe("the toy environment", () => {
@@ -312,11 +313,10 @@ describe("createPpoTrainer()", () => {
     const start = trainer.start(parameters);
     expect(trainer.parameters(start)).toEqual(parameters);
     expect(start.parameters.length).toBeGreaterThan(createLayout(config).size);
+    const before = start.parameters.slice(parameters.length);
     const { state } = await trainer.step(start, 1);
     expect(state.parameters).toHaveLength(start.parameters.length);
-    expect(state.parameters.subarray(parameters.length)).not.toEqual(
-      start.parameters.subarray(parameters.length),
-    );
+    expect(state.parameters.subarray(parameters.length)).not.toEqual(before);
   });
 
   it("teaches the value head what a hopeless task is worth", async () => {

@@ -37,12 +37,13 @@ export function createPpoTrainer(config: ModelConfig, options: PpoOptions): Trai
   const { temperature } = options.rollout.sampling;
   const layout = joinLayouts(createLayout(config), createValueHeadLayout(config));
   const weights = createWeights(layout);
-  const updateScale = new Float32Array(layout.size)
-    .fill(1)
-    .fill(options.valueRateFactor, createLayout(config).size);
+  const numPolicyBlocks = createLayout(config).entries.length;
+  const updateFactors = layout.entries.map((_, index) =>
+    index < numPolicyBlocks ? 1 : options.valueRateFactor,
+  );
   const programs = createProgramCache((size) => {
     const objective = ppoObjective(config, weights, { ...size, ...options, temperature });
-    return compileTrainingStep({ layout, weights, optimizer, objective, updateScale }, options);
+    return compileTrainingStep({ layout, weights, optimizer, objective, updateFactors }, options);
   });
   const critic = createCritic(config, layout, options);
   return createPolicyTrainer(config, options, {

@@ -20,9 +20,9 @@ export interface TrainerResult {
 
 /** One kind of training. */
 export interface Trainer {
-  /** The state that training starts from, given the model's parameters. */
+  /** The state that training starts from, given the model's parameters, which are copied. */
   start(parameters: Float32Array): TrainingState;
-  /** Takes step number `step` (from 1); the result depends on the state and the number only. */
+  /** Takes step number `step` (from 1); the result depends on the state and the number only. The state is used up: its vectors become those of the result. */
   step(state: TrainingState, step: number): Promise<TrainerResult>;
   /** The model's parameters in the state (a value head, if any, left out). */
   parameters(state: TrainingState): Float32Array;

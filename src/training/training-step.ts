@@ -28,7 +28,7 @@ export interface StepResult {
   readonly metrics: Readonly<Record<string, Float32Array>>;
 }
 
-/** A compiled training step: (state, batch) → (state, metrics). */
+/** A compiled training step: (state, batch) → (state, metrics). The state that it is given is used up: its vectors become those of the result. */
 export interface TrainingStep {
   run(
     state: TrainingState,
@@ -45,13 +45,13 @@ export interface TrainingStepParts {
   readonly weights: Weights;
   readonly objective: Objective;
   readonly optimizer: Optimizer;
-  /** Factor on the update of each parameter, in the order of the flat vector (default 1 everywhere). */
-  readonly updateScale?: Float32Array;
+  /** Factors on the updates of the layout's blocks (default 1 for each). */
+  readonly updateFactors?: readonly number[];
 }
 
 /** Compiles the step. The parameters must be finite; the result is exact for the same state and feeds. */
 export async function compileTrainingStep(
-  { layout, weights, objective, optimizer, updateScale }: TrainingStepParts,
+  { layout, weights, objective, optimizer, updateFactors }: TrainingStepParts,
   options: CompileOptions,
 ): Promise<TrainingStep> {
   const blocks = gradients(objective.loss, weights.tensors);
@@ -64,7 +64,7 @@ export async function compileTrainingStep(
     run: async (before, feeds, learningRate) => {
       const results = await program.run({ ...feeds, ...feedParameters(layout, before.parameters) });
       const gradient = blocks.map((_, index) => requireOutput(results, `gradient.${index}`));
-      const moved = optimizer.apply(before, gradient, { learningRate, updateScale });
+      const moved = optimizer.apply(before, gradient, { learningRate, updateFactors });
       const metrics = Object.keys(results).filter((name) => name.startsWith("metric."));
       return {
         ...moved,

@@ -96,6 +96,34 @@ describe("parseTokenizer()", () => {
     expect(again.decode([3, 4, 1])).toBe("play 10");
   });
 
+  /** By tokenizers 0.23.3 of Python. */
+  const cuts = {
+    "each numeral of Unicode by itself": {
+      pre: { type: "Digits", individual_digits: true },
+      text: "12½²a１Ⅷ",
+      tokens: ["1", "2", "½", "²", "a", "１", "Ⅷ"],
+    },
+    "numerals from the rest": {
+      pre: { type: "Sequence", pretokenizers: [{ type: "Digits", individual_digits: false }] },
+      text: "12½²a１Ⅷ",
+      tokens: ["12½²", "a", "１Ⅷ"],
+    },
+    "a text by the pattern of GPT-2, with the spaces of Unicode": {
+      pre: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
+      text: "it's  \ufeff\u0085 12",
+      tokens: ["it", "'s", "Ġ", "Ġï»¿", "Âħ", "Ġ12"],
+    },
+  } as const;
+  it.each(Object.entries(cuts))("cuts %s", (_, { pre, text, tokens }) => {
+    const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+    const description = {
+      ...JSON.parse(tokenizer.files["tokenizer.json"]!),
+      ...{ added_tokens: [], pre_tokenizer: pre, model: { type: "WordLevel", vocab, unk_token: "1" } },
+    };
+    const cutting = parseTokenizer({ "tokenizer.json": JSON.stringify(description) }, "here");
+    expect(cutting.encode(text)).toEqual([...tokens.keys()]);
+  });
+
   const malformed: Readonly<Record<string, Record<string, string>>> = {
     "a missing tokenizer.json": {},
     "text that is not valid JSON": { "tokenizer.json": "{" },

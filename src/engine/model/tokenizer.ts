@@ -1,6 +1,7 @@
 /** Text to token ids and back, by a Hugging Face `tokenizer.json`; and the word-level one of our small models. */
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { toObject, UsageError } from "../../base/core/index.ts";
+import { mendPreTokenizer } from "./mend-pre-tokenizer.ts";
 
 /** A tokenizer and the files it is made of. */
 export interface Tokenizer {
@@ -80,7 +81,7 @@ function createLibraryTokenizer(files: Readonly<Record<string, string>>, source:
   try {
     const tokenizer: object = JSON.parse(files["tokenizer.json"] ?? "");
     const config: object = JSON.parse(files["tokenizer_config.json"] ?? "{}");
-    return new LibraryTokenizer(tokenizer, config);
+    return new LibraryTokenizer(mendPreTokenizer(toObject(tokenizer)), config);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new UsageError(

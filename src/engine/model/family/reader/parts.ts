@@ -1,9 +1,9 @@
 /** Parts of configurations that several families have: dimensions, biases, activations, and layers that differ. */
-import { FieldError, type Fields, shorten } from "../config/fields.ts";
-import type { LayerConfig, ModelConfig, Projection } from "../config/model-config.ts";
-import { type ActivationName, activations } from "../decoder/activation.ts";
-import type { Rope } from "../decoder/rotary.ts";
-import type { RopePair } from "./read-rope.ts";
+import { FieldError, type Fields, shorten } from "../../config/fields.ts";
+import type { LayerConfig, ModelConfig, Projection } from "../../config/model-config.ts";
+import { type ActivationName, activations } from "../../decoder/activation.ts";
+import type { Rope } from "../../decoder/rotary.ts";
+import type { RopeContext, RopePair } from "./rope.ts";
 
 /** Dimensions that all families have. */
 export type Dimensions = Pick<
@@ -121,4 +121,21 @@ export function createLayers(
     const own = "full" in rope ? (isWindowed ? rope.sliding : rope.full) : rope;
     return createLayer(own, isWindowed ? window : undefined);
   });
+}
+
+/** θ of most families. */
+export const usualTheta = 10_000;
+/** Windows in all layers. */
+export const always: IsSliding = () => true;
+/** Windows in none. */
+export const never: IsSliding = () => false;
+
+/** What follows from the dimensions for the reader of ropes. */
+export function ropeContext({ headSize, maxPositions }: Dimensions, theta = usualTheta): RopeContext {
+  return { headSize, maxPositions, theta };
+}
+
+/** Dimensions as they stand in a config. */
+export function withoutCount({ numLayers: _, ...rest }: Dimensions): Omit<Dimensions, "numLayers"> {
+  return rest;
 }

@@ -1,7 +1,7 @@
 /** The rotary embeddings of a configuration, in the spellings of transformers 4 and 5. */
 import { isDeepStrictEqual } from "node:util";
-import { FieldError, type Fields, readFields, shorten } from "../config/fields.ts";
-import type { Rope, RopeScaling } from "../decoder/rotary.ts";
+import { FieldError, type Fields, readFields, shorten } from "../../config/fields.ts";
+import type { Rope, RopeScaling } from "../../decoder/rotary.ts";
 
 /** What is known before its rotary fields are read. */
 export interface RopeContext {
