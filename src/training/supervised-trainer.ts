@@ -1,11 +1,13 @@
 /** Supervised training on answers: base training and supervised fine-tuning alike. */
 import {
+  chooseRows,
   createLayout,
   createProgramCache,
   createWeights,
   type ModelConfig,
   normalize,
   packSequences,
+  type ScoredSize,
   type Sequence,
 } from "../engine/model/index.ts";
 import type { CompileOptions } from "../engine/tensor/index.ts";
@@ -29,7 +31,7 @@ export function createSupervisedTrainer(config: ModelConfig, options: Supervised
   const { optimizer, schedule, batchSize, drawSequences } = options;
   const layout = createLayout(config);
   const weights = createWeights(layout);
-  const programs = createProgramCache((size) =>
+  const programs = createProgramCache((size: ScoredSize) =>
     compileTrainingStep(
       { layout, weights, optimizer, objective: crossEntropyObjective(config, weights, size) },
       options,
@@ -40,10 +42,11 @@ export function createSupervisedTrainer(config: ModelConfig, options: Supervised
     step: async (before, step) => {
       const sequences = drawSequences(step);
       const batch = packSequences(sequences, { numRows: batchSize, config });
-      const { size, tokens, targets, positions, answerMask } = batch;
+      const { size, tokens, positions } = batch;
+      const { R, ...rows } = chooseRows(batch.targets, normalize(batch.answerMask));
       const learningRate = schedule(step);
-      const program = await programs.find(size);
-      const feeds = { tokens, targets, ...positions, weights: normalize(answerMask) };
+      const program = await programs.find({ ...size, R });
+      const feeds = { tokens, ...positions, ...rows };
       const { state, loss, gradientNorm } = await program.run(before, feeds, learningRate);
       const numTokens = sequences.reduce((sum, sequence) => sum + sequence.tokens.length - 1, 0);
       return { state, metrics: { loss, gradientNorm, learningRate, numTokens } };

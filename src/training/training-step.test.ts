@@ -1,7 +1,13 @@
 /** Cross-entropy, its gradients and AdamW against float64 PyTorch (test/golden/model), to 1e-4 of the largest element. */
 import { describe, expect, it } from "vitest";
 import { type GoldenModel, goldenNames, readGoldenModel, relativeError } from "../../test/golden-model.ts";
-import { createWeights, feedPositions, normalize } from "../engine/model/index.ts";
+import {
+  chooseRows,
+  createWeights,
+  feedPositions,
+  normalize,
+  type RowsBatch,
+} from "../engine/model/index.ts";
 import { compile, gradients, sizeOf, type TensorData } from "../engine/tensor/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import { adamW, startTraining } from "./optimizer.ts";
@@ -9,19 +15,23 @@ import { compileTrainingStep } from "./training-step.ts";
 
 const tolerance = 1e-4;
 
-function sizeOfBatch({ file }: GoldenModel): { readonly B: number; readonly T: number } {
+function sizeOfBatch({ file }: GoldenModel): { readonly B: number; readonly T: number; readonly R: number } {
   const [B = 0, T = 0] = file.tokens_BT.shape;
-  return { B, T };
+  return { B, T, R: rowsOf(file).R };
+}
+
+function rowsOf({ targets_BT, weights_BT }: GoldenModel["file"]): RowsBatch {
+  return chooseRows(Int32Array.from(targets_BT.data), normalize(Float32Array.from(weights_BT.data)));
 }
 
 function feedsOf(golden: GoldenModel): Record<string, TensorData> {
-  const { tokens_BT, targets_BT, weights_BT } = golden.file;
+  const { R: _, ...rows } = rowsOf(golden.file);
+  const { tokens_BT } = golden.file;
   const { B, T } = sizeOfBatch(golden);
   return {
     tokens: Int32Array.from(tokens_BT.data),
-    targets: Int32Array.from(targets_BT.data),
+    ...rows,
     ...feedPositions(golden.config, { B, T, texts: [] }),
-    weights: normalize(Float32Array.from(weights_BT.data)),
   };
 }
 

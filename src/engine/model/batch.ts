@@ -2,7 +2,7 @@
 import type { TensorData } from "../tensor/index.ts";
 import type { ModelConfig } from "./config/model-config.ts";
 import { feedPositions } from "./decoder/positions.ts";
-import type { BatchSize } from "./generation/score-targets.ts";
+import { type BatchSize, fitRows } from "./generation/score-targets.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** A prompt and an answer as token ids, in one row. */
@@ -82,6 +82,31 @@ export function packSequences(sequences: readonly Sequence[], { numRows, config 
   }
   const texts = sequences.map((sequence) => ({ start: 0, numTokens: sequence.tokens.length - 1 }));
   return { size: { B, T }, tokens, targets, answerMask, positions: feedPositions(config, { B, T, texts }) };
+}
+
+/** The tokens of a batch that count, in the arrays that a program over R rows is fed with. */
+export interface RowsBatch {
+  readonly R: number;
+  /** [R]: places in [B·T] of the tokens that count, then zeros. */
+  readonly rows: Int32Array;
+  /** [B·T]: where each place is among the rows, R where it is not. */
+  readonly places: Int32Array;
+  /** [R] */
+  readonly targets: Int32Array;
+  /** [R], the weights of the places, 0 behind them. */
+  readonly weights: Float32Array;
+}
+
+/** The places of a batch with a weight above 0: few sizes R, so that few programs are compiled. */
+export function chooseRows(targets: Int32Array, weights: Float32Array): RowsBatch {
+  const chosen = [...weights.keys()].filter((place) => (weights[place] ?? 0) > 0);
+  const R = fitRows(chosen.length);
+  const [rows, places] = [new Int32Array(R), new Int32Array(weights.length).fill(R)];
+  rows.set(chosen);
+  for (const [index, place] of chosen.entries()) places[place] = index;
+  const weightsOfRows = new Float32Array(R);
+  weightsOfRows.set(chosen.map((place) => weights[place] ?? 0));
+  return { R, rows, places, targets: rows.map((place) => targets[place] ?? 0), weights: weightsOfRows };
 }
 
 /** `values` scaled to sum to 1; all zero where they are. */

@@ -1,10 +1,12 @@
 /** Decoders of many families: parameters and tokenizer, generation, and the likelihood of texts. */
 export {
   appendAnswer,
+  chooseRows,
   encodeExample,
   normalize,
   type PackOptions,
   packSequences,
+  type RowsBatch,
   type Sequence,
   type TokenBatch,
 } from "./batch.ts";
@@ -21,7 +23,14 @@ export {
   type Generator,
 } from "./generation/generate.ts";
 export { greedy, type Sampling } from "./generation/sampling.ts";
-export { type BatchSize, type Scores, scoreTargets } from "./generation/score-targets.ts";
+export {
+  type BatchSize,
+  inputRows,
+  type ScoredSize,
+  type Scores,
+  scoreHidden,
+  scoreTargets,
+} from "./generation/score-targets.ts";
 export { createScorer, type Scorer } from "./generation/scorer.ts";
 export {
   createTextEngine,

@@ -116,6 +116,11 @@ export const gradientRules: { readonly [P in Primitive]: GradientRule<P> } = {
     const picks = op.oneHot(op.reshape(ids, [numIds]), numRows);
     return [op.matmul(picks, rows, { transposeLeft: true }), undefined];
   },
+  // Row n of x gets what its place got, or the row of zeros behind them.
+  pickRows: ({ inputs: [, , places] }, g) => {
+    const zeros = op.constant([1, ...g.shape.slice(1)], [0]);
+    return [op.gatherRows(op.concatenate([g, zeros], 0), places), undefined, undefined];
+  },
   takeLast: ({ inputs: [x, ids] }, g) => [op.multiply(op.oneHot(ids, x.shape.at(-1) ?? 0), g), undefined],
   oneHot: () => [undefined],
   stopGradient: () => [undefined],

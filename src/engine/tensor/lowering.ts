@@ -98,6 +98,7 @@ const loweringRules: { readonly [P in Primitive]: LoweringRule<P> } = {
   rotate: (_, [x = "", cosine = "", sine = "", positions = ""], to) =>
     to.emit("RotaryEmbedding", [x, to.emit("Cast", [positions], int64Cast), cosine, sine], { domain: fused }),
   gatherRows: (_, names, to) => to.emit("Gather", names),
+  pickRows: (_, [x = "", rows = ""], to) => to.emit("Gather", [x, rows]),
   takeLast: ({ inputs: [, ids] }, [x = "", idNames = ""], to) => {
     const index = to.emit("Reshape", [idNames, to.int64([...ids.shape, 1])]);
     return to.emit("GatherElements", [x, index], { attributes: { axis: { int: -1 } } });

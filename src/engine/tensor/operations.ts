@@ -283,6 +283,23 @@ export function gatherRows(table: Tensor, ids: Tensor): Tensor {
   });
 }
 
+/** Which rows of a matrix are picked: `rows` [R], and for each row of the matrix its place among them, or R; both int32. */
+export interface RowChoice {
+  readonly rows: Tensor;
+  readonly places: Tensor;
+}
+
+/** The rows of x_NE that are chosen, [R, E]: each row at most once, but for repetitions that get no gradient. */
+export function pickRows(x: Tensor, { rows, places }: RowChoice): Tensor {
+  if (x.shape.length !== 2 || !isSameShape(places.shape, x.shape.slice(0, 1)))
+    throw new TypeError(`Cannot pick from ${formatShape(x.shape)} by places ${formatShape(places.shape)}`);
+  return node("pickRows", {
+    inputs: [x, rows, places],
+    params: {},
+    shape: [...rows.shape, ...x.shape.slice(1)],
+  });
+}
+
 /** x[…, ids[…]] : the last axis of x shrinks to length 1; ids has the leading axes of x. */
 export function takeLast(x: Tensor, ids: Tensor): Tensor {
   if (!isSameShape(ids.shape, x.shape.slice(0, -1)))

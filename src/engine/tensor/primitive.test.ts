@@ -228,6 +228,15 @@ const cases: { readonly [P in Primitive]: PrimitiveCase } = {
     build: ([table], [ids]) => op.gatherRows(table!, ids!),
     reference: ([table]) => [3, 1, 1, 0].flatMap((id) => table!.slice(id * 3, id * 3 + 3)),
   },
+  pickRows: {
+    shapes: [[4, 3]],
+    integers: [
+      { shape: [2], values: [3, 1] },
+      { shape: [4], values: [2, 1, 2, 0] },
+    ],
+    build: ([x], [rows, places]) => op.pickRows(x!, { rows: rows!, places: places! }),
+    reference: ([x]) => [3, 1].flatMap((row) => x!.slice(row * 3, row * 3 + 3)),
+  },
   takeLast: {
     shapes: [[2, 2, 3]],
     integers: [{ shape: [2, 2], values: [2, 0, 1, 1] }],

@@ -79,6 +79,11 @@ export interface PrimitiveTable {
   rotate: { inputs: readonly [Tensor, Tensor, Tensor, Tensor]; params: None };
   /** Rows of table_VD picked by int32 ids of any shape. */
   gatherRows: { inputs: Binary; params: None };
+  /**
+   * Different rows of x_NE: those at int32 `rows` [R]. `places` [N] says where each row of x is among them, R where it is not, so that
+   * gradients need no adding up. A row that is there twice counts once in gradients.
+   */
+  pickRows: { inputs: readonly [Tensor, Tensor, Tensor]; params: None };
   /** x[…, id] for the int32 id at each leading position; the last axis stays with length 1. */
   takeLast: { inputs: Binary; params: None };
   /** int32 ids to float rows of length `depth`, 1 at the id. */

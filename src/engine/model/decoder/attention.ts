@@ -25,13 +25,20 @@ export interface AttentionPass {
   readonly attend: (graph: LayerGraph, heads: Heads) => Tensor;
 }
 
-/** What attention makes of hidden states [N, E]. */
-export function applyAttention(graph: LayerGraph, pass: AttentionPass, x_NE: Tensor): Tensor {
+/** Leaves rows out, or gives them as they are. */
+export type PickRows = (x: Tensor) => Tensor;
+
+/** What attention makes of hidden states [N, E], at the rows that are picked. */
+export function applyAttention(
+  graph: LayerGraph,
+  pass: AttentionPass,
+  { x_NE, pick }: { readonly x_NE: Tensor; readonly pick: PickRows },
+): Tensor {
   const { numHeads: H, headSize: D } = graph.config;
   const { B, T, attend } = pass;
   const context = attend(graph, projectHeads(graph, pass, x_NE));
   const rows = op.reshape(op.transpose(context, [0, 2, 1, 3]), [B * T, H * D]);
-  return applyLinear(graph, graph.family.names.attention.output, rows);
+  return applyLinear(graph, graph.family.names.attention.output, pick(rows));
 }
 
 function projectHeads(graph: LayerGraph, { B, T, rotate }: AttentionPass, x_NE: Tensor): Heads {

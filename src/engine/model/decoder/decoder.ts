@@ -5,7 +5,14 @@
 import { op, type Tensor } from "../../tensor/index.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import type { Weights } from "../parameters.ts";
-import { type AttentionPass, applyAttention, cacheMask, capScores, causalMask } from "./attention.ts";
+import {
+  type AttentionPass,
+  applyAttention,
+  cacheMask,
+  capScores,
+  causalMask,
+  type PickRows,
+} from "./attention.ts";
 import { applyFeedForward } from "./feed-forward.ts";
 import {
   applyHead,
@@ -29,7 +36,7 @@ export interface LayerCache {
 
 /** What a pass over whole sequences gives. */
 export interface SequencePass {
-  /** Final normalized hidden states, [N, E], rows in (sequence, token) order. */
+  /** Final normalized hidden states, [N, E], rows in (sequence, token) order; or those that are picked. */
   readonly hidden_NE: Tensor;
   readonly cache: readonly LayerCache[];
 }
@@ -39,15 +46,20 @@ interface Pass extends Places {
   /** int32 token ids, [B, T]. */
   readonly tokens: Tensor;
   readonly attend: AttentionPass["attend"];
+  /** The rows whose hidden states are wanted in the end; absent: all. */
+  readonly pick?: PickRows | undefined;
 }
 
-/** Final normalized hidden states [N, E]. */
+/** Final normalized hidden states [N, E], or of the wanted rows: what follows attention in the last layer is done for those only. */
 function runLayers(graph: DecoderGraph, pass: Pass): Tensor {
   const rotate = createRotations(pass);
   const attentionPass = { ...pass, rotate };
   let x_NE = embed(graph, pass);
-  for (const index of graph.config.layers.keys())
-    x_NE = applyLayer(takeLayer(graph, index), attentionPass, x_NE);
+  const last = graph.config.layers.length - 1;
+  for (const index of graph.config.layers.keys()) {
+    const pick = index === last ? pass.pick : undefined;
+    x_NE = applyLayer(takeLayer(graph, index), attentionPass, { x_NE, pick: pick ?? keepAll });
+  }
   return applyNorm(graph, graph.family.names.finalNorm, x_NE);
 }
 
@@ -61,12 +73,20 @@ function embed({ config, family, weights }: DecoderGraph, { B, T, tokens, positi
   return op.add(scaled, op.reshape(learned, [B * T, config.hiddenSize]));
 }
 
-function applyLayer(graph: LayerGraph, pass: AttentionPass, x_NE: Tensor): Tensor {
+const keepAll: PickRows = (x) => x;
+
+function applyLayer(
+  graph: LayerGraph,
+  pass: AttentionPass,
+  { x_NE, pick }: { readonly x_NE: Tensor; readonly pick: PickRows },
+): Tensor {
   const { residualScale, isParallel = false } = graph.config;
   const { norms } = graph.family.names;
-  const attended = applyAttention(graph, pass, applyLayerNorm(graph, norms.beforeAttention, x_NE));
-  const middle = op.add(x_NE, scale(applyLayerNorm(graph, norms.afterAttention, attended), residualScale));
-  const fedInput = applyLayerNorm(graph, norms.beforeFeedForward, isParallel ? x_NE : middle);
+  const attentionInput = applyLayerNorm(graph, norms.beforeAttention, x_NE);
+  const attended = applyAttention(graph, pass, { x_NE: attentionInput, pick });
+  const before = pick(x_NE);
+  const middle = op.add(before, scale(applyLayerNorm(graph, norms.afterAttention, attended), residualScale));
+  const fedInput = applyLayerNorm(graph, norms.beforeFeedForward, isParallel ? before : middle);
   const fed = applyLayerNorm(graph, norms.afterFeedForward, applyFeedForward(graph, fedInput));
   return op.add(middle, scale(fed, residualScale));
 }
@@ -81,6 +101,14 @@ function byWindow(create: (window: number | undefined) => Tensor): (graph: Layer
   };
 }
 
+/** What a pass over whole sequences may leave out. */
+export interface SequenceOptions {
+  /** Tokens that all sequences begin with, and that were read before (default 0). */
+  readonly numShared?: number;
+  /** The rows of [N, E] whose hidden states are wanted; absent: all. */
+  readonly pick?: PickRows;
+}
+
 /**
  * The decoder over whole sequences, each starting at position 0. Shorter ones are padded on the right: causal
  * attention keeps padding from reaching what precedes it. With `numShared` S, all of them follow the same S tokens, which were read
@@ -91,7 +119,7 @@ export function runSequences(
   config: ModelConfig,
   weights: Weights,
   tokens: Tensor,
-  numShared = 0,
+  { numShared = 0, pick }: SequenceOptions = {},
 ): SequencePass {
   const [B = 0, T = 0] = tokens.shape;
   const { numHeads: H, numKeyValueHeads: K, headSize: D } = config;
@@ -118,7 +146,7 @@ export function runSequences(
     return op.reshape(op.add(fromPast, fromOwn), [B, H, T, D]);
   };
   const positions = op.input("positions", [B, T], "int32");
-  const pass = { B, T, tokens, positions, numPositions: S + T, attend };
+  const pass = { B, T, tokens, positions, numPositions: S + T, attend, pick };
   return { hidden_NE: runLayers(createDecoderGraph(config, weights), pass), cache };
 }
 
@@ -175,7 +203,7 @@ export function runDecodeStep(
 
 /** What a pass over a part of one sequence gives. */
 export interface ChunkPass {
-  /** Final normalized hidden states, [T, E]. */
+  /** Final normalized hidden states, [T, E], or those that are picked. */
   readonly hidden_NE: Tensor;
   /** Keys and values of the new tokens, [1, K, T, D] a layer. */
   readonly fresh: readonly LayerCache[];
@@ -188,7 +216,7 @@ export interface ChunkPass {
 export function runChunk(
   config: ModelConfig,
   weights: Weights,
-  { T, C }: { readonly T: number; readonly C: number },
+  { T, C, pick }: { readonly T: number; readonly C: number; readonly pick?: PickRows | undefined },
 ): ChunkPass {
   const { numHeads: H, numKeyValueHeads: K, headSize: D } = config;
   const G = H / K;
@@ -211,6 +239,6 @@ export function runChunk(
     return op.reshape(op.add(fromPast, fromOwn), [1, H, T, D]);
   };
   const [tokens, positions] = [op.input("tokens", [1, T], "int32"), op.input("positions", [1, T], "int32")];
-  const pass = { B: 1, T, tokens, positions, numPositions: C + T, attend };
+  const pass = { B: 1, T, tokens, positions, numPositions: C + T, attend, pick };
   return { hidden_NE: runLayers(createDecoderGraph(config, weights), pass), fresh };
 }

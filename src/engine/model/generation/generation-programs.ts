@@ -4,7 +4,7 @@ import type { ModelConfig } from "../config/model-config.ts";
 import { type LayerCache, runChunk, runDecodeStep, runSequences } from "../decoder/decoder.ts";
 import { applyHead } from "../decoder/graph.ts";
 import { createLayout, createWeights } from "../parameters.ts";
-import { scoreRows } from "./score-targets.ts";
+import { scoreHidden } from "./score-targets.ts";
 
 function cacheOutputs(cache: readonly LayerCache[]): Record<string, Tensor> {
   return Object.fromEntries(
@@ -33,11 +33,20 @@ export interface PrefillSize {
  */
 export function prefillOutputs(config: ModelConfig, { B, T, P, S, R }: PrefillSize): Record<string, Tensor> {
   const weights = createWeights(createLayout(config));
-  const { hidden_NE, cache } = runSequences(config, weights, op.input("tokens", [B, T], "int32"), S);
-  const last_BE = op.gatherRows(hidden_NE, op.input("lastRows", [B], "int32"));
+  const lastRows = op.input("lastRows", [B], "int32");
+  const scoredRows = op.input("rows", [R], "int32");
+  const pick = (x: Tensor): Tensor => {
+    const last = op.gatherRows(x, lastRows);
+    return R === 0 ? last : op.concatenate([last, op.gatherRows(x, scoredRows)], 0);
+  };
+  const { hidden_NE: hidden, cache } = runSequences(config, weights, op.input("tokens", [B, T], "int32"), {
+    numShared: S,
+    pick,
+  });
+  const part = (start: number, end: number): Tensor => op.slice(hidden, { axis: 0, start, end });
   return {
-    logits: applyHead(config, weights, last_BE),
-    ...(R > 0 && { scores: scoreRows(config, weights, { hidden_NE, R }) }),
+    logits: applyHead(config, weights, part(0, B)),
+    ...(R > 0 && { scores: scoreHidden(config, weights, { hidden_RE: part(B, B + R) }) }),
     ...cacheOutputs(P === T ? cache : cache.map((layer) => takeSlots(layer, P))),
   };
 }
@@ -63,7 +72,8 @@ export interface ChunkSize {
 /** Of T more tokens of one text: logits [T or 1, V], keys and values. */
 export function chunkOutputs(config: ModelConfig, { T, C, givesAll }: ChunkSize): Record<string, Tensor> {
   const weights = createWeights(createLayout(config));
-  const { hidden_NE, fresh } = runChunk(config, weights, { T, C });
-  const wanted_NE = givesAll ? hidden_NE : op.gatherRows(hidden_NE, op.input("lastRows", [1], "int32"));
-  return { logits: applyHead(config, weights, wanted_NE), ...cacheOutputs(fresh) };
+  const lastRows = op.input("lastRows", [1], "int32");
+  const pick = givesAll ? undefined : (x: Tensor) => op.gatherRows(x, lastRows);
+  const { hidden_NE, fresh } = runChunk(config, weights, { T, C, pick });
+  return { logits: applyHead(config, weights, hidden_NE), ...cacheOutputs(fresh) };
 }

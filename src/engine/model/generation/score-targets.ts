@@ -1,6 +1,6 @@
 /** How a policy scores given tokens, as tensor expressions. Axes: B sequences, T tokens, V vocabulary, E hidden. */
 
-import { op, type Tensor } from "../../tensor/index.ts";
+import { op, type RowChoice, type Tensor } from "../../tensor/index.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { runSequences } from "../decoder/decoder.ts";
 import { applyHead } from "../decoder/graph.ts";
@@ -42,25 +42,27 @@ export function scoreTargets(
   };
 }
 
-/** Hidden states of which R rows are scored, at a temperature. */
-export interface ScoredRows {
-  readonly hidden_NE: Tensor;
+/** Size of a batch of padded sequences, of which R tokens are scored, wherever they stand. */
+export interface ScoredSize extends BatchSize {
   readonly R: number;
-  /** 1 unless given. */
-  readonly temperature?: number | undefined;
+}
+
+/** Which tokens are scored: graph inputs "rows" [R] and "places" [B·T], int32. */
+export function inputRows({ B, T, R }: ScoredSize): RowChoice {
+  return { rows: op.input("rows", [R], "int32"), places: op.input("places", [B * T], "int32") };
 }
 
 /**
- * log π [R] of "targets" [R] after the hidden states at "rows" [R] (graph inputs, int32). Vocabularies are large, and most tokens belong
- * to prompts: only those rows go through the head.
+ * log π [R] of "targets" [R] (graph input, int32) after hidden states [R, E] at a temperature. Vocabularies are large, and most tokens
+ * belong to prompts: only rows that are scored go through the head.
  */
-export function scoreRows(
+export function scoreHidden(
   config: ModelConfig,
   weights: Weights,
-  { hidden_NE, R, temperature = 1 }: ScoredRows,
+  { hidden_RE, temperature = 1 }: { readonly hidden_RE: Tensor; readonly temperature?: number | undefined },
 ): Tensor {
-  const answers_RE = op.gatherRows(hidden_NE, op.input("rows", [R], "int32"));
-  const logits_RV = applyHead(config, weights, answers_RE);
+  const R = hidden_RE.shape[0] ?? 0;
+  const logits_RV = applyHead(config, weights, hidden_RE);
   const scaled = temperature === 1 ? logits_RV : op.multiply(logits_RV, 1 / temperature);
   return op.reshape(op.takeLast(op.logSoftmax(scaled), op.input("targets", [R], "int32")), [R]);
 }

@@ -6,7 +6,7 @@ import type { ModelConfig } from "../config/model-config.ts";
 import { runSequences } from "../decoder/decoder.ts";
 import { createLayout, createWeights, feedParameters, type Weights } from "../parameters.ts";
 import { createProgramCache } from "../program-cache.ts";
-import { type BatchSize, fitRows, scoreRows } from "./score-targets.ts";
+import { type BatchSize, fitRows, scoreHidden } from "./score-targets.ts";
 
 /** Scores answers; programs are compiled once a size. */
 export interface Scorer {
@@ -91,8 +91,10 @@ function scoreAnswers(
   weights: Weights,
   { B, T, R, temperature }: ScoringSize & { readonly temperature?: number },
 ): Tensor {
-  const { hidden_NE } = runSequences(config, weights, op.input("tokens", [B, T], "int32"));
-  return scoreRows(config, weights, { hidden_NE, R, temperature });
+  const rows = op.input("rows", [R], "int32");
+  const tokens = op.input("tokens", [B, T], "int32");
+  const { hidden_NE } = runSequences(config, weights, tokens, { pick: (x) => op.gatherRows(x, rows) });
+  return scoreHidden(config, weights, { hidden_RE: hidden_NE, temperature });
 }
 
 /** Where the mask is set. */
