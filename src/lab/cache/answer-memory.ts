@@ -14,7 +14,7 @@ import type { Effects } from "../../base/progress/index.ts";
 import type { Generation, Generator, ModelConfig } from "../../engine/model/index.ts";
 
 /** Changes whenever the engine computes something else from the same weights, or entries are laid out in another way. */
-export const memoryVersion = 1;
+export const memoryVersion = 2;
 
 /** Whose answers they are. */
 export interface MemoryOptions {
