@@ -124,6 +124,15 @@ describe("parseModelConfig()", () => {
       { rope_parameters: { mrope_section: [1] } },
       "mrope_section",
     ],
+    [
+      "a field that is not known in two places that agree",
+      {
+        rope_parameters: { rope_theta: 500000, mrope_section: [1] },
+        rope_scaling: { rope_theta: 500000, mrope_section: [1] },
+      },
+      "mrope_section",
+    ],
+    ["a padding token that is no whole number", { pad_token_id: 1.5 }, "pad_token_id"],
     ["a factor without a type", { rope_parameters: { factor: 2 } }, "rope_parameters.factor"],
     ["a field that is not known", { attention_sinks: 4 }, "attention_sinks"],
     ["positions by kind of layer", { rope_parameters: { full_attention: {} } }, "full_attention"],

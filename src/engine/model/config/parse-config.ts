@@ -36,6 +36,8 @@ function readConfig(fields: Fields, value: Readonly<Record<string, unknown>>): M
   const parts = family.read(fields);
   const ends = readEndTokens(fields, family.endToken);
   const padToken = fields.has("pad_token_id") ? fields.number("pad_token_id") : -1;
+  if (!Number.isInteger(padToken))
+    throw new FieldError(`"pad_token_id" is ${padToken}, and must be a whole number`);
   return {
     family: name,
     vocabularySize: fields.count("vocab_size"),

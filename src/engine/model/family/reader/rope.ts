@@ -1,5 +1,6 @@
 /** The rotary embeddings of a configuration, in the spellings of transformers 4 and 5. */
 import { isDeepStrictEqual } from "node:util";
+import { toObject } from "../../../../base/core/index.ts";
 import { FieldError, type Fields, readFields, shorten } from "../../config/fields.ts";
 import type { Rope, RopeScaling } from "../../decoder/rotary.ts";
 
@@ -56,11 +57,12 @@ function findRopeObject(fields: Fields): Fields | undefined {
   const [scaling, parameters] = places.map((place) => fields.object(place));
   if (scaling === undefined || scaling.names.length === 0) return parameters;
   // Older code reads the first, newer code the second.
-  for (const name of parameters?.names ?? []) {
-    const [one, other] = [scaling.raw(name) ?? neutralOf(fields, name), parameters?.raw(name)];
-    if (other !== null && !isDeepStrictEqual(one, other))
+  const [one, other] = places.map((place) => toObject(fields.raw(place)));
+  for (const [name, value] of Object.entries(other ?? {})) {
+    const stated = one?.[name] ?? neutralOf(fields, name);
+    if (value !== null && !isDeepStrictEqual(stated, value))
       throw new FieldError(
-        `"rope_scaling.${name}" is ${shorten(one)} and "rope_parameters.${name}" is ${shorten(other)}: they must agree`,
+        `"rope_scaling.${name}" is ${shorten(stated)} and "rope_parameters.${name}" is ${shorten(value)}: they must agree`,
       );
   }
   return scaling;
