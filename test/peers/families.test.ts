@@ -89,6 +89,11 @@ if (!isSkipped) await runPeer("families.py", [folder]);
 const cases = isSkipped ? [] : readdirSync(folder);
 
 describe.skipIf(isSkipped)(`families${because}`, () => {
+  it("rotary frequencies: the golden file is what transformers says", async () => {
+    const golden = new URL("../golden/rope.json", import.meta.url);
+    expect(JSON.parse(await runPeer("rope.py", []))).toEqual(JSON.parse(readFileSync(golden, "utf8")));
+  });
+
   it.each(cases.filter((name) => refusals[name] === undefined))("%s: as transformers", async (name) => {
     const expected: Expected = JSON.parse(readFileSync(join(folder, name, "expected.json"), "utf8"));
     const base = expected.base === undefined ? {} : { base: join(folder, expected.base) };

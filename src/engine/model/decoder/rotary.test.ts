@@ -1,4 +1,4 @@
-/** Rotary frequencies against transformers (test/golden/rope.json, made by tools/golden/make-rope-golden.py), and what is made of them. */
+/** Rotary frequencies against transformers (test/golden/rope.json, printed by test/peers/rope.py), and what is made of them. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parseModelConfig } from "../config/parse-config.ts";

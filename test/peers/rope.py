@@ -1,11 +1,10 @@
-"""Makes test/golden/rope.json: the rotary frequencies and magnitudes of transformers for every scaling, short texts and long ones. Leaves
-out whole models (test/peers/families.py has those).
+"""Prints test/golden/rope.json: the rotary frequencies and magnitudes of transformers for every scaling, short texts and long ones. Leaves
+out whole models (families.py has those).
 
-Needs torch and transformers 5.24. Run: python3 tools/golden/make-rope-golden.py
+Needs torch and transformers. Run: python test/peers/rope.py > test/golden/rope.json
 """
 
 import json
-import pathlib
 
 import transformers
 from transformers import LlamaConfig
@@ -57,8 +56,7 @@ def main():
         {"name": name, "config": {**SIZES, "rope_parameters": parameters}, "texts": [measure(parameters, n) for n in (40, 500)]}
         for name, parameters in CASES.items()
     ]
-    path = pathlib.Path(__file__).parents[2] / "test/golden/rope.json"
-    path.write_text(json.dumps({"transformers": transformers.__version__, "cases": cases}) + "\n")
+    print(json.dumps({"transformers": transformers.__version__, "cases": cases}))
 
 
 if __name__ == "__main__":
