@@ -6,6 +6,7 @@ import { inheritChild } from "./child.ts";
 
 const benchmarks = [
   "engine",
+  "kernels",
   "spectra",
   "surgery",
   "studio",

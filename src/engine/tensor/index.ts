@@ -1,5 +1,9 @@
-/** Symbolic tensors, their gradients, and programs that run them on ONNX Runtime. */
+/** Symbolic tensors, their gradients, and programs that run them on ONNX Runtime or on kernels of our own. */
 export { gradients } from "./gradient.ts";
+export { type KernelOptions, type Kernels, openKernels } from "./kernel/host.ts";
+export type { KernelArrays, KernelMemory } from "./kernel/kernel-memory.ts";
+export type { PlanOptions, SlotStore } from "./kernel/plan.ts";
+export { type KernelData, type KernelProgram, planProgram } from "./kernel/program.ts";
 export type { Operand, Rotation, RowChoice } from "./operations.ts";
 export * as op from "./operations.ts";
 export type { Tensor } from "./primitive.ts";

@@ -8,15 +8,6 @@ static integer checkId(integer id, integer count) {
   return 0;
 }
 
-static void widenRow(float *to, const half *from, integer count) {
-  integer i = 0;
-  for (; i + 8 <= count; i += 8) {
-    vec v = load(from + i);
-    store(to + i, widenLow(v)), store(to + i + 4, widenHigh(v));
-  }
-  for (; i < count; i++) to[i] = widen(from[i]);
-}
-
 typedef struct {
   integer grain, count, width, numRows, rowStride, isHalf;
   const void *table;

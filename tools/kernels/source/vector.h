@@ -35,6 +35,15 @@ static inline float widen(half x) {
   return wide.value;
 }
 
+static inline void widenRow(float *to, const half *from, integer count) {
+  integer i = 0;
+  for (; i + 8 <= count; i += 8) {
+    vec v = load(from + i);
+    store(to + i, widenLow(v)), store(to + i + 4, widenHigh(v));
+  }
+  for (; i < count; i++) to[i] = widen(from[i]);
+}
+
 static inline float sumLanes(vec v) {
   vec halves = plus(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
   return wasm_f32x4_extract_lane(halves, 0) + wasm_f32x4_extract_lane(halves, 1);

@@ -112,6 +112,16 @@ function rotate(result: Tensor<"rotate">, to: PlanBuilder): View {
   return out;
 }
 
+/** Rows of the first input by the ids of the second. */
+function gather(result: Tensor<"gatherRows"> | Tensor<"pickRows">, to: PlanBuilder): View {
+  const table = viewInput(result, to);
+  const row = { ...table, shape: table.shape.slice(1), strides: table.strides.slice(1) };
+  const readable = isRowMajor(row) ? table : to.settle(table);
+  const out = to.allocate(result.shape);
+  to.emit(encodeGather({ table: readable, ids: to.settle(viewInput(result, to, 1)), out }));
+  return out;
+}
+
 function take(kernel: "take" | "oneHot", result: Tensor, to: PlanBuilder): View {
   const isTake = kernel === "take";
   const x = isTake ? to.settle(viewInput(result, to)) : undefined;
@@ -171,14 +181,8 @@ export const kernelRules: { readonly [P in Primitive]: KernelRule<P> } = {
     return emitRows(result, to, { kernel: "mark", elementNs: 1 + count, count });
   },
   rotate,
-  gatherRows: (result, to) => {
-    const table = viewInput(result, to);
-    const row = { ...table, shape: table.shape.slice(1), strides: table.strides.slice(1) };
-    const readable = isRowMajor(row) ? table : to.settle(table);
-    const out = to.allocate(result.shape);
-    to.emit(encodeGather({ table: readable, ids: to.settle(viewInput(result, to, 1)), out }));
-    return out;
-  },
+  gatherRows: gather,
+  pickRows: gather,
   takeLast: (result, to) => take("take", result, to),
   oneHot: (result, to) => take("oneHot", result, to),
   stopGradient: (result, to) => viewInput(result, to),
