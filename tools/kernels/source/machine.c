@@ -22,19 +22,18 @@ static const Kernel kernels[] = {
     storeSlots,
 };
 
-/* The number of the stage in the upper half; then how many chunks it has, and the next to take, 16 bits each. */
+/*
+ * The number of the stage in the upper half; then how many chunks it has, and the next to take, 16 bits each. Without
+ * chunks the run is over. All that others may go by is in this one word: it is written last.
+ */
 static _Atomic unsigned long long claim;
 /* The present stage: [instructions, chunks], then instructions: [kernel, words, chunks, arguments …]. */
 static const integer *stage;
-static _Atomic integer done, sleepers, isOver = 1, isOutside;
+static _Atomic integer done, sleepers, isOutside;
 static char *scratch;
 static unsigned long scratchBytes;
 /* Threads that take part in this run: those with a lower number. */
 static _Atomic integer firstIdle;
-/* Counts runs that are over; JavaScript waits for it. */
-static _Atomic integer numRuns;
-
-EXPORT("placeOfNumRuns") _Atomic integer *placeOfNumRuns(void) { return &numRuns; }
 
 /* Scratch memory for all threads, `bytes` each. */
 EXPORT("useScratch") void useScratch(char *place, unsigned long bytes) { scratch = place, scratchBytes = bytes; }
@@ -58,14 +57,8 @@ static void openStage(const integer *next, integer thread) {
   for (stage = next; stage[0] > 0 && stage[1] == 1; stage = nextStage(stage)) runChunk(0, thread);
   atomic_store(&done, 0);
   unsigned long long number = (atomic_load(&claim) >> 32) + 1;
-  integer ends = stage[0] == 0;
-  if (ends) atomic_store(&isOver, 1);
   atomic_store(&claim, number << 32 | (unsigned long long)stage[1] << 16);
   if (atomic_load(&sleepers) > 0) __builtin_wasm_memory_atomic_notify((int *)&claim + 1, 0x7fffffff);
-  if (ends) {
-    atomic_fetch_add(&numRuns, 1);
-    __builtin_wasm_memory_atomic_notify((int *)&numRuns, 1);
-  }
 }
 
 static void awaitStage(unsigned number) {
@@ -77,8 +70,7 @@ static void awaitStage(unsigned number) {
 }
 
 /* Takes a chunk and carries it out, or waits for another stage. */
-static void takeChunk(integer thread) {
-  unsigned long long seen = atomic_load(&claim);
+static void takeChunk(unsigned long long seen, integer thread) {
   integer count = seen >> 16 & 0xffff, next = seen & 0xffff;
   if (next >= count || thread >= atomic_load(&firstIdle)) {
     awaitStage(seen >> 32);
@@ -92,14 +84,14 @@ static void takeChunk(integer thread) {
 
 /* Runs a tape on the threads below `count`, this one among them, and returns 1 where an id was outside its table. */
 EXPORT("run") integer run(const integer *tape, integer count) {
-  atomic_store(&isOver, 0);
   atomic_store(&firstIdle, count);
   openStage(tape, 0);
-  while (!atomic_load(&isOver)) takeChunk(0);
+  for (unsigned long long seen = atomic_load(&claim); (seen >> 16 & 0xffff) > 0; seen = atomic_load(&claim))
+    takeChunk(seen, 0);
   return atomic_exchange(&isOutside, 0);
 }
 
 /* What each further thread does from its start, for ever. */
 EXPORT("serve") void serve(integer thread) {
-  for (;;) takeChunk(thread);
+  for (;;) takeChunk(atomic_load(&claim), thread);
 }
