@@ -32,14 +32,6 @@ export {
   scoreTargets,
 } from "./generation/score-targets.ts";
 export { createScorer, type Scorer } from "./generation/scorer.ts";
-export {
-  createTextEngine,
-  type NamedParameters,
-  type Text,
-  type TextEngine,
-  type TextGroup,
-} from "./generation/text-engine.ts";
-export type { ScoredToken } from "./generation/token-scores.ts";
 export { findChatTemplate, loadModel, type Model, saveModel } from "./model.ts";
 export {
   areFinite,
@@ -54,4 +46,12 @@ export {
   type Weights,
 } from "./parameters.ts";
 export { createProgramCache, type ProgramCache } from "./program-cache.ts";
+export type { Text } from "./texts/text.ts";
+export {
+  createTextEngine,
+  type NamedParameters,
+  type TextEngine,
+  type TextGroup,
+} from "./texts/text-engine.ts";
+export type { ScoredToken } from "./texts/token-scores.ts";
 export { createWordTokenizer, parseTokenizer, specialTokens, type Tokenizer } from "./tokenizer.ts";

@@ -13,8 +13,8 @@ import { applyHead } from "../decoder/graph.ts";
 import { feedPositions } from "../decoder/positions.ts";
 import { createGenerator } from "../generation/generate.ts";
 import { greedy } from "../generation/sampling.ts";
-import { createTextEngine } from "../generation/text-engine.ts";
 import { createLayout, createWeights, feedParameters } from "../parameters.ts";
+import { createTextEngine } from "../texts/text-engine.ts";
 import { familyNames } from "./family-name.ts";
 
 /** Endless, so that all texts run to their limit. */

@@ -1,5 +1,5 @@
 /** One step of generation: the next logits of a batch of texts, whose newest tokens go into the cache by it. */
-import { type Program, requireOutput, type TensorData } from "../../tensor/index.ts";
+import { type KernelData, requireOutput } from "../../tensor/index.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { feedPositions } from "../decoder/positions.ts";
 import type { ProgramCache } from "../program-cache.ts";
@@ -9,7 +9,16 @@ import { writeSlot } from "./key-value-cache.ts";
 export interface Decoder {
   readonly config: ModelConfig;
   /** Programs by batch size and cache slots. */
-  readonly decode: ProgramCache<Program>;
+  readonly decode: ProgramCache<DecodeProgram>;
+}
+
+/** Values of a program's inputs by name. */
+export type Feeds = Readonly<Record<string, KernelData>>;
+
+/** What takes a step, whatever it runs on. The values that it gives are good until its next run. */
+export interface DecodeProgram {
+  run(feeds: Feeds): Promise<Readonly<Record<string, Float32Array>>>;
+  release(): Promise<void>;
 }
 
 /** The end of a text: how many tokens it has, and the newest, which alone is not in the cache yet. */
@@ -36,7 +45,7 @@ export interface DecodedBatch {
 /** The logits [B, V] after each text; its newest token's keys and values are written into the cache. */
 export async function takeDecodeStep(
   { config, decode }: Decoder,
-  parameters: Readonly<Record<string, TensorData>>,
+  parameters: Feeds,
   { B, C, cache, ends }: DecodedBatch,
 ): Promise<Float32Array> {
   const tokens = new Int32Array(B).fill(config.padToken);

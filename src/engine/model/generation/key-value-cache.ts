@@ -126,13 +126,14 @@ export function copySlots(
   }
 }
 
-/** Empty cache arrays of B texts with C slots each, by name. */
+/** Empty cache arrays of B texts with C slots each, by name, in memory that `allocate` gives. */
 export function createEmptyCache(
   { layers, numKeyValueHeads: K, headSize: D }: ModelConfig,
   { B, C }: { readonly B: number; readonly C: number },
+  allocate: (length: number) => Float32Array,
 ): Readonly<Record<string, Float32Array>> {
   const names = layers.map((_, layer) => [`past.keys.${layer}`, `past.values.${layer}`]);
-  return Object.fromEntries(names.flat().map((name) => [name, new Float32Array(B * K * C * D)]));
+  return Object.fromEntries(names.flat().map((name) => [name, allocate(B * K * C * D)]));
 }
 
 /** Bytes that a slot takes in all layers. */

@@ -57,6 +57,8 @@ interface State {
   readonly model: Model;
   readonly engine: TextEngine;
   readonly models: Map<string, Hosted>;
+  /** Unloaded models that texts may still wait for, or run on. */
+  readonly leaving: Set<Hosted>;
   /** In the order in which they came. */
   readonly waiting: Map<number, Waiting>;
   readonly running: Map<number, Running>;
@@ -83,6 +85,7 @@ export async function hostModel(port: MessagePort, options: HostOptions): Promis
       else receive(state, message);
     }
     begin(state);
+    closeUnused(state);
     if (state.running.size > 0 && state.numUntaken < mostUntaken) await advance(state);
     else if (isOpen && inbox.length === 0)
       await new Promise<void>((resolve) => {
@@ -106,7 +109,8 @@ async function openModel(options: HostOptions, say: State["say"]): Promise<State
       model: { config, tokenizerFiles: tokenizer.files, fingerprint: weights.fingerprint },
     });
     const texts = { waiting: new Map(), running: new Map() };
-    return { options, model, engine, models, ...texts, say, numUntaken: 0, loading: Promise.resolve() };
+    const parts = { options, model, engine, models, leaving: new Set<Hosted>(), ...texts };
+    return { ...parts, say, numUntaken: 0, loading: Promise.resolve() };
   } catch (error) {
     say({ kind: "unable", ...describe(error) });
     return undefined;
@@ -150,11 +154,24 @@ function receive(state: State, message: Exclude<HostMessage, { readonly kind: "c
       // One after the other: each counts the bytes of all before it, and takes a whole model's while it is read.
       state.loading = state.loading.then(() => load(state, message));
       return;
-    case "unload":
+    case "unload": {
+      const hosted = models.get(message.name);
       models.delete(message.name);
+      if (hosted !== undefined) state.leaving.add(hosted);
       return;
+    }
     case "taken":
       state.numUntaken -= 1;
+  }
+}
+
+/** Frees the memory of unloaded models that no text needs any more. */
+function closeUnused({ leaving, waiting, running }: State): void {
+  const needed = new Set([...waiting.values(), ...running.values()].map(({ hosted }) => hosted));
+  for (const hosted of leaving) {
+    if (needed.has(hosted)) continue;
+    hosted.group.close();
+    leaving.delete(hosted);
   }
 }
 
@@ -173,7 +190,7 @@ function encode(
 
 /** Never rejects: what cannot be loaded is reported to who asked, and the next one has its turn. */
 async function load(
-  { options, model, engine, models, say }: State,
+  { options, model, engine, models, leaving, say }: State,
   { id, name, path }: Extract<HostMessage, { readonly kind: "load" }>,
 ): Promise<void> {
   try {
@@ -185,6 +202,8 @@ async function load(
       { folder: options.checkpoint, model, weights: base.weights },
       numBytes,
     );
+    const replaced = models.get(name);
+    if (replaced !== undefined) leaving.add(replaced);
     models.set(name, { weights, group: engine.open(weights.parameters) });
     say({ kind: "loaded", id, fingerprint: weights.fingerprint });
   } catch (error) {
@@ -222,6 +241,7 @@ async function advance(state: State): Promise<void> {
       for (const { id, text } of own) if (text.end !== undefined) running.delete(id);
     } catch (error) {
       // What state its caches are in is unknown.
+      hosted.group.close();
       hosted.group = engine.open(hosted.weights.parameters);
       for (const { id } of own) {
         running.delete(id);

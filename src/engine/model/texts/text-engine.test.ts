@@ -7,10 +7,11 @@ import type { ModelConfig } from "../config/model-config.ts";
 import { runSequences } from "../decoder/decoder.ts";
 import { applyHead } from "../decoder/graph.ts";
 import { feedPositions } from "../decoder/positions.ts";
+import { createGenerator } from "../generation/generate.ts";
+import { greedy, type Sampling } from "../generation/sampling.ts";
 import { createLayout, createWeights, feedParameters, initializeParameters } from "../parameters.ts";
-import { createGenerator } from "./generate.ts";
-import { greedy, type Sampling } from "./sampling.ts";
-import { createTextEngine, type Text, type TextGroup, type TextRequest } from "./text-engine.ts";
+import type { Text, TextRequest } from "./text.ts";
+import { createTextEngine, type TextGroup } from "./text-engine.ts";
 
 // Long enough for several sizes of caches and parts of prompts.
 const config: ModelConfig = { ...readGoldenModel("gqa-untied").config, maxPositions: 300 };

@@ -2,44 +2,36 @@
  * Texts that come and go, each with its own limit and sampling: prompts are read in parts, texts of like length take their
  * steps together, and caches grow with the texts. For servers; `createGenerator` continues fixed batches.
  */
-import type { Random } from "../../../base/core/index.ts";
-import { type CompileOptions, compile, type Program, requireOutput } from "../../tensor/index.ts";
-import { roundUpLength } from "../batch.ts";
+import {
+  type CompileOptions,
+  openKernels,
+  planProgram,
+  requireOutput,
+  type Tensor,
+} from "../../tensor/index.ts";
 import { listEndTokens } from "../config/end-tokens.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { feedPositions } from "../decoder/positions.ts";
+import { type DecodeProgram, describeTextEnd, freshName, takeDecodeStep } from "../generation/decode-step.ts";
+import { type ChunkSize, chunkOutputs, decodeOutputs } from "../generation/generation-programs.ts";
+import { slotBytes, writeSlots } from "../generation/key-value-cache.ts";
+import { isOutgrown } from "../generation/read-anew.ts";
+import { chooseToken } from "../generation/sampling.ts";
 import { createProgramCache, type ProgramCache } from "../program-cache.ts";
-import { type Decoder, describeTextEnd, freshName, takeDecodeStep } from "./decode-step.ts";
-import { type ChunkSize, chunkOutputs, decodeOutputs } from "./generation-programs.ts";
-import { copySlots, createEmptyCache, slotBytes, writeSlots } from "./key-value-cache.ts";
-import { isOutgrown } from "./read-anew.ts";
-import { chooseToken, type Sampling } from "./sampling.ts";
-import { type ScoredToken, scoreToken } from "./token-scores.ts";
-
-/** A text to continue. */
-export interface TextRequest {
-  /** Token ids, at least one; with the new tokens no more than the model has positions. */
-  readonly prompt: readonly number[];
-  /** 0 only reads the prompt. */
-  readonly maxNewTokens: number;
-  readonly sampling: Sampling;
-  readonly random: Random;
-  /** How many of the likeliest tokens are named in each place; absent: no log-probabilities. */
-  readonly numLikeliest?: number;
-  /** Whether the tokens of the prompt are scored too. */
-  readonly scoresPrompt: boolean;
-}
-
-/** A text that is being continued. */
-export interface Text {
-  readonly request: TextRequest;
-  /** The prompt's tokens as far as it was read, where they are scored. */
-  readonly scored: ScoredToken[];
-  /** What was added to it so far. */
-  readonly added: ScoredToken[];
-  /** Why it ended: an end token or the limit; absent while it goes on. */
-  end?: "stop" | "length";
-}
+import { countTokens, type Text, type TextRequest } from "./text.ts";
+import {
+  addRow,
+  createCache,
+  fitCache,
+  freeCache,
+  type NewRow,
+  removeRow,
+  type TextBatch,
+  type TextCache,
+  type TextMemory,
+} from "./text-batch.ts";
+import { scoreToken } from "./token-scores.ts";
+import { createWeightPool, type PooledWeights, type WeightPool } from "./weight-pool.ts";
 
 /** Parameters by their Hugging Face names. */
 export type NamedParameters = Readonly<Record<string, Float32Array>>;
@@ -54,6 +46,8 @@ export interface TextGroup {
    * got tokens or ended. Ended texts are dropped.
    */
   advance(maxTokens: number): Promise<readonly Text[]>;
+  /** Frees the memory of its weights and texts; nothing may be done with it afterwards. */
+  close(): void;
 }
 
 /** Continues texts; whoever creates it releases it. */
@@ -67,13 +61,35 @@ export interface TextEngine {
 /** Tokens that one program reads at most, and the smaller programs for what is left. */
 const chunkSizes = [8, 32, 128] as const;
 const largestChunk = 128;
-const smallestCache = 64;
 /** Compiled programs that are kept of a kind. */
 const mostPrograms = 24;
 
-interface Engine extends Decoder {
+interface Engine extends TextMemory {
   readonly endTokens: readonly number[];
-  readonly chunk: ProgramCache<Program, ChunkSize>;
+  readonly pool: WeightPool;
+  /** Programs for each way in which weights are stored, by the names of those that are halves. */
+  readonly programs: Map<string, Programs>;
+}
+
+/** Programs for models whose weights are stored alike. */
+interface Programs {
+  readonly chunk: ProgramCache<DecodeProgram, ChunkSize>;
+  readonly decode: ProgramCache<DecodeProgram>;
+}
+
+function findPrograms({ config, kernels, programs }: Engine, { halves }: PooledWeights): Programs {
+  const key = [...halves].join();
+  const plan = async (outputs: Readonly<Record<string, Tensor>>): Promise<DecodeProgram> => {
+    const program = planProgram(outputs, kernels, { halves });
+    return { run: async (feeds) => program.run(feeds), release: async () => program.release() };
+  };
+  const most = mostPrograms;
+  const found = programs.get(key) ?? {
+    chunk: createProgramCache((size: ChunkSize) => plan(chunkOutputs(config, size)), { most }),
+    decode: createProgramCache(({ B, T: C }) => plan(decodeOutputs(config, B, C)), { most }),
+  };
+  programs.set(key, found);
+  return found;
 }
 
 /** Creates an engine for models of that config. */
@@ -81,34 +97,19 @@ export function createTextEngine(
   config: ModelConfig,
   { numThreads }: Pick<CompileOptions, "numThreads">,
 ): TextEngine {
-  const most = mostPrograms;
-  const options: CompileOptions = { numThreads, keepsMemory: false };
+  const kernels = openKernels({ numThreads });
   const engine: Engine = {
     config,
     endTokens: listEndTokens(config),
-    chunk: createProgramCache((size: ChunkSize) => compile(chunkOutputs(config, size), options), { most }),
-    decode: createProgramCache(({ B, T: C }) => compile(decodeOutputs(config, B, C), options), { most }),
+    kernels,
+    pool: createWeightPool(kernels.memory),
+    programs: new Map(),
   };
   return {
     open: (parameters) => openGroup(engine, parameters),
     measure: (numTokens) => slotBytes(config) * fitCache(config, numTokens),
-    release: async () => {
-      await engine.chunk.release();
-      await engine.decode.release();
-    },
+    release: async () => kernels.close(),
   };
-}
-
-/** Slots of a cache for so many tokens: few sizes, so few programs, and never more than the model has positions. */
-function fitCache({ maxPositions }: ModelConfig, numTokens: number): number {
-  let C = smallestCache;
-  while (C < numTokens) C *= 2;
-  return Math.min(C, roundUpLength(maxPositions));
-}
-
-/** The smallest power of 2 that holds so many texts. */
-function fitBatch(numTexts: number): number {
-  return numTexts <= 1 ? numTexts : 2 * fitBatch(Math.ceil(numTexts / 2));
 }
 
 /** A text that is being read, with a cache of its own. */
@@ -117,90 +118,96 @@ interface Reading {
   /** What is read of it: the prompt, or where it outgrew its positions, all of it. */
   readonly tokens: readonly number[];
   readonly C: number;
-  readonly cache: Readonly<Record<string, Float32Array>>;
+  readonly cache: TextCache;
   numRead: number;
-}
-
-/** Texts that are read and take their steps together. */
-interface Batch {
-  readonly B: number;
-  readonly C: number;
-  readonly texts: readonly Text[];
-  readonly cache: Readonly<Record<string, Float32Array>>;
 }
 
 /** What a group is made of. */
 interface State {
   readonly engine: Engine;
-  readonly parameters: NamedParameters;
+  readonly weights: PooledWeights;
+  readonly programs: Programs;
   readonly readings: Map<Text, Reading>;
   /** Batches by their cache's slots. */
-  readonly batches: Map<number, Batch>;
+  readonly batches: Map<number, TextBatch>;
 }
 
 function openGroup(engine: Engine, parameters: NamedParameters): TextGroup {
   const { config } = engine;
   const readings = new Map<Text, Reading>();
-  const batches = new Map<number, Batch>();
-  const state: State = { engine, parameters, readings, batches };
+  const batches = new Map<number, TextBatch>();
+  const weights = engine.pool.take(parameters);
+  const state: State = { engine, weights, programs: findPrograms(engine, weights), readings, batches };
   return {
     add: (request) => {
       checkRequest(config, request);
       const text: Text = { request, scored: [], added: [] };
-      readings.set(text, startReading(config, text, request.prompt));
+      readings.set(text, startReading(engine, text, request.prompt));
       return text;
     },
     drop: (text) => {
-      readings.delete(text);
+      stopReading(state, text);
       for (const batch of batches.values()) {
         const row = batch.texts.indexOf(text);
-        if (row >= 0) put(state, removeRow(config, batch, row));
+        if (row >= 0) put(state, removeRow(engine, batch, row));
       }
     },
     advance: async (maxTokens) => {
       const stepped = await stepBatches(state);
       return [...new Set([...stepped, ...(await readPrompts(state, maxTokens))])];
     },
+    close: () => {
+      for (const { cache } of [...readings.values(), ...batches.values()]) freeCache(engine, cache);
+      readings.clear();
+      batches.clear();
+      weights.release();
+    },
   };
 }
 
-function startReading(config: ModelConfig, text: Text, tokens: readonly number[]): Reading {
-  const C = fitCache(config, tokens.length + 1);
-  return { text, tokens, C, cache: createEmptyCache(config, { B: 1, C }), numRead: 0 };
+function startReading(engine: Engine, text: Text, tokens: readonly number[]): Reading {
+  const C = fitCache(engine.config, tokens.length + 1);
+  return { text, tokens, C, cache: createCache(engine, { B: 1, C }), numRead: 0 };
 }
 
-function put({ batches }: State, batch: Batch): void {
+function stopReading({ engine, readings }: State, text: Text): void {
+  const reading = readings.get(text);
+  readings.delete(text);
+  if (reading !== undefined) freeCache(engine, reading.cache);
+}
+
+function put({ batches }: State, batch: TextBatch): void {
   if (batch.texts.length === 0) batches.delete(batch.C);
   else batches.set(batch.C, batch);
 }
 
 /** Puts a text into the batch that has room for its next token. */
 function place(state: State, text: Text, from: NewRow["from"]): void {
-  const { config } = state.engine;
-  const C = fitCache(config, countTokens(text));
+  const { engine } = state;
+  const C = fitCache(engine.config, countTokens(text));
   const batch = state.batches.get(C) ?? { B: 0, C, texts: [], cache: {} };
-  put(state, addRow(config, batch, { text, from }));
+  put(state, addRow(engine, batch, { text, from }));
 }
 
 /** Reads prompts in the order in which they came; gives the texts whose prompts are read. */
 async function readPrompts(state: State, maxTokens: number): Promise<readonly Text[]> {
-  const { engine, parameters, readings } = state;
+  const { readings } = state;
   const begun: Text[] = [];
   let numTokens = 0;
   for (const reading of [...readings.values()]) {
     const { text, tokens } = reading;
     while (numTokens < maxTokens && reading.numRead < tokens.length)
-      numTokens += await readChunk(engine, parameters, reading);
+      numTokens += await readChunk(state, reading);
     if (reading.numRead < tokens.length) break;
-    readings.delete(text);
     begun.push(text);
     if (text.end === undefined) place(state, text, { ...reading, row: 0 });
+    stopReading(state, text);
   }
   return begun;
 }
 
 async function stepBatches(state: State): Promise<readonly Text[]> {
-  const { engine, parameters, batches } = state;
+  const { batches } = state;
   const stepped: Text[] = [];
   // Texts that outgrow a batch go to a larger one, which has taken its step then.
   for (const C of [...batches.keys()].sort((a, b) => b - a)) {
@@ -208,7 +215,7 @@ async function stepBatches(state: State): Promise<readonly Text[]> {
     if (whole === undefined) continue;
     const batch = withoutOutgrown(state, whole);
     if (batch.texts.length === 0) continue;
-    await takeStep(engine, parameters, batch);
+    await takeStep(state, batch);
     stepped.push(...batch.texts);
     put(state, leave(state, batch));
   }
@@ -216,21 +223,21 @@ async function stepBatches(state: State): Promise<readonly Text[]> {
 }
 
 /** The batch without the texts that have outgrown their positions, which are read anew. */
-function withoutOutgrown(state: State, batch: Batch): Batch {
+function withoutOutgrown(state: State, batch: TextBatch): TextBatch {
   const { config } = state.engine;
   const outgrown = batch.texts.filter((text) => isOutgrown(config, { numTokens: countTokens(text) }));
   let rest = batch;
   for (const text of outgrown) {
-    rest = removeRow(config, rest, rest.texts.indexOf(text));
+    rest = removeRow(state.engine, rest, rest.texts.indexOf(text));
     const tokens = [...text.request.prompt, ...text.added.map(({ token }) => token)];
-    state.readings.set(text, startReading(config, text, tokens));
+    state.readings.set(text, startReading(state.engine, text, tokens));
   }
   if (outgrown.length > 0) put(state, rest);
   return rest;
 }
 
 /** The batch without the texts that ended, and without those that are too long for it, which go to another. */
-function leave(state: State, batch: Batch): Batch {
+function leave(state: State, batch: TextBatch): TextBatch {
   const { config } = state.engine;
   let rest = batch;
   for (const text of batch.texts) {
@@ -238,7 +245,7 @@ function leave(state: State, batch: Batch): Batch {
     if (text.end === undefined && !isTooLong) continue;
     const row = rest.texts.indexOf(text);
     if (text.end === undefined) place(state, text, { ...rest, row });
-    rest = removeRow(config, rest, row);
+    rest = removeRow(state.engine, rest, row);
   }
   return rest;
 }
@@ -254,13 +261,8 @@ function checkRequest({ maxPositions }: ModelConfig, { prompt, maxNewTokens }: T
     );
 }
 
-/** Tokens of a text, all but the newest of which are in its cache once the prompt is read. */
-function countTokens({ request, added }: Text): number {
-  return request.prompt.length + added.length;
-}
-
 /** Reads the next part of a prompt, and begins the answer after its last one; the number of tokens read. */
-async function readChunk(engine: Engine, parameters: NamedParameters, reading: Reading): Promise<number> {
+async function readChunk({ engine, weights, programs }: State, reading: Reading): Promise<number> {
   const { config, endTokens } = engine;
   const { text, tokens: read, C, cache, numRead: start } = reading;
   const { prompt, maxNewTokens } = text.request;
@@ -269,9 +271,9 @@ async function readChunk(engine: Engine, parameters: NamedParameters, reading: R
   const givesAll = text.request.scoresPrompt && read === prompt;
   const tokens = new Int32Array(T).fill(config.padToken);
   tokens.set(read.slice(start, start + count));
-  const program = await engine.chunk.find({ T, C, givesAll });
+  const program = await programs.chunk.find({ T, C, givesAll });
   const results = await program.run({
-    ...parameters,
+    ...weights.arrays,
     ...cache,
     tokens,
     ...feedPositions(config, { B: 1, T, texts: [{ start, numTokens: read.length }] }),
@@ -321,62 +323,14 @@ function addToken(text: Text, logits: Float32Array, endTokens: readonly number[]
 
 /** One more token for each text of a batch. */
 async function takeStep(
-  engine: Engine,
-  parameters: NamedParameters,
-  { B, C, texts, cache }: Batch,
+  { engine, weights, programs }: State,
+  { B, C, texts, cache }: TextBatch,
 ): Promise<void> {
+  const { config, endTokens } = engine;
   const ends = texts.map((text) => describeTextEnd(countTokens(text), text.added.at(-1)?.token));
-  const logits = await takeDecodeStep(engine, parameters, { B, C, cache, ends });
-  const V = engine.config.vocabularySize;
+  const decoder = { config, decode: programs.decode };
+  const logits = await takeDecodeStep(decoder, weights.arrays, { B, C, cache, ends });
+  const V = config.vocabularySize;
   for (const [row, text] of texts.entries())
-    addToken(text, logits.subarray(row * V, (row + 1) * V), engine.endTokens);
-}
-
-interface NewRow {
-  readonly text: Text;
-  readonly from: {
-    readonly C: number;
-    readonly cache: Readonly<Record<string, Float32Array>>;
-    readonly row: number;
-  };
-}
-
-/** The batch with one more text, in arrays twice as large where it does not fit. */
-function addRow(config: ModelConfig, batch: Batch, { text, from }: NewRow): Batch {
-  const texts = [...batch.texts, text];
-  const B = fitBatch(texts.length);
-  const { C } = batch;
-  const grown = B === batch.B ? batch : resize(config, batch, B);
-  const length = countTokens(text) - 1;
-  for (const [name, cache] of Object.entries(grown.cache)) {
-    const source = { cache: from.cache[name] ?? cache, row: from.row, C: from.C };
-    copySlots(source, { cache, row: texts.length - 1, C }, { config, name, length });
-  }
-  return { ...grown, texts };
-}
-
-/** The batch without one of its texts, in smaller arrays where the rest fits. The last one takes its place. */
-function removeRow(config: ModelConfig, batch: Batch, row: number): Batch {
-  const last = batch.texts.length - 1;
-  const [moved] = batch.texts.slice(last);
-  const { C } = batch;
-  if (moved !== undefined && row !== last)
-    for (const [name, cache] of Object.entries(batch.cache))
-      copySlots(
-        { cache, row: last, C },
-        { cache, row, C },
-        { config, name, length: Math.min(C, countTokens(moved)) },
-      );
-  const texts = batch.texts.slice(0, last).map((text, index) => (index === row ? (moved ?? text) : text));
-  const B = fitBatch(texts.length);
-  return { ...(B === batch.B ? batch : resize(config, batch, B)), texts };
-}
-
-/** The batch's cache in arrays for B texts, as many of which as fit are kept. */
-function resize(config: ModelConfig, { B: before, C, texts, cache }: Batch, B: number): Batch {
-  const size = config.numKeyValueHeads * C * config.headSize;
-  const resized = createEmptyCache(config, { B, C });
-  for (const [name, values] of Object.entries(resized))
-    values.set((cache[name] ?? values).subarray(0, Math.min(before, B) * size));
-  return { B, C, texts, cache: resized };
+    addToken(text, logits.subarray(row * V, (row + 1) * V), endTokens);
 }

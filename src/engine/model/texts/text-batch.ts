@@ -1,0 +1,104 @@
+/** Texts that take their steps together, and their cache in the memory of kernels, which grows and shrinks with them. */
+import type { Kernels } from "../../tensor/index.ts";
+import { roundUpLength } from "../batch.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import { copySlots, createEmptyCache } from "../generation/key-value-cache.ts";
+import { countTokens, type Text } from "./text.ts";
+
+/** Whose texts they are, and where their caches lie. */
+export interface TextMemory {
+  readonly config: ModelConfig;
+  readonly kernels: Kernels;
+}
+
+/** A layer's keys [B, K, D, C] and values [B, K, C, D], by name. */
+export type TextCache = Readonly<Record<string, Float32Array>>;
+
+/** Texts that are read and take their steps together. */
+export interface TextBatch {
+  readonly B: number;
+  readonly C: number;
+  readonly texts: readonly Text[];
+  readonly cache: TextCache;
+}
+
+const smallestCache = 64;
+
+/** Slots of a cache for so many tokens: few sizes, so few programs, and never more than the model has positions. */
+export function fitCache({ maxPositions }: ModelConfig, numTokens: number): number {
+  let C = smallestCache;
+  while (C < numTokens) C *= 2;
+  return Math.min(C, roundUpLength(maxPositions));
+}
+
+/** The smallest power of 2 that holds so many texts. */
+function fitBatch(numTexts: number): number {
+  return numTexts <= 1 ? numTexts : 2 * fitBatch(Math.ceil(numTexts / 2));
+}
+
+/** An empty cache. Whoever creates it frees it. */
+export function createCache(
+  { config, kernels }: TextMemory,
+  size: { readonly B: number; readonly C: number },
+): TextCache {
+  return createEmptyCache(config, size, (length) => kernels.memory.allocate("float32", length));
+}
+
+/** Gives the memory of a cache back. */
+export function freeCache({ kernels }: TextMemory, cache: TextCache): void {
+  for (const array of Object.values(cache)) kernels.memory.free(array);
+}
+
+/** A text that joins a batch, and where its cache is copied from. */
+export interface NewRow {
+  readonly text: Text;
+  readonly from: {
+    readonly C: number;
+    readonly cache: TextCache;
+    readonly row: number;
+  };
+}
+
+/** The batch with one more text, in arrays twice as large where it does not fit. */
+export function addRow(memory: TextMemory, batch: TextBatch, { text, from }: NewRow): TextBatch {
+  const { config } = memory;
+  const texts = [...batch.texts, text];
+  const B = fitBatch(texts.length);
+  const { C } = batch;
+  const grown = B === batch.B ? batch : resize(memory, batch, B);
+  const length = countTokens(text) - 1;
+  for (const [name, cache] of Object.entries(grown.cache)) {
+    const source = { cache: from.cache[name] ?? cache, row: from.row, C: from.C };
+    copySlots(source, { cache, row: texts.length - 1, C }, { config, name, length });
+  }
+  return { ...grown, texts };
+}
+
+/** The batch without one of its texts, in smaller arrays where the rest fits. The last one takes its place. */
+export function removeRow(memory: TextMemory, batch: TextBatch, row: number): TextBatch {
+  const { config } = memory;
+  const last = batch.texts.length - 1;
+  const [moved] = batch.texts.slice(last);
+  const { C } = batch;
+  if (moved !== undefined && row !== last)
+    for (const [name, cache] of Object.entries(batch.cache))
+      copySlots(
+        { cache, row: last, C },
+        { cache, row, C },
+        { config, name, length: Math.min(C, countTokens(moved)) },
+      );
+  const texts = batch.texts.slice(0, last).map((text, index) => (index === row ? (moved ?? text) : text));
+  const B = fitBatch(texts.length);
+  return { ...(B === batch.B ? batch : resize(memory, batch, B)), texts };
+}
+
+/** The batch's cache in arrays for B texts, as many of which as fit are kept. */
+function resize(memory: TextMemory, { B: before, C, texts, cache }: TextBatch, B: number): TextBatch {
+  const { config } = memory;
+  const size = config.numKeyValueHeads * C * config.headSize;
+  const resized = B === 0 ? {} : createCache(memory, { B, C });
+  for (const [name, values] of Object.entries(resized))
+    values.set((cache[name] ?? values).subarray(0, Math.min(before, B) * size));
+  freeCache(memory, cache);
+  return { B, C, texts, cache: resized };
+}

@@ -1,0 +1,41 @@
+import { afterAll, describe, expect, it } from "vitest";
+import { openKernels } from "../../tensor/index.ts";
+import { createWeightPool } from "./weight-pool.ts";
+
+const kernels = openKernels({ numThreads: 1 });
+afterAll(() => kernels.close());
+
+/** Numbers that bfloat16 holds. */
+const halves = Float32Array.from({ length: 5000 }, (_, index) => (index - 2500) * 2 ** -7).map((value) => {
+  const bits = new Uint32Array(Float32Array.of(value).buffer);
+  return new Float32Array(Uint32Array.of((bits[0] ?? 0) & 0xffff0000).buffer)[0] ?? 0;
+});
+
+describe("createWeightPool()", () => {
+  it("keeps weights as bfloat16 where that loses nothing, and the others as they are", () => {
+    const exact = halves.slice();
+    exact[17] = 1 / 3;
+    const pool = createWeightPool(kernels.memory);
+    const small = halves.slice(0, 10);
+    const weights = pool.take({ halves, exact, small });
+    expect([...weights.halves]).toEqual(["halves"]);
+    const widened = Uint32Array.from(weights.arrays.halves!, (half) => half << 16);
+    expect(new Float32Array(widened.buffer)).toEqual(halves);
+    expect([...weights.arrays.exact!]).toEqual([...exact]);
+    expect([...weights.arrays.small!]).toEqual([...small]);
+    weights.release();
+  });
+
+  it("keeps what several models share once, until the last of them gives it back", () => {
+    const pool = createWeightPool(kernels.memory);
+    const before = kernels.memory.numBytes;
+    const own = halves.map((value) => value / 3);
+    const [base, adapter] = [pool.take({ halves }), pool.take({ halves, own })];
+    expect(adapter.arrays.halves).toBe(base.arrays.halves);
+    base.release();
+    expect(kernels.memory.owns(adapter.arrays.halves!)).toBe(true);
+    expect(kernels.memory.numBytes).toBeGreaterThan(before);
+    adapter.release();
+    expect(kernels.memory.numBytes).toBe(before);
+  });
+});
