@@ -129,6 +129,7 @@ const impureFiles: ReadonlySet<string> = new Set([
   "src/weights/linalg/lapack-library.ts",
   "src/weights/linalg/shipped-lapack.ts",
   "src/engine/tensor/session.ts",
+  "src/engine/tensor/kernel/host.ts",
 ]);
 /** Node's modules without effects, without the `node:` prefix. */
 const pureModules: ReadonlySet<string> = new Set(["path", "crypto", "util"]);

@@ -2,7 +2,7 @@
 export { gradients } from "./gradient.ts";
 export { type KernelOptions, type Kernels, openKernels } from "./kernel/host.ts";
 export type { KernelArrays, KernelMemory } from "./kernel/kernel-memory.ts";
-export type { PlanOptions, SlotStore } from "./kernel/plan.ts";
+export type { PlanOptions, SlotStore } from "./kernel/plan/plan-graph.ts";
 export { type KernelData, type KernelProgram, planProgram } from "./kernel/program.ts";
 export type { Operand, Rotation, RowChoice } from "./operations.ts";
 export * as op from "./operations.ts";

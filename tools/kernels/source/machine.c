@@ -15,7 +15,7 @@ enum { patience = 20000 };
 /* Words of a stage before its instructions, and of an instruction before its arguments. */
 enum { stageWords = 2, headWords = 3 };
 
-/* By number, as in src/engine/tensor/kernel/instruction.ts. */
+/* By number, as in src/engine/tensor/kernel/plan/instruction.ts. */
 static const Kernel kernels[] = {
     mapElements,  sumElements,     multiplyByRows, multiplyByColumns, softmaxRows, logSoftmaxRows, normalizeRows,
     standardizeRows, markRows,     rotateRows,     gatherRows,        takeFromRows, fillOneHot,    widenElements,

@@ -53,7 +53,7 @@ unary(tanhOne, tanhOf(x))
 unary(erfOne, erfOf(x))
 unary(reluOne, wasm_f32x4_max(x, splat(0.f)))
 
-/* By number, as `stepNames` in src/engine/tensor/kernel/map-tree.ts. */
+/* By number, as `stepNames` in src/engine/tensor/kernel/plan/map-tree.ts. */
 static void (*const operations[])(float *, const float *, const float *, integer) = {
     addTwo, subtractTwo, multiplyTwo, divideTwo, takeMinimum, takeMaximum, compareTwo, negateOne,
     expOne, logOne,      rootOne,     invertOne, sigmoidOne,  tanhOne,     erfOne,     reluOne,

@@ -3,10 +3,16 @@ import { requireValue } from "../../../base/core/index.ts";
 import type { Outputs } from "../lowering.ts";
 import { sizeOf } from "../shape.ts";
 import type { Kernels } from "./host.ts";
-import { type InputStorage, type Instruction, numberOf, type Storage, type Word } from "./instruction.ts";
 import type { KernelArrays } from "./kernel-memory.ts";
-import { type Plan, type PlanOptions, planGraph } from "./plan.ts";
-import type { Stage } from "./schedule.ts";
+import {
+  type InputStorage,
+  type Instruction,
+  numberOf,
+  type Storage,
+  type Word,
+} from "./plan/instruction.ts";
+import { type Plan, type PlanOptions, planGraph } from "./plan/plan-graph.ts";
+import type { Stage } from "./plan/schedule.ts";
 
 /** Numbers that a program is fed with: float32, int32 ids, or bfloat16. */
 export type KernelData = KernelArrays[keyof KernelArrays];

@@ -2,15 +2,15 @@
  * Plans a graph: every tensor becomes an instruction, a view or a part of an elementwise expression. Nothing here has an
  * address, so that a plan can be linked to any memory.
  */
-import { requireValue } from "../../../base/core/index.ts";
-import { topologicalOrder } from "../gradient.ts";
-import type { Outputs } from "../lowering.ts";
-import type { Tensor } from "../primitive.ts";
-import { formatShape, isSameShape, type Shape, sizeOf } from "../shape.ts";
+import { requireValue } from "../../../../base/core/index.ts";
+import { topologicalOrder } from "../../gradient.ts";
+import type { Outputs } from "../../lowering.ts";
+import type { Tensor } from "../../primitive.ts";
+import { formatShape, isSameShape, type Shape, sizeOf } from "../../shape.ts";
+import { encodeStore, encodeWiden } from "./encode-rows.ts";
 import type { ConstantStorage, InputStorage, Instruction, ResultStorage } from "./instruction.ts";
 import { type PlanBuilder, planTensor, type Value } from "./kernel-rules.ts";
 import { applyStep, type Expression, encodeMap, expressView } from "./map-tree.ts";
-import { encodeStore, encodeWiden } from "./row-kernels.ts";
 import { type Arena, makeStages, placeResults, type Stage } from "./schedule.ts";
 import {
   isHalf,

@@ -1,9 +1,7 @@
 /** How each primitive is carried out: by an instruction, by another view of the same numbers, or as a step of a longer expression. */
-import type { Primitive, Tensor } from "../primitive.ts";
-import type { Shape } from "../shape.ts";
-import type { Instruction } from "./instruction.ts";
-import type { Expression, StepName } from "./map-tree.ts";
-import { encodeProduct, hasFewBatches, isReadableLeft, isReadableRight } from "./product.ts";
+import type { Primitive, Tensor } from "../../primitive.ts";
+import type { Shape } from "../../shape.ts";
+import { encodeProduct, hasFewBatches, isReadableLeft, isReadableRight } from "./encode-product.ts";
 import {
   encodeGather,
   encodeRotate,
@@ -11,7 +9,9 @@ import {
   encodeSum,
   encodeTake,
   type RowOptions,
-} from "./row-kernels.ts";
+} from "./encode-rows.ts";
+import type { Instruction } from "./instruction.ts";
+import type { Expression, StepName } from "./map-tree.ts";
 import { broadcastView, isRowMajor, permuteView, sliceView, strideAt, type View } from "./view.ts";
 
 /** What a tensor becomes: numbers in a storage, or an expression that its reader may carry on. */

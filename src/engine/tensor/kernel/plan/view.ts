@@ -1,5 +1,5 @@
 /** Tensors as they lie in storages: an offset and a stride for each axis, so that most changes of shape move nothing. */
-import { type Shape, sizeOf } from "../shape.ts";
+import { type Shape, sizeOf } from "../../shape.ts";
 import type { Address, Storage } from "./instruction.ts";
 
 /** A tensor in a storage; offset and strides count elements. */

@@ -2,7 +2,7 @@
  * When instructions run and where their results lie: stages of instructions that do not depend on each other, and one
  * arena in which results that are not needed at the same time share memory.
  */
-import { requireValue } from "../../../base/core/index.ts";
+import { requireValue } from "../../../../base/core/index.ts";
 import type { Instruction, ResultStorage, Storage } from "./instruction.ts";
 
 /** Instructions that may run at the same time. */

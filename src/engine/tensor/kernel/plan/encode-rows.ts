@@ -1,5 +1,5 @@
 /** Instructions of kernels that go by rows, ids and positions, and of sums. */
-import { sizeOf } from "../shape.ts";
+import { sizeOf } from "../../shape.ts";
 import { chooseGrain, type Instruction, type KernelName, type Word } from "./instruction.ts";
 import { isHalf, joinAxes, type View } from "./view.ts";
 

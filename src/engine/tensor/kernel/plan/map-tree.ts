@@ -1,5 +1,5 @@
 /** Chains of elementwise operations as one instruction: what is read, and the steps from there to the result. */
-import type { Shape } from "../shape.ts";
+import type { Shape } from "../../shape.ts";
 import { chooseGrain, type Instruction, type Word } from "./instruction.ts";
 import { broadcastView, joinAxes, type View } from "./view.ts";
 
