@@ -143,28 +143,43 @@ async function compileCase({
   return { run: () => program.run(allFeeds), release: () => void program.release() };
 }
 
-async function time(run: Run, seconds: number): Promise<number[]> {
-  const times: number[] = [];
-  for (const end = performance.now() + seconds * 1000; performance.now() < end || times.length < 3; ) {
-    const start = performance.now();
-    await run();
-    times.push(performance.now() - start);
-  }
-  return times;
+/** Milliseconds of a run: by the clock, and of all threads' processor time, which a busy machine leaves as it is. */
+interface Times {
+  readonly wall: number[];
+  readonly processor: number[];
 }
 
-function describe(name: string, times: readonly number[], numTokens: number): string {
-  const sorted = [...times].sort((a, b) => a - b);
+function readProcessor(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+async function time(run: Run, { wall, processor }: Times, seconds: number): Promise<void> {
+  let count = 0;
+  const before = readProcessor();
+  for (const end = performance.now() + seconds * 1000; performance.now() < end || count < 2; count++) {
+    const start = performance.now();
+    await run();
+    wall.push(performance.now() - start);
+  }
+  processor.push((readProcessor() - before) / count);
+}
+
+function describe(name: string, { wall, processor }: Times, numTokens: number): string {
+  const sorted = [...wall].sort((a, b) => a - b);
   const [least, median] = [sorted[0]!, sorted[Math.floor(sorted.length / 2)]!];
   const rate = (ms: number): string => ((numTokens * 1000) / ms).toFixed(1);
-  return `  ${name.padEnd(8)} median ${median.toFixed(2)} ms (${rate(median)} tokens/s), best ${least.toFixed(2)} ms (${rate(least)})`;
+  return `  ${name.padEnd(8)} median ${median.toFixed(2)} ms (${rate(median)} tokens/s), best ${least.toFixed(2)} ms (${rate(least)}), processor ${Math.min(...processor).toFixed(2)} ms`;
 }
 
 for (const one of cases) {
   console.log(`${one.name}, ${numThreads} threads, ${kernels.isFused ? "fused" : "plain"}`);
   const ours = only === "onnx" ? undefined : planCase(one);
   const theirs = only === "kernels" ? undefined : await compileCase(one);
-  const [ourTimes, theirTimes]: [number[], number[]] = [[], []];
+  const [ourTimes, theirTimes]: readonly [Times, Times] = [
+    { wall: [], processor: [] },
+    { wall: [], processor: [] },
+  ];
   if (ours !== undefined && theirs !== undefined) {
     const [mine, other] = [(await ours.run()).logits!, (await theirs.run()).logits!];
     const largest = other.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
@@ -173,8 +188,8 @@ for (const one of cases) {
   }
   await ours?.run();
   for (let round = 0; round < 3; round++) {
-    if (ours !== undefined) ourTimes.push(...(await time(ours.run, 0.7)));
-    if (theirs !== undefined) theirTimes.push(...(await time(theirs.run, 0.7)));
+    if (ours !== undefined) await time(ours.run, ourTimes, 0.7);
+    if (theirs !== undefined) await time(theirs.run, theirTimes, 0.7);
   }
   if (ours !== undefined) console.log(describe("kernels", ourTimes, one.numTokens));
   if (theirs !== undefined) console.log(describe("ONNX", theirTimes, one.numTokens));

@@ -29,7 +29,7 @@ static const Kernel kernels[] = {
 static _Atomic unsigned long long claim;
 /* The present stage: [instructions, chunks], then instructions: [kernel, words, chunks, arguments …]. */
 static const integer *stage;
-static _Atomic integer done, sleepers, isOutside;
+static _Atomic integer done, sleepers, isOutside, isBroken;
 static char *scratch;
 static unsigned long scratchBytes;
 /* Threads that take part in this run: those with a lower number. */
@@ -82,13 +82,25 @@ static void takeChunk(unsigned long long seen, integer thread) {
   if (atomic_fetch_add(&done, 1) + 1 == count) openStage(nextStage(stage), thread);
 }
 
-/* Runs a tape on the threads below `count`, this one among them, and returns 1 where an id was outside its table. */
+/* What a run says: all is well, an id was outside its table, a thread has failed and nothing can run any more. */
+enum { well, outside, broken };
+
+/* Runs a tape on the threads below `count`, this one among them. */
 EXPORT("run") integer run(const integer *tape, integer count) {
   atomic_store(&firstIdle, count);
-  openStage(tape, 0);
-  for (unsigned long long seen = atomic_load(&claim); (seen >> 16 & 0xffff) > 0; seen = atomic_load(&claim))
+  if (!atomic_load(&isBroken)) openStage(tape, 0);
+  for (unsigned long long seen = atomic_load(&claim); (seen >> 16 & 0xffff) > 0; seen = atomic_load(&claim)) {
+    if (atomic_load(&isBroken)) return broken;
     takeChunk(seen, 0);
-  return atomic_exchange(&isOutside, 0);
+  }
+  return atomic_load(&isBroken) ? broken : atomic_exchange(&isOutside, 0) ? outside : well;
+}
+
+/* Called where a thread has failed within a chunk: nobody waits for it. */
+EXPORT("giveUp") void giveUp(void) {
+  atomic_store(&isBroken, 1);
+  atomic_fetch_add(&claim, 1ull << 32);
+  __builtin_wasm_memory_atomic_notify((int *)&claim + 1, 0x7fffffff);
 }
 
 /* What each further thread does from its start, for ever. */

@@ -59,13 +59,19 @@ export function openKernels({ numThreads, fuses = true }: KernelOptions): Kernel
     isFused,
     run: (tape, scratchBytes) => {
       useScratch(scratchBytes);
-      if (program.run(tape, numThreads) !== 0)
-        throw new RangeError("Cannot run the program: a token id or position is outside its table");
+      checkRun(program.run(tape, numThreads));
     },
     close: () => {
       for (const thread of threads) void thread.terminate();
     },
   };
+}
+
+/** Throws where a run did not go well, by the numbers of tools/kernels/source/machine.c. */
+function checkRun(outcome: number): void {
+  if (outcome === 1)
+    throw new RangeError("Cannot run the program: a token id or position is outside its table");
+  if (outcome !== 0) throw new Error("Cannot run the program: a thread of the kernels has failed");
 }
 
 /** Pages of 64 KiB: at the start, and at most, which is what 32 bits can address. */
@@ -144,7 +150,14 @@ function startProgram(module: object, memory: Memory): Program {
     throw new TypeError("Cannot find the end of the kernels' data");
   return {
     end: Number(end.value),
-    run: (tape, numThreads) => call("run", [tape, numThreads]),
+    run: (tape, numThreads) => {
+      try {
+        return call("run", [tape, numThreads]);
+      } catch (error) {
+        call("giveUp", []);
+        throw error;
+      }
+    },
     useScratch: (place, numBytes) => void call("useScratch", [place, numBytes]),
   };
 }
@@ -161,5 +174,10 @@ const threadSource = `
 const { module, memory, stack, thread } = require("node:worker_threads").workerData;
 const { exports } = new WebAssembly.Instance(module, { env: { memory } });
 exports.__stack_pointer.value = stack;
-exports.serve(thread);
+try {
+  exports.serve(thread);
+} catch (error) {
+  exports.giveUp();
+  throw error;
+}
 `;

@@ -38,6 +38,8 @@ export class KernelMemory {
   /** The buffer is another object some time after each growth, and arrays keep the one that they were made of. */
   readonly #buffers = new WeakSet<ArrayBufferLike>();
   #end: number;
+  /** Beyond, nothing was ever written, and all is 0. */
+  #untouched: number;
   #workspace: Span = { start: 0, size: 0 };
   #numWorkspaces = 0;
 
@@ -45,6 +47,7 @@ export class KernelMemory {
   constructor(memory: GrowingBuffer, start: number) {
     this.#memory = memory;
     this.#end = roundUp(start, alignment);
+    this.#untouched = this.#end;
   }
 
   /** Bytes that are allocated. */
@@ -54,9 +57,10 @@ export class KernelMemory {
 
   /** An array of zeros. Throws `UsageError` where 4 GiB do not hold it. */
   allocate<Kind extends keyof KernelArrays>(kind: Kind, length: number): KernelArrays[Kind] {
+    const untouched = this.#untouched;
     const place = this.take(length * elementBytes[kind]);
     const array = this.view(kind, place, length);
-    array.fill(0);
+    if (place < untouched) array.fill(0);
     return array;
   }
 
@@ -116,6 +120,7 @@ export class KernelMemory {
     const missing = start + size + slackBytes - this.#memory.buffer.byteLength;
     if (missing > 0) this.#grow(Math.ceil(missing / pageBytes), size);
     this.#end = start + size;
+    this.#untouched = Math.max(this.#untouched, this.#end);
     return start;
   }
 
