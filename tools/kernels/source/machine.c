@@ -15,11 +15,14 @@ enum { patience = 20000 };
 /* Words of a stage before its instructions, and of an instruction before its arguments. */
 enum { stageWords = 2, headWords = 3 };
 
+/* What the first stage of a tape does: see `post`. */
+static KERNEL(doNothing) { (void)arguments, (void)chunk, (void)scratch; }
+
 /* By number, as in src/engine/tensor/kernel/plan/instruction.ts. */
 static const Kernel kernels[] = {
     mapElements,  sumElements,     multiplyByRows, multiplyByColumns, softmaxRows, logSoftmaxRows, normalizeRows,
     standardizeRows, markRows,     rotateRows,     gatherRows,        takeFromRows, fillOneHot,    widenElements,
-    storeSlots,
+    storeSlots, doNothing,
 };
 
 /*
@@ -34,6 +37,10 @@ static char *scratch;
 static unsigned long scratchBytes;
 /* Threads that take part in this run: those with a lower number. */
 static _Atomic integer firstIdle;
+/* Counts runs that are over: whoever posted one waits for it. */
+static _Atomic integer numOver;
+
+EXPORT("placeOfNumOver") _Atomic integer *placeOfNumOver(void) { return &numOver; }
 
 /* Scratch memory for all threads, `bytes` each. */
 EXPORT("useScratch") void useScratch(char *place, unsigned long bytes) { scratch = place, scratchBytes = bytes; }
@@ -52,13 +59,20 @@ static const integer *nextStage(const integer *present) {
   return at;
 }
 
+static void sayOver(void) {
+  atomic_fetch_add(&numOver, 1);
+  __builtin_wasm_memory_atomic_notify((int *)&numOver, 1);
+}
+
 /* Opens the stage at `next`, after those of a single chunk, which are done on the spot. */
 static void openStage(const integer *next, integer thread) {
   for (stage = next; stage[0] > 0 && stage[1] == 1; stage = nextStage(stage)) runChunk(0, thread);
   atomic_store(&done, 0);
   unsigned long long number = (atomic_load(&claim) >> 32) + 1;
-  atomic_store(&claim, number << 32 | (unsigned long long)stage[1] << 16);
+  integer count = stage[1];
+  atomic_store(&claim, number << 32 | (unsigned long long)count << 16);
   if (atomic_load(&sleepers) > 0) __builtin_wasm_memory_atomic_notify((int *)&claim + 1, 0x7fffffff);
+  if (count == 0) sayOver();
 }
 
 static void awaitStage(unsigned number) {
@@ -85,22 +99,35 @@ static void takeChunk(unsigned long long seen, integer thread) {
 /* What a run says: all is well, an id was outside its table, a thread has failed and nothing can run any more. */
 enum { well, outside, broken };
 
+static integer judgeRun(void) { return atomic_load(&isBroken) ? broken : atomic_exchange(&isOutside, 0) ? outside : well; }
+
 /* Runs a tape on the threads below `count`, this one among them. */
 EXPORT("run") integer run(const integer *tape, integer count) {
   atomic_store(&firstIdle, count);
   if (!atomic_load(&isBroken)) openStage(tape, 0);
   for (unsigned long long seen = atomic_load(&claim); (seen >> 16 & 0xffff) > 0; seen = atomic_load(&claim)) {
-    if (atomic_load(&isBroken)) return broken;
+    if (atomic_load(&isBroken)) break;
     takeChunk(seen, 0);
   }
-  return atomic_load(&isBroken) ? broken : atomic_exchange(&isOutside, 0) ? outside : well;
+  return judgeRun();
 }
+
+/* Has the threads 1 … count run a tape while the caller goes on. Its first stage has several chunks, so that none is done here. */
+EXPORT("post") void post(const integer *tape, integer count) {
+  atomic_store(&firstIdle, count + 1);
+  if (atomic_load(&isBroken)) sayOver();
+  else openStage(tape, 0);
+}
+
+/* What became of a posted run that is over. */
+EXPORT("judge") integer judge(void) { return judgeRun(); }
 
 /* Called where a thread has failed within a chunk: nobody waits for it. */
 EXPORT("giveUp") void giveUp(void) {
   atomic_store(&isBroken, 1);
   atomic_fetch_add(&claim, 1ull << 32);
   __builtin_wasm_memory_atomic_notify((int *)&claim + 1, 0x7fffffff);
+  sayOver();
 }
 
 /* What each further thread does from its start, for ever. */

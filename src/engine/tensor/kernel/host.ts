@@ -16,6 +16,8 @@ export interface Kernels {
   readonly isFused: boolean;
   /** Runs the tape at that address; each thread has `scratchBytes` of its own. Throws `RangeError` for ids outside their table. */
   run(tape: number, scratchBytes: number): void;
+  /** The same on as many threads beside the caller's, which goes on meanwhile but must not start another run. */
+  start(tape: number, scratchBytes: number): Promise<void>;
   /** Ends the threads; nothing can run afterwards. */
   close(): void;
 }
@@ -42,29 +44,77 @@ export function openKernels({ numThreads, fuses = true }: KernelOptions): Kernel
     },
     program.end,
   );
-  const place = (numBytes: number): number => kernelMemory.take(numBytes);
-  const threads = Array.from({ length: numThreads - 1 }, (_, index) =>
-    startThread({ module, memory, thread: index + 1, stack: place(stackBytes) + stackBytes }),
-  );
-  let scratch = { start: 0, size: 0 };
-  const useScratch = (numBytes: number): void => {
-    if (numBytes <= scratch.size) return;
-    if (scratch.size > 0) kernelMemory.give(scratch.start);
-    const size = Math.ceil(numBytes / 64) * 64;
-    scratch = { start: place(size * numThreads), size };
-    program.useScratch(scratch.start, size);
+  const machine: Machine = {
+    module,
+    memory,
+    kernelMemory,
+    program,
+    threads: [],
+    numThreads,
+    isRunning: false,
   };
+  addThreads(machine, numThreads - 1);
   return {
     memory: kernelMemory,
     isFused,
     run: (tape, scratchBytes) => {
-      useScratch(scratchBytes);
+      prepareRun(machine, scratchBytes);
       checkRun(program.run(tape, numThreads));
     },
+    start: async (tape, scratchBytes) => {
+      prepareRun(machine, scratchBytes);
+      addThreads(machine, numThreads);
+      machine.isRunning = true;
+      await postRun(machine, tape);
+      machine.isRunning = false;
+      checkRun(program.judge());
+    },
     close: () => {
-      for (const thread of threads) void thread.terminate();
+      for (const thread of machine.threads) void thread.terminate();
     },
   };
+}
+
+/** Kernels with their threads. */
+interface Machine {
+  readonly module: object;
+  readonly memory: Memory;
+  readonly kernelMemory: KernelMemory;
+  readonly program: Program;
+  /** Threads beside the caller's. */
+  readonly threads: Worker[];
+  readonly numThreads: number;
+  isRunning: boolean;
+  scratch?: { readonly start: number; readonly size: number };
+}
+
+function addThreads({ module, memory, kernelMemory, threads }: Machine, count: number): void {
+  while (threads.length < count) {
+    const stack = kernelMemory.take(stackBytes) + stackBytes;
+    threads.push(startThread({ module, memory, thread: threads.length + 1, stack }));
+  }
+}
+
+/** Gives every thread scratch memory. Throws `TypeError` while another run is going on. */
+function prepareRun(machine: Machine, scratchBytes: number): void {
+  const { kernelMemory, program, numThreads, scratch } = machine;
+  if (machine.isRunning) throw new TypeError("Cannot run two programs of a memory at the same time");
+  if (scratchBytes <= (scratch?.size ?? 0)) return;
+  if (scratch !== undefined) kernelMemory.give(scratch.start);
+  const size = Math.ceil(scratchBytes / 64) * 64;
+  machine.scratch = { start: kernelMemory.take(size * (numThreads + 1)), size };
+  program.useScratch(machine.scratch.start, size);
+}
+
+async function postRun({ memory, program, numThreads }: Machine, tape: number): Promise<void> {
+  const numOver = new Int32Array(memory.buffer, program.placeOfNumOver, 1);
+  const before = numOver[0] ?? 0;
+  // Node.js does not stay for who waits without blocking.
+  const stay = setInterval(() => {}, 2 ** 30);
+  const waiting = Atomics.waitAsync(numOver, 0, before);
+  program.post(tape, numThreads);
+  await waiting.value;
+  clearInterval(stay);
 }
 
 /** Throws where a run did not go well, by the numbers of tools/kernels/source/machine.c. */
@@ -92,6 +142,13 @@ declare const WebAssembly: {
     imports: { readonly env: { readonly memory: Memory } },
   ) => { readonly exports: Readonly<Record<string, unknown>> };
 };
+
+declare global {
+  /** A part that ES2023 does not have yet. */
+  interface Atomics {
+    waitAsync(array: Int32Array, index: number, value: number): { readonly value: Promise<string> | string };
+  }
+}
 
 interface Memory {
   /** Another one after each growth. */
@@ -135,7 +192,11 @@ interface Program {
   /** The first byte of memory that is free. */
   readonly end: number;
   readonly run: (tape: number, numThreads: number) => number;
+  readonly post: (tape: number, numThreads: number) => void;
+  readonly judge: () => number;
   readonly useScratch: (place: number, numBytes: number) => void;
+  /** The address of the number of runs that are over. */
+  readonly placeOfNumOver: number;
 }
 
 function startProgram(module: object, memory: Memory): Program {
@@ -158,6 +219,9 @@ function startProgram(module: object, memory: Memory): Program {
         throw error;
       }
     },
+    post: (tape, numThreads) => void call("post", [tape, numThreads]),
+    judge: () => call("judge", []),
+    placeOfNumOver: call("placeOfNumOver", []),
     useScratch: (place, numBytes) => void call("useScratch", [place, numBytes]),
   };
 }

@@ -78,6 +78,28 @@ describe("Kernels", () => {
     kernels.close();
   });
 
+  it("run beside the caller, one program at a time, with the same bits", async () => {
+    const kernels = openKernels({ numThreads: 2 });
+    const [x, w] = [op.input("x", [64, 64]), op.input("w", [64, 64])];
+    let y = x;
+    for (let layer = 0; layer < 5; layer++) y = op.softmax(op.matmul(y, w));
+    const program = planProgram({ y }, kernels);
+    const feeds = {
+      x: Float32Array.from({ length: 4096 }, (_, i) => Math.sin(i)),
+      w: Float32Array.from({ length: 4096 }, (_, i) => Math.cos(i)),
+    };
+    const expected = [...program.run(feeds).y];
+    for (let round = 0; round < 20; round++) {
+      const running = program.start(feeds);
+      expect(() => program.run(feeds)).toThrow("at the same time");
+      expect([...(await running).y]).toEqual(expected);
+    }
+    const ids = planProgram({ y: op.gatherRows(x, op.input("ids", [1], "int32")) }, kernels);
+    await expect(ids.start({ ...feeds, ids: Int32Array.of(64) })).rejects.toThrow("outside its table");
+    expect([...program.run(feeds).y]).toEqual(expected);
+    kernels.close();
+  });
+
   it("run nothing any more once a thread has failed", () => {
     const kernels = openKernels({ numThreads: 2 });
     const program = planProgram({ y: op.exp(op.input("x", [4])) }, kernels);

@@ -24,6 +24,8 @@ export interface KernelProgram<Name extends string = string> {
    * others are copied. Gives every output by name, in memory that the next run of any program of the memory may overwrite.
    */
   run(feeds: Readonly<Record<string, KernelData>>): Readonly<Record<Name, Float32Array>>;
+  /** The same on threads beside the caller's, which meanwhile must leave the memory alone. */
+  start(feeds: Readonly<Record<string, KernelData>>): Promise<Readonly<Record<Name, Float32Array>>>;
   /** Frees what the program holds of the memory; it cannot run afterwards. */
   release(): void;
 }
@@ -37,6 +39,7 @@ export function planProgram<Name extends string>(
   const linked = new LinkedProgram(planGraph(outputs, options), kernels);
   return {
     run: (feeds) => linked.run(feeds) as Readonly<Record<Name, Float32Array>>,
+    start: async (feeds) => (await linked.start(feeds)) as Readonly<Record<Name, Float32Array>>,
     release: () => linked.release(),
   };
 }
@@ -70,7 +73,7 @@ function writeTape(stages: readonly Stage[]): Tape {
       words.push(0);
     }
   };
-  for (const stage of stages) {
+  for (const stage of [firstStage, ...stages]) {
     words.push(
       stage.length,
       stage.reduce((sum, { numChunks }) => sum + numChunks, 0),
@@ -83,6 +86,9 @@ function writeTape(stages: readonly Stage[]): Tape {
   words.push(0, 0);
   return { words: Int32Array.from(words), references };
 }
+
+/** Where threads come together: the chunks of a first stage are not done by who posts a run. */
+const firstStage: Stage = [{ kernel: "nothing", words: [], numChunks: 2, reads: [], writes: [] }];
 
 /** Words of an instruction before its arguments. */
 const headWords = 3;
@@ -146,7 +152,19 @@ class LinkedProgram {
   }
 
   run(feeds: Readonly<Record<string, KernelData>>): Readonly<Record<string, Float32Array>> {
-    const { inputs, scratchBytes } = this.#plan;
+    this.#prepare(feeds);
+    this.#kernels.run(this.#tape.byteOffset, this.#plan.scratchBytes);
+    return this.#results;
+  }
+
+  async start(feeds: Readonly<Record<string, KernelData>>): Promise<Readonly<Record<string, Float32Array>>> {
+    this.#prepare(feeds);
+    await this.#kernels.start(this.#tape.byteOffset, this.#plan.scratchBytes);
+    return this.#results;
+  }
+
+  #prepare(feeds: Readonly<Record<string, KernelData>>): void {
+    const { inputs } = this.#plan;
     for (const [name, data] of Object.entries(feeds)) {
       const storage = inputs.get(name);
       if (storage !== undefined) this.#bind(storage, data);
@@ -154,8 +172,6 @@ class LinkedProgram {
     for (const name of inputs.keys())
       if (!this.#bound.has(name)) throw new TypeError(`Cannot run the program: input "${name}" is not fed`);
     this.#useWorkspace();
-    this.#kernels.run(this.#tape.byteOffset, scratchBytes);
-    return this.#results;
   }
 
   #bind(storage: InputStorage, data: KernelData): void {

@@ -6,7 +6,7 @@
 /** Kernels, by the number that each has in tools/kernels/source/machine.c. */
 const kernelNames = [
   ...(["map", "sum", "multiplyByRows", "multiplyByColumns", "softmax", "logSoftmax", "normalize"] as const),
-  ...(["standardize", "mark", "rotate", "gather", "take", "oneHot", "widen", "store"] as const),
+  ...(["standardize", "mark", "rotate", "gather", "take", "oneHot", "widen", "store", "nothing"] as const),
 ] as const;
 
 /** The name of a kernel. */
