@@ -1,5 +1,5 @@
-/** Every primitive: its value against a plain float64 loop, its gradient against finite differences of that loop. */
-import { describe, expect, it } from "vitest";
+/** Every primitive on both backends: its value against a plain float64 loop, its gradient against finite differences of that loop. */
+import { afterAll, describe, expect, it } from "vitest";
 import {
   at,
   multiplyMatrices,
@@ -10,14 +10,30 @@ import {
 } from "../../../test/support/primitive-cases.ts";
 import { createRandom } from "../../base/core/index.ts";
 import { gradients } from "./gradient.ts";
+import { openKernels } from "./kernel/host.ts";
+import { planProgram } from "./kernel/program.ts";
+import type { Outputs } from "./lowering.ts";
 import * as op from "./operations.ts";
 import type { Tensor } from "./primitive.ts";
-import { compile, type TensorData } from "./session.ts";
+import { compile, type Program, type TensorData } from "./session.ts";
 import { type Shape, sizeOf } from "./shape.ts";
 
 /** float32 against float64 loops; values are of order one. */
 const valueTolerance = 2e-5;
 const gradientTolerance = 5e-4;
+
+const kernels = openKernels({ numThreads: 2 });
+afterAll(() => kernels.close());
+
+type Compile = (outputs: Outputs) => Promise<Program>;
+
+const backends: Readonly<Record<string, Compile>> = {
+  "ONNX Runtime": (outputs) => compile(outputs, { numThreads: 1 }),
+  kernels: async (outputs) => {
+    const program = planProgram(outputs, kernels);
+    return { run: async (feeds) => program.run(feeds), release: async () => program.release() };
+  },
+};
 
 interface Measured {
   readonly value: Numbers;
@@ -26,7 +42,11 @@ interface Measured {
 }
 
 /** The engine's value, and the gradient of Σ weight · value, for random weights. */
-async function measure(test: PrimitiveCase, floats: readonly Numbers[], seed: string): Promise<Measured> {
+async function measure(
+  test: PrimitiveCase,
+  floats: readonly Numbers[],
+  { seed, create }: { readonly seed: string; readonly create: Compile },
+): Promise<Measured> {
   const variables = test.shapes.map((shape, index) => op.input(`x${index}`, shape));
   const integers = (test.integers ?? []).map(({ shape }, index) => op.input(`ids${index}`, shape, "int32"));
   const result = test.build(variables, integers);
@@ -36,86 +56,96 @@ async function measure(test: PrimitiveCase, floats: readonly Numbers[], seed: st
   const wanted = test.hasNoGradient ? [] : gradients(loss, variables);
   const outputs: Record<string, Tensor> = { value: result };
   for (const [index, gradient] of wanted.entries()) outputs[`g${index}`] = gradient;
-  const program = await compile(outputs, { numThreads: 1 });
+  const program = await create(outputs);
   const feeds: Record<string, TensorData> = {};
   for (const [index, values] of floats.entries()) feeds[`x${index}`] = Float32Array.from(values);
   for (const [index, { values }] of (test.integers ?? []).entries())
     feeds[`ids${index}`] = Int32Array.from(values);
   const results = await program.run(feeds);
-  await program.release();
-  return {
+  const measured = {
     value: [...results.value!],
     gradients: wanted.map((_, index) => [...results[`g${index}`]!]),
     weights,
   };
+  await program.release();
+  return measured;
 }
 
-describe("every primitive", () => {
-  for (const [name, test] of Object.entries(primitiveCases)) {
-    const random = createRandom(1, name);
-    const [low, high] = test.range ?? [-2, 2];
-    const draw = (shape: Shape): Numbers =>
-      Array.from({ length: sizeOf(shape) }, () => Math.fround(low + (high - low) * random.uniform()));
-    const floats = test.shapes.map(draw);
+for (const [backend, create] of Object.entries(backends))
+  describe(`every primitive on ${backend}`, () => {
+    for (const [name, test] of Object.entries(primitiveCases)) {
+      const random = createRandom(1, name);
+      const [low, high] = test.range ?? [-2, 2];
+      const draw = (shape: Shape): Numbers =>
+        Array.from({ length: sizeOf(shape) }, () => Math.fround(low + (high - low) * random.uniform()));
+      const floats = test.shapes.map(draw);
 
-    it(`${name}: value equals a float64 loop`, async () => {
-      const { value } = await measure(test, floats, name);
-      const expected = test.reference(floats);
-      expect(value.length).toBe(expected.length);
-      for (const [index, wanted] of expected.entries())
-        expect(Math.abs(value[index]! - wanted)).toBeLessThan(valueTolerance * Math.max(1, Math.abs(wanted)));
-    });
-
-    if (test.hasNoGradient !== true)
-      it(`${name}: gradient equals finite differences in a random direction`, async () => {
-        const { gradients: slopes, weights } = await measure(test, floats, name);
-        const direction = floats.map((values) => values.map(() => random.uniform() * 2 - 1));
-        const step = 1e-6;
-        const lossAt = (sign: number): number => {
-          const moved = floats.map((values, i) =>
-            values.map((v, j) => v + sign * step * at(direction[i]!, j)),
+      it(`${name}: value equals a float64 loop`, async () => {
+        const { value } = await measure(test, floats, { seed: name, create });
+        const expected = test.reference(floats);
+        expect(value.length).toBe(expected.length);
+        for (const [index, wanted] of expected.entries())
+          expect(Math.abs(value[index]! - wanted)).toBeLessThan(
+            valueTolerance * Math.max(1, Math.abs(wanted)),
           );
-          return test.reference(moved).reduce((sum, v, index) => sum + v * at(weights, index), 0);
-        };
-        const expected = (lossAt(1) - lossAt(-1)) / (2 * step);
-        const actual = slopes
-          .flatMap((slope, i) => slope.map((v, j) => v * at(direction[i]!, j)))
-          .reduce((a, b) => a + b, 0);
-        expect(Math.abs(actual - expected)).toBeLessThan(gradientTolerance * Math.max(1, Math.abs(expected)));
-        expect(Math.abs(expected)).toBeGreaterThan(1e-3); // a direction without slope would prove nothing
       });
-  }
 
-  for (const transposeLeft of [false, true])
-    for (const transposeRight of [false, true])
-      it(`matmul: transposes ${transposeLeft}, ${transposeRight} in value and gradient`, async () => {
-        const random = createRandom(2, "matmul", String(transposeLeft), String(transposeRight));
-        const left = Array.from({ length: 12 }, () => Math.fround(random.normal()));
-        const right = Array.from({ length: 20 }, () => Math.fround(random.normal()));
-        const reference = ([l, r]: readonly Numbers[]): Numbers =>
-          multiplyMatrices(
-            transposeLeft ? transposeMatrix(l!, [4, 3]) : l!,
-            transposeRight ? transposeMatrix(r!, [5, 4]) : r!,
-            [3, 4, 5],
+      if (test.hasNoGradient !== true)
+        it(`${name}: gradient equals finite differences in a random direction`, async () => {
+          const { gradients: slopes, weights } = await measure(test, floats, { seed: name, create });
+          const direction = floats.map((values) => values.map(() => random.uniform() * 2 - 1));
+          const step = 1e-6;
+          const lossAt = (sign: number): number => {
+            const moved = floats.map((values, i) =>
+              values.map((v, j) => v + sign * step * at(direction[i]!, j)),
+            );
+            return test.reference(moved).reduce((sum, v, index) => sum + v * at(weights, index), 0);
+          };
+          const expected = (lossAt(1) - lossAt(-1)) / (2 * step);
+          const actual = slopes
+            .flatMap((slope, i) => slope.map((v, j) => v * at(direction[i]!, j)))
+            .reduce((a, b) => a + b, 0);
+          expect(Math.abs(actual - expected)).toBeLessThan(
+            gradientTolerance * Math.max(1, Math.abs(expected)),
           );
-        const test: PrimitiveCase = {
-          shapes: [transposeLeft ? [4, 3] : [3, 4], transposeRight ? [5, 4] : [4, 5]],
-          build: ([l, r]) => op.matmul(l!, r!, { transposeLeft, transposeRight }),
-          reference,
-        };
-        const { value, gradients: slopes, weights } = await measure(test, [left, right], "matmul");
-        for (const [index, wanted] of reference([left, right]).entries())
-          expect(value[index]).toBeCloseTo(wanted, 4);
-        for (const [i, values] of [left, right].entries())
-          for (const j of values.keys()) {
-            const moved = (sign: number): number =>
-              reference(
-                [left, right].map((v, k) => v.map((x, m) => (k === i && m === j ? x + sign * 1e-5 : x))),
-              ).reduce((sum, v, index) => sum + v * at(weights, index), 0);
-            expect(slopes[i]![j]).toBeCloseTo((moved(1) - moved(-1)) / 2e-5, 3);
-          }
-      });
-});
+          expect(Math.abs(expected)).toBeGreaterThan(1e-3); // a direction without slope would prove nothing
+        });
+    }
+
+    for (const transposeLeft of [false, true])
+      for (const transposeRight of [false, true])
+        it(`matmul: transposes ${transposeLeft}, ${transposeRight} in value and gradient`, async () => {
+          const random = createRandom(2, "matmul", String(transposeLeft), String(transposeRight));
+          const left = Array.from({ length: 12 }, () => Math.fround(random.normal()));
+          const right = Array.from({ length: 20 }, () => Math.fround(random.normal()));
+          const reference = ([l, r]: readonly Numbers[]): Numbers =>
+            multiplyMatrices(
+              transposeLeft ? transposeMatrix(l!, [4, 3]) : l!,
+              transposeRight ? transposeMatrix(r!, [5, 4]) : r!,
+              [3, 4, 5],
+            );
+          const test: PrimitiveCase = {
+            shapes: [transposeLeft ? [4, 3] : [3, 4], transposeRight ? [5, 4] : [4, 5]],
+            build: ([l, r]) => op.matmul(l!, r!, { transposeLeft, transposeRight }),
+            reference,
+          };
+          const {
+            value,
+            gradients: slopes,
+            weights,
+          } = await measure(test, [left, right], { seed: "matmul", create });
+          for (const [index, wanted] of reference([left, right]).entries())
+            expect(value[index]).toBeCloseTo(wanted, 4);
+          for (const [i, values] of [left, right].entries())
+            for (const j of values.keys()) {
+              const moved = (sign: number): number =>
+                reference(
+                  [left, right].map((v, k) => v.map((x, m) => (k === i && m === j ? x + sign * 1e-5 : x))),
+                ).reduce((sum, v, index) => sum + v * at(weights, index), 0);
+              expect(slopes[i]![j]).toBeCloseTo((moved(1) - moved(-1)) / 2e-5, 3);
+            }
+        });
+  });
 
 describe("gradients()", () => {
   it("adds up what flows along several paths", async () => {

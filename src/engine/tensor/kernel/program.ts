@@ -179,7 +179,7 @@ class LinkedProgram {
     const kind = kindOf(storage);
     if (!(data instanceof constructors[kind]))
       throw new TypeError(`Cannot feed "${name}" with ${data.constructor.name}: it takes ${kind}`);
-    if (data.length < numElements)
+    if (storage.isWindow ? data.length < numElements : data.length !== numElements)
       throw new TypeError(`Cannot feed ${data.length} values to "${name}", which takes ${numElements}`);
     const address = this.#kernels.memory.owns(data) ? data.byteOffset : this.#copyIn(storage, data);
     if (this.#bound.get(name) === address) return;

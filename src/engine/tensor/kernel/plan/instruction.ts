@@ -24,6 +24,8 @@ export interface InputStorage {
   readonly isInteger: boolean;
   /** Whether it holds bfloat16, two bytes an element, in place of float32. */
   readonly isHalf: boolean;
+  /** Whether it is a part of a larger array. */
+  readonly isWindow: boolean;
   readonly numElements: number;
 }
 

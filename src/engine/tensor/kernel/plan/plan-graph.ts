@@ -144,12 +144,13 @@ class Planner implements PlanBuilder {
   }
 
   bind({ params: { name }, shape, dtype }: Tensor<"input">): View {
-    const strides = this.#options.strides?.[name] ?? rowMajorStrides(shape);
+    const own = this.#options.strides?.[name];
+    const [strides, isWindow] = [own ?? rowMajorStrides(shape), own !== undefined];
     const extent = shape.reduce((sum, length, axis) => sum + (length - 1) * (strides[axis] ?? 0), 1);
     const isInteger = dtype === "int32";
     const isHalf = this.#options.halves?.has(name) ?? false;
     const known = this.inputs.get(name);
-    const storage = known ?? { kind: "input", name, isInteger, isHalf, numElements: extent };
+    const storage = known ?? { kind: "input", name, isInteger, isHalf, isWindow, numElements: extent };
     if (storage.numElements !== extent || storage.isInteger !== isInteger)
       throw new TypeError(
         `Cannot plan the input "${name}" as ${formatShape(shape)}: it has another shape elsewhere`,
