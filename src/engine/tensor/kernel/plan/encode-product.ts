@@ -81,7 +81,7 @@ export function encodeProduct(views: ProductViews): Instruction {
     { float: scale },
     Number(isHalf(right)),
     ...[left, right, out],
-    ...[left.strides.at(-2) ?? 0, right.strides.at(isByRows ? -1 : -2) ?? 0, out.strides.at(-2) ?? 0],
+    ...[strideAt(left, -2), strideAt(right, isByRows ? -1 : -2), strideAt(out, -2)],
     inner?.length ?? 1,
     ...(inner?.strides ?? [0, 0, 0]),
     ...(outer?.strides ?? [0, 0, 0]),
