@@ -18,7 +18,7 @@ link=(-Wl,--no-entry -Wl,--import-memory -Wl,--shared-memory -Wl,--max-memory=42
   -Wl,--gc-sections -Wl,--strip-all -Wl,--export=__stack_pointer -Wl,--export=__heap_base)
 build() {
   "$folder/zig/bin/python" -m ziglang cc "${flags[@]}" "${link[@]}" "${@:2}" "$own"/source/*.c -o "$folder/$1.wasm"
-  cp "$folder/$1.wasm" "$own/../../kernels/$1.wasm"
+  install -m 644 "$folder/$1.wasm" "$own/../../kernels/$1.wasm"
 }
 mkdir -p "$own/../../kernels"
 build kernels
