@@ -194,7 +194,7 @@ for (const one of cases) {
   if (ours !== undefined) console.log(describe("kernels", ourTimes, one.numTokens));
   if (theirs !== undefined) console.log(describe("ONNX", theirTimes, one.numTokens));
   console.log(
-    `  load ${readFileSync("/proc/loadavg", "utf8").slice(0, 14)}, kernel memory ${(kernels.memory.numBytes / 2 ** 20).toFixed(0)} MiB`,
+    `  load ${readFileSync("/proc/loadavg", "utf8").slice(0, 14)}, kernel memory ${(kernels.memory.numBytes / 2 ** 20).toFixed(0)} MiB, peak of the process ${(process.resourceUsage().maxRSS / 2 ** 10).toFixed(0)} MiB`,
   );
   ours?.release();
   theirs?.release();

@@ -59,20 +59,17 @@ static const integer *nextStage(const integer *present) {
   return at;
 }
 
-static void sayOver(void) {
-  atomic_fetch_add(&numOver, 1);
-  __builtin_wasm_memory_atomic_notify((int *)&numOver, 1);
-}
-
 /* Opens the stage at `next`, after those of a single chunk, which are done on the spot. */
 static void openStage(const integer *next, integer thread) {
   for (stage = next; stage[0] > 0 && stage[1] == 1; stage = nextStage(stage)) runChunk(0, thread);
   atomic_store(&done, 0);
   unsigned long long number = (atomic_load(&claim) >> 32) + 1;
   integer count = stage[1];
+  // Counted before the claim says so: when the next run begins, nothing of this one is still to come but a call to wake up.
+  if (count == 0) atomic_fetch_add(&numOver, 1);
   atomic_store(&claim, number << 32 | (unsigned long long)count << 16);
   if (atomic_load(&sleepers) > 0) __builtin_wasm_memory_atomic_notify((int *)&claim + 1, 0x7fffffff);
-  if (count == 0) sayOver();
+  if (count == 0) __builtin_wasm_memory_atomic_notify((int *)&numOver, 1);
 }
 
 static void awaitStage(unsigned number) {
@@ -115,19 +112,23 @@ EXPORT("run") integer run(const integer *tape, integer count) {
 /* Has the threads 1 … count run a tape while the caller goes on. Its first stage has several chunks, so that none is done here. */
 EXPORT("post") void post(const integer *tape, integer count) {
   atomic_store(&firstIdle, count + 1);
-  if (atomic_load(&isBroken)) sayOver();
+  if (atomic_load(&isBroken)) atomic_fetch_add(&numOver, 1);
   else openStage(tape, 0);
 }
 
-/* What became of a posted run that is over. */
-EXPORT("judge") integer judge(void) { return judgeRun(); }
+/* What became of a posted run that was counted as over. */
+EXPORT("judge") integer judge(void) {
+  while ((atomic_load(&claim) >> 16 & 0xffff) > 0 && !atomic_load(&isBroken)) continue;
+  return judgeRun();
+}
 
 /* Called where a thread has failed within a chunk: nobody waits for it. */
 EXPORT("giveUp") void giveUp(void) {
   atomic_store(&isBroken, 1);
   atomic_fetch_add(&claim, 1ull << 32);
   __builtin_wasm_memory_atomic_notify((int *)&claim + 1, 0x7fffffff);
-  sayOver();
+  atomic_fetch_add(&numOver, 1);
+  __builtin_wasm_memory_atomic_notify((int *)&numOver, 1);
 }
 
 /* What each further thread does from its start, for ever. */

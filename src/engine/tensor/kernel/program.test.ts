@@ -191,12 +191,11 @@ describe("planProgram()", () => {
       for (const kernels of [plain, fused]) {
         const half = planProgram(outputs, kernels, { halves: new Set(["table"]) });
         const full = planProgram(outputs, kernels);
-        const [fromHalf, fromFull] = [half.run({ ...feeds, table: weight }), undefined];
+        const fromHalf = half.run({ ...feeds, table: weight });
         const copied = Object.entries(fromHalf).map(([name, values]) => [name, [...values]]);
         expect(copied).toEqual(
           Object.entries(full.run({ ...feeds, table: wide })).map(([name, values]) => [name, [...values]]),
         );
-        expect(fromFull).toBeUndefined();
         half.release();
         full.release();
       }
