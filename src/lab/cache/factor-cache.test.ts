@@ -189,10 +189,10 @@ describe("openFactorCache()", () => {
     const tensor = storeMatrix(drawNoise(2, 2, 1));
     const comparison = compareVectors({ before: tensor, after: tensor, isUnchanged: true });
     for (const write of [
-      open().writeFactors(name, { numVectors: 2 }, makeFactors(2)),
-      open().writeComparison(key, comparison),
+      () => open().writeFactors(name, { numVectors: 2 }, makeFactors(2)),
+      () => open().writeComparison(key, comparison),
     ]) {
-      const failure = await write.then(
+      const failure = await write().then(
         () => undefined,
         (error: unknown) => error,
       );
