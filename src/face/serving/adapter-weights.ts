@@ -12,8 +12,8 @@ import {
 import { readModel } from "../../lab/machine/index.ts";
 import { isAdapterFolder } from "../../weights/checkpoint/index.ts";
 
-/** Most bytes of weights that adapters may take, all together. */
-const mostAdapterBytes = 2 ** 32;
+/** Most bytes of weights that adapters may take, all together: half of the engine's memory. */
+const mostAdapterBytes = 2 ** 31;
 
 /** There is no room for an adapter: a sentence that whoever asked may read. */
 export class NoRoomError extends UsageError {
@@ -80,6 +80,10 @@ function hasSameBytes(values: Float32Array, others: Float32Array | undefined): b
 
 function hashWeights({ entries }: ParameterLayout, parameters: NamedParameters): string {
   const hash = createHash("sha256");
-  for (const { name } of entries) hash.update(viewBytes(parameters[name] ?? new Float32Array(0)));
+  for (const { name } of entries) {
+    const values = parameters[name];
+    if (values === undefined) throw new Error(`Cannot find "${name}" among the weights`);
+    hash.update(viewBytes(values));
+  }
   return hash.digest("hex").slice(0, 16);
 }

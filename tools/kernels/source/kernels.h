@@ -32,7 +32,6 @@ KERNEL(gatherRows);
 KERNEL(takeFromRows);
 KERNEL(fillOneHot);
 KERNEL(widenElements);
-KERNEL(storeSlots);
 
 /* Tells the caller that an id was outside its table: the run fails when it is over. */
 void reportOutside(void);

@@ -15,14 +15,10 @@ enum { patience = 20000 };
 /* Words of a stage before its instructions, and of an instruction before its arguments. */
 enum { stageWords = 2, headWords = 3 };
 
-/* What the first stage of a tape does: see `post`. */
-static KERNEL(doNothing) { (void)arguments, (void)chunk, (void)scratch; }
-
 /* By number, as in src/engine/tensor/kernel/plan/instruction.ts. */
 static const Kernel kernels[] = {
     mapElements,  sumElements,     multiplyByRows, multiplyByColumns, softmaxRows, logSoftmaxRows, normalizeRows,
     standardizeRows, markRows,     rotateRows,     gatherRows,        takeFromRows, fillOneHot,    widenElements,
-    storeSlots, doNothing,
 };
 
 /*
@@ -35,12 +31,6 @@ static const integer *stage;
 static _Atomic integer done, sleepers, isOutside, isBroken;
 static char *scratch;
 static unsigned long scratchBytes;
-/* Threads that take part in this run: those with a lower number. */
-static _Atomic integer firstIdle;
-/* Counts runs that are over: whoever posted one waits for it. */
-static _Atomic integer numOver;
-
-EXPORT("placeOfNumOver") _Atomic integer *placeOfNumOver(void) { return &numOver; }
 
 /* Scratch memory for all threads, `bytes` each. */
 EXPORT("useScratch") void useScratch(char *place, unsigned long bytes) { scratch = place, scratchBytes = bytes; }
@@ -64,12 +54,8 @@ static void openStage(const integer *next, integer thread) {
   for (stage = next; stage[0] > 0 && stage[1] == 1; stage = nextStage(stage)) runChunk(0, thread);
   atomic_store(&done, 0);
   unsigned long long number = (atomic_load(&claim) >> 32) + 1;
-  integer count = stage[1];
-  // Counted before the claim says so: when the next run begins, nothing of this one is still to come but a call to wake up.
-  if (count == 0) atomic_fetch_add(&numOver, 1);
-  atomic_store(&claim, number << 32 | (unsigned long long)count << 16);
+  atomic_store(&claim, number << 32 | (unsigned long long)stage[1] << 16);
   if (atomic_load(&sleepers) > 0) __builtin_wasm_memory_atomic_notify((int *)&claim + 1, 0x7fffffff);
-  if (count == 0) __builtin_wasm_memory_atomic_notify((int *)&numOver, 1);
 }
 
 static void awaitStage(unsigned number) {
@@ -83,7 +69,7 @@ static void awaitStage(unsigned number) {
 /* Takes a chunk and carries it out, or waits for another stage. */
 static void takeChunk(unsigned long long seen, integer thread) {
   integer count = seen >> 16 & 0xffff, next = seen & 0xffff;
-  if (next >= count || thread >= atomic_load(&firstIdle)) {
+  if (next >= count) {
     awaitStage(seen >> 32);
     return;
   }
@@ -98,9 +84,8 @@ enum { well, outside, broken };
 
 static integer judgeRun(void) { return atomic_load(&isBroken) ? broken : atomic_exchange(&isOutside, 0) ? outside : well; }
 
-/* Runs a tape on the threads below `count`, this one among them. */
-EXPORT("run") integer run(const integer *tape, integer count) {
-  atomic_store(&firstIdle, count);
+/* Runs a tape on all threads, this one among them. */
+EXPORT("run") integer run(const integer *tape) {
   if (!atomic_load(&isBroken)) openStage(tape, 0);
   for (unsigned long long seen = atomic_load(&claim); (seen >> 16 & 0xffff) > 0; seen = atomic_load(&claim)) {
     if (atomic_load(&isBroken)) break;
@@ -109,26 +94,11 @@ EXPORT("run") integer run(const integer *tape, integer count) {
   return judgeRun();
 }
 
-/* Has the threads 1 … count run a tape while the caller goes on. Its first stage has several chunks, so that none is done here. */
-EXPORT("post") void post(const integer *tape, integer count) {
-  atomic_store(&firstIdle, count + 1);
-  if (atomic_load(&isBroken)) atomic_fetch_add(&numOver, 1);
-  else openStage(tape, 0);
-}
-
-/* What became of a posted run that was counted as over. */
-EXPORT("judge") integer judge(void) {
-  while ((atomic_load(&claim) >> 16 & 0xffff) > 0 && !atomic_load(&isBroken)) continue;
-  return judgeRun();
-}
-
 /* Called where a thread has failed within a chunk: nobody waits for it. */
 EXPORT("giveUp") void giveUp(void) {
   atomic_store(&isBroken, 1);
   atomic_fetch_add(&claim, 1ull << 32);
   __builtin_wasm_memory_atomic_notify((int *)&claim + 1, 0x7fffffff);
-  atomic_fetch_add(&numOver, 1);
-  __builtin_wasm_memory_atomic_notify((int *)&numOver, 1);
 }
 
 /* What each further thread does from its start, for ever. */

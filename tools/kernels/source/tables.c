@@ -102,30 +102,3 @@ KERNEL(rotateRows) {
     rotateRow(to, x, r->cosine + at, r->sine + at, pairs);
   }
 }
-
-/*
- * Rows [B, H, T, D] of any strides into a cache: row t of text b goes to slot first[b] + t of it, for t below count[b].
- * The cache has a stride for texts, heads, slots and elements.
- */
-typedef struct {
-  integer grain, numRows, numHeads, numTokens, width, numSlots;
-  const float *from;
-  integer batch, head, token, element;
-  float *to;
-  integer toBatch, toHead, toSlot, toElement;
-  const integer *first, *count;
-} Store;
-
-KERNEL(storeSlots) {
-  (void)scratch;
-  const Store *s = (const Store *)arguments;
-  Range range = rangeOf(chunk, s->grain, s->numRows);
-  for (integer row = range.first; row < range.end; row++) {
-    integer token = row % s->numTokens, rest = row / s->numTokens, head = rest % s->numHeads, batch = rest / s->numHeads;
-    if (token >= s->count[batch]) continue;
-    integer slot = checkId(s->first[batch] + token, s->numSlots);
-    const float *x = s->from + (long)batch * s->batch + (long)head * s->head + (long)token * s->token;
-    float *to = s->to + (long)batch * s->toBatch + (long)head * s->toHead + (long)slot * s->toSlot;
-    for (integer i = 0; i < s->width; i++) to[(long)i * s->toElement] = x[(long)i * s->element];
-  }
-}

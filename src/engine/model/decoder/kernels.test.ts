@@ -8,7 +8,6 @@ import { createRandom } from "../../../base/core/index.ts";
 import {
   compile,
   type KernelData,
-  op,
   openKernels,
   planProgram,
   sizeOf,
@@ -19,7 +18,6 @@ import type { ModelConfig } from "../config/model-config.ts";
 import { parseModelConfig } from "../config/parse-config.ts";
 import { familyNames } from "../family/family-name.ts";
 import { chunkOutputs, decodeOutputs, prefillOutputs } from "../generation/generation-programs.ts";
-import { writeSlot } from "../generation/key-value-cache.ts";
 import { createLayout } from "../parameters.ts";
 import { feedPositions } from "./positions.ts";
 
@@ -134,71 +132,4 @@ describe("decoders on kernels", () => {
         expect(runKernels(made, half)).toEqual(results);
         for (const backend of backends.slice(1)) expect(runKernels(made, half, backend)).toEqual(results);
       });
-
-  it("write fresh keys and values into caches that are parts of larger arrays", () => {
-    const config = parseModelConfig({ model_type: "llama", ...familyConfigs.llama }, "llama");
-    const { numKeyValueHeads: K, headSize: D, layers } = config;
-    const [B, C, capacity] = [3, 16, 40];
-    const { outputs, feeds } = passes["a decode step"]!(config);
-    const { wide } = drawParameters(config);
-    const { memory } = kernels!;
-    const strides: Record<string, readonly number[]> = {};
-    const caches: Record<string, Float32Array> = {};
-    const stores = [];
-    const [slots, counts] = [op.input("slots", [B], "int32"), op.input("counts", [B], "int32")];
-    for (const layer of layers.keys())
-      for (const part of ["keys", "values"]) {
-        const name = `past.${part}.${layer}`;
-        // Slots are columns of keys and rows of values.
-        const shape = part === "keys" ? [B, K, D, C] : [B, K, C, D];
-        strides[name] =
-          part === "keys"
-            ? [K * D * capacity, D * capacity, capacity, 1]
-            : [K * D * capacity, D * capacity, D, 1];
-        const cache = memory.allocate("float32", B * K * D * capacity);
-        feeds[name]!.forEach((value, index) => {
-          const [b, k] = [Math.floor(index / (K * C * D)), Math.floor(index / (C * D)) % K];
-          const [i, j] = [Math.floor(index / shape[3]!) % shape[2]!, index % shape[3]!];
-          const own = strides[name]!;
-          cache[b * own[0]! + k * own[1]! + i * own[2]! + j] = value;
-        });
-        caches[name] = cache;
-        const past = op.input(name, shape);
-        stores.push({
-          rows: outputs[`${part}.${layer}`]!,
-          cache: part === "keys" ? op.transpose(past, [0, 1, 3, 2]) : past,
-          first: slots,
-          count: counts,
-        });
-      }
-    const program = planProgram({ logits: outputs.logits! }, kernels!, { strides, stores });
-    const first = Int32Array.of(8, 7, 6);
-    const fed = { ...wide, ...feeds, ...caches, slots: first, counts: Int32Array.of(1, 1, 0) };
-    const logits = [...program.run(fed).logits];
-    const plain = planProgram(outputs, kernels!);
-    const expected = plain.run({ ...wide, ...feeds });
-    expect(logits).toEqual([...expected.logits!]);
-    for (const [name, cache] of Object.entries(caches)) {
-      const fresh = expected[name.slice("past.".length)]!;
-      const wanted = feeds[name]!.slice() as Float32Array;
-      for (const row of [0, 1]) writeSlot(wanted, fresh, { config, name, C, row, slot: first[row]! });
-      const isKeys = name.includes("keys");
-      const own = strides[name]!;
-      const read = Array.from({ length: wanted.length }, (_, index) => {
-        const [b, k] = [Math.floor(index / (K * C * D)), Math.floor(index / (C * D)) % K];
-        const width = isKeys ? C : D;
-        const [i, j] = [Math.floor((index % (C * D)) / width), index % width];
-        return cache[b * own[0]! + k * own[1]! + i * own[2]! + j];
-      });
-      expect(read).toEqual([...wanted]);
-    }
-    const elsewhere = Object.fromEntries(
-      Object.entries(caches).map(([name, cache]) => [name, new Float32Array(cache.length)]),
-    );
-    expect(() => program.run({ ...fed, ...elsewhere })).toThrow("is not in the memory of the kernels");
-    expect(() => program.run({ ...fed, tokens: Int32Array.of(1, 99, 2) })).toThrow("outside its table");
-    program.release();
-    plain.release();
-    for (const cache of Object.values(caches)) memory.free(cache);
-  });
 });

@@ -36,12 +36,13 @@ function fitBatch(numTexts: number): number {
   return numTexts <= 1 ? numTexts : 2 * fitBatch(Math.ceil(numTexts / 2));
 }
 
-/** An empty cache. Whoever creates it frees it. */
+/** An empty cache. Whoever creates it frees it. Throws `UsageError` where the memory is full. */
 export function createCache(
   { config, kernels }: TextMemory,
   size: { readonly B: number; readonly C: number },
 ): TextCache {
-  return createEmptyCache(config, size, (length) => kernels.memory.allocate("float32", length));
+  const { memory } = kernels;
+  return memory.attempt(() => createEmptyCache(config, size, (length) => memory.allocate("float32", length)));
 }
 
 /** Gives the memory of a cache back. */

@@ -4,6 +4,7 @@
  */
 import {
   type CompileOptions,
+  KernelMemory,
   openKernels,
   planProgram,
   requireOutput,
@@ -52,9 +53,12 @@ export interface TextGroup {
 
 /** Continues texts; whoever creates it releases it. */
 export interface TextEngine {
+  /** Throws `UsageError` where there is no room for the parameters beside those that are open. */
   open(parameters: NamedParameters): TextGroup;
   /** Bytes that the cache of a text of so many tokens takes. */
   measure(numTokens: number): number;
+  /** Bytes that the caches of all texts may take, as `measure` counts them, beside the parameters that are open. */
+  measureRoom(): number;
   release(): Promise<void>;
 }
 
@@ -108,9 +112,16 @@ export function createTextEngine(
   return {
     open: (parameters) => openGroup(engine, parameters),
     measure: (numTokens) => slotBytes(config) * fitCache(config, numTokens),
+    measureRoom: () =>
+      Math.max(0, KernelMemory.mostBytes - engine.pool.numBytes - workBytes) / arrayBytesPerCacheByte,
     release: async () => kernels.close(),
   };
 }
+
+/** Left for what programs need while they run. */
+const workBytes = 2 ** 28;
+/** A batch that gets one text more may grow to arrays twice as large, which are filled from those that it has. */
+const arrayBytesPerCacheByte = 3;
 
 /** A text that is being read, with a cache of its own. */
 interface Reading {

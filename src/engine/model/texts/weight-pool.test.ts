@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from "vitest";
-import { openKernels } from "../../tensor/index.ts";
+import { KernelMemory, openKernels } from "../../tensor/index.ts";
 import { createWeightPool } from "./weight-pool.ts";
 
 const kernels = openKernels({ numThreads: 1 });
@@ -37,5 +37,25 @@ describe("createWeightPool()", () => {
     expect(kernels.memory.numBytes).toBeGreaterThan(before);
     adapter.release();
     expect(kernels.memory.numBytes).toBe(before);
+  });
+
+  it("keeps nothing of weights that do not fit", () => {
+    const { memory } = kernels;
+    const pool = createWeightPool(memory);
+    const base = pool.take({ halves });
+    const before = memory.numBytes;
+    const rest = KernelMemory.mostBytes - memory.numBytes;
+    const filler = memory.allocate("uint16", (rest - 2 ** 20) / 2);
+    const large = new Float32Array(2 ** 19).fill(1 / 3);
+    expect(() => pool.take({ halves, small: large.subarray(0, 100), large })).toThrow(
+      "Cannot hold 3 MiB more",
+    );
+    memory.free(filler);
+    expect(memory.numBytes).toBe(before);
+    base.release();
+    expect(pool.numBytes).toBe(0);
+    const again = pool.take({ large });
+    expect(pool.numBytes).toBe(large.byteLength);
+    again.release();
   });
 });

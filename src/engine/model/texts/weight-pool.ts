@@ -13,7 +13,9 @@ export interface PooledWeights {
 
 /** Keeps weights by the arrays that they came in. */
 export interface WeightPool {
-  /** Copies what is not there yet. Throws `UsageError` where the memory is full. */
+  /** Bytes of all that it keeps. */
+  readonly numBytes: number;
+  /** Copies what is not there yet. Throws `UsageError` where the memory is full, and keeps nothing of them then. */
   take(parameters: Readonly<Record<string, Float32Array>>): PooledWeights;
 }
 
@@ -39,17 +41,26 @@ export function createWeightPool(memory: KernelMemory): WeightPool {
     memory.free(known.array);
   };
   return {
+    get numBytes() {
+      return [...kept.values()].reduce((sum, { array }) => sum + array.byteLength, 0);
+    },
     take: (parameters) => {
-      const entries = Object.entries(parameters);
-      const arrays = Object.fromEntries(entries.map(([name, values]) => [name, take(values)]));
-      const halves = entries.flatMap(([name]) => (arrays[name] instanceof Uint16Array ? [name] : []));
-      return {
-        arrays,
-        halves: new Set(halves),
-        release: () => {
-          for (const [, values] of entries) give(values);
-        },
+      const taken: Float32Array[] = [];
+      const release = (): void => {
+        for (const values of taken.splice(0)) give(values);
       };
+      const arrays: Record<string, KernelData> = {};
+      try {
+        for (const [name, values] of Object.entries(parameters)) {
+          arrays[name] = take(values);
+          taken.push(values);
+        }
+      } catch (error) {
+        release();
+        throw error;
+      }
+      const names = Object.keys(arrays).filter((name) => arrays[name] instanceof Uint16Array);
+      return { arrays, halves: new Set(names), release };
     },
   };
 }

@@ -3,19 +3,13 @@
  * all programs, of which one runs at a time.
  */
 import { UsageError } from "../../../base/core/index.ts";
+import type { ProgramMemory } from "../../../base/machine/index.ts";
 
 /** Arrays that live in kernel memory, by the kind of their elements; bfloat16 is `uint16`. */
 export interface KernelArrays {
   readonly float32: Float32Array;
   readonly int32: Int32Array;
   readonly uint16: Uint16Array;
-}
-
-/** A memory that can grow; views of it stay valid. */
-export interface GrowingBuffer {
-  readonly buffer: SharedArrayBuffer;
-  /** Adds pages of 64 KiB, or throws `RangeError`. */
-  grow(numPages: number): void;
 }
 
 /** A block of memory by its first byte. */
@@ -31,7 +25,9 @@ const slackBytes = 32;
 
 /** Memory for the arrays of one set of kernels. */
 export class KernelMemory {
-  readonly #memory: GrowingBuffer;
+  /** Bytes that any memory has at most. */
+  static readonly mostBytes = 2 ** 32;
+  readonly #memory: ProgramMemory;
   /** Free spans in order, never neighbors. */
   readonly #free: Span[] = [];
   readonly #taken = new Map<number, number>();
@@ -44,13 +40,13 @@ export class KernelMemory {
   #numWorkspaces = 0;
 
   /** `start` is the first byte that is not the program's own. */
-  constructor(memory: GrowingBuffer, start: number) {
+  constructor(memory: ProgramMemory, start: number) {
     this.#memory = memory;
     this.#end = roundUp(start, alignment);
     this.#untouched = this.#end;
   }
 
-  /** Bytes that are allocated. */
+  /** Bytes that are allocated, of `mostBytes`. */
   get numBytes(): number {
     return [...this.#taken.values()].reduce((sum, size) => sum + size, 0);
   }
@@ -68,6 +64,17 @@ export class KernelMemory {
   free(array: KernelArrays[keyof KernelArrays]): void {
     if (!this.owns(array)) throw new RangeError("Cannot free an array of another memory");
     this.give(array.byteOffset);
+  }
+
+  /** Does work that allocates; where it throws, gives back what it has allocated. */
+  attempt<Result>(work: () => Result): Result {
+    const before = new Set(this.#taken.keys());
+    try {
+      return work();
+    } catch (error) {
+      for (const address of [...this.#taken.keys()]) if (!before.has(address)) this.give(address);
+      throw error;
+    }
   }
 
   /** Whether an array lies in this memory. */

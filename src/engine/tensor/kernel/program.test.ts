@@ -1,4 +1,4 @@
-/** Every primitive on the kernels against a float64 loop; strided inputs, bfloat16, stores, threads and memory. */
+/** Every primitive on the kernels against a float64 loop; strided views, bfloat16 and threads. */
 import { afterAll, describe, expect, it } from "vitest";
 import {
   multiplyMatrices,

@@ -24,8 +24,6 @@ export interface KernelProgram<Name extends string = string> {
    * others are copied. Gives every output by name, in memory that the next run of any program of the memory may overwrite.
    */
   run(feeds: Readonly<Record<string, KernelData>>): Readonly<Record<Name, Float32Array>>;
-  /** The same on threads beside the caller's, which meanwhile must leave the memory alone. */
-  start(feeds: Readonly<Record<string, KernelData>>): Promise<Readonly<Record<Name, Float32Array>>>;
   /** Frees what the program holds of the memory; it cannot run afterwards. */
   release(): void;
 }
@@ -36,10 +34,10 @@ export function planProgram<Name extends string>(
   kernels: Kernels,
   options: PlanOptions = {},
 ): KernelProgram<Name> {
-  const linked = new LinkedProgram(planGraph(outputs, options), kernels);
+  const plan = planGraph(outputs, options);
+  const linked = kernels.memory.attempt(() => new LinkedProgram(plan, kernels));
   return {
     run: (feeds) => linked.run(feeds) as Readonly<Record<Name, Float32Array>>,
-    start: async (feeds) => (await linked.start(feeds)) as Readonly<Record<Name, Float32Array>>,
     release: () => linked.release(),
   };
 }
@@ -73,7 +71,7 @@ function writeTape(stages: readonly Stage[]): Tape {
       words.push(0);
     }
   };
-  for (const stage of [firstStage, ...stages]) {
+  for (const stage of stages) {
     words.push(
       stage.length,
       stage.reduce((sum, { numChunks }) => sum + numChunks, 0),
@@ -86,9 +84,6 @@ function writeTape(stages: readonly Stage[]): Tape {
   words.push(0, 0);
   return { words: Int32Array.from(words), references };
 }
-
-/** Where threads come together: the chunks of a first stage are not done by who posts a run. */
-const firstStage: Stage = [{ kernel: "nothing", words: [], numChunks: 2, reads: [], writes: [] }];
 
 /** Words of an instruction before its arguments. */
 const headWords = 3;
@@ -152,18 +147,6 @@ class LinkedProgram {
   }
 
   run(feeds: Readonly<Record<string, KernelData>>): Readonly<Record<string, Float32Array>> {
-    this.#prepare(feeds);
-    this.#kernels.run(this.#tape.byteOffset, this.#plan.scratchBytes);
-    return this.#results;
-  }
-
-  async start(feeds: Readonly<Record<string, KernelData>>): Promise<Readonly<Record<string, Float32Array>>> {
-    this.#prepare(feeds);
-    await this.#kernels.start(this.#tape.byteOffset, this.#plan.scratchBytes);
-    return this.#results;
-  }
-
-  #prepare(feeds: Readonly<Record<string, KernelData>>): void {
     const { inputs } = this.#plan;
     for (const [name, data] of Object.entries(feeds)) {
       const storage = inputs.get(name);
@@ -172,6 +155,8 @@ class LinkedProgram {
     for (const name of inputs.keys())
       if (!this.#bound.has(name)) throw new TypeError(`Cannot run the program: input "${name}" is not fed`);
     this.#useWorkspace();
+    this.#kernels.run(this.#tape.byteOffset, this.#plan.scratchBytes);
+    return this.#results;
   }
 
   #bind(storage: InputStorage, data: KernelData): void {
@@ -179,7 +164,7 @@ class LinkedProgram {
     const kind = kindOf(storage);
     if (!(data instanceof constructors[kind]))
       throw new TypeError(`Cannot feed "${name}" with ${data.constructor.name}: it takes ${kind}`);
-    if (storage.isWindow ? data.length < numElements : data.length !== numElements)
+    if (data.length !== numElements)
       throw new TypeError(`Cannot feed ${data.length} values to "${name}", which takes ${numElements}`);
     const address = this.#kernels.memory.owns(data) ? data.byteOffset : this.#copyIn(storage, data);
     if (this.#bound.get(name) === address) return;
@@ -189,12 +174,10 @@ class LinkedProgram {
 
   #copyIn(storage: InputStorage, data: KernelData): number {
     const { name, numElements } = storage;
-    if (this.#plan.written.has(name))
-      throw new TypeError(`Cannot write to "${name}": the array is not in the memory of the kernels`);
     const known = this.#copies.get(name);
     const copy = known ?? this.#kernels.memory.allocate(kindOf(storage), numElements);
     this.#copies.set(name, copy);
-    copy.set(data.length === numElements ? data : data.subarray(0, numElements));
+    copy.set(data);
     return copy.byteOffset;
   }
 

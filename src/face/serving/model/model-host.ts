@@ -22,11 +22,8 @@ import type {
   TextOrder,
 } from "./model-messages.ts";
 
-/**
- * Most bytes that the caches of texts may take when all of them have reached their limits. The arrays that hold them have room for
- * up to twice as many.
- */
-const mostCacheBytes = Math.min(2 ** 32, totalmem() / 4);
+/** Most bytes of the machine's memory that the caches of texts may take when all of them have reached their limits. */
+const mostCacheBytes = totalmem() / 4;
 /** Messages of changes that may wait to be handed out: a server that is behind gets no further behind. */
 const mostUntaken = 2;
 /** Tokens of prompts read between two steps of the texts that are read already. */
@@ -202,22 +199,36 @@ async function load(
       { folder: options.checkpoint, model, weights: base.weights },
       numBytes,
     );
+    const group = openAdapter(engine, weights);
     const replaced = models.get(name);
     if (replaced !== undefined) leaving.add(replaced);
-    models.set(name, { weights, group: engine.open(weights.parameters) });
+    models.set(name, { weights, group });
     say({ kind: "loaded", id, fingerprint: weights.fingerprint });
   } catch (error) {
     say({ kind: "failed", id, ...describe(error) });
   }
 }
 
+function openAdapter(engine: TextEngine, { parameters, numBytes }: NamedWeights): TextGroup {
+  try {
+    return engine.open(parameters);
+  } catch (cause) {
+    if (!(cause instanceof UsageError)) throw cause;
+    throw new NoRoomError(
+      `the engine's memory of 4 GiB has no room for its ${numBytes} bytes beside the base, other adapters and the texts that are being answered; unload others first`,
+      { cause },
+    );
+  }
+}
+
 /** Takes texts that wait, as long as there is room for one more and for what its cache may grow to. */
 function begin({ options, engine, waiting, running, say }: State): void {
   let numBytes = [...running.values()].reduce((sum, one) => sum + one.numBytes, 0);
+  const mostBytes = Math.min(mostCacheBytes, engine.measureRoom());
   for (const [id, { order, hosted }] of waiting) {
     const { prompt, maxNewTokens, seed } = order;
     const own = engine.measure(prompt.length + maxNewTokens);
-    if (running.size >= options.mostTexts || (running.size > 0 && numBytes + own > mostCacheBytes)) return;
+    if (running.size >= options.mostTexts || (running.size > 0 && numBytes + own > mostBytes)) return;
     waiting.delete(id);
     try {
       const text = hosted.group.add({ ...order, random: createRandom(seed, "served") });

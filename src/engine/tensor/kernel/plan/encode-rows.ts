@@ -126,31 +126,3 @@ export function encodeWiden(from: View, out: View): Instruction {
     writes: [out.storage],
   };
 }
-
-/** Rows that go into slots of a cache: see `SlotStore`. */
-export interface SlotViews {
-  /** [B, H, T, D] */
-  readonly rows: View;
-  /** [B, H, slots, D] */
-  readonly cache: View;
-  /** int32 [B] */
-  readonly first: View;
-  readonly count: View;
-}
-
-/** Rows written into slots. */
-export function encodeStore({ rows, cache, first, count }: SlotViews): Instruction {
-  const [B = 1, H = 1, T = 1, D = 1] = rows.shape;
-  const numRows = B * H * T;
-  const grain = chooseGrain(numRows, 10 + D);
-  return {
-    kernel: "store",
-    words: [
-      ...[grain, numRows, H, T, D, cache.shape[2] ?? 0],
-      ...[rows, ...rows.strides, cache, ...cache.strides, first, count],
-    ],
-    numChunks: Math.ceil(numRows / grain),
-    reads: [rows.storage, first.storage, count.storage],
-    writes: [cache.storage],
-  };
-}

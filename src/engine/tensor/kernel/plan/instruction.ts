@@ -6,7 +6,7 @@
 /** Kernels, by the number that each has in tools/kernels/source/machine.c. */
 const kernelNames = [
   ...(["map", "sum", "multiplyByRows", "multiplyByColumns", "softmax", "logSoftmax", "normalize"] as const),
-  ...(["standardize", "mark", "rotate", "gather", "take", "oneHot", "widen", "store", "nothing"] as const),
+  ...(["standardize", "mark", "rotate", "gather", "take", "oneHot", "widen"] as const),
 ] as const;
 
 /** The name of a kernel. */
@@ -24,8 +24,6 @@ export interface InputStorage {
   readonly isInteger: boolean;
   /** Whether it holds bfloat16, two bytes an element, in place of float32. */
   readonly isHalf: boolean;
-  /** Whether it is a part of a larger array. */
-  readonly isWindow: boolean;
   readonly numElements: number;
 }
 

@@ -7,40 +7,17 @@ import { topologicalOrder } from "../../gradient.ts";
 import type { Outputs } from "../../lowering.ts";
 import type { Tensor } from "../../primitive.ts";
 import { formatShape, isSameShape, type Shape, sizeOf } from "../../shape.ts";
-import { encodeStore, encodeWiden } from "./encode-rows.ts";
+import { encodeWiden } from "./encode-rows.ts";
 import type { ConstantStorage, InputStorage, Instruction, ResultStorage } from "./instruction.ts";
 import { type PlanBuilder, planTensor, type Value } from "./kernel-rules.ts";
 import { applyStep, type Expression, encodeMap, expressView } from "./map-tree.ts";
 import { type Arena, makeStages, placeResults, type Stage } from "./schedule.ts";
-import {
-  isHalf,
-  isRowMajor,
-  reshapeView,
-  rowMajorStrides,
-  sliceView,
-  type View,
-  viewStorage,
-} from "./view.ts";
+import { isRowMajor, reshapeView, rowMajorStrides, sliceView, type View, viewStorage } from "./view.ts";
 
-/** Rows that a run writes into slots of an array that it is fed with, after all of it was read. */
-export interface SlotStore {
-  /** [B, H, T, D] */
-  readonly rows: Tensor;
-  /** An input as [B, H, slots, D]; where it has its axes in another order, transposed. */
-  readonly cache: Tensor;
-  /** int32 [B]: the slot of each text's first row. */
-  readonly first: Tensor;
-  /** int32 [B]: how many of a text's T rows are written. */
-  readonly count: Tensor;
-}
-
-/** What a program does besides computing its outputs, and how its inputs lie in memory. */
+/** How a program's inputs lie in memory. */
 export interface PlanOptions {
   /** Inputs that are bound to bfloat16 (`Uint16Array`) in place of float32. */
   readonly halves?: ReadonlySet<string>;
-  /** Strides, in elements, of inputs that are parts of larger arrays. */
-  readonly strides?: Readonly<Record<string, readonly number[]>>;
-  readonly stores?: readonly SlotStore[];
 }
 
 /** A graph as instructions. */
@@ -50,26 +27,21 @@ export interface Plan {
   readonly inputs: ReadonlyMap<string, InputStorage>;
   readonly constants: readonly ConstantStorage[];
   readonly outputs: ReadonlyMap<string, View>;
-  /** Names of inputs that are written. */
-  readonly written: ReadonlySet<string>;
   /** Bytes that each thread needs of its own. */
   readonly scratchBytes: number;
 }
 
 /** Plans the graph of these outputs. */
 export function planGraph(outputs: Outputs, options: PlanOptions = {}): Plan {
-  const { stores = [] } = options;
-  const ends = stores.flatMap(({ rows, cache, first, count }) => [rows, cache, first, count]);
-  const order = topologicalOrder([...Object.values(outputs), ...ends]);
+  const order = topologicalOrder(Object.values(outputs));
   const planner = new Planner(order, options);
   for (const tensor of order) planner.plan(tensor);
   const results = new Map(Object.entries(outputs).map(([name, tensor]) => [name, planner.keep(tensor)]));
-  const written = new Set(stores.map((store) => planner.store(store)));
   const { instructions, constants, inputs } = planner;
   const stages = makeStages(instructions);
   const scratchBytes = instructions.reduce((most, { scratchBytes: own = 0 }) => Math.max(most, own), 0);
   const arena = placeResults(stages);
-  return { stages, arena, inputs, constants, outputs: results, written, scratchBytes };
+  return { stages, arena, inputs, constants, outputs: results, scratchBytes };
 }
 
 /** Who reads each tensor, a reader once for each time. */
@@ -144,19 +116,17 @@ class Planner implements PlanBuilder {
   }
 
   bind({ params: { name }, shape, dtype }: Tensor<"input">): View {
-    const own = this.#options.strides?.[name];
-    const [strides, isWindow] = [own ?? rowMajorStrides(shape), own !== undefined];
-    const extent = shape.reduce((sum, length, axis) => sum + (length - 1) * (strides[axis] ?? 0), 1);
+    const numElements = sizeOf(shape);
     const isInteger = dtype === "int32";
     const isHalf = this.#options.halves?.has(name) ?? false;
     const known = this.inputs.get(name);
-    const storage = known ?? { kind: "input", name, isInteger, isHalf, isWindow, numElements: extent };
-    if (storage.numElements !== extent || storage.isInteger !== isInteger)
+    const storage = known ?? { kind: "input", name, isInteger, isHalf, numElements };
+    if (storage.numElements !== numElements || storage.isInteger !== isInteger)
       throw new TypeError(
         `Cannot plan the input "${name}" as ${formatShape(shape)}: it has another shape elsewhere`,
       );
     this.inputs.set(name, storage);
-    return { storage, offset: 0, shape, strides };
+    return viewStorage(storage, shape);
   }
 
   constant({ params: { values }, shape }: Tensor<"constant">): View {
@@ -235,16 +205,6 @@ class Planner implements PlanBuilder {
     if (!isOwn) this.copy(view, kept);
     if (kept.storage.kind === "result") kept.storage.isKept = true;
     return kept;
-  }
-
-  /** The name of the input that is written. */
-  store({ rows, cache, first, count }: SlotStore): string {
-    const target = this.view(cache);
-    if (target.storage.kind !== "input" || isHalf(target))
-      throw new TypeError("Cannot store rows in what is no float32 input");
-    const source = this.widen(this.view(rows));
-    this.emit(encodeStore({ rows: source, cache: target, first: this.view(first), count: this.view(count) }));
-    return target.storage.name;
   }
 }
 
