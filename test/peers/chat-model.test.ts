@@ -6,22 +6,18 @@ import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createRandom } from "../../src/base/core/index.ts";
-import { applyHead } from "../../src/engine/model/decoder/graph.ts";
 import { greedy } from "../../src/engine/model/generation/sampling.ts";
 import {
   createGenerator,
   createLayout,
   createTextEngine,
-  createWeights,
   feedParameters,
-  feedPositions,
   loadModel,
   type Model,
-  runSequences,
   type TextEngine,
   writeChatPrompt,
 } from "../../src/engine/model/index.ts";
-import { compile, op } from "../../src/engine/tensor/index.ts";
+import { computeLogits } from "../support/logits.ts";
 import { findAbsence, runPeer } from "../support/peers.ts";
 import { createTemporaryFolder, removeFolder } from "../support/untwist.ts";
 
@@ -78,21 +74,6 @@ function readLogits(file: string, index: number): Float32Array {
   closeSync(source);
   expect(numBytes).toBe(values.byteLength);
   return values;
-}
-
-async function computeLogits(tokens: readonly number[]): Promise<Float32Array> {
-  const { config, parameters } = model;
-  const [layout, T] = [createLayout(config), tokens.length];
-  const weights = createWeights(layout);
-  const { hidden_NE } = runSequences(config, weights, op.input("tokens", [1, T], "int32"));
-  const program = await compile({ logits: applyHead(config, weights, hidden_NE) }, { numThreads });
-  const { logits } = await program.run({
-    ...feedParameters(layout, parameters),
-    tokens: Int32Array.from(tokens),
-    ...feedPositions(config, { B: 1, T, texts: [{ start: 0, numTokens: T }] }),
-  });
-  await program.release();
-  return logits;
 }
 
 /** How far two lists are apart. */
@@ -191,7 +172,7 @@ describe.skipIf(isSkipped)(`a real chat model${because}`, () => {
    */
   it("gives the logits of transformers, and is no farther from float64 than it is", async () => {
     for (const [index, { tokens }] of expected.texts.entries()) {
-      const found = await computeLogits(tokens);
+      const found = await computeLogits(model, tokens);
       const near = readLogits("logits.f32", index);
       const { worst, rootMeanSquare } = measure(found, near);
       expect([worst < 2e-4, rootMeanSquare < 2e-5], `${worst}, ${rootMeanSquare}`).toEqual([true, true]);

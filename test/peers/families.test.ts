@@ -3,19 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { createRandom } from "../../src/base/core/index.ts";
-import { applyHead } from "../../src/engine/model/decoder/graph.ts";
 import { greedy } from "../../src/engine/model/generation/sampling.ts";
-import {
-  createGenerator,
-  createLayout,
-  createWeights,
-  feedParameters,
-  feedPositions,
-  loadModel,
-  type Model,
-  runSequences,
-} from "../../src/engine/model/index.ts";
-import { compile, op } from "../../src/engine/tensor/index.ts";
+import { createGenerator, loadModel, type Model } from "../../src/engine/model/index.ts";
+import { computeLogits } from "../support/logits.ts";
 import { findAbsence, runPeer } from "../support/peers.ts";
 import { createTemporaryFolder, removeFolder } from "../support/untwist.ts";
 
@@ -51,23 +41,6 @@ interface Expected {
 function readLogits(name: string): Float32Array {
   const bytes = readFileSync(join(folder, name, "expected.f32"));
   return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-}
-
-async function computeLogits(
-  { config, parameters }: Model,
-  tokens: readonly number[],
-): Promise<Float32Array> {
-  const [layout, T] = [createLayout(config), tokens.length];
-  const weights = createWeights(layout);
-  const { hidden_NE } = runSequences(config, weights, op.input("tokens", [1, T], "int32"));
-  const program = await compile({ logits: applyHead(config, weights, hidden_NE) }, { numThreads: 1 });
-  const { logits } = await program.run({
-    ...feedParameters(layout, parameters),
-    tokens: Int32Array.from(tokens),
-    ...feedPositions(config, { B: 1, T, texts: [{ start: 0, numTokens: T }] }),
-  });
-  await program.release();
-  return logits;
 }
 
 /** Greedy texts without an end, token for token, up to a token that won by so little that rounding decides. */

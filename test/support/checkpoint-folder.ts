@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createRandom } from "../../src/base/core/index.ts";
-import { writeSafetensors } from "../../src/weights/checkpoint/index.ts";
+import { CheckpointError, writeSafetensors } from "../../src/weights/checkpoint/index.ts";
 
 /** A tensor to store. */
 export interface TensorSpec {
@@ -139,4 +139,14 @@ export function writeDiagonalFolder(path: string, values: readonly number[]): Pr
   return writeCheckpointFolder(path, [
     { name: nameWeight(0, "self_attn.q_proj"), shape: [size, size], values: elements },
   ]);
+}
+
+/** The refusal of a checkpoint; throws anything else. */
+export async function problemOf(reading: Promise<unknown>): Promise<CheckpointError> {
+  const error: unknown = await reading.then(
+    () => new Error("It was accepted"),
+    (reason: unknown) => reason,
+  );
+  if (error instanceof CheckpointError) return error;
+  throw error;
 }

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { problemOf } from "../../../test/support/checkpoint-folder.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
-import { CheckpointError } from "./checkpoint-error.ts";
 import { type WritableTensor, writeSafetensors } from "./safetensors/safetensors-write.ts";
 
 interface Expected {
@@ -38,15 +38,6 @@ beforeEach(async () => {
   folder = join(parent, "step-10");
 });
 afterEach(() => rm(parent, { recursive: true, force: true }));
-
-async function problemOf(reading: Promise<unknown>): Promise<CheckpointError> {
-  const error: unknown = await reading.then(
-    () => new Error("It was accepted"),
-    (reason: unknown) => reason,
-  );
-  if (error instanceof CheckpointError) return error;
-  throw error;
-}
 
 describe("openCheckpoint()", () => {
   it.each(["single", "sharded"])("reads the golden folder %s", async (name) => {

@@ -1,7 +1,15 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeFloats, encodeFloats, isDtype, isFloatDtype, type WritableDtype } from "./dtype.ts";
+import {
+  createRangeDecoder,
+  decodeFloats,
+  encodeDoubles,
+  encodeFloats,
+  isDtype,
+  isFloatDtype,
+  type WritableDtype,
+} from "./dtype.ts";
 
 const bytesOf = (view: ArrayBufferView): Uint8Array =>
   new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
@@ -52,6 +60,32 @@ describe("decodeFloats()", () => {
     expect(() => decodeFloats(new Uint8Array(7), "F32")).toThrow(TypeError);
     expect(() => decodeFloats(new Uint8Array(3), "BF16")).toThrow(TypeError);
   });
+});
+
+describe("createRangeDecoder()", () => {
+  it.each(["F64", "F32", "F16", "BF16"] as const)(
+    "reads ranges of %s, and none beyond the last element",
+    (dtype) => {
+      const values = Float32Array.of(1, -2, 0.5, 4, 8);
+      const whole = encodeDoubles(Float64Array.from(values), dtype);
+      const odd = new Uint8Array(whole.length + 1).subarray(1);
+      odd.set(whole);
+      const file = {
+        length: whole.length,
+        subarray: (start: number, end: number) => whole.subarray(start, end),
+      };
+      for (const bytes of [whole, odd, file]) {
+        const decode = createRangeDecoder(bytes, dtype);
+        expect([...decode(1, 4)]).toEqual([-2, 0.5, 4]);
+        expect([...decode(0, 5)]).toEqual([...values]);
+        expect(() => decode(3, 6)).toThrow("Cannot read elements 3 to 6: there are 5");
+      }
+      // A file that was cut off amid an element.
+      const cut = createRangeDecoder(whole.subarray(0, whole.length - 1), dtype);
+      expect([...cut(0, 4)]).toEqual([1, -2, 0.5, 4]);
+      expect(() => cut(0, 5)).toThrow(RangeError);
+    },
+  );
 });
 
 describe("encodeFloats()", () => {

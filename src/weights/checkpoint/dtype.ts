@@ -71,7 +71,7 @@ export interface ReadableBytes {
   subarray(start: number, end: number): Uint8Array;
 }
 
-/** Reads ranges of elements; each result is overwritten by the next call. */
+/** Reads ranges of elements; each result is overwritten by the next call. Throws `RangeError` beyond the last element. */
 export type RangeDecoder = (start: number, end: number) => Float32Array;
 
 /**
@@ -79,6 +79,16 @@ export type RangeDecoder = (start: number, end: number) => Float32Array;
  * `decodeFloats`, because it takes no new memory for each.
  */
 export function createRangeDecoder(bytes: ReadableBytes, dtype: FloatDtype): RangeDecoder {
+  const decode = chooseRangeDecoder(bytes, dtype);
+  const count = Math.floor(bytes.length / numBytesOf(dtype, 1));
+  return (start, end) => {
+    // A truncated tensor: silence here would be zeros there.
+    if (end > count) throw new RangeError(`Cannot read elements ${start} to ${end}: there are ${count}`);
+    return decode(start, end);
+  };
+}
+
+function chooseRangeDecoder(bytes: ReadableBytes, dtype: FloatDtype): RangeDecoder {
   const width = numBytesOf(dtype, 1);
   const isArray = bytes instanceof Uint8Array && bytes.byteOffset % width === 0;
   if (dtype === "F32" && isArray) {

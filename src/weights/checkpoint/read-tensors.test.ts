@@ -2,9 +2,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, describe, expect, it } from "vitest";
+import { problemOf } from "../../../test/support/checkpoint-folder.ts";
 import { createWorkplace } from "../../../test/support/untwist.ts";
 import { writeCheckpoint } from "./checkpoint.ts";
-import { CheckpointError } from "./checkpoint-error.ts";
 import { type ExpectedTensors, readTensors } from "./read-tensors.ts";
 import type { WritableTensor } from "./safetensors/safetensors-write.ts";
 
@@ -36,15 +36,6 @@ async function readAll(
   const all: (readonly [string, Float32Array])[] = [];
   for await (const tensor of readTensors(from, expected)) all.push(tensor);
   return all;
-}
-
-async function problemOf(reading: Promise<unknown>): Promise<CheckpointError> {
-  const error: unknown = await reading.then(
-    () => new Error("It was accepted"),
-    (reason: unknown) => reason,
-  );
-  if (error instanceof CheckpointError) return error;
-  throw error;
 }
 
 describe("readTensors()", () => {
