@@ -4,7 +4,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { createRandom } from "../src/base/core/index.ts";
-import { createGenerator, createLlamaConfig, initializeParameters } from "../src/engine/model/index.ts";
+import { createGenerator } from "../src/engine/model/generation/generate.ts";
+import { createLlamaConfig, initializeParameters } from "../src/engine/model/index.ts";
 import { adamW, constantSchedule, createSupervisedTrainer } from "../src/training/index.ts";
 
 const numThreads = 2;

@@ -7,7 +7,13 @@
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { createRandom } from "../src/base/core/index.ts";
-import { createGenerator, createLayout, loadModel, saveModel } from "../src/engine/model/index.ts";
+import {
+  createLayout,
+  createPolicyEngine,
+  listParameters,
+  loadModel,
+  saveModel,
+} from "../src/engine/model/index.ts";
 import { openFactorCache } from "../src/lab/cache/index.ts";
 import { type EditedModels, editParameters, readTensors } from "../src/lab/edit/edit-model.ts";
 import { writeEdited } from "../src/lab/edit/edit-tensor.ts";
@@ -150,9 +156,9 @@ async function benchRepairs(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const models = await createModels(folder, algebra);
     const { config, tokenizer } = models.target;
-    const generator = createGenerator(config, { numThreads, batchSize: 128 });
-    const answer = (parameters: Float32Array): Promise<unknown> =>
-      evaluate({ config, tokenizer, parameters }, generator, {
+    const policies = createPolicyEngine(config, { numThreads, batchSize: 128, numBytes: 0 });
+    const answer = async (parameters: Float32Array): Promise<unknown> =>
+      evaluate({ config, tokenizer }, await policies.open(listParameters(config, parameters)), {
         environment: findEnvironment("general-points"),
         promptFormat: "compact",
         splits,
@@ -181,7 +187,7 @@ async function benchRepairs(): Promise<void> {
       `  repairs, edited and evaluated       ${grid.toFixed(1)} s   ratio ${(grid / checkpoints).toFixed(2)}`,
     );
     console.log(`  of which editing                    ${editing.toFixed(2)} s`);
-    await generator.release();
+    await policies.release();
   });
 }
 

@@ -2,10 +2,11 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { createRandom, UsageError } from "../base/core/index.ts";
 import {
-  createGenerator,
   createLayout,
+  createPolicyEngine,
   createWordTokenizer,
   initializeParameters,
+  listParameters,
   type ModelConfig,
   parseModelConfig,
 } from "../engine/model/index.ts";
@@ -81,18 +82,17 @@ const config: ModelConfig = parseModelConfig(
   "",
 );
 const parameters = initializeParameters(config, createRandom(5, "toy"));
-const generator = createGenerator(config, { batchSize: 64, numThreads: 1 });
+const policies = createPolicyEngine(config, { batchSize: 64, numThreads: 1, numBytes: 0 });
 const trainers: Trainer[] = [];
 afterAll(async () => {
   for (const trainer of trainers) await trainer.release();
-  await generator.release();
+  await policies.release();
 });
 
-const rollout: Omit<RolloutOptions, "path"> = {
+const rollout: Omit<RolloutOptions, "path" | "policy"> = {
   environment: toy,
   promptFormat: "compact",
   tokenizer: createWordTokenizer(toy.vocabulary),
-  generator,
   sampling: { temperature: 0.8 },
   maxNewTokens: 2,
   numAttempts: 1,
@@ -113,6 +113,7 @@ const shared: Omit<PolicyOptions, "drawTasks"> = {
   numEpochs: 2,
   minibatchSize: 16,
   start: parameters,
+  policies,
   rollout,
 };
 
@@ -152,8 +153,13 @@ async function train(trainer: Trainer, numUpdates: number): Promise<TrainerResul
   return result;
 }
 
-async function play(policy: Float32Array, change: Partial<RolloutOptions> = {}): Promise<readonly Episode[]> {
-  return await collectEpisodes(policy, drawTasks(1, 64), { ...rollout, seed: 99, path: ["test"], ...change });
+async function play(
+  trained: Float32Array,
+  change: Partial<RolloutOptions> = {},
+): Promise<readonly Episode[]> {
+  const policy = await policies.open(listParameters(config, trained));
+  const options = { ...rollout, policy, seed: 99, path: ["test"], ...change };
+  return await collectEpisodes(drawTasks(1, 64), options);
 }
 
 /** The mean reward of 64 first answers, sampled from streams that training does not use. */

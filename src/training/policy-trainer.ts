@@ -4,7 +4,9 @@ import { createRandom, type Random, requireItem } from "../base/core/index.ts";
 import {
   createLayout,
   createScorer,
+  listParameters,
   type ModelConfig,
+  type PolicyEngine,
   type ProgramCache,
   type Scorer,
 } from "../engine/model/index.ts";
@@ -29,7 +31,9 @@ export interface PolicyOptions extends CompileOptions {
   readonly start: Float32Array;
   /** The parameters that the KL term pulls toward, where they are not those of `start`. */
   readonly reference?: Float32Array;
-  readonly rollout: Omit<RolloutOptions, "path">;
+  readonly rollout: Omit<RolloutOptions, "path" | "policy">;
+  /** Opens the policy that answers with the parameters of a step. */
+  readonly policies: Pick<PolicyEngine, "open">;
   /** The tasks of an update. */
   drawTasks(step: number): readonly unknown[];
 }
@@ -65,8 +69,7 @@ export function createPolicyTrainer(
   return {
     start: (parameters) => startTraining(method.extend(parameters), options.optimizer),
     step: async (before, step) => {
-      const rollout = { ...options.rollout, path: ["rollout", step] };
-      const episodes = await collectEpisodes(policyOf(before), options.drawTasks(step), rollout);
+      const episodes = await rollOut(config, policyOf(before), { options, step });
       const credit = await method.assignCredit(before, episodes);
       const scored = await scoreEpisodes({ config, options, scorer }, episodes.flat(), credit);
       const random = createRandom(options.rollout.seed, "minibatches", step);
@@ -83,6 +86,21 @@ export function createPolicyTrainer(
       await method.release();
     },
   };
+}
+
+/** The answers to the tasks of a step, under those parameters. */
+async function rollOut(
+  config: ModelConfig,
+  parameters: Float32Array,
+  { options, step }: { readonly options: PolicyOptions; readonly step: number },
+): Promise<readonly Episode[]> {
+  const policy = await options.policies.open(listParameters(config, parameters));
+  try {
+    const rollout = { ...options.rollout, policy, path: ["rollout", step] };
+    return await collectEpisodes(options.drawTasks(step), rollout);
+  } finally {
+    policy.close();
+  }
 }
 
 interface Scoring {

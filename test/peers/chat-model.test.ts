@@ -6,12 +6,11 @@ import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createRandom } from "../../src/base/core/index.ts";
+import { createGenerator } from "../../src/engine/model/generation/generate.ts";
 import { greedy } from "../../src/engine/model/generation/sampling.ts";
 import {
-  createGenerator,
-  createLayout,
   createTextEngine,
-  feedParameters,
+  listParameters,
   loadModel,
   type Model,
   type TextEngine,
@@ -119,9 +118,9 @@ async function withTextEngine<Result>(use: (engine: TextEngine) => Promise<Resul
 
 const continueTexts = (chats: readonly Chat[]): Promise<Answers> =>
   withTextEngine(async (engine) => {
-    const group = engine.open(feedParameters(createLayout(model.config), model.parameters));
+    const group = await engine.open(listParameters(model.config, model.parameters));
     const texts = chats.map(({ prompt }) =>
-      group.add({ prompt, maxNewTokens, sampling: greedy, random: createRandom(1), scoresPrompt: false }),
+      group.add({ prompt, maxNewTokens, sampling: greedy, random: createRandom(1) }),
     );
     while (texts.some(({ end }) => end === undefined)) await group.advance(256);
     return texts.map(({ added }) => added.map(({ token }) => token));
@@ -130,9 +129,9 @@ const continueTexts = (chats: readonly Chat[]): Promise<Answers> =>
 /** log π of each token of a text but the first, as a server reads it: part after part. */
 const scoreText = (prompt: readonly number[]): Promise<Float32Array> =>
   withTextEngine(async (engine) => {
-    const group = engine.open(feedParameters(createLayout(model.config), model.parameters));
+    const group = await engine.open(listParameters(model.config, model.parameters));
     const request = { prompt, maxNewTokens: 0, sampling: greedy, random: createRandom(1) };
-    const text = group.add({ ...request, scoresPrompt: true, numLikeliest: 1 });
+    const text = group.add({ ...request, scoresFrom: 0, numLikeliest: 1 });
     while (text.end === undefined) await group.advance(256);
     return Float32Array.from(text.scored.slice(1), ({ logProb }) => logProb ?? Number.NaN);
   });

@@ -1,4 +1,6 @@
 /** Decoders of many families: parameters and tokenizer, generation, and the likelihood of texts. */
+
+export { FullMemoryError } from "../tensor/index.ts";
 export {
   appendAnswer,
   chooseRows,
@@ -16,12 +18,7 @@ export { createLlamaConfig } from "./config/new-config.ts";
 export { parseModelConfig } from "./config/parse-config.ts";
 export { runSequences } from "./decoder/decoder.ts";
 export { feedPositions } from "./decoder/positions.ts";
-export {
-  createGenerator,
-  type Generation,
-  type GenerationRequest,
-  type Generator,
-} from "./generation/generate.ts";
+export type { Generation, GenerationRequest, Policy } from "./generation/policy.ts";
 export { greedy, type Sampling } from "./generation/sampling.ts";
 export {
   type BatchSize,
@@ -32,9 +29,18 @@ export {
   scoreTargets,
 } from "./generation/score-targets.ts";
 export { createScorer, type Scorer } from "./generation/scorer.ts";
-export { findChatTemplate, loadModel, type Model, saveModel } from "./model.ts";
 export {
-  areFinite,
+  checkSize,
+  describeModel,
+  findChatTemplate,
+  loadModel,
+  type Model,
+  type ModelDescription,
+  readParameters,
+  type StoredModel,
+  saveModel,
+} from "./model.ts";
+export {
   createLayout,
   createValueHeadLayout,
   createWeights,
@@ -42,14 +48,16 @@ export {
   initializeParameters,
   initializeValueHead,
   joinLayouts,
+  listParameters,
   type ParameterLayout,
+  type ParameterSource,
   type Weights,
 } from "./parameters.ts";
+export { createPolicyEngine, type OpenPolicy, type PolicyEngine, usesKernels } from "./policy-engine.ts";
 export { createProgramCache, type ProgramCache } from "./program-cache.ts";
 export type { Text } from "./texts/text.ts";
 export {
   createTextEngine,
-  type NamedParameters,
   type TextEngine,
   type TextGroup,
 } from "./texts/text-engine.ts";

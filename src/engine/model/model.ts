@@ -1,11 +1,12 @@
 /** A language model as a value: dimensions, parameters, tokenizer; read from and written to Hugging Face folders. */
 import { join } from "node:path";
-import { parsePythonJson, requireValue, setting, UsageError } from "../../base/core/index.ts";
+import { parsePythonJson, setting, UsageError } from "../../base/core/index.ts";
 import { fileExists, readText } from "../../base/file/index.ts";
 import {
   type Checkpoint,
   CheckpointError,
   describeLostTie,
+  type ExpectedTensors,
   findLostTie,
   openCheckpoint,
   readTensors,
@@ -18,17 +19,27 @@ import type { ModelConfig } from "./config/model-config.ts";
 import { describeModelConfig } from "./config/new-config.ts";
 import { parseModelConfig } from "./config/parse-config.ts";
 import { renameStored } from "./family/rename-stored.ts";
-import { createLayout, type ParameterLayout } from "./parameters.ts";
+import { collectParameters, createLayout, type NamedNumbers } from "./parameters.ts";
 import { parseTokenizer, type Tokenizer } from "./tokenizer.ts";
 
-/** Everything that answering a prompt needs. */
-export interface Model {
+/** A model without its parameters. */
+export interface ModelDescription {
   readonly config: ModelConfig;
-  /** The flat parameter vector of `createLayout(config)`. */
-  readonly parameters: Float32Array;
   readonly tokenizer: Tokenizer;
   /** What its `config.json` says; absent for a Llama that was made here. */
   readonly description?: Readonly<Record<string, unknown>>;
+}
+
+/** Everything that answering a prompt needs. */
+export interface Model extends ModelDescription {
+  /** The flat parameter vector of `createLayout(config)`. */
+  readonly parameters: Float32Array;
+}
+
+/** A model whose parameters lie in a checkpoint folder. */
+export interface StoredModel extends ModelDescription {
+  /** Bytes that its parameters take as they are stored: 2 each where that is bfloat16, else 4. */
+  readonly numStoredBytes: number;
 }
 
 const templateFile = "chat_template.jinja";
@@ -48,28 +59,43 @@ export interface LoadOptions {
  * `base`, or else to the base that it names.
  */
 export async function loadModel(folder: string, options: LoadOptions = {}): Promise<Model> {
-  const { config, ...others } = await readDescription(folder, options);
-  const layout = createLayout(config);
-  checkSize(layout, folder, options);
-  const shapes = new Map(layout.entries.map(({ name, shape }) => [name, shape]));
-  const offsets = new Map(layout.entries.map(({ name, offset }) => [name, offset]));
-  const parameters = new Float32Array(layout.size);
-  const expected = { shapes, rename: renameStored(config) };
-  for await (const [name, data] of readTensors(folder, expected, options))
-    parameters.set(data, requireValue(offsets, name));
-  return { config, parameters, ...others };
+  const { config, tokenizer, description } = await describeModel(folder, options);
+  checkSize(createLayout(config).size * Float32Array.BYTES_PER_ELEMENT, { config, folder, ...options });
+  const parameters = await collectParameters(createLayout(config), readParameters(folder, config, options));
+  return { config, parameters, tokenizer, ...(description !== undefined && { description }) };
 }
 
-function checkSize(
-  { size }: ParameterLayout,
+/**
+ * The parameters of a model of that config in a checkpoint folder one by one, in the order of `createLayout(config)`: those that are stored
+ * as bfloat16 are given so. Throws as `loadModel`.
+ */
+export function readParameters(
   folder: string,
-  { mostBytes = Number.POSITIVE_INFINITY }: LoadOptions,
+  config: ModelConfig,
+  options: Pick<LoadOptions, "base"> = {},
+): AsyncIterable<NamedNumbers> {
+  return readTensors(folder, expectTensors(config), options);
+}
+
+function expectTensors(config: ModelConfig): ExpectedTensors {
+  const shapes = new Map(createLayout(config).entries.map(({ name, shape }) => [name, shape]));
+  return { shapes, rename: renameStored(config) };
+}
+
+/** Throws `UsageError` where parameters that take so many bytes take more than there are. */
+export function checkSize(
+  numBytes: number,
+  {
+    config,
+    folder,
+    mostBytes = Number.POSITIVE_INFINITY,
+  }: Pick<LoadOptions, "mostBytes"> & { readonly config: ModelConfig; readonly folder: string },
 ): void {
-  const numBytes = size * Float32Array.BYTES_PER_ELEMENT;
   if (numBytes <= mostBytes) return;
+  const { size } = createLayout(config);
   const [needed, there] = [numBytes, mostBytes].map((bytes) => (bytes / 1e9).toFixed(1));
   throw new UsageError(
-    `Cannot load the model ${folder}: its ${(size / 1e9).toFixed(1)} billion parameters take ${needed} GB in 32-bit floats, and there are ${there} GB of memory; ask it through a server: ${setting("serve")}`,
+    `Cannot load the model ${folder}: its ${(size / 1e9).toFixed(1)} billion parameters take ${needed} GB, and there are ${there} GB of memory; ask it through a server: ${setting("serve")}`,
   );
 }
 
@@ -85,10 +111,11 @@ function listPlaces(folder: string, { adapter }: Pick<Checkpoint, "adapter">): r
   return [folder, ...(adapter === undefined ? [] : [adapter.base])];
 }
 
-async function readDescription(
+/** What a checkpoint folder says of its model. Throws as `loadModel`, but for what only reading the tensors shows. */
+export async function describeModel(
   folder: string,
-  options: Pick<LoadOptions, "base">,
-): Promise<Pick<Model, "config" | "tokenizer" | "description">> {
+  options: Pick<LoadOptions, "base"> = {},
+): Promise<StoredModel> {
   const checkpoint = await openCheckpoint(folder, options);
   try {
     const tie = findLostTie(checkpoint);
@@ -107,7 +134,15 @@ async function readDescription(
     throw new UsageError(
       `Cannot use the checkpoint ${folder}: its tokenizer has ${tokenizer.numTokens} tokens but config.json says vocab_size ${config.vocabularySize}`,
     );
-  return { config, tokenizer, description: checkpoint.config };
+  return { config, tokenizer, description: checkpoint.config, numStoredBytes: countStoredBytes(checkpoint) };
+}
+
+/** Bytes of all tensors as `readParameters` gives them. */
+function countStoredBytes({ tensors, computed }: Checkpoint): number {
+  return [...tensors].reduce((sum, [name, { dtype, shape }]) => {
+    const isHalf = dtype === "BF16" && computed?.has(name) !== true;
+    return sum + sizeOf(shape) * (isHalf ? Uint16Array : Float32Array).BYTES_PER_ELEMENT;
+  }, 0);
 }
 
 /** Each file of the tokenizer from the first folder that has it; a template from the first that has one of either kind. */

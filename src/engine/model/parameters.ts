@@ -2,7 +2,7 @@
  * Parameters live in one flat float32 vector; the layout says where each Hugging Face tensor lies in it. The
  * graph reads each tensor as an input of its own, fed with a view of the vector, so nothing is copied.
  */
-import type { Random } from "../../base/core/index.ts";
+import { type Random, requireValue } from "../../base/core/index.ts";
 import { op, type Shape, sizeOf, type Tensor } from "../tensor/index.ts";
 import type { ModelConfig } from "./config/model-config.ts";
 import { families } from "./family/families.ts";
@@ -132,6 +132,35 @@ export function feedParameters(
       parameters.subarray(offset, offset + sizeOf(shape)),
     ]),
   );
+}
+
+/** A parameter's name, and its numbers as 32-bit floats or as the bits of bfloat16. */
+export type NamedNumbers = readonly [name: string, numbers: Float32Array | Uint16Array];
+
+/** Parameters one by one. */
+export type ParameterSource = Iterable<NamedNumbers> | AsyncIterable<NamedNumbers>;
+
+/** The parameters in a flat vector, one by one, as views. */
+export function listParameters(config: ModelConfig, parameters: Float32Array): Iterable<NamedNumbers> {
+  return Object.entries(feedParameters(createLayout(config), parameters));
+}
+
+/** The flat vector of parameters that come one by one. Throws `RangeError` for a name that the layout does not have. */
+export async function collectParameters(
+  { size, entries }: ParameterLayout,
+  source: ParameterSource,
+): Promise<Float32Array> {
+  const offsets = new Map(entries.map(({ name, offset }) => [name, offset]));
+  const parameters = new Float32Array(size);
+  const bits = new Uint32Array(parameters.buffer);
+  for await (const [name, numbers] of source) {
+    const offset = requireValue(offsets, name);
+    if (numbers instanceof Float32Array) parameters.set(numbers, offset);
+    // A plain loop: there may be hundreds of millions.
+    else
+      for (let index = 0; index < numbers.length; index++) bits[offset + index] = (numbers[index] ?? 0) << 16;
+  }
+  return parameters;
 }
 
 /** Whether every parameter is a number, neither NaN nor infinite: of any other model no answer means anything. */

@@ -85,7 +85,7 @@ export async function listCompletionQuestions(
   const wantsLogProbs = typeof body.logprobs === "number";
   return listQuestions(body, prompts, {
     maxNewTokens,
-    scoresPrompt: wantsLogProbs && body.echo === true,
+    ...(wantsLogProbs && body.echo === true && { scoresFrom: 0 }),
     ...(wantsLogProbs && { numLikeliest: body.logprobs ?? 0 }),
   });
 }
@@ -124,7 +124,6 @@ export async function listChatQuestions(
   checkPrompt(service, prompt, maxNewTokens);
   return listQuestions(body, [prompt], {
     maxNewTokens,
-    scoresPrompt: false,
     ...(body.logprobs === true && { numLikeliest: body.top_logprobs ?? 0 }),
   });
 }
@@ -132,7 +131,7 @@ export async function listChatQuestions(
 function listQuestions(
   body: CommonBody,
   prompts: readonly (readonly number[])[],
-  rest: Pick<TextOrder, "maxNewTokens" | "scoresPrompt" | "numLikeliest">,
+  rest: Pick<TextOrder, "maxNewTokens" | "scoresFrom" | "numLikeliest">,
 ): readonly Question[] {
   const seed = body.seed ?? Math.floor(Math.random() * 2 ** 31);
   const sampling = readSampling(body);

@@ -4,7 +4,7 @@
  */
 import type { Effects } from "../../base/progress/index.ts";
 import type { ModelIdentity } from "../../bridge/endpoint/index.ts";
-import type { Model, TemplateUse } from "../../engine/model/index.ts";
+import type { Model, StoredModel, TemplateUse } from "../../engine/model/index.ts";
 import type { AskedTasks } from "../../run/index.ts";
 import type { Split } from "../../tasks/environment/index.ts";
 import type { EvaluatedItem } from "../../tasks/evaluation/index.ts";
@@ -21,8 +21,8 @@ export interface NamedCheckpoint {
 /** A checkpoint that is asked. */
 export interface CheckpointSubject extends NamedCheckpoint {
   readonly kind: "checkpoint";
-  /** The model, where it is in memory. */
-  readonly model?: Model;
+  /** The model, or what its folder says of it, where that is in memory. */
+  readonly model?: Model | StoredModel;
 }
 
 /** A repair that is asked: a checkpoint edited by what another one has. */

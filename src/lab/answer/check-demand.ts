@@ -1,7 +1,7 @@
 /** Whether a model can take the tasks it is to be given, checked before anything is written. */
 import { action, setting, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import { areFinite, type Model, type ModelConfig, type TemplateUse } from "../../engine/model/index.ts";
+import type { ModelConfig, ModelDescription, OpenPolicy, TemplateUse } from "../../engine/model/index.ts";
 import { type Environment, type PromptFormat, splits } from "../../tasks/environment/index.ts";
 import { encodeTaskPrompt, writeTaskPrompt } from "../../tasks/rollout/index.ts";
 
@@ -34,7 +34,7 @@ export interface Demand {
  * Throws `UsageError` where the tokenizer lacks words of the tasks, or prompt and answer are longer than the model's
  * positions. Looks at the first tasks of both splits.
  */
-export function checkDemand(model: Model, { maxNewTokens, ...place }: Demand): void {
+export function checkDemand(model: ModelDescription, { maxNewTokens, ...place }: Demand): void {
   const { environment, promptFormat } = place;
   const tasks = splits.flatMap((split) =>
     Array.from({ length: 20 }, (_, index) => environment.createTask({ split, seed: 0, index, promptFormat })),
@@ -54,7 +54,7 @@ export class MissingWordsError extends UsageError {
 
 /** Tokens of the longest of some tasks' prompts. Throws `MissingWordsError` where the tokenizer lacks words of one. */
 export function measurePrompts(
-  { tokenizer }: Pick<Model, "tokenizer">,
+  { tokenizer }: Pick<ModelDescription, "tokenizer">,
   tasks: readonly unknown[],
   { environment, promptFormat, template }: Omit<Demand, "maxNewTokens">,
 ): number {
@@ -78,10 +78,10 @@ function withoutSpace(text: string): string {
 
 /** Says so where weights hold what is not a number: such a model is evaluated as any other, and what it answers means nothing. */
 export function reportNotFinite(
-  parameters: Float32Array,
+  policy: Pick<OpenPolicy, "areFinite">,
   { checkpoint, report }: { readonly checkpoint: string; readonly report: Effects["report"] },
 ): void {
-  if (areFinite(parameters)) return;
+  if (policy.areFinite()) return;
   const text = `${checkpoint}: its weights hold NaN or infinite values, so that its answers mean nothing; ${action("compare")} names the tensors`;
   report({ kind: "notice", text });
 }

@@ -1,7 +1,7 @@
 /** What models are asked, where it was not said in full: the same defaults for one model, one server and all checkpoints of a run. */
 import { resolve } from "node:path";
 import { setting, UsageError } from "../../base/core/index.ts";
-import { hasChatTemplate, type Model, type TemplateUse } from "../../engine/model/index.ts";
+import { hasChatTemplate, type ModelDescription, type TemplateUse } from "../../engine/model/index.ts";
 import { type AskedTasks, evaluationLimits } from "../../run/index.ts";
 import {
   checkCount,
@@ -36,7 +36,7 @@ const usualMaxNewTokens: Readonly<Record<PromptFormat, number>> = { compact: 64,
 export interface Asked {
   readonly splits: readonly Split[];
   /** Where the embedded engine answers. */
-  readonly model?: Model | undefined;
+  readonly model?: ModelDescription | undefined;
   /** How the embedded engine is to be asked, where that was said. */
   readonly template?: TemplateUse | undefined;
 }
@@ -52,7 +52,7 @@ export function resolveEnvironment(name: string): string {
  * where its template was asked for and it has none.
  */
 export function chooseTemplate(
-  { tokenizer }: Pick<Model, "tokenizer">,
+  { tokenizer }: Pick<ModelDescription, "tokenizer">,
   {
     promptFormat,
     template,
@@ -152,7 +152,7 @@ function fitAnswers(
     template,
     wanted,
   }: Asked & {
-    readonly model: Model;
+    readonly model: ModelDescription;
     readonly environment: Environment;
     readonly wanted: number | undefined;
   },
@@ -167,7 +167,7 @@ function fitAnswers(
  * tokenizer lacks words of a prompt.
  */
 export function requireRoom(
-  model: Model,
+  model: ModelDescription,
   { promptFormat, evaluation: { seed, numTasks } }: AskedTasks,
   {
     environment,

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { createMachine, createTestEffects } from "../../../test/support/effects.ts";
+import { createFakePolicies } from "../../../test/support/fake-policies.ts";
 import { sumWords, writeSums } from "../../../test/support/questions.ts";
 import { createTinyModel } from "../../../test/support/tiny-model.ts";
 import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
@@ -50,14 +51,10 @@ function createFake(
     tokenizer,
     numBatches: 0,
     isReleased: false,
-    generator: {
-      maxPositions: config.maxPositions,
-      generate: async (_: Float32Array, requests: readonly unknown[]) => {
-        fake.numBatches += 1;
-        return requests.map(() => ({ tokens: [], logProbs: [], isFinished: true }));
-      },
-      release: async (): Promise<void> => undefined,
-    },
+    policies: createFakePolicies(async (requests) => {
+      fake.numBatches += 1;
+      return requests.map(() => ({ tokens: [], logProbs: [], isFinished: true }));
+    }, config.maxPositions),
     release: async (): Promise<void> => {
       fake.isReleased = true;
     },

@@ -3,13 +3,20 @@
 import { isDeepStrictEqual } from "node:util";
 import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import type { Model } from "../../engine/model/index.ts";
+import {
+  listParameters,
+  type Model,
+  type ModelDescription,
+  type ParameterSource,
+  readParameters,
+  usesKernels,
+} from "../../engine/model/index.ts";
 import { type Environment, openEnvironment } from "../../tasks/environment/index.ts";
 import { createModelRepairer } from "../edit/index.ts";
-import { readModel } from "../machine/index.ts";
-import type { Answerer, Assignment, Subject } from "./answerer.ts";
+import { describeStored } from "../machine/index.ts";
+import type { Answerer, Answers, Assignment, CheckpointSubject, Subject } from "./answerer.ts";
 import { reportNotFinite } from "./check-demand.ts";
-import { answerTasks, checkFit, createEngine, type Engine, isSameShape } from "./engine.ts";
+import { answerTasks, checkFit, createEngine, type Engine, isSameShape, type SizedModel } from "./engine.ts";
 
 /** What is there already, and who hears how far an answer is. */
 export interface EmbeddedOptions {
@@ -25,6 +32,8 @@ export function createEmbeddedAnswerer(
   { engine: given, onProgress }: EmbeddedOptions = {},
 ): Answerer {
   let engine: Engine | undefined = given;
+  // Of what size its models are; who gave an engine has models of one size.
+  let runsOnKernels: boolean | undefined;
   const repairer = createModelRepairer();
   const release = async (): Promise<void> => {
     if (engine !== given) await engine?.release();
@@ -32,17 +41,31 @@ export function createEmbeddedAnswerer(
   };
   let environment: Environment | undefined = given?.environment;
   // Checkpoints of one training fit as the first of them does.
-  let fitted: Pick<Model, "config" | "tokenizer"> | undefined = given;
-  const fitEngine = async (model: Model, subject: string): Promise<Engine> => {
+  let fitted: Pick<ModelDescription, "config" | "tokenizer"> | undefined = given;
+  const fitEngine = async (model: SizedModel, subject: string): Promise<Engine> => {
     environment ??= await openEnvironment(assignment.tasks.environment);
     if (fitted === undefined || !isAlike(fitted, model))
       checkFit(model, { assignment, environment }, subject);
-    // Without its parameters, which are large.
     fitted = { config: model.config, tokenizer: model.tokenizer };
-    if (engine !== undefined && isSameShape(engine.config, model.config)) return engine;
+    const isSameSize = engine === given || runsOnKernels === usesKernels(model.numBytes);
+    if (engine !== undefined && isSameSize && isSameShape(engine.config, model.config)) return engine;
     await release();
-    engine = await createEngine(model, assignment, { effects, environment });
+    engine = await createEngine(model, assignment, { environment });
+    runsOnKernels = usesKernels(model.numBytes);
     return engine;
+  };
+  const answer = async (subject: Subject, weights: Weights): Promise<Pick<Answers, "items">> => {
+    const { model, parameters } = weights;
+    const fitted = await fitEngine(model, subject.kind === "repair" ? subject.target.id : subject.id);
+    const policy = await fitted.policies.open(parameters);
+    try {
+      if (subject.kind === "checkpoint")
+        reportNotFinite(policy, { checkpoint: subject.id, report: effects.report });
+      const report = onProgress && ((doneFraction: number): void => onProgress(subject, doneFraction));
+      return { items: await answerTasks(fitted, model, { policy, effects, onProgress: report }) };
+    } finally {
+      policy.close();
+    }
   };
   return {
     choose: async (subjects) => subjects,
@@ -52,25 +75,40 @@ export function createEmbeddedAnswerer(
         outside,
       ),
     answer: async (subject) => {
-      const report = onProgress && ((doneFraction: number): void => onProgress(subject, doneFraction));
-      const options = { signal: effects.signal, onProgress: report };
-      if (subject.kind === "checkpoint") {
-        const model = subject.model ?? (await readModel(subject.path));
-        const fitted = await fitEngine(model, subject.id);
-        reportNotFinite(model.parameters, { checkpoint: subject.id, report: effects.report });
-        return { items: await answerTasks(fitted, model, options) };
-      }
+      if (subject.kind === "checkpoint") return await answer(subject, await findWeights(subject));
       const { model, moved } = await repairer.repair(subject, effects);
-      return { moved, items: await answerTasks(await fitEngine(model, subject.target.id), model, options) };
+      return { moved, ...(await answer(subject, weighModel(model))) };
     },
     close: release,
   };
 }
 
+/** A model, and its parameters one by one. */
+interface Weights {
+  readonly model: SizedModel;
+  readonly parameters: ParameterSource;
+}
+
+async function findWeights({ model, path }: CheckpointSubject): Promise<Weights> {
+  if (model !== undefined && "parameters" in model) return weighModel(model);
+  const { numStoredBytes, ...described } = model ?? (await describeStored(path));
+  const { config } = described;
+  return { model: { ...described, numBytes: numStoredBytes }, parameters: readParameters(path, config) };
+}
+
+/** A model that is in memory. */
+function weighModel({ parameters, ...described }: Model): Weights {
+  const { config } = described;
+  return {
+    model: { ...described, numBytes: parameters.byteLength },
+    parameters: listParameters(config, parameters),
+  };
+}
+
 /** Whether two models take prompts of the same length in the same words. */
 function isAlike(
-  one: Pick<Model, "config" | "tokenizer">,
-  other: Pick<Model, "config" | "tokenizer">,
+  one: Pick<ModelDescription, "config" | "tokenizer">,
+  other: Pick<ModelDescription, "config" | "tokenizer">,
 ): boolean {
   const isSameTokenizer =
     one.tokenizer === other.tokenizer || isDeepStrictEqual(one.tokenizer.files, other.tokenizer.files);

@@ -1,18 +1,27 @@
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { createMachine, createTestEffects } from "../../../test/support/effects.ts";
+import { createFakePolicies } from "../../../test/support/fake-policies.ts";
 import { sumWords, writeQuestions, writeSums } from "../../../test/support/questions.ts";
 import { createFallenRun } from "../../../test/support/run-folder.ts";
 import { createTinyModel } from "../../../test/support/tiny-model.ts";
 import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
-import type { Generator } from "../../engine/model/index.ts";
+import { listParameters, type ModelDescription, type OpenPolicy } from "../../engine/model/index.ts";
 import type { AskedTasks } from "../../run/index.ts";
 import { findEnvironment, openEnvironment, splits } from "../../tasks/environment/index.ts";
 import type { Assignment } from "./answerer.ts";
 import { describeStandalone } from "./assignment.ts";
-import { answerTasks, checkFit, createEngine, createRunEngine, type Engine, isSameShape } from "./engine.ts";
+import {
+  answerTasks,
+  checkFit,
+  createEngine,
+  createRunEngine,
+  type Engine,
+  isSameShape,
+  type SizedModel,
+} from "./engine.ts";
 
 const place = createTemporaryFolder();
 afterAll(() => removeFolder(place));
@@ -34,13 +43,16 @@ const assign = (tasks: AskedTasks, template?: Assignment["template"]): Assignmen
 const templated = (template: string): ReturnType<typeof createTinyModel> =>
   createTinyModel({ words: sumWords, maxPositions: 20, template });
 
+const weigh = (described: ModelDescription): SizedModel => ({ ...described, numBytes: 0 });
+
 describe("createEngine()", () => {
   it("sets itself up for an assignment, and remembers answers where they may be asked again", async () => {
     const answers = [];
     for (const isRemembered of [true, true, false]) {
       const effects = createTestEffects({ machine });
-      const engine = await createEngine(model, { ...assign(cards), isRemembered }, { effects });
-      const items = await answerTasks(engine, model, effects);
+      const engine = await createEngine(weigh(model), { ...assign(cards), isRemembered });
+      const policy = await engine.policies.open(listParameters(model.config, model.parameters));
+      const items = await answerTasks(engine, model, { policy, effects });
       answers.push({ items, isKnown: effects.notices().some((text) => text.includes("gave before")) });
       await engine.release();
     }
@@ -64,7 +76,7 @@ describe("createEngine()", () => {
         "Cannot ask a checkpoint of mine: neither its config.json",
       ],
     ] as const) {
-      const refusal = createEngine(own, assignment, { effects: createTestEffects() });
+      const refusal = createEngine(weigh(own), assignment);
       await expect(refusal).rejects.toThrow(UsageError);
       await expect(refusal).rejects.toThrow(words);
     }
@@ -73,7 +85,7 @@ describe("createEngine()", () => {
   it("takes an environment that is open instead of opening its own", async () => {
     const environment = findEnvironment("general-points");
     const tasks = { ...cards, environment: "of a folder that is gone" };
-    const engine = await createEngine(model, assign(tasks), { effects: createTestEffects(), environment });
+    const engine = await createEngine(weigh(model), assign(tasks), { environment });
     expect(engine.environment).toBe(environment);
     await engine.release();
   });
@@ -118,43 +130,43 @@ describe("isSameShape()", () => {
 });
 
 describe("answerTasks()", () => {
-  /** An engine that gives every reference answer, and counts its batches. */
-  function createFake(): Engine & { readonly batches: number[] } {
+  /** Gives every reference answer, and counts its batches. */
+  async function createFake(): Promise<{
+    readonly engine: Pick<Engine, "assignment" | "environment">;
+    readonly policy: OpenPolicy;
+    readonly batches: readonly number[];
+  }> {
     const batches: number[] = [];
-    const generator: Generator = {
-      maxPositions: 64,
-      generate: async (_, requests) => {
-        batches.push(requests.length);
-        return requests.map(({ reference: tokens = [] }) => ({ tokens, logProbs: [], isFinished: true }));
-      },
-      release: async () => undefined,
+    const policies = createFakePolicies(async (requests) => {
+      batches.push(requests.length);
+      return requests.map(({ reference: tokens = [] }) => ({ tokens, logProbs: [], isFinished: true }));
+    });
+    const assignment = { ...assign(cards), isRemembered: false };
+    return {
+      engine: { assignment, environment: findEnvironment("general-points") },
+      policy: await policies.open([]),
+      batches,
     };
-    const environment = findEnvironment("general-points");
-    const { config, tokenizer } = model;
-    const release = async (): Promise<void> => undefined;
-    return { assignment: assign(cards), environment, config, tokenizer, generator, release, batches };
   }
 
   it("answers batch by batch, and says before each how far it is", async () => {
-    const engine = createFake();
+    const { engine, policy, batches } = await createFake();
     const fractions: number[] = [];
-    const signal = new AbortController().signal;
     const onProgress = (fraction: number): number => fractions.push(fraction);
-    const items = await answerTasks(engine, model, { signal, onProgress });
+    const items = await answerTasks(engine, model, { policy, effects: createTestEffects(), onProgress });
     expect(items.map(({ parts }) => parts.solved)).toEqual(Array(6).fill(true));
-    expect(engine.batches).toEqual([2, 1, 2, 1]);
+    expect(batches).toEqual([2, 1, 2, 1]);
     expect(fractions).toEqual([0, 2 / 6, 3 / 6, 5 / 6]);
   });
 
   it("stops between batches once a stop is wished", async () => {
-    const engine = createFake();
+    const { engine, policy, batches } = await createFake();
     const stop = new AbortController();
     const onProgress = (fraction: number): void => {
       if (fraction > 0) stop.abort();
     };
-    await expect(answerTasks(engine, model, { signal: stop.signal, onProgress })).rejects.toThrow(
-      StoppedError,
-    );
-    expect(engine.batches).toEqual([2, 1]);
+    const effects = createTestEffects({ signal: stop.signal });
+    await expect(answerTasks(engine, model, { policy, effects, onProgress })).rejects.toThrow(StoppedError);
+    expect(batches).toEqual([2, 1]);
   });
 });

@@ -4,11 +4,13 @@ import { isDeepStrictEqual } from "node:util";
 import { setting, UsageError } from "../../base/core/index.ts";
 import { type Effects, StoppedError } from "../../base/progress/index.ts";
 import {
-  createGenerator,
-  type Generator,
+  createLayout,
+  createPolicyEngine,
   hasChatTemplate,
-  type Model,
   type ModelConfig,
+  type ModelDescription,
+  type OpenPolicy,
+  type PolicyEngine,
   saveModel,
   type Tokenizer,
 } from "../../engine/model/index.ts";
@@ -16,7 +18,7 @@ import { checkpointPath, type RunFolder } from "../../run/index.ts";
 import { type Environment, openEnvironment } from "../../tasks/environment/index.ts";
 import { type EvaluatedItem, evaluate } from "../../tasks/evaluation/index.ts";
 import { rememberAnswers } from "../cache/index.ts";
-import { readModel } from "../machine/index.ts";
+import { measureCacheRoom, readModel } from "../machine/index.ts";
 import type { Assignment } from "./answerer.ts";
 import { describeAssignment } from "./assignment.ts";
 import { requireEndToken, requireNoJudge } from "./check-demand.ts";
@@ -28,7 +30,7 @@ export interface Engine {
   readonly environment: Environment;
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
-  readonly generator: Generator;
+  readonly policies: PolicyEngine;
   release(): Promise<void>;
 }
 
@@ -40,37 +42,43 @@ export interface RunEngine extends Engine {
   saveCheckpoint(checkpoint: string, parameters: Float32Array): Promise<void>;
 }
 
+/** A model whose parameters are read elsewhere, and the bytes that they take. */
+export interface SizedModel extends ModelDescription {
+  readonly numBytes: number;
+}
+
 /** Sets the engine up for models like this one, in an environment that is open or is opened. Throws `UsageError` where it cannot take the assignment. */
 export async function createEngine(
-  { config, tokenizer }: Pick<Model, "config" | "tokenizer">,
+  { config, tokenizer, numBytes }: SizedModel,
   assignment: Assignment,
-  {
-    effects,
-    environment: opened,
-  }: { readonly effects: Effects; readonly environment?: Environment | undefined },
+  { environment: opened }: { readonly environment?: Environment | undefined } = {},
 ): Promise<Engine> {
   const { tasks, numThreads, owner } = assignment;
   requireOwnTemplate(assignment, tokenizer);
   const environment = opened ?? (await openEnvironment(tasks.environment));
   requireNoJudge(environment);
   requireEndToken(config, owner);
-  const compiled = createGenerator(config, { numThreads, batchSize: tasks.evaluation.batchSize });
-  const generator = assignment.isRemembered
-    ? rememberAnswers(compiled, { config, numThreads, effects })
-    : compiled;
-  return { assignment, environment, config, tokenizer, generator, release: () => generator.release() };
+  const { batchSize } = tasks.evaluation;
+  const policies = createPolicyEngine(config, {
+    numThreads,
+    batchSize,
+    numBytes,
+    mostCacheBytes: measureCacheRoom(),
+  });
+  return { assignment, environment, config, tokenizer, policies, release: () => policies.release() };
 }
 
 /** Sets the engine up for the training and evaluation of a run. Throws as `createEngine`. */
 export async function createRunEngine(
   folder: RunFolder,
-  model: Omit<Model, "parameters">,
+  model: ModelDescription,
   effects: Effects,
 ): Promise<RunEngine> {
   const { config, tokenizer, description } = model;
   // Without its parameters, which would stay in memory.
   const described = { config, tokenizer, ...(description !== undefined && { description }) };
-  const engine = await createEngine(model, describeAssignment(folder), { effects });
+  const numBytes = createLayout(config).size * Float32Array.BYTES_PER_ELEMENT;
+  const engine = await createEngine({ ...described, numBytes }, describeAssignment(folder));
   return {
     ...engine,
     folder,
@@ -87,7 +95,7 @@ export async function createRunEngine(
  * others have.
  */
 export function checkFit(
-  model: Model,
+  model: ModelDescription,
   { assignment, environment }: Pick<Engine, "assignment" | "environment">,
   subject: string,
 ): void {
@@ -110,17 +118,25 @@ function requireOwnTemplate({ template, owner }: Assignment, tokenizer: Tokenize
     );
 }
 
+/** Who answers as a model, and who hears how far it is. */
+export interface AnswerOptions {
+  readonly policy: OpenPolicy;
+  readonly effects: Effects;
+  readonly onProgress?: ((doneFraction: number) => void) | undefined;
+}
+
 /** The answers of a model to all tasks. Throws `StoppedError` between batches once a stop is wished. */
 export async function answerTasks(
-  { assignment, environment, generator }: Engine,
-  model: Model,
-  {
-    signal,
-    onProgress,
-  }: Pick<Effects, "signal"> & { readonly onProgress?: ((doneFraction: number) => void) | undefined },
+  { assignment, environment }: Pick<Engine, "assignment" | "environment">,
+  model: ModelDescription,
+  { policy, effects, onProgress }: AnswerOptions,
 ): Promise<readonly EvaluatedItem[]> {
-  const { tasks, splits, template } = assignment;
-  return await evaluate(model, generator, {
+  const { tasks, splits, template, isRemembered, numThreads } = assignment;
+  const { signal } = effects;
+  const asked = isRemembered
+    ? rememberAnswers(policy, { config: model.config, numThreads, effects })
+    : policy;
+  return await evaluate(model, asked, {
     ...tasks.evaluation,
     environment,
     promptFormat: tasks.promptFormat,

@@ -11,10 +11,10 @@ import { describeError, UsageError } from "../../base/core/index.ts";
 import { fileExists, readSealed, type SealedText, writeSealed } from "../../base/file/index.ts";
 import { listVersions } from "../../base/machine/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import type { Generation, Generator, ModelConfig } from "../../engine/model/index.ts";
+import type { Generation, ModelConfig, OpenPolicy, Policy } from "../../engine/model/index.ts";
 
 /** Changes whenever the engine computes something else from the same weights, or entries are laid out in another way. */
-export const memoryVersion = 2;
+export const memoryVersion = 3;
 
 /** Whose answers they are. */
 export interface MemoryOptions {
@@ -23,19 +23,21 @@ export interface MemoryOptions {
   readonly effects: Pick<Effects, "report" | "machine">;
 }
 
-/** The generator, which computes only what it was not asked before, and keeps it in the cache. */
-export function rememberAnswers(generator: Generator, options: MemoryOptions): Generator {
-  const memory = openMemory(options);
+/** The policy, which computes only what it was not asked before, and keeps it in the cache. */
+export function rememberAnswers(
+  policy: Pick<OpenPolicy, "fingerprint" | "generate" | "maxPositions">,
+  options: MemoryOptions,
+): Policy {
+  const memory = openMemory(policy.fingerprint(), options);
   return {
-    ...generator,
-    generate: async (parameters, requests, generation) => {
-      const compute = (): Promise<readonly Generation[]> =>
-        generator.generate(parameters, requests, generation);
+    maxPositions: policy.maxPositions,
+    generate: async (requests, generation) => {
+      const compute = (): Promise<readonly Generation[]> => policy.generate(requests, generation);
       // What is drawn depends on streams that were drawn from before.
       if (generation.sampling.temperature !== 0) return await compute();
       const { maxNewTokens, sampling } = generation;
       const texts = requests.map(({ prompt, reference }) => ({ prompt, reference }));
-      return await memory.recall(parameters, { texts, maxNewTokens, sampling }, compute);
+      return await memory.recall({ texts, maxNewTokens, sampling }, compute);
     },
   };
 }
@@ -51,40 +53,34 @@ const generationsSchema = z.array(
 
 interface Memory {
   /** What was kept, or else what is computed now. */
-  recall(
-    parameters: Float32Array,
-    asked: unknown,
-    compute: () => Promise<readonly Generation[]>,
-  ): Promise<readonly Generation[]>;
+  recall(asked: unknown, compute: () => Promise<readonly Generation[]>): Promise<readonly Generation[]>;
 }
 
 /** The folder in the cache. */
 export const memoryFolder = `embedded-${memoryVersion}`;
 
-function openMemory({ config, numThreads, effects }: MemoryOptions): Memory {
+function openMemory(weights: string, { config, numThreads, effects }: MemoryOptions): Memory {
   const { report, machine } = effects;
   const folder = join(machine.cacheFolder, memoryFolder);
   const { untwist, onnxruntime } = listVersions();
   // Other processors round otherwise, and so may other numbers of threads.
   const engine = { untwist, onnxruntime, processor: cpus()[0]?.model, numThreads };
-  const told = new Set<string>();
-  const tell = (weights: string): void => {
-    if (told.has(weights)) return;
-    told.add(weights);
+  let isTold = false;
+  const tell = (): void => {
+    if (isTold) return;
+    isTold = true;
     report({ kind: "notice", text: `Answers that the same weights gave before are taken from ${folder}` });
   };
   const write = createWriter(report);
   return {
-    recall: async (parameters, asked, compute) => {
-      // Each time: it costs little beside a batch, and an array may have been changed since.
-      const weights = hashParameters(parameters);
+    recall: async (asked, compute) => {
       const name = createHash("sha256")
         .update(JSON.stringify([engine, config, weights, asked]))
         .digest("hex");
       const path = join(folder, name.slice(0, 2), `${name}.json`);
       const kept = await readKept(path, name, report);
       if (kept !== undefined) {
-        tell(weights);
+        tell();
         return generationsSchema.parse(JSON.parse(kept));
       }
       const generations = await compute();
@@ -121,14 +117,4 @@ async function readKept(path: string, name: string, report: Effects["report"]): 
     report({ kind: "notice", text: `Damaged cache entry made again: ${path}` });
     return undefined;
   }
-}
-
-/** Bytes that are hashed at once. */
-const blockBytes = 64 * 2 ** 20;
-
-function hashParameters({ buffer, byteOffset, byteLength }: Float32Array): string {
-  const hash = createHash("sha256");
-  for (let start = 0; start < byteLength; start += blockBytes)
-    hash.update(new Uint8Array(buffer, byteOffset + start, Math.min(blockBytes, byteLength - start)));
-  return hash.digest("hex");
 }

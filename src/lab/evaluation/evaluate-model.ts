@@ -14,7 +14,7 @@ import {
   requireNoJudge,
   type TaskChoice,
 } from "../answer/index.ts";
-import { locateModel, readModel } from "../machine/index.ts";
+import { describeStored, locateModel } from "../machine/index.ts";
 
 /** What to evaluate on. */
 export interface ModelEvaluationOptions extends TaskChoice {
@@ -48,7 +48,7 @@ export async function evaluateModel(
   const environment = await openEnvironment(options.environment);
   requireNoJudge(environment);
   const path = await locateModel(nameOrPath);
-  const model = await readModel(path);
+  const model = await describeStored(path);
   requireEndToken(model.config, `"${nameOrPath}"`);
   const tasks = await chooseTasks(options, { splits, model, template: options.template });
   const template = chooseTemplate(model, { promptFormat: tasks.promptFormat, template: options.template });

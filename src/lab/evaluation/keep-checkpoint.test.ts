@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { buildModel, writeCheckpointFolder } from "../../../test/support/checkpoint-folder.ts";
 import { createTestEffects } from "../../../test/support/effects.ts";
+import { createFakePolicies } from "../../../test/support/fake-policies.ts";
 import { createFollowedRun } from "../../../test/support/followed-run.ts";
 import { createTinyModel } from "../../../test/support/tiny-model.ts";
 import {
@@ -51,6 +52,7 @@ const create = (name: string): Promise<RunFolder> =>
 function createFake(
   folder: RunFolder,
   given: Partial<Effects> = {},
+  onAnswer: () => void = () => undefined,
 ): {
   readonly engine: RunEngine;
   readonly calls: string[];
@@ -65,14 +67,11 @@ function createFake(
     tokenizer: model.tokenizer,
     folder,
     effects,
-    generator: {
-      maxPositions: model.config.maxPositions,
-      generate: async (_, requests) => {
-        calls.push("answer");
-        return requests.map(({ reference: tokens = [] }) => ({ tokens, logProbs: [], isFinished: true }));
-      },
-      release: async () => undefined,
-    },
+    policies: createFakePolicies(async (requests) => {
+      onAnswer();
+      calls.push("answer");
+      return requests.map(({ reference: tokens = [] }) => ({ tokens, logProbs: [], isFinished: true }));
+    }, model.config.maxPositions),
     release: async () => undefined,
     loadParameters: async () => model.parameters,
     saveCheckpoint: async (id, parameters) => {
@@ -116,16 +115,8 @@ describe("keepCheckpoint()", () => {
     const [whole, folder] = [await create("unstopped"), await create("stopped")];
     await keepCheckpoint(createFake(whole).engine, kept);
     const stop = new AbortController();
-    const stopped = createFake(folder, { signal: stop.signal });
-    const { generate } = stopped.engine.generator;
-    const generator: RunEngine["generator"] = {
-      ...stopped.engine.generator,
-      generate: async (...asked) => {
-        stop.abort();
-        return await generate(...asked);
-      },
-    };
-    await expect(keepCheckpoint({ ...stopped.engine, generator }, kept)).rejects.toThrow(StoppedError);
+    const stopped = createFake(folder, { signal: stop.signal }, () => stop.abort());
+    await expect(keepCheckpoint(stopped.engine, kept)).rejects.toThrow(StoppedError);
     expect(stopped.calls).toEqual(["save sft-4", "answer"]);
     expect([await folder.hasEvaluation("sft-4"), await folder.readLineage()]).toEqual([false, []]);
     const again = createFake(folder);

@@ -1,10 +1,34 @@
 /** Models read into the memory of this machine, where they fit. */
 import { totalmem } from "node:os";
-import { loadModel, type Model } from "../../engine/model/index.ts";
+import {
+  checkSize,
+  createLayout,
+  describeModel,
+  loadModel,
+  type Model,
+  type StoredModel,
+  usesKernels,
+} from "../../engine/model/index.ts";
 
 /** Loads a model. Throws as `loadModel`, also where its weights take more memory than there is. */
-export async function readModel(folder: string, options: { readonly base?: string } = {}): Promise<Model> {
-  return await loadModel(folder, { ...options, mostBytes: measureMemory() });
+export async function readModel(folder: string): Promise<Model> {
+  return await loadModel(folder, { mostBytes: measureMemory() });
+}
+
+/** What a folder says of a model that is to answer. Throws as `describeModel`, also where its weights take more memory than there is. */
+export async function describeStored(folder: string): Promise<StoredModel> {
+  const model = await describeModel(folder);
+  const { config, numStoredBytes } = model;
+  const numBytes = usesKernels(numStoredBytes)
+    ? numStoredBytes
+    : createLayout(config).size * Float32Array.BYTES_PER_ELEMENT;
+  checkSize(numBytes, { config, folder, mostBytes: measureMemory() });
+  return model;
+}
+
+/** Most bytes that keys and values of texts may take: a quarter of the memory. */
+export function measureCacheRoom(): number {
+  return measureMemory() / 4;
 }
 
 /** Bytes of memory that this process may take: those of the machine, or of what it is confined to. */

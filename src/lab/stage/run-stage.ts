@@ -30,7 +30,7 @@ export async function runStage(engine: RunEngine, plan: StagePlan, newModel: Flo
 }
 
 function createTrainer(engine: RunEngine, plan: StagePlan, start: Float32Array): Promise<Trainer> {
-  const { folder, environment, config, tokenizer, generator } = engine;
+  const { folder, environment, config, tokenizer, policies } = engine;
   const { seed, numThreads } = folder.record;
   return createStageTrainer(plan, {
     recipe: requireTrained(folder),
@@ -39,7 +39,7 @@ function createTrainer(engine: RunEngine, plan: StagePlan, start: Float32Array):
     environment,
     config,
     tokenizer,
-    generator,
+    policies,
     start,
     loadSftParameters: (step) => engine.loadParameters(`sft-${step}`),
   });

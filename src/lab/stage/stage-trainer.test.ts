@@ -2,10 +2,11 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { createRandom, toObject, UsageError } from "../../base/core/index.ts";
 import {
-  createGenerator,
+  createPolicyEngine,
   createWordTokenizer,
   greedy,
   initializeParameters,
+  listParameters,
   type ModelConfig,
   parseModelConfig,
 } from "../../engine/model/index.ts";
@@ -102,11 +103,11 @@ const config: ModelConfig = parseModelConfig(
 );
 const parameters = initializeParameters(config, createRandom(1, "toy"));
 const tokenizer = createWordTokenizer(toy.vocabulary);
-const generator = createGenerator(config, { batchSize: 16, numThreads: 1 });
+const policies = createPolicyEngine(config, { batchSize: 16, numThreads: 1, numBytes: 0 });
 const trainers: Trainer[] = [];
 afterAll(async () => {
   for (const trainer of trainers) await trainer.release();
-  await generator.release();
+  await policies.release();
 });
 
 interface Opened {
@@ -126,7 +127,7 @@ async function open(
   if (plan === undefined) throw new Error(`The recipe has no stage ${id}`);
   const loaded: number[] = [];
   const context: TrainerContext = {
-    ...{ recipe, seed, numThreads: 1, environment: toy, config, tokenizer, generator, start: parameters },
+    ...{ recipe, seed, numThreads: 1, environment: toy, config, tokenizer, policies, start: parameters },
     loadSftParameters: async (step) => {
       loaded.push(step);
       return initializeParameters(config, createRandom(step, "other"));
@@ -201,7 +202,8 @@ describe("createStageTrainer() of SFT", () => {
       random: createRandom(1),
     }));
     const options = { maxNewTokens: 4, sampling: greedy };
-    const answers = await generator.generate(trainer.parameters(state), asked, options);
+    const policy = await policies.open(listParameters(config, trainer.parameters(state)));
+    const answers = await policy.generate(asked, options);
     expect(answers.map(({ tokens, isFinished }) => [tokenizer.decode(tokens), isFinished])).toEqual([
       ["x", true],
       ["y", true],

@@ -3,8 +3,8 @@
 import { createRandom } from "../../base/core/index.ts";
 import {
   encodeExample,
-  type Generator,
   type ModelConfig,
+  type PolicyEngine,
   type Sequence,
   type Tokenizer,
 } from "../../engine/model/index.ts";
@@ -33,7 +33,7 @@ export interface TrainerContext {
   readonly environment: Environment;
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
-  readonly generator: Generator;
+  readonly policies: PolicyEngine;
   /** The parameters of the checkpoint that the stage starts from. */
   readonly start: Float32Array;
   /** The parameters of an SFT checkpoint, by its step. */
@@ -154,6 +154,7 @@ async function createRlTrainer(
     numEpochs: rl.numEpochs,
     minibatchSize: rl.minibatchSize,
     numThreads: context.numThreads,
+    policies: context.policies,
     start: context.start,
     ...(rl.reference !== undefined && { reference: await context.loadSftParameters(rl.reference) }),
     drawTasks: (step) =>
@@ -183,12 +184,11 @@ async function createRlTrainer(
 }
 
 function createRollout(rl: RlRecipe, context: TrainerContext, seed: number): PolicyOptions["rollout"] {
-  const { environment, recipe, tokenizer, generator } = context;
+  const { environment, recipe, tokenizer } = context;
   return {
     environment,
     promptFormat: recipe.promptFormat,
     tokenizer,
-    generator,
     sampling: { temperature: rl.temperature },
     maxNewTokens: rl.maxNewTokens,
     numAttempts: rl.method === "ppo" ? rl.numAttempts : 1,

@@ -3,10 +3,11 @@ import { createHash } from "node:crypto";
 import { afterAll, describe, expect, it } from "vitest";
 import { createRandom } from "../../base/core/index.ts";
 import {
-  createGenerator,
+  createPolicyEngine,
   createWordTokenizer,
   encodeExample,
   initializeParameters,
+  listParameters,
   type Model,
   parseModelConfig,
 } from "../../engine/model/index.ts";
@@ -34,11 +35,14 @@ const createModel = (seed: number): Model => ({
   tokenizer,
   parameters: initializeParameters(config, createRandom(seed, "model")),
 });
-const generator = createGenerator(config, { batchSize: 16, numThreads: 1 });
-afterAll(() => generator.release());
+const policies = createPolicyEngine(config, { batchSize: 16, numThreads: 1, numBytes: 0 });
+afterAll(() => policies.release());
 
-const ask = (model: Model, change: Partial<EvaluationOptions> = {}): Promise<readonly EvaluatedItem[]> =>
-  evaluate(model, generator, {
+const ask = async (
+  model: Model,
+  change: Partial<EvaluationOptions> = {},
+): Promise<readonly EvaluatedItem[]> =>
+  evaluate(model, await policies.open(listParameters(config, model.parameters)), {
     environment,
     promptFormat: "compact",
     splits: ["id", "ood"],

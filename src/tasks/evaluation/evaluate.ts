@@ -6,9 +6,9 @@ import { createHash } from "node:crypto";
 import { createRandom } from "../../base/core/index.ts";
 import {
   appendAnswer,
-  type Generator,
   greedy,
-  type Model,
+  type ModelDescription,
+  type Policy,
   type Sampling,
   type TemplateUse,
 } from "../../engine/model/index.ts";
@@ -70,8 +70,8 @@ export interface EvaluationOptions {
 
 /** Answers and grades every task of the splits, a batch at a time; items in order of split and index. */
 export async function evaluate(
-  model: Model,
-  generator: Generator,
+  model: ModelDescription,
+  policy: Policy,
   options: EvaluationOptions,
 ): Promise<readonly EvaluatedItem[]> {
   const items: EvaluatedItem[] = [];
@@ -79,7 +79,7 @@ export async function evaluate(
   for (const split of splits)
     for (let first = 0; first < numTasks; first += batchSize) {
       options.onBatch?.(items.length / (splits.length * numTasks));
-      items.push(...(await evaluateBatch(model, generator, { split, first, options })));
+      items.push(...(await evaluateBatch(model, policy, { split, first, options })));
     }
   return items;
 }
@@ -92,15 +92,15 @@ interface TaskBatch {
 }
 
 async function evaluateBatch(
-  model: Model,
-  generator: Generator,
+  model: ModelDescription,
+  policy: Policy,
   { split, first, options }: TaskBatch,
 ): Promise<readonly EvaluatedItem[]> {
   const numTasks = Math.min(options.batchSize, options.numTasks - first);
   const tasks = createTasks(options, { split, first, numTasks });
-  const episodes = await collectEpisodes(model.parameters, tasks, {
+  const episodes = await collectEpisodes(tasks, {
     ...options,
-    generator,
+    policy,
     tokenizer: model.tokenizer,
     sampling: options.sampling ?? greedy,
     path: ["evaluation", split, first],
@@ -165,7 +165,7 @@ export function describeChance(environment: Environment, task: unknown): Pick<Ev
 
 /** A task's reference answer as token ids, the end token included where the model has one; absent where there is no text to score. */
 function encodeReference(
-  { tokenizer, config }: Model,
+  { tokenizer, config }: ModelDescription,
   task: unknown,
   { environment, promptFormat }: EvaluationOptions,
 ): readonly number[] | undefined {

@@ -4,7 +4,7 @@ import { UsageError } from "../../base/core/index.ts";
 import {
   createWordTokenizer,
   type GenerationRequest,
-  type Generator,
+  type Policy,
   type Tokenizer,
 } from "../../engine/model/index.ts";
 import type { Environment } from "../environment/index.ts";
@@ -47,38 +47,37 @@ const toy: Environment = {
 const tokenizer = createWordTokenizer(toy.vocabulary);
 const endToken = 1;
 
-interface Policy extends Generator {
+interface Ruled extends Policy {
   /** The prompts of every call, as texts. */
   readonly calls: string[][];
 }
 
 /** A policy that answers the prompt's text by a rule. */
-function createPolicy(answer: (prompt: string, request: GenerationRequest) => string): Policy {
+function createPolicy(answer: (prompt: string, request: GenerationRequest) => string): Ruled {
   const calls: string[][] = [];
   return {
     calls,
     maxPositions: 1000,
-    generate: async (_, requests) => {
+    generate: async (requests) => {
       calls.push(requests.map(({ prompt }) => tokenizer.decode(prompt)));
       return requests.map((request) => {
         const tokens = [...tokenizer.encode(answer(tokenizer.decode(request.prompt), request)), endToken];
         return { tokens, logProbs: tokens.map((_token, index) => -index), isFinished: true };
       });
     },
-    release: async () => undefined,
   };
 }
 
 function collect(
-  policy: Generator,
+  policy: Policy,
   tasks: readonly unknown[],
   change: Partial<RolloutOptions> = {},
 ): Promise<readonly Episode[]> {
-  return collectEpisodes(new Float32Array(0), tasks, {
+  return collectEpisodes(tasks, {
     environment: toy,
     promptFormat: "compact",
     tokenizer,
-    generator: policy,
+    policy,
     sampling: { temperature: 1 },
     maxNewTokens: 4,
     numAttempts: 3,
@@ -89,7 +88,7 @@ function collect(
 }
 
 /** Always x: right for a, wrong for b. */
-const stubborn = (): Policy => createPolicy(() => "x");
+const stubborn = (): Ruled => createPolicy(() => "x");
 
 const readLetters = (text: string): readonly number[] =>
   [...text].map((letter) => letter.codePointAt(0) ?? 0);
@@ -109,17 +108,16 @@ const chatting: Tokenizer = {
 function createChatter(
   answers: readonly string[],
   isFinished = true,
-): Generator & { readonly prompts: string[] } {
+): Policy & { readonly prompts: string[] } {
   const prompts: string[] = [];
   return {
     prompts,
     maxPositions: 1000,
-    generate: async (_, requests) =>
+    generate: async (requests) =>
       requests.map(({ prompt }) => {
         const tokens = chatting.encode(answers[prompts.push(chatting.decode(prompt)) - 1] ?? "");
         return { tokens, logProbs: [], isFinished };
       }),
-    release: async () => undefined,
   };
 }
 
@@ -128,9 +126,9 @@ describe("collectEpisodes() with a chat template", () => {
   const options = { environment: chat, promptFormat: "chat", tokenizer: chatting, numAttempts: 2 } as const;
 
   it("puts tasks as the model's own template does, with what was answered before, without its thinking", async () => {
-    const generator = createChatter(["is it y?</think>z", "</think>x"]);
-    const [episode = []] = await collect(generator, ["a"], { ...options, generator, template: "model" });
-    expect(generator.prompts).toEqual([
+    const policy = createChatter(["is it y?</think>z", "</think>x"]);
+    const [episode = []] = await collect(policy, ["a"], { ...options, policy, template: "model" });
+    expect(policy.prompts).toEqual([
       "[user] a\n[assistant] <think>",
       "[user] a\n[assistant] z\n[user] This answer failed because it is the one word or not. Try again.\n[assistant] <think>",
     ]);
@@ -144,9 +142,9 @@ describe("collectEpisodes() with a chat template", () => {
       {},
       { template: "model", promptFormat: "compact" },
     ] as const) {
-      const generator = createChatter(["x"]);
-      await collect(generator, ["a"], { ...options, generator, ...change });
-      expect(generator.prompts).toEqual(["a"]);
+      const policy = createChatter(["x"]);
+      await collect(policy, ["a"], { ...options, policy, ...change });
+      expect(policy.prompts).toEqual(["a"]);
     }
   });
 
@@ -158,9 +156,9 @@ describe("collectEpisodes() with a chat template", () => {
       ["</think>", true, "no answer"],
       ["</think>x", true, "right"],
     ] as const) {
-      const generator = createChatter([answer], isFinished);
-      const change = { ...options, generator, numAttempts: 1, template: "model" as const };
-      const [episode = []] = await collect(generator, ["a"], change);
+      const policy = createChatter([answer], isFinished);
+      const change = { ...options, policy, numAttempts: 1, template: "model" as const };
+      const [episode = []] = await collect(policy, ["a"], change);
       expect(episode[0]?.grade).toMatchObject({ outcome, parts: { solved: outcome === "right" } });
     }
   });

@@ -2,7 +2,7 @@
 import { createRandom } from "../../base/core/index.ts";
 import {
   type Generation,
-  type Generator,
+  type Policy,
   type Sampling,
   type Sequence,
   type TemplateUse,
@@ -44,7 +44,7 @@ export interface PromptOptions {
 
 /** Who answers, and how answers are graded. */
 export interface RolloutOptions extends PromptOptions {
-  readonly generator: Generator;
+  readonly policy: Policy;
   readonly sampling: Sampling;
   readonly maxNewTokens: number;
   readonly numAttempts: number;
@@ -60,7 +60,6 @@ export interface RolloutOptions extends PromptOptions {
  * next attempt, which grows with the history, would leave no room for an answer.
  */
 export async function collectEpisodes(
-  parameters: Float32Array,
   tasks: readonly unknown[],
   options: RolloutOptions,
 ): Promise<readonly Episode[]> {
@@ -84,7 +83,7 @@ export async function collectEpisodes(
       random: createRandom(options.seed, ...options.path, index, attempt),
       ...(attempt === 0 && { reference: options.references?.[index] }),
     }));
-    const generations = await options.generator.generate(parameters, requests, options);
+    const generations = await options.policy.generate(requests, options);
     for (const [row, asked] of open.entries()) {
       const generation = generations[row];
       if (generation !== undefined) episodes[asked.index]?.push(gradeTurn(asked, generation, options));
@@ -93,8 +92,8 @@ export async function collectEpisodes(
   return episodes;
 }
 
-function fits(prompt: readonly number[], { generator, maxNewTokens }: RolloutOptions): boolean {
-  return prompt.length + maxNewTokens <= generator.maxPositions;
+function fits(prompt: readonly number[], { policy, maxNewTokens }: RolloutOptions): boolean {
+  return prompt.length + maxNewTokens <= policy.maxPositions;
 }
 
 function listAttempts(turns: readonly Turn[]): readonly Attempt[] {

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { problemOf } from "../../../test/support/checkpoint-folder.ts";
 import { createWorkplace } from "../../../test/support/untwist.ts";
 import { writeCheckpoint } from "./checkpoint.ts";
-import { type ExpectedTensors, readTensors } from "./read-tensors.ts";
+import { type ExpectedTensors, readTensors, type StoredNumbers } from "./read-tensors.ts";
 import type { WritableTensor } from "./safetensors/safetensors-write.ts";
 
 interface Expected {
@@ -19,7 +19,11 @@ interface Expected {
 const golden = fileURLToPath(new URL("../../../test/golden/checkpoint/", import.meta.url));
 const readExpected = async (): Promise<Expected> =>
   JSON.parse(await readFile(join(golden, "expected.json"), "utf8"));
-const bitsOf = (values: Float32Array): number[] => [...new Uint32Array(values.slice().buffer)];
+/** Bits of 32-bit floats, whose upper halves are those of bfloat16. */
+const bitsOf = (numbers: StoredNumbers): number[] =>
+  numbers instanceof Uint16Array
+    ? Array.from(numbers, (half) => half * 2 ** 16)
+    : [...new Uint32Array(numbers.slice().buffer)];
 const folder = createWorkplace().at("step-10");
 
 const tensorOf = (name: string, shape: readonly number[]): WritableTensor => ({
@@ -32,8 +36,8 @@ const tensorOf = (name: string, shape: readonly number[]): WritableTensor => ({
 async function readAll(
   from: string,
   expected: ExpectedTensors,
-): Promise<readonly (readonly [string, Float32Array])[]> {
-  const all: (readonly [string, Float32Array])[] = [];
+): Promise<readonly (readonly [string, StoredNumbers])[]> {
+  const all: (readonly [string, StoredNumbers])[] = [];
   for await (const tensor of readTensors(from, expected)) all.push(tensor);
   return all;
 }
@@ -60,6 +64,10 @@ describe("readTensors()", () => {
     });
     expect(sharded.map(([, data]) => bitsOf(data))).toEqual(
       (await readExpected()).checkpoint.map(({ floatBits }) => floatBits),
+    );
+    // Of each number format there is one.
+    expect(new Set(sharded.map(([, data]) => data.constructor))).toEqual(
+      new Set([Float32Array, Uint16Array]),
     );
   });
 

@@ -15,24 +15,35 @@ export interface ExpectedTensors {
   readonly rename?: (name: string, all: ReadonlyMap<string, unknown>) => string | undefined;
 }
 
+/** A tensor's numbers in as much memory as its file has for them: the bits of bfloat16, or 32-bit floats. */
+export type StoredNumbers = Float32Array | Uint16Array;
+
 /**
- * The tensors of a checkpoint as 32-bit floats with their names here, one by one in the order of the shapes that are expected. Throws
+ * The tensors of a checkpoint with their names here, one by one in the order of the shapes that are expected. Throws
  * `CheckpointError` naming file and tensor when one is missing, extra or of another shape, before it gives the first.
  */
 export async function* readTensors(
   folder: string,
   { shapes, rename = (name) => name }: ExpectedTensors,
   options: OpenOptions = {},
-): AsyncGenerator<readonly [name: string, data: Float32Array], void, void> {
+): AsyncGenerator<readonly [name: string, data: StoredNumbers], void, void> {
   const checkpoint = await openCheckpoint(folder, options);
   try {
     const stored = nameStored(checkpoint, rename);
     checkTensors(checkpoint, { shapes, stored });
-    for (const name of shapes.keys())
-      yield [name, (await checkpoint.readTensor(requireValue(stored, name))).data];
+    for (const name of shapes.keys()) yield [name, await readStored(checkpoint, requireValue(stored, name))];
   } finally {
     await checkpoint.close();
   }
+}
+
+async function readStored(checkpoint: Checkpoint, name: string): Promise<StoredNumbers> {
+  const isComputed = checkpoint.computed?.has(name) === true;
+  if (isComputed || checkpoint.tensors.get(name)?.dtype !== "BF16")
+    return (await checkpoint.readTensor(name)).data;
+  const bytes = await checkpoint.readBytes(name);
+  const aligned = bytes.byteOffset % Uint16Array.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  return new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.length / Uint16Array.BYTES_PER_ELEMENT);
 }
 
 /** What each tensor of a checkpoint is called in it, by its name here. Throws `CheckpointError` for two of one name. */

@@ -13,7 +13,7 @@ import { applyHead } from "../decoder/graph.ts";
 import { feedPositions } from "../decoder/positions.ts";
 import { createGenerator } from "../generation/generate.ts";
 import { greedy } from "../generation/sampling.ts";
-import { createLayout, createWeights, feedParameters } from "../parameters.ts";
+import { createLayout, createWeights, feedParameters, listParameters } from "../parameters.ts";
 import { createTextEngine } from "../texts/text-engine.ts";
 import { familyNames } from "./family-name.ts";
 
@@ -97,8 +97,8 @@ describe.each(familyNames)("%s", (name) => {
     await generator.release();
     expect(found.map(({ tokens }) => tokens)).toEqual(wanted.map(({ tokens }) => tokens));
     const engine = createTextEngine(config, { numThreads: 1 });
-    const group = engine.open(feedParameters(createLayout(config), parameters));
-    const request = { maxNewTokens: numNew, sampling: greedy, random, scoresPrompt: false };
+    const group = await engine.open(listParameters(config, parameters));
+    const request = { maxNewTokens: numNew, sampling: greedy, random };
     const texts = prompts.map((prompt) => group.add({ ...request, prompt }));
     while (texts.some(({ end }) => end === undefined)) await group.advance(64);
     await engine.release();

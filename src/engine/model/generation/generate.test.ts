@@ -8,7 +8,8 @@ import { runSequences } from "../decoder/decoder.ts";
 import { applyHead } from "../decoder/graph.ts";
 import { feedPositions } from "../decoder/positions.ts";
 import { createLayout, createWeights, feedParameters, initializeParameters } from "../parameters.ts";
-import { createGenerator, type Generation, type GenerationOptions } from "./generate.ts";
+import { createGenerator } from "./generate.ts";
+import type { Generation, GenerationOptions } from "./policy.ts";
 import { greedy } from "./sampling.ts";
 
 const { config: goldenConfig } = readGoldenModel("gqa-untied");

@@ -2,7 +2,6 @@
  * Generation with a key–value cache: batches of prompts of different lengths, greedy or sampled, seeded.
  * The cache lives here, in plain arrays that the decoding step only reads; rows that are done are dropped.
  */
-import type { Random } from "../../../base/core/index.ts";
 import { type CompileOptions, compile } from "../../tensor/index.ts";
 import { roundUpLength } from "../batch.ts";
 import { listEndTokens } from "../config/end-tokens.ts";
@@ -11,33 +10,10 @@ import { createLayout, feedParameters } from "../parameters.ts";
 import { createProgramCache } from "../program-cache.ts";
 import { type Decoder, describeTextEnd, takeDecodeStep } from "./decode-step.ts";
 import { decodeOutputs, type PrefillSize, prefillOutputs } from "./generation-programs.ts";
+import type { Generation, GenerationOptions, GenerationRequest } from "./policy.ts";
 import { isOutgrown, readAnew } from "./read-anew.ts";
-import { type Feeds, type PromptReader, type PromptRequest, readPrompts } from "./read-prompts.ts";
+import { type Feeds, type PromptReader, readPrompts } from "./read-prompts.ts";
 import { chooseToken, type Sampling } from "./sampling.ts";
-
-/** A text to continue. */
-export interface GenerationRequest extends PromptRequest {
-  /** The stream that sampling draws from; greedy decoding draws nothing. */
-  readonly random: Random;
-}
-
-/** How to continue it. */
-export interface GenerationOptions {
-  readonly maxNewTokens: number;
-  readonly sampling: Sampling;
-}
-
-/** One continuation. */
-export interface Generation {
-  /** New token ids, the end token included where the model gave one. */
-  readonly tokens: readonly number[];
-  /** log π of each new token at the sampling temperature, before top-k and top-p; 0 when greedy, which is certain. */
-  readonly logProbs: readonly number[];
-  /** Whether the model ended it; otherwise it was cut at `maxNewTokens`. */
-  readonly isFinished: boolean;
-  /** log π of each token of the reference, at temperature 1; absent where there is none. */
-  readonly referenceLogProbs?: readonly number[] | undefined;
-}
 
 /** Continues texts with the given parameters; programs are compiled once a batch size and length. */
 export interface Generator {

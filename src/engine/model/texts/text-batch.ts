@@ -1,21 +1,19 @@
-/** Texts that take their steps together, and their cache in the memory of kernels, which grows and shrinks with them. */
-import type { Kernels } from "../../tensor/index.ts";
+/** Texts that take their steps together, and their cache, which grows and shrinks with them. */
 import { roundUpLength } from "../batch.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { copySlots, createEmptyCache } from "../generation/key-value-cache.ts";
 import { countTokens, type Text } from "./text.ts";
+import type { TextComputer } from "./text-programs.ts";
 
 /** Whose texts they are, and where their caches lie. */
-export interface TextMemory {
-  readonly config: ModelConfig;
-  readonly kernels: Kernels;
-}
+type CachePlace = Pick<TextComputer, "config" | "kernels">;
 
 /** A layer's keys [B, K, D, C] and values [B, K, C, D], by name. */
 export type TextCache = Readonly<Record<string, Float32Array>>;
 
 /** Texts that are read and take their steps together. */
 export interface TextBatch {
+  /** Texts that its cache has room for. */
   readonly B: number;
   readonly C: number;
   readonly texts: readonly Text[];
@@ -38,7 +36,7 @@ function fitBatch(numTexts: number): number {
 
 /** An empty cache. Whoever creates it frees it. Throws `UsageError` where the memory is full. */
 export function createCache(
-  { config, kernels }: TextMemory,
+  { config, kernels }: CachePlace,
   size: { readonly B: number; readonly C: number },
 ): TextCache {
   const { memory } = kernels;
@@ -46,7 +44,7 @@ export function createCache(
 }
 
 /** Gives the memory of a cache back. */
-export function freeCache({ kernels }: TextMemory, cache: TextCache): void {
+export function freeCache({ kernels }: CachePlace, cache: TextCache): void {
   for (const array of Object.values(cache)) kernels.memory.free(array);
 }
 
@@ -61,12 +59,12 @@ export interface NewRow {
 }
 
 /** The batch with one more text, in arrays twice as large where it does not fit. */
-export function addRow(memory: TextMemory, batch: TextBatch, { text, from }: NewRow): TextBatch {
-  const { config } = memory;
+export function addRow(place: CachePlace, batch: TextBatch, { text, from }: NewRow): TextBatch {
+  const { config } = place;
   const texts = [...batch.texts, text];
   const B = fitBatch(texts.length);
   const { C } = batch;
-  const grown = B === batch.B ? batch : resize(memory, batch, B);
+  const grown = B === batch.B ? batch : resize(place, batch, B);
   const length = countTokens(text) - 1;
   for (const [name, cache] of Object.entries(grown.cache)) {
     const source = { cache: from.cache[name] ?? cache, row: from.row, C: from.C };
@@ -75,9 +73,20 @@ export function addRow(memory: TextMemory, batch: TextBatch, { text, from }: New
   return { ...grown, texts };
 }
 
+/** What of a batch takes a step: as many rows as its texts need, in pairs, which products compute together. */
+export function chooseStep(
+  { config }: CachePlace,
+  { B: room, C, texts, cache }: TextBatch,
+): Omit<TextBatch, "texts"> {
+  const B = Math.min(room, texts.length === 1 ? 1 : 2 * Math.ceil(texts.length / 2));
+  const length = B * config.numKeyValueHeads * C * config.headSize;
+  const rows = Object.entries(cache).map(([name, values]) => [name, values.subarray(0, length)] as const);
+  return { B, C, cache: Object.fromEntries(rows) };
+}
+
 /** The batch without one of its texts, in smaller arrays where the rest fits. The last one takes its place. */
-export function removeRow(memory: TextMemory, batch: TextBatch, row: number): TextBatch {
-  const { config } = memory;
+export function removeRow(place: CachePlace, batch: TextBatch, row: number): TextBatch {
+  const { config } = place;
   const last = batch.texts.length - 1;
   const [moved] = batch.texts.slice(last);
   const { C } = batch;
@@ -90,16 +99,16 @@ export function removeRow(memory: TextMemory, batch: TextBatch, row: number): Te
       );
   const texts = batch.texts.slice(0, last).map((text, index) => (index === row ? (moved ?? text) : text));
   const B = fitBatch(texts.length);
-  return { ...(B === batch.B ? batch : resize(memory, batch, B)), texts };
+  return { ...(B === batch.B ? batch : resize(place, batch, B)), texts };
 }
 
 /** The batch's cache in arrays for B texts, as many of which as fit are kept. */
-function resize(memory: TextMemory, { B: before, C, texts, cache }: TextBatch, B: number): TextBatch {
-  const { config } = memory;
+function resize(place: CachePlace, { B: before, C, texts, cache }: TextBatch, B: number): TextBatch {
+  const { config } = place;
   const size = config.numKeyValueHeads * C * config.headSize;
-  const resized = B === 0 ? {} : createCache(memory, { B, C });
+  const resized = B === 0 ? {} : createCache(place, { B, C });
   for (const [name, values] of Object.entries(resized))
     values.set((cache[name] ?? values).subarray(0, Math.min(before, B) * size));
-  freeCache(memory, cache);
+  freeCache(place, cache);
   return { B, C, texts, cache: resized };
 }

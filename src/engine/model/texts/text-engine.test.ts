@@ -9,14 +9,20 @@ import { applyHead } from "../decoder/graph.ts";
 import { feedPositions } from "../decoder/positions.ts";
 import { createGenerator } from "../generation/generate.ts";
 import { greedy, type Sampling } from "../generation/sampling.ts";
-import { createLayout, createWeights, feedParameters, initializeParameters } from "../parameters.ts";
+import {
+  createLayout,
+  createWeights,
+  feedParameters,
+  initializeParameters,
+  listParameters,
+} from "../parameters.ts";
 import type { Text, TextRequest } from "./text.ts";
 import { createTextEngine, type TextGroup } from "./text-engine.ts";
 
 // Long enough for several sizes of caches and parts of prompts.
 const config: ModelConfig = { ...readGoldenModel("gqa-untied").config, maxPositions: 300 };
 const parameters = initializeParameters({ ...config, initializerRange: 0.4 }, createRandom(8, "texts"));
-const named = feedParameters(createLayout(config), parameters);
+const named = listParameters(config, parameters);
 const V = config.vocabularySize;
 
 const engine = createTextEngine(config, { numThreads: 1 });
@@ -38,7 +44,6 @@ const ask = (index: number, more: Partial<TextRequest> = {}): TextRequest => ({
   maxNewTokens: limits[index] ?? 1,
   sampling: greedy,
   random: createRandom(index, "answer"),
-  scoresPrompt: false,
   ...more,
 });
 
@@ -64,7 +69,7 @@ async function generate(index: number, sampling: Sampling = greedy): Promise<rea
 describe("TextGroup", () => {
   for (const sampling of [greedy, { temperature: 0.9, topP: 0.9 }])
     it(`continues texts that come one after the other as if each were alone (temperature ${sampling.temperature})`, async () => {
-      const group = engine.open(named);
+      const group = await engine.open(named);
       const texts: Text[] = [];
       for (const index of prompts.keys()) {
         texts.push(group.add(ask(index, { sampling })));
@@ -84,7 +89,7 @@ describe("TextGroup", () => {
     });
 
   it("gives a token a call to each text, and only what changed", async () => {
-    const group = engine.open(named);
+    const group = await engine.open(named);
     const text = group.add(ask(3, { maxNewTokens: 4 }));
     const calls = await finish(group, [text]);
     expect(calls).toEqual(calls.map(() => [text]));
@@ -93,7 +98,7 @@ describe("TextGroup", () => {
   });
 
   it("goes on as before when others are dropped, read or not", async () => {
-    const group = engine.open(named);
+    const group = await engine.open(named);
     const texts = prompts.map((_, index) => group.add(ask(index)));
     const dropped = new Set([2, 4, 5, 7, 9]);
     for (let call = 0; texts.some(({ end }, index) => end === undefined && !dropped.has(index)); call++) {
@@ -108,9 +113,9 @@ describe("TextGroup", () => {
   });
 
   it("scores prompt and answer as a pass over the whole does, with the likeliest tokens", async () => {
-    const group = engine.open(named);
-    const text = group.add(ask(5, { scoresPrompt: true, numLikeliest: 3, maxNewTokens: 6 }));
-    const only = group.add(ask(10, { scoresPrompt: true, numLikeliest: 1, maxNewTokens: 0 }));
+    const group = await engine.open(named);
+    const text = group.add(ask(5, { scoresFrom: 0, numLikeliest: 3, maxNewTokens: 6 }));
+    const only = group.add(ask(10, { scoresFrom: 0, numLikeliest: 1, maxNewTokens: 0 }));
     await finish(group, [text, only]);
     expect([only.end, only.added, only.scored.length]).toEqual(["length", [], 200]);
     for (const [scores, numLikeliest] of [
@@ -136,7 +141,7 @@ describe("TextGroup", () => {
   it("runs to the last position, and refuses one more", async () => {
     const { endToken: _, ...endless } = config;
     const other = createTextEngine(endless, { numThreads: 1 });
-    const group = other.open(named);
+    const group = await other.open(named);
     const room = config.maxPositions - prompts[6]!.length;
     const text = group.add(ask(6, { maxNewTokens: room }));
     await finish(group, [text]);
@@ -165,7 +170,7 @@ async function scoreWhole(tokens: readonly number[]): Promise<Float32Array> {
     { numThreads: 1 },
   );
   const { logProbs } = await program.run({
-    ...named,
+    ...feedParameters(createLayout(config), parameters),
     tokens: Int32Array.from(tokens),
     ...feedPositions(config, { B: 1, T: T, texts: [] }),
   });

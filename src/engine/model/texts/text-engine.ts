@@ -2,43 +2,43 @@
  * Texts that come and go, each with its own limit and sampling: prompts are read in parts, texts of like length take their
  * steps together, and caches grow with the texts. For servers; `createGenerator` continues fixed batches.
  */
-import {
-  type CompileOptions,
-  KernelMemory,
-  openKernels,
-  planProgram,
-  requireOutput,
-  type Tensor,
-} from "../../tensor/index.ts";
+import { KernelMemory, openKernels } from "../../tensor/index.ts";
 import { listEndTokens } from "../config/end-tokens.ts";
 import type { ModelConfig } from "../config/model-config.ts";
-import { feedPositions } from "../decoder/positions.ts";
-import { type DecodeProgram, describeTextEnd, freshName, takeDecodeStep } from "../generation/decode-step.ts";
-import { type ChunkSize, chunkOutputs, decodeOutputs } from "../generation/generation-programs.ts";
-import { slotBytes, writeSlots } from "../generation/key-value-cache.ts";
+import { describeTextEnd, takeDecodeStep } from "../generation/decode-step.ts";
+import { slotBytes } from "../generation/key-value-cache.ts";
 import { isOutgrown } from "../generation/read-anew.ts";
 import { chooseToken } from "../generation/sampling.ts";
-import { createProgramCache, type ProgramCache } from "../program-cache.ts";
+import type { ParameterSource } from "../parameters.ts";
+import {
+  forgetRead,
+  keepRead,
+  measureRead,
+  type Reading,
+  readChunk,
+  shareRead,
+  startReading,
+  startReadingAnew,
+  type TextReader,
+} from "./read-text.ts";
 import { countTokens, type Text, type TextRequest } from "./text.ts";
 import {
   addRow,
-  createCache,
+  chooseStep,
   fitCache,
   freeCache,
   type NewRow,
   removeRow,
   type TextBatch,
-  type TextCache,
-  type TextMemory,
 } from "./text-batch.ts";
+import { findPrograms, type TextComputer } from "./text-programs.ts";
 import { scoreToken } from "./token-scores.ts";
-import { createWeightPool, type PooledWeights, type WeightPool } from "./weight-pool.ts";
-
-/** Parameters by their Hugging Face names. */
-export type NamedParameters = Readonly<Record<string, Float32Array>>;
+import { createWeightPool, type PooledWeights } from "./weight-pool.ts";
 
 /** Texts under the same parameters. */
 export interface TextGroup {
+  /** The parameters. */
+  readonly weights: PooledWeights;
   add(text: TextRequest): Text;
   /** Drops a text, whatever it is at. */
   drop(text: Text): void;
@@ -47,59 +47,46 @@ export interface TextGroup {
    * got tokens or ended. Ended texts are dropped.
    */
   advance(maxTokens: number): Promise<readonly Text[]>;
+  /** Drops all texts. */
+  clear(): void;
   /** Frees the memory of its weights and texts; nothing may be done with it afterwards. */
   close(): void;
 }
 
 /** Continues texts; whoever creates it releases it. */
 export interface TextEngine {
-  /** Throws `UsageError` where there is no room for the parameters beside those that are open. */
-  open(parameters: NamedParameters): TextGroup;
+  /**
+   * Reads parameters into memory, in the order of `createLayout(config)`. Those that a group which is open has, too, are shared with
+   * it. Throws `UsageError` where there is no room for the others.
+   */
+  open(parameters: ParameterSource, base?: TextGroup): Promise<TextGroup>;
   /** Bytes that the cache of a text of so many tokens takes. */
   measure(numTokens: number): number;
   /** Bytes that the caches of all texts may take, as `measure` counts them, beside the parameters that are open. */
   measureRoom(): number;
+  /** Longest text, in tokens. */
+  readonly maxPositions: number;
   release(): Promise<void>;
 }
 
-/** Tokens that one program reads at most, and the smaller programs for what is left. */
-const chunkSizes = [8, 32, 128] as const;
-const largestChunk = 128;
-/** Compiled programs that are kept of a kind. */
-const mostPrograms = 24;
+/** How an engine runs. */
+export interface TextEngineOptions {
+  /** Threads of one operation. The result may depend on it in the last bit. */
+  readonly numThreads: number;
+  /** Most bytes that the caches of texts may take when all of them have reached their limits. Default: what the kernels' memory has. */
+  readonly mostCacheBytes?: number;
+}
 
-interface Engine extends TextMemory {
+interface Engine extends TextComputer {
+  readonly mostCacheBytes: number;
   readonly endTokens: readonly number[];
-  readonly pool: WeightPool;
-  /** Programs for each way in which weights are stored, by the names of those that are halves. */
-  readonly programs: Map<string, Programs>;
+  readonly groups: Set<State>;
 }
 
-/** Programs for models whose weights are stored alike. */
-interface Programs {
-  readonly chunk: ProgramCache<DecodeProgram, ChunkSize>;
-  readonly decode: ProgramCache<DecodeProgram>;
-}
-
-function findPrograms({ config, kernels, programs }: Engine, { halves }: PooledWeights): Programs {
-  const key = [...halves].join();
-  const plan = async (outputs: Readonly<Record<string, Tensor>>): Promise<DecodeProgram> => {
-    const program = planProgram(outputs, kernels, { halves });
-    return { run: async (feeds) => program.run(feeds), release: async () => program.release() };
-  };
-  const most = mostPrograms;
-  const found = programs.get(key) ?? {
-    chunk: createProgramCache((size: ChunkSize) => plan(chunkOutputs(config, size)), { most }),
-    decode: createProgramCache(({ B, T: C }) => plan(decodeOutputs(config, B, C)), { most }),
-  };
-  programs.set(key, found);
-  return found;
-}
-
-/** Creates an engine for models of that config. */
+/** Creates an engine for models of that config. Throws `UsageError` where this machine cannot run it. */
 export function createTextEngine(
   config: ModelConfig,
-  { numThreads }: Pick<CompileOptions, "numThreads">,
+  { numThreads, mostCacheBytes = Number.POSITIVE_INFINITY }: TextEngineOptions,
 ): TextEngine {
   const kernels = openKernels({ numThreads });
   const engine: Engine = {
@@ -108,12 +95,14 @@ export function createTextEngine(
     kernels,
     pool: createWeightPool(kernels.memory),
     programs: new Map(),
+    groups: new Set(),
+    mostCacheBytes,
   };
   return {
-    open: (parameters) => openGroup(engine, parameters),
+    open: async (parameters, base) => openGroup(engine, await engine.pool.take(parameters, base?.weights)),
+    maxPositions: config.maxPositions,
     measure: (numTokens) => slotBytes(config) * fitCache(config, numTokens),
-    measureRoom: () =>
-      Math.max(0, KernelMemory.mostBytes - engine.pool.numBytes - workBytes) / arrayBytesPerCacheByte,
+    measureRoom: () => measureRoom(engine),
     release: async () => kernels.close(),
   };
 }
@@ -123,37 +112,39 @@ const workBytes = 2 ** 28;
 /** A batch that gets one text more may grow to arrays twice as large, which are filled from those that it has. */
 const arrayBytesPerCacheByte = 3;
 
-/** A text that is being read, with a cache of its own. */
-interface Reading {
-  readonly text: Text;
-  /** What is read of it: the prompt, or where it outgrew its positions, all of it. */
-  readonly tokens: readonly number[];
-  readonly C: number;
-  readonly cache: TextCache;
-  numRead: number;
+function measureRoom({ pool, groups, mostCacheBytes }: Engine): number {
+  const readBytes = [...groups].reduce((sum, group) => sum + measureRead(group), 0);
+  const numBytes = KernelMemory.mostBytes - pool.numBytes - readBytes - workBytes;
+  return Math.min(mostCacheBytes, Math.max(0, numBytes) / arrayBytesPerCacheByte);
 }
 
 /** What a group is made of. */
-interface State {
-  readonly engine: Engine;
-  readonly weights: PooledWeights;
-  readonly programs: Programs;
+interface State extends TextReader {
+  readonly computer: Engine;
   readonly readings: Map<Text, Reading>;
   /** Batches by their cache's slots. */
   readonly batches: Map<number, TextBatch>;
 }
 
-function openGroup(engine: Engine, parameters: NamedParameters): TextGroup {
-  const { config } = engine;
+function openGroup(engine: Engine, weights: PooledWeights): TextGroup {
+  const { config, groups } = engine;
   const readings = new Map<Text, Reading>();
   const batches = new Map<number, TextBatch>();
-  const weights = engine.pool.take(parameters);
-  const state: State = { engine, weights, programs: findPrograms(engine, weights), readings, batches };
+  const programs = findPrograms(engine, weights);
+  const state: State = { computer: engine, weights, programs, readings, batches };
+  groups.add(state);
+  const clear = (): void => {
+    for (const { cache } of [...readings.values(), ...batches.values()]) freeCache(engine, cache);
+    readings.clear();
+    batches.clear();
+    forgetRead(state);
+  };
   return {
+    weights,
     add: (request) => {
       checkRequest(config, request);
-      const text: Text = { request, scored: [], added: [] };
-      readings.set(text, startReading(engine, text, request.prompt));
+      const text: Text = { request, scored: [], added: [], logProbs: [] };
+      readings.set(text, startReading(state, text));
       return text;
     },
     drop: (text) => {
@@ -167,24 +158,19 @@ function openGroup(engine: Engine, parameters: NamedParameters): TextGroup {
       const stepped = await stepBatches(state);
       return [...new Set([...stepped, ...(await readPrompts(state, maxTokens))])];
     },
+    clear,
     close: () => {
-      for (const { cache } of [...readings.values(), ...batches.values()]) freeCache(engine, cache);
-      readings.clear();
-      batches.clear();
+      clear();
+      groups.delete(state);
       weights.release();
     },
   };
 }
 
-function startReading(engine: Engine, text: Text, tokens: readonly number[]): Reading {
-  const C = fitCache(engine.config, tokens.length + 1);
-  return { text, tokens, C, cache: createCache(engine, { B: 1, C }), numRead: 0 };
-}
-
-function stopReading({ engine, readings }: State, text: Text): void {
+function stopReading({ computer, readings }: State, text: Text): void {
   const reading = readings.get(text);
   readings.delete(text);
-  if (reading !== undefined) freeCache(engine, reading.cache);
+  if (reading !== undefined) freeCache(computer, reading.cache);
 }
 
 function put({ batches }: State, batch: TextBatch): void {
@@ -194,10 +180,10 @@ function put({ batches }: State, batch: TextBatch): void {
 
 /** Puts a text into the batch that has room for its next token. */
 function place(state: State, text: Text, from: NewRow["from"]): void {
-  const { engine } = state;
-  const C = fitCache(engine.config, countTokens(text));
+  const { computer } = state;
+  const C = fitCache(computer.config, countTokens(text));
   const batch = state.batches.get(C) ?? { B: 0, C, texts: [], cache: {} };
-  put(state, addRow(engine, batch, { text, from }));
+  put(state, addRow(computer, batch, { text, from }));
 }
 
 /** Reads prompts in the order in which they came; gives the texts whose prompts are read. */
@@ -207,12 +193,18 @@ async function readPrompts(state: State, maxTokens: number): Promise<readonly Te
   let numTokens = 0;
   for (const reading of [...readings.values()]) {
     const { text, tokens } = reading;
-    while (numTokens < maxTokens && reading.numRead < tokens.length)
-      numTokens += await readChunk(state, reading);
+    if (reading.numRead === 0) shareRead(state, reading);
+    while (numTokens < maxTokens && reading.numRead < tokens.length) {
+      const { count, logits } = await readChunk(state, reading);
+      numTokens += count;
+      if (logits !== undefined && text.request.maxNewTokens > 0) addToken(state, text, logits);
+    }
     if (reading.numRead < tokens.length) break;
+    if (text.request.maxNewTokens === 0) text.end = "length";
     begun.push(text);
     if (text.end === undefined) place(state, text, { ...reading, row: 0 });
-    stopReading(state, text);
+    readings.delete(text);
+    keepRead(state, reading);
   }
   return begun;
 }
@@ -235,13 +227,13 @@ async function stepBatches(state: State): Promise<readonly Text[]> {
 
 /** The batch without the texts that have outgrown their positions, which are read anew. */
 function withoutOutgrown(state: State, batch: TextBatch): TextBatch {
-  const { config } = state.engine;
+  const { computer } = state;
+  const { config } = computer;
   const outgrown = batch.texts.filter((text) => isOutgrown(config, { numTokens: countTokens(text) }));
   let rest = batch;
   for (const text of outgrown) {
-    rest = removeRow(state.engine, rest, rest.texts.indexOf(text));
-    const tokens = [...text.request.prompt, ...text.added.map(({ token }) => token)];
-    state.readings.set(text, startReading(state.engine, text, tokens));
+    rest = removeRow(computer, rest, rest.texts.indexOf(text));
+    state.readings.set(text, startReadingAnew(state, text));
   }
   if (outgrown.length > 0) put(state, rest);
   return rest;
@@ -249,14 +241,14 @@ function withoutOutgrown(state: State, batch: TextBatch): TextBatch {
 
 /** The batch without the texts that ended, and without those that are too long for it, which go to another. */
 function leave(state: State, batch: TextBatch): TextBatch {
-  const { config } = state.engine;
+  const { computer } = state;
   let rest = batch;
   for (const text of batch.texts) {
-    const isTooLong = fitCache(config, countTokens(text)) > batch.C;
+    const isTooLong = fitCache(computer.config, countTokens(text)) > batch.C;
     if (text.end === undefined && !isTooLong) continue;
     const row = rest.texts.indexOf(text);
     if (text.end === undefined) place(state, text, { ...rest, row });
-    rest = removeRow(state.engine, rest, row);
+    rest = removeRow(computer, rest, row);
   }
   return rest;
 }
@@ -272,59 +264,11 @@ function checkRequest({ maxPositions }: ModelConfig, { prompt, maxNewTokens }: T
     );
 }
 
-/** Reads the next part of a prompt, and begins the answer after its last one; the number of tokens read. */
-async function readChunk({ engine, weights, programs }: State, reading: Reading): Promise<number> {
-  const { config, endTokens } = engine;
-  const { text, tokens: read, C, cache, numRead: start } = reading;
-  const { prompt, maxNewTokens } = text.request;
-  const count = Math.min(read.length - start, largestChunk);
-  const T = chunkSizes.find((size) => size >= count) ?? largestChunk;
-  const givesAll = text.request.scoresPrompt && read === prompt;
-  const tokens = new Int32Array(T).fill(config.padToken);
-  tokens.set(read.slice(start, start + count));
-  const program = await programs.chunk.find({ T, C, givesAll });
-  const results = await program.run({
-    ...weights.arrays,
-    ...cache,
-    tokens,
-    ...feedPositions(config, { B: 1, T, texts: [{ start, numTokens: read.length }] }),
-    lengths: Float32Array.of(start),
-    ...(!givesAll && { lastRows: Int32Array.of(count - 1) }),
-  });
-  for (const [name, values] of Object.entries(cache))
-    writeSlots(values, requireOutput(results, freshName(name)), { config, name, C, T, start, count });
-  const logits = requireOutput(results, "logits");
-  const V = config.vocabularySize;
-  const row = (index: number): Float32Array => logits.subarray(index * V, (index + 1) * V);
-  if (givesAll) scorePrompt(text, { start, count, row });
-  reading.numRead += count;
-  if (reading.numRead < read.length) return count;
-  if (maxNewTokens === 0) text.end = "length";
-  else addToken(text, row(givesAll ? count - 1 : 0), endTokens);
-  return count;
-}
-
-interface ReadPart {
-  readonly start: number;
-  readonly count: number;
-  /** The logits after each token of the part. */
-  readonly row: (index: number) => Float32Array;
-}
-
-function scorePrompt({ request, scored }: Text, { start, count, row }: ReadPart): void {
-  const { prompt, numLikeliest = 0 } = request;
-  const [first] = prompt;
-  if (start === 0 && first !== undefined) scored.push({ token: first, likeliest: [] });
-  for (let index = 0; index < count; index++) {
-    const next = prompt[start + index + 1];
-    if (next !== undefined) scored.push(scoreToken(row(index), next, { numLikeliest }));
-  }
-}
-
 /** Chooses the next token of a text by the logits after it. */
-function addToken(text: Text, logits: Float32Array, endTokens: readonly number[]): void {
+function addToken({ computer: { endTokens } }: State, text: Text, logits: Float32Array): void {
   const { sampling, random, numLikeliest, maxNewTokens } = text.request;
-  const { token } = chooseToken(logits, sampling, random);
+  const { token, logProb } = chooseToken(logits, sampling, random);
+  text.logProbs.push(logProb);
   text.added.push(
     numLikeliest === undefined ? { token, likeliest: [] } : scoreToken(logits, token, { numLikeliest }),
   );
@@ -333,15 +277,13 @@ function addToken(text: Text, logits: Float32Array, endTokens: readonly number[]
 }
 
 /** One more token for each text of a batch. */
-async function takeStep(
-  { engine, weights, programs }: State,
-  { B, C, texts, cache }: TextBatch,
-): Promise<void> {
-  const { config, endTokens } = engine;
+async function takeStep(state: State, batch: TextBatch): Promise<void> {
+  const { computer, weights, programs } = state;
+  const { config } = computer;
+  const { texts } = batch;
   const ends = texts.map((text) => describeTextEnd(countTokens(text), text.added.at(-1)?.token));
   const decoder = { config, decode: programs.decode };
-  const logits = await takeDecodeStep(decoder, weights.arrays, { B, C, cache, ends });
+  const logits = await takeDecodeStep(decoder, weights.arrays, { ...chooseStep(computer, batch), ends });
   const V = config.vocabularySize;
-  for (const [row, text] of texts.entries())
-    addToken(text, logits.subarray(row * V, (row + 1) * V), endTokens);
+  for (const [row, text] of texts.entries()) addToken(state, text, logits.subarray(row * V, (row + 1) * V));
 }

@@ -13,17 +13,19 @@ export interface TextRequest {
   readonly random: Random;
   /** How many of the likeliest tokens are named in each place; absent: no log-probabilities. */
   readonly numLikeliest?: number;
-  /** Whether the tokens of the prompt are scored too. */
-  readonly scoresPrompt: boolean;
+  /** The first token of the prompt that is scored, as all behind it are; absent: none is. */
+  readonly scoresFrom?: number;
 }
 
 /** A text that is being continued. */
 export interface Text {
   readonly request: TextRequest;
-  /** The prompt's tokens as far as it was read, where they are scored. */
+  /** The prompt's tokens from `scoresFrom` on, as far as they are scored. */
   readonly scored: ScoredToken[];
   /** What was added to it so far. */
   readonly added: ScoredToken[];
+  /** log π of each added token at the sampling temperature, before top-k and top-p; 0 when greedy, which is certain. */
+  readonly logProbs: number[];
   /** Why it ended: an end token or the limit; absent while it goes on. */
   end?: "stop" | "length";
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { afterAll, describe, expect, it } from "vitest";
 import { KernelMemory, openKernels } from "../../tensor/index.ts";
 import { createWeightPool } from "./weight-pool.ts";
@@ -12,12 +13,39 @@ const halves = Float32Array.from({ length: 5000 }, (_, index) => (index - 2500) 
 });
 
 describe("createWeightPool()", () => {
-  it("keeps weights as bfloat16 where that loses nothing, and the others as they are", () => {
+  it("tells weights by their numbers, however they are stored, and says whether all are finite", async () => {
+    const pool = createWeightPool(kernels.memory);
+    const bits = Uint16Array.from(
+      halves,
+      (value) => new Uint32Array(Float32Array.of(value).buffer)[0]! >>> 16,
+    );
+    const hash = createHash("sha256").update(new Uint8Array(halves.buffer)).digest("hex");
+    const forms = [
+      { halves: bits },
+      { halves },
+      { first: bits.slice(0, 10), rest: halves.subarray(10) },
+    ] as const;
+    for (const form of forms) {
+      const weights = await pool.take(Object.entries(form));
+      expect([weights.fingerprint(), weights.areFinite()]).toEqual([hash, true]);
+      weights.release();
+    }
+    for (const broken of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      for (const numbers of [halves.with(4999, broken), Float32Array.of(1 / 3, broken)]) {
+        const weights = await pool.take([["broken", numbers]]);
+        expect(weights.areFinite()).toBe(false);
+        weights.release();
+      }
+    }
+    expect(pool.numBytes).toBe(0);
+  });
+
+  it("keeps weights as bfloat16 where that loses nothing, and the others as they are", async () => {
     const exact = halves.slice();
     exact[17] = 1 / 3;
     const pool = createWeightPool(kernels.memory);
     const small = halves.slice(0, 10);
-    const weights = pool.take({ halves, exact, small });
+    const weights = await pool.take(Object.entries({ halves, exact, small }));
     expect([...weights.halves]).toEqual(["halves"]);
     const widened = Uint32Array.from(weights.arrays.halves!, (half) => half << 16);
     expect(new Float32Array(widened.buffer)).toEqual(halves);
@@ -26,12 +54,14 @@ describe("createWeightPool()", () => {
     weights.release();
   });
 
-  it("keeps what several models share once, until the last of them gives it back", () => {
+  it("keeps what several models share once, until the last of them gives it back", async () => {
     const pool = createWeightPool(kernels.memory);
     const before = kernels.memory.numBytes;
     const own = halves.map((value) => value / 3);
-    const [base, adapter] = [pool.take({ halves }), pool.take({ halves, own })];
+    const base = await pool.take(Object.entries({ halves }));
+    const adapter = await pool.take(Object.entries({ halves: halves.slice(), own }), base);
     expect(adapter.arrays.halves).toBe(base.arrays.halves);
+    expect([base.numOwnBytes, adapter.numOwnBytes]).toEqual([10_000, 20_000]);
     base.release();
     expect(kernels.memory.owns(adapter.arrays.halves!)).toBe(true);
     expect(kernels.memory.numBytes).toBeGreaterThan(before);
@@ -39,22 +69,21 @@ describe("createWeightPool()", () => {
     expect(kernels.memory.numBytes).toBe(before);
   });
 
-  it("keeps nothing of weights that do not fit", () => {
+  it("keeps nothing of weights that do not fit", async () => {
     const { memory } = kernels;
     const pool = createWeightPool(memory);
-    const base = pool.take({ halves });
+    const base = await pool.take(Object.entries({ halves }));
     const before = memory.numBytes;
     const rest = KernelMemory.mostBytes - memory.numBytes;
     const filler = memory.allocate("uint16", (rest - 2 ** 20) / 2);
     const large = new Float32Array(2 ** 19).fill(1 / 3);
-    expect(() => pool.take({ halves, small: large.subarray(0, 100), large })).toThrow(
-      "Cannot hold 3 MiB more",
-    );
+    const weights = Object.entries({ halves, small: large.subarray(0, 100), large });
+    await expect(pool.take(weights, base)).rejects.toThrow("Cannot hold 3 MiB more");
     memory.free(filler);
     expect(memory.numBytes).toBe(before);
     base.release();
     expect(pool.numBytes).toBe(0);
-    const again = pool.take({ large });
+    const again = await pool.take(Object.entries({ large }));
     expect(pool.numBytes).toBe(large.byteLength);
     again.release();
   });

@@ -12,6 +12,11 @@ export interface KernelArrays {
   readonly uint16: Uint16Array;
 }
 
+/** There is no room for more in a memory. */
+export class FullMemoryError extends UsageError {
+  override readonly name = "FullMemoryError";
+}
+
 /** A block of memory by its first byte. */
 interface Span {
   start: number;
@@ -51,7 +56,7 @@ export class KernelMemory {
     return [...this.#taken.values()].reduce((sum, size) => sum + size, 0);
   }
 
-  /** An array of zeros. Throws `UsageError` where 4 GiB do not hold it. */
+  /** An array of zeros. Throws `FullMemoryError` where 4 GiB do not hold it. */
   allocate<Kind extends keyof KernelArrays>(kind: Kind, length: number): KernelArrays[Kind] {
     const untouched = this.#untouched;
     const place = this.take(length * elementBytes[kind]);
@@ -136,7 +141,7 @@ export class KernelMemory {
       this.#memory.grow(numPages);
     } catch (cause) {
       const [wanted, used] = [size, this.numBytes].map((bytes) => `${Math.ceil(bytes / 2 ** 20)} MiB`);
-      throw new UsageError(
+      throw new FullMemoryError(
         `Cannot hold ${wanted} more in the engine's memory, which has ${used} in use and at most 4 GiB: use a smaller model, or fewer or shorter texts at a time`,
         { cause },
       );

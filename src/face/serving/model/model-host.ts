@@ -1,18 +1,18 @@
 /** A checkpoint, and adapters to it, in a thread of their own: texts that come together are continued together. */
 
-import { totalmem } from "node:os";
 import type { MessagePort } from "node:worker_threads";
 import { createRandom, UsageError } from "../../../base/core/index.ts";
 import {
   createTextEngine,
-  type Model,
+  readParameters,
+  type StoredModel,
   type Text,
   type TextEngine,
   type TextGroup,
 } from "../../../engine/model/index.ts";
-import { readModel } from "../../../lab/machine/index.ts";
+import { describeStored, measureCacheRoom } from "../../../lab/machine/index.ts";
 import { CheckpointError } from "../../../weights/checkpoint/index.ts";
-import { loadAdapterWeights, type NamedWeights, NoRoomError, nameWeights } from "../adapter-weights.ts";
+import { NoRoomError, openAdapter } from "../open-adapter.ts";
 import type {
   Failure,
   HostAnswer,
@@ -22,27 +22,20 @@ import type {
   TextOrder,
 } from "./model-messages.ts";
 
-/** Most bytes of the machine's memory that the caches of texts may take when all of them have reached their limits. */
-const mostCacheBytes = totalmem() / 4;
 /** Messages of changes that may wait to be handed out: a server that is behind gets no further behind. */
 const mostUntaken = 2;
 /** Tokens of prompts read between two steps of the texts that are read already. */
 const tokensBetweenSteps = 256;
 
-interface Hosted {
-  readonly weights: NamedWeights;
-  group: TextGroup;
-}
-
 interface Waiting {
   readonly order: TextOrder;
-  readonly hosted: Hosted;
+  readonly group: TextGroup;
 }
 
 interface Running {
   readonly id: number;
   readonly text: Text;
-  readonly hosted: Hosted;
+  readonly group: TextGroup;
   /** Bytes that its cache may grow to. */
   readonly numBytes: number;
   numScoredSent: number;
@@ -51,11 +44,11 @@ interface Running {
 
 interface State {
   readonly options: HostOptions;
-  readonly model: Model;
+  readonly model: StoredModel;
   readonly engine: TextEngine;
-  readonly models: Map<string, Hosted>;
+  readonly models: Map<string, TextGroup>;
   /** Unloaded models that texts may still wait for, or run on. */
-  readonly leaving: Set<Hosted>;
+  readonly leaving: Set<TextGroup>;
   /** In the order in which they came. */
   readonly waiting: Map<number, Waiting>;
   readonly running: Map<number, Running>;
@@ -96,22 +89,27 @@ export async function hostModel(port: MessagePort, options: HostOptions): Promis
 async function openModel(options: HostOptions, say: State["say"]): Promise<State | undefined> {
   const { checkpoint, name, numThreads } = options;
   try {
-    const model = await readModel(checkpoint);
-    const weights = nameWeights(model);
-    const engine = createTextEngine(model.config, { numThreads });
-    const models = new Map([[name, { weights, group: engine.open(weights.parameters) }]]);
+    const model = await describeStored(checkpoint);
     const { config, tokenizer } = model;
+    const engine = createTextEngine(config, { numThreads, mostCacheBytes: measureCacheRoom() });
+    const group = await engine.open(readParameters(checkpoint, config));
+    const models = new Map([[name, group]]);
     say({
       kind: "ready",
-      model: { config, tokenizerFiles: tokenizer.files, fingerprint: weights.fingerprint },
+      model: { config, tokenizerFiles: tokenizer.files, fingerprint: describeWeights(group) },
     });
     const texts = { waiting: new Map(), running: new Map() };
-    const parts = { options, model, engine, models, leaving: new Set<Hosted>(), ...texts };
+    const parts = { options, model, engine, models, leaving: new Set<TextGroup>(), ...texts };
     return { ...parts, say, numUntaken: 0, loading: Promise.resolve() };
   } catch (error) {
     say({ kind: "unable", ...describe(error) });
     return undefined;
   }
+}
+
+/** What tells weights from others (hex, 16 digits). */
+function describeWeights({ weights }: TextGroup): string {
+  return weights.fingerprint().slice(0, 16);
 }
 
 function describe(error: unknown): Failure {
@@ -132,14 +130,14 @@ function receive(state: State, message: Exclude<HostMessage, { readonly kind: "c
   switch (message.kind) {
     case "begin": {
       // The weights of this moment: an adapter may be unloaded while the text waits.
-      const hosted = models.get(message.order.model);
-      if (hosted !== undefined) waiting.set(message.id, { order: message.order, hosted });
+      const group = models.get(message.order.model);
+      if (group !== undefined) waiting.set(message.id, { order: message.order, group });
       else say({ kind: "failed", id: message.id, ...describeGone(message.order) });
       return;
     }
     case "drop": {
       const found = running.get(message.id);
-      found?.hosted.group.drop(found.text);
+      found?.group.drop(found.text);
       running.delete(message.id);
       waiting.delete(message.id);
       return;
@@ -152,9 +150,9 @@ function receive(state: State, message: Exclude<HostMessage, { readonly kind: "c
       state.loading = state.loading.then(() => load(state, message));
       return;
     case "unload": {
-      const hosted = models.get(message.name);
+      const group = models.get(message.name);
       models.delete(message.name);
-      if (hosted !== undefined) state.leaving.add(hosted);
+      if (group !== undefined) state.leaving.add(group);
       return;
     }
     case "taken":
@@ -164,11 +162,11 @@ function receive(state: State, message: Exclude<HostMessage, { readonly kind: "c
 
 /** Frees the memory of unloaded models that no text needs any more. */
 function closeUnused({ leaving, waiting, running }: State): void {
-  const needed = new Set([...waiting.values(), ...running.values()].map(({ hosted }) => hosted));
-  for (const hosted of leaving) {
-    if (needed.has(hosted)) continue;
-    hosted.group.close();
-    leaving.delete(hosted);
+  const needed = new Set([...waiting.values(), ...running.values()].map(({ group }) => group));
+  for (const group of leaving) {
+    if (needed.has(group)) continue;
+    group.close();
+    leaving.delete(group);
   }
 }
 
@@ -193,46 +191,34 @@ async function load(
   try {
     const base = models.get(options.name);
     if (base === undefined) throw new Error("the base is gone");
-    const numBytes = [...models.values()].reduce((sum, { weights }) => sum + weights.numBytes, 0);
-    const weights = await loadAdapterWeights(
-      path,
-      { folder: options.checkpoint, model, weights: base.weights },
+    const numBytes = [...models.values()]
+      .filter((group) => group !== base)
+      .reduce((sum, { weights }) => sum + weights.numOwnBytes, 0);
+    const group = await openAdapter(engine, path, {
+      base: { folder: options.checkpoint, model, group: base },
       numBytes,
-    );
-    const group = openAdapter(engine, weights);
+    });
     const replaced = models.get(name);
     if (replaced !== undefined) leaving.add(replaced);
-    models.set(name, { weights, group });
-    say({ kind: "loaded", id, fingerprint: weights.fingerprint });
+    models.set(name, group);
+    say({ kind: "loaded", id, fingerprint: describeWeights(group) });
   } catch (error) {
     say({ kind: "failed", id, ...describe(error) });
-  }
-}
-
-function openAdapter(engine: TextEngine, { parameters, numBytes }: NamedWeights): TextGroup {
-  try {
-    return engine.open(parameters);
-  } catch (cause) {
-    if (!(cause instanceof UsageError)) throw cause;
-    throw new NoRoomError(
-      `the engine's memory of 4 GiB has no room for its ${numBytes} bytes beside the base, other adapters and the texts that are being answered; unload others first`,
-      { cause },
-    );
   }
 }
 
 /** Takes texts that wait, as long as there is room for one more and for what its cache may grow to. */
 function begin({ options, engine, waiting, running, say }: State): void {
   let numBytes = [...running.values()].reduce((sum, one) => sum + one.numBytes, 0);
-  const mostBytes = Math.min(mostCacheBytes, engine.measureRoom());
-  for (const [id, { order, hosted }] of waiting) {
+  const mostBytes = engine.measureRoom();
+  for (const [id, { order, group }] of waiting) {
     const { prompt, maxNewTokens, seed } = order;
     const own = engine.measure(prompt.length + maxNewTokens);
     if (running.size >= options.mostTexts || (running.size > 0 && numBytes + own > mostBytes)) return;
     waiting.delete(id);
     try {
-      const text = hosted.group.add({ ...order, random: createRandom(seed, "served") });
-      running.set(id, { id, text, hosted, numBytes: own, numScoredSent: 0, numAddedSent: 0 });
+      const text = group.add({ ...order, random: createRandom(seed, "served") });
+      running.set(id, { id, text, group, numBytes: own, numScoredSent: 0, numAddedSent: 0 });
       numBytes += own;
     } catch (error) {
       say({ kind: "failed", id, ...describe(error) });
@@ -242,18 +228,17 @@ function begin({ options, engine, waiting, running, say }: State): void {
 
 /** One more token for every running text, or more of its prompt read. */
 async function advance(state: State): Promise<void> {
-  const { running, engine, say } = state;
-  for (const hosted of new Set([...running.values()].map((one) => one.hosted))) {
-    const own = [...running.values()].filter((one) => one.hosted === hosted);
+  const { running, say } = state;
+  for (const group of new Set([...running.values()].map((one) => one.group))) {
+    const own = [...running.values()].filter((one) => one.group === group);
     try {
-      const changed = new Set(await hosted.group.advance(tokensBetweenSteps));
+      const changed = new Set(await group.advance(tokensBetweenSteps));
       state.numUntaken += 1;
       say({ kind: "changes", changes: own.filter(({ text }) => changed.has(text)).map(takeChange) });
       for (const { id, text } of own) if (text.end !== undefined) running.delete(id);
     } catch (error) {
       // What state its caches are in is unknown.
-      hosted.group.close();
-      hosted.group = engine.open(hosted.weights.parameters);
+      group.clear();
       for (const { id } of own) {
         running.delete(id);
         say({ kind: "failed", id, ...describe(error) });

@@ -21,7 +21,8 @@ export interface TextOrder {
   readonly seed: number;
   /** How many of the likeliest tokens are named in each place; absent: no log-probabilities. */
   readonly numLikeliest?: number;
-  readonly scoresPrompt: boolean;
+  /** The first token of the prompt that is scored, as all behind it are; absent: none is. */
+  readonly scoresFrom?: number;
 }
 
 /** To the model. What has an `id` is answered under it. */

@@ -1,0 +1,171 @@
+/**
+ * Reading prompts, part by part. What a prompt has in common with the one that was read before it is not computed again: options of a
+ * question, samples of one prompt, and instructions that stand before every question.
+ */
+import { requireOutput } from "../../tensor/index.ts";
+import { feedPositions, findVaryingRope } from "../decoder/positions.ts";
+import { fixedLength } from "../decoder/rotary.ts";
+import { freshName } from "../generation/decode-step.ts";
+import { copySlots, slotBytes, writeSlots } from "../generation/key-value-cache.ts";
+import type { Text } from "./text.ts";
+import { createCache, fitCache, freeCache, type TextCache } from "./text-batch.ts";
+import type { TextComputer, TextPrograms } from "./text-programs.ts";
+import { scoreToken } from "./token-scores.ts";
+import type { PooledWeights } from "./weight-pool.ts";
+
+/** What reads prompts under the same weights. */
+export interface TextReader {
+  readonly computer: TextComputer;
+  readonly weights: PooledWeights;
+  readonly programs: TextPrograms;
+  /** What was read last. */
+  lastRead?: ReadText | undefined;
+}
+
+/** A text that is being read, with a cache of its own. */
+export interface Reading {
+  readonly text: Text;
+  /** What is read of it: of the prompt all that a later token depends on, or where it outgrew its positions, all of it. */
+  readonly tokens: readonly number[];
+  readonly C: number;
+  readonly cache: TextCache;
+  numRead: number;
+}
+
+/** A prompt that was read, and what was computed of it. */
+type ReadText = Pick<Reading, "text" | "tokens" | "C" | "cache">;
+
+/** Begins to read the prompt of a text. */
+export function startReading({ computer }: TextReader, text: Text): Reading {
+  const { prompt, maxNewTokens, scoresFrom } = text.request;
+  // Nothing is asked that the last token decides on.
+  const tokens = maxNewTokens === 0 ? prompt.slice(0, -1) : prompt;
+  const [first] = prompt;
+  // Nothing stands before it.
+  if (scoresFrom === 0 && first !== undefined) text.scored.push({ token: first, likeliest: [] });
+  return createReading(computer, text, tokens);
+}
+
+/** Begins to read a text anew, with all that was added to it. */
+export function startReadingAnew({ computer }: TextReader, text: Text): Reading {
+  return createReading(computer, text, [...text.request.prompt, ...text.added.map(({ token }) => token)]);
+}
+
+function createReading(computer: TextComputer, text: Text, tokens: readonly number[]): Reading {
+  const C = fitCache(computer.config, tokens.length + 1);
+  return { text, tokens, C, cache: createCache(computer, { B: 1, C }), numRead: 0 };
+}
+
+/** Keeps what was read for the next prompt, in place of what was kept before. */
+export function keepRead(reader: TextReader, { text, tokens, C, cache }: Reading): void {
+  forgetRead(reader);
+  reader.lastRead = { text, tokens, C, cache };
+}
+
+/** Frees what was read last. */
+export function forgetRead(reader: TextReader): void {
+  if (reader.lastRead !== undefined) freeCache(reader.computer, reader.lastRead.cache);
+  reader.lastRead = undefined;
+}
+
+/** Bytes that what was read last takes. */
+export function measureRead({ computer, lastRead }: TextReader): number {
+  return lastRead === undefined ? 0 : lastRead.C * slotBytes(computer.config);
+}
+
+/** Tokens that are not worth a copy. */
+const fewShared = 8;
+
+/** Takes over what a prompt has in common with the last one that was read. */
+export function shareRead(reader: TextReader, reading: Reading): void {
+  const { computer, lastRead } = reader;
+  if (lastRead === undefined) return;
+  const { config } = computer;
+  const { cache, C, text } = reading;
+  const length = countShared(reader, { lastRead, reading });
+  if (length < fewShared) return;
+  for (const [name, values] of Object.entries(cache)) {
+    const from = { cache: lastRead.cache[name] ?? values, row: 0, C: lastRead.C };
+    copySlots(from, { cache: values, row: 0, C }, { config, name, length });
+  }
+  reading.numRead = length;
+  const { scoresFrom } = text.request;
+  if (scoresFrom === undefined || scoresFrom > length) return;
+  const first = scoresFrom - (lastRead.text.request.scoresFrom ?? 0);
+  const scores = lastRead.text.scored.slice(first + text.scored.length, first + length + 1 - scoresFrom);
+  text.scored.push(...scores);
+}
+
+/** How many tokens need not be read, since the last prompt began with them and their scores are known or nobody asks for them. */
+function countShared(
+  { computer: { config } }: TextReader,
+  { lastRead, reading: { text, tokens } }: { readonly lastRead: ReadText; readonly reading: Reading },
+): number {
+  const rope = findVaryingRope(config);
+  // Positions of longer texts are others from the beginning.
+  if (rope !== undefined && Math.max(lastRead.tokens.length, tokens.length) > fixedLength(rope)) return 0;
+  const most = Math.min(lastRead.tokens.length, tokens.length - 1);
+  let common = 0;
+  while (common < most && lastRead.tokens[common] === tokens[common]) common++;
+  const { scoresFrom, numLikeliest = 0 } = text.request;
+  if (scoresFrom === undefined) return common;
+  // A token is scored by what was computed of the one before it.
+  const unscored = Math.min(common, scoresFrom - 1);
+  const last = lastRead.text.request;
+  const isScored =
+    last.scoresFrom !== undefined &&
+    last.scoresFrom <= scoresFrom &&
+    (last.numLikeliest ?? 0) === numLikeliest;
+  return isScored ? Math.max(unscored, common - 1) : unscored;
+}
+
+/** Tokens that one program reads at most, and of what its smaller ones are multiples: pairs of rows are computed together. */
+const [largestChunk, chunkStep] = [128, 8];
+
+/** Reads the next part of a prompt. Gives the number of tokens read, and behind the whole the logits of the next one. */
+export async function readChunk(
+  { computer: { config }, weights, programs }: TextReader,
+  reading: Reading,
+): Promise<{ readonly count: number; readonly logits?: Float32Array }> {
+  const { text, tokens: read, C, cache, numRead: start } = reading;
+  const count = Math.min(read.length - start, largestChunk);
+  const T = Math.ceil(count / chunkStep) * chunkStep;
+  const { scoresFrom = Number.POSITIVE_INFINITY } = text.request;
+  const givesAll = text.added.length === 0 && start + count >= scoresFrom;
+  const tokens = new Int32Array(T).fill(config.padToken);
+  tokens.set(read.slice(start, start + count));
+  const program = await programs.chunk.find({ T, C, givesAll });
+  const results = await program.run({
+    ...weights.arrays,
+    ...cache,
+    tokens,
+    ...feedPositions(config, { B: 1, T, texts: [{ start, numTokens: read.length }] }),
+    lengths: Float32Array.of(start),
+    ...(!givesAll && { lastRows: Int32Array.of(count - 1) }),
+  });
+  for (const [name, values] of Object.entries(cache))
+    writeSlots(values, requireOutput(results, freshName(name)), { config, name, C, T, start, count });
+  const logits = requireOutput(results, "logits");
+  const V = config.vocabularySize;
+  const row = (index: number): Float32Array => logits.subarray(index * V, (index + 1) * V);
+  if (givesAll) scorePrompt(text, { start, count, row });
+  reading.numRead += count;
+  return { count, ...(reading.numRead === read.length && { logits: row(givesAll ? count - 1 : 0) }) };
+}
+
+interface ReadPart {
+  readonly start: number;
+  readonly count: number;
+  /** The logits after each token of the part. */
+  readonly row: (index: number) => Float32Array;
+}
+
+function scorePrompt({ request, scored }: Text, { start, count, row }: ReadPart): void {
+  const { prompt, scoresFrom = 0, numLikeliest = 0 } = request;
+  for (let index = 0; index < count; index++) {
+    const place = start + index + 1;
+    const token = prompt[place];
+    if (token !== undefined && place >= scoresFrom && scored.length === place - scoresFrom)
+      scored.push(scoreToken(row(index), token, { numLikeliest }));
+  }
+}

@@ -1,0 +1,44 @@
+/** What texts are computed with: kernels, and programs for the weights that lie in their memory. */
+import { type Kernels, planProgram, type Tensor } from "../../tensor/index.ts";
+import type { ModelConfig } from "../config/model-config.ts";
+import type { DecodeProgram } from "../generation/decode-step.ts";
+import { type ChunkSize, chunkOutputs, decodeOutputs } from "../generation/generation-programs.ts";
+import { createProgramCache, type ProgramCache } from "../program-cache.ts";
+import type { PooledWeights, WeightPool } from "./weight-pool.ts";
+
+/** Kernels that were set up for models of one config. */
+export interface TextComputer {
+  readonly config: ModelConfig;
+  readonly kernels: Kernels;
+  readonly pool: WeightPool;
+  /** Programs for each way in which weights are stored, by the names of those that are halves. */
+  readonly programs: Map<string, TextPrograms>;
+}
+
+/** Programs for models whose weights are stored alike. */
+export interface TextPrograms {
+  readonly chunk: ProgramCache<DecodeProgram, ChunkSize>;
+  readonly decode: ProgramCache<DecodeProgram>;
+}
+
+/** Programs that are kept of a kind. */
+const mostPrograms = 24;
+
+/** The programs for such weights. */
+export function findPrograms(
+  { config, kernels, programs }: TextComputer,
+  { halves }: Pick<PooledWeights, "halves">,
+): TextPrograms {
+  const key = [...halves].join();
+  const plan = async (outputs: Readonly<Record<string, Tensor>>): Promise<DecodeProgram> => {
+    const program = planProgram(outputs, kernels, { halves });
+    return { run: async (feeds) => program.run(feeds), release: async () => program.release() };
+  };
+  const most = mostPrograms;
+  const found = programs.get(key) ?? {
+    chunk: createProgramCache((size: ChunkSize) => plan(chunkOutputs(config, size)), { most }),
+    decode: createProgramCache(({ B, T: C }) => plan(decodeOutputs(config, B, C)), { most }),
+  };
+  programs.set(key, found);
+  return found;
+}

@@ -1,0 +1,20 @@
+import type { OpenPolicy, Policy, PolicyEngine } from "../../src/engine/model/index.ts";
+
+/** Policies that answer as `generate` does, whatever their weights, of which they only know whether they are finite. */
+export function createFakePolicies(generate: Policy["generate"], maxPositions = 64): PolicyEngine {
+  return {
+    open: async (parameters): Promise<OpenPolicy> => {
+      let areFinite = true;
+      for await (const [, numbers] of parameters)
+        areFinite &&= [...numbers].every((number) => Number.isFinite(number));
+      return {
+        maxPositions,
+        generate,
+        fingerprint: () => "fake",
+        areFinite: () => areFinite,
+        close: () => undefined,
+      };
+    },
+    release: async () => undefined,
+  };
+}
