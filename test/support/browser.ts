@@ -145,9 +145,11 @@ export async function followChartLink(page: Page, address: RegExp): Promise<void
 /** Presses a button that saves something, and reads what came. */
 export async function save(page: Page, button: string): Promise<Buffer> {
   await settle(page);
-  const coming = page.waitForEvent("download");
-  await page.getByRole("button", { name: button, exact: true }).click();
-  return readFileSync(await (await coming).path());
+  const [coming] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: button, exact: true }).click(),
+  ]);
+  return readFileSync(await coming.path());
 }
 
 /** Expects that the button saves a file of the kind that its name ends with, and whole. */

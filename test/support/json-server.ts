@@ -1,5 +1,5 @@
 /** A server in this process that answers every request as a test wants, and keeps what it was asked. */
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { RequestOptions } from "../../src/lab/answer/index.ts";
 
@@ -38,14 +38,18 @@ export async function startJsonServer(
   reply: (request: JsonRequest) => object | undefined,
 ): Promise<JsonServer> {
   const requests: JsonRequest[] = [];
-  const server = createServer(async (incoming, outgoing) => {
+  const answer = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
     const route = (incoming.url ?? "").replace(/^\/v1\//, "");
     const request = { route, body: await readBody(incoming) };
     requests.push(request);
-    const answer = reply(request);
-    outgoing.statusCode = answer === undefined ? 404 : 200;
+    const replied = reply(request);
+    outgoing.statusCode = replied === undefined ? 404 : 200;
     outgoing.setHeader("content-type", "application/json");
-    outgoing.end(JSON.stringify(answer ?? {}));
+    outgoing.end(JSON.stringify(replied ?? {}));
+  };
+  // A client that hangs up has its answer.
+  const server = createServer((incoming, outgoing) => {
+    answer(incoming, outgoing).catch(() => outgoing.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {

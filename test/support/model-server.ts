@@ -82,6 +82,8 @@ export async function keepReading(
 ): Promise<{ readonly end: Promise<unknown> }> {
   const sent = await send(address, { model, prompt: "show ".repeat(200_000) });
   const end = once(sent, "response");
+  // Awaited by the caller, some time later.
+  end.catch(() => undefined);
   await fetch(`${address}health`);
   return { end };
 }

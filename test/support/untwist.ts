@@ -55,6 +55,8 @@ export function startUntwist(
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, ...text, stderr: text.stderr.replaceAll(patience, "") }));
   });
+  // Awaited by the caller, some time later.
+  outcome.catch(() => undefined);
   return { child, outcome };
 }
 

@@ -53,7 +53,14 @@ export {
   type ParameterSource,
   type Weights,
 } from "./parameters.ts";
-export { createPolicyEngine, type OpenPolicy, type PolicyEngine, usesKernels } from "./policy-engine.ts";
+export {
+  createPolicyEngine,
+  fitsKernels,
+  type OpenPolicy,
+  type PolicyEngine,
+  type PolicyEngineOptions,
+  usesKernels,
+} from "./policy-engine.ts";
 export { createProgramCache, type ProgramCache } from "./program-cache.ts";
 export type { Text } from "./texts/text.ts";
 export {

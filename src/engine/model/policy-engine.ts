@@ -1,6 +1,6 @@
 /**
- * Policies of models of one config. Large models stay as they are stored and run on kernels, text by text; small ones, and those that
- * kernels have no room for, run in fixed batches on ONNX Runtime.
+ * Policies of models of one config. A few texts of a large model run on kernels, with weights as they are stored; small models, many texts,
+ * and models that kernels have no room for run in fixed batches on ONNX Runtime, with weights as 32-bit floats.
  */
 import { createHash } from "node:crypto";
 import type { ModelConfig } from "./config/model-config.ts";
@@ -33,30 +33,51 @@ export interface PolicyEngineOptions {
   readonly numThreads: number;
   /** Texts that are continued together. More are taken in turns. */
   readonly batchSize: number;
+  /** Texts that there are to continue at a time. Default: as many as are continued together. */
+  readonly numTexts?: number;
   /** Bytes of the parameters of a policy as they are given. */
   readonly numBytes: number;
-  /** Most bytes that keys and values of texts may take. Default: what there is room for. */
-  readonly mostCacheBytes?: number;
+  /** Bytes of memory that there are. Default: any number. */
+  readonly memoryBytes?: number;
 }
 
 /** Bytes of parameters from which on reading them takes most of a step, and up to which kernels have room for texts beside them. */
 const [leastKernelBytes, mostKernelBytes] = [2 ** 26, 3 * 2 ** 30];
 
-/** Whether a model runs on kernels. */
-export function usesKernels(numBytes: number): boolean {
+/** Whether kernels run models of so many bytes. */
+export function fitsKernels(numBytes: number): boolean {
   return numBytes >= leastKernelBytes && numBytes <= mostKernelBytes;
+}
+
+/** Of more texts at a time the products are most of the work, and ONNX Runtime computes those faster: it has wider vectors. */
+const mostKernelTexts = 24;
+
+/** Whether policies run on kernels: where they fit and it is faster, or 32-bit floats would take more than half of the memory. */
+export function usesKernels(
+  config: ModelConfig,
+  {
+    batchSize,
+    numTexts = batchSize,
+    numBytes,
+    memoryBytes = Number.POSITIVE_INFINITY,
+  }: Omit<PolicyEngineOptions, "numThreads">,
+): boolean {
+  const numFloatBytes = createLayout(config).size * Float32Array.BYTES_PER_ELEMENT;
+  return fitsKernels(numBytes) && (numTexts <= mostKernelTexts || numFloatBytes > memoryBytes / 2);
 }
 
 /** Creates an engine for models of that config. */
 export function createPolicyEngine(config: ModelConfig, options: PolicyEngineOptions): PolicyEngine {
-  return usesKernels(options.numBytes)
+  return usesKernels(config, options)
     ? createTextPolicies(config, options)
     : createBatchPolicies(config, options);
 }
 
-function createTextPolicies(config: ModelConfig, options: PolicyEngineOptions): PolicyEngine {
-  const { batchSize } = options;
-  const engine = createTextEngine(config, options);
+function createTextPolicies(
+  config: ModelConfig,
+  { numThreads, batchSize, memoryBytes = Number.POSITIVE_INFINITY }: PolicyEngineOptions,
+): PolicyEngine {
+  const engine = createTextEngine(config, { numThreads, memoryBytes });
   return {
     open: async (parameters) => {
       const group = await engine.open(parameters);

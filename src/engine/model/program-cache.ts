@@ -35,6 +35,8 @@ export function createProgramCache<Program extends Releasable, Size extends obje
       // The order of the map is that of the last use.
       programs.delete(key);
       programs.set(key, program);
+      // It may fail while others are freed: it is awaited behind them.
+      program.catch(() => undefined);
       try {
         await shrink();
         return await program;

@@ -9,14 +9,21 @@ import {
   type ModelDescription,
   type ParameterSource,
   readParameters,
-  usesKernels,
 } from "../../engine/model/index.ts";
 import { type Environment, openEnvironment } from "../../tasks/environment/index.ts";
 import { createModelRepairer } from "../edit/index.ts";
 import { describeStored } from "../machine/index.ts";
 import type { Answerer, Answers, Assignment, CheckpointSubject, Subject } from "./answerer.ts";
 import { reportNotFinite } from "./check-demand.ts";
-import { answerTasks, checkFit, createEngine, type Engine, isSameShape, type SizedModel } from "./engine.ts";
+import {
+  answerTasks,
+  checkFit,
+  createEngine,
+  type Engine,
+  isSameShape,
+  runsAlike,
+  type SizedModel,
+} from "./engine.ts";
 
 /** What is there already, and who hears how far an answer is. */
 export interface EmbeddedOptions {
@@ -32,8 +39,8 @@ export function createEmbeddedAnswerer(
   { engine: given, onProgress }: EmbeddedOptions = {},
 ): Answerer {
   let engine: Engine | undefined = given;
-  // Of what size its models are; who gave an engine has models of one size.
-  let runsOnKernels: boolean | undefined;
+  // What it was set up for; who gave an engine has models of one size.
+  let first: SizedModel | undefined;
   const repairer = createModelRepairer();
   const release = async (): Promise<void> => {
     if (engine !== given) await engine?.release();
@@ -47,11 +54,14 @@ export function createEmbeddedAnswerer(
     if (fitted === undefined || !isAlike(fitted, model))
       checkFit(model, { assignment, environment }, subject);
     fitted = { config: model.config, tokenizer: model.tokenizer };
-    const isSameSize = engine === given || runsOnKernels === usesKernels(model.numBytes);
-    if (engine !== undefined && isSameSize && isSameShape(engine.config, model.config)) return engine;
+    const isFit =
+      first === undefined
+        ? engine !== undefined && isSameShape(engine.config, model.config)
+        : runsAlike(assignment, first, model);
+    if (engine !== undefined && isFit) return engine;
     await release();
     engine = await createEngine(model, assignment, { environment });
-    runsOnKernels = usesKernels(model.numBytes);
+    first = { config: model.config, tokenizer: model.tokenizer, numBytes: model.numBytes };
     return engine;
   };
   const answer = async (subject: Subject, weights: Weights): Promise<Pick<Answers, "items">> => {

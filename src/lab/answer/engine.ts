@@ -11,14 +11,16 @@ import {
   type ModelDescription,
   type OpenPolicy,
   type PolicyEngine,
+  type PolicyEngineOptions,
   saveModel,
   type Tokenizer,
+  usesKernels,
 } from "../../engine/model/index.ts";
 import { checkpointPath, type RunFolder } from "../../run/index.ts";
 import { type Environment, openEnvironment } from "../../tasks/environment/index.ts";
 import { type EvaluatedItem, evaluate } from "../../tasks/evaluation/index.ts";
 import { rememberAnswers } from "../cache/index.ts";
-import { measureCacheRoom, readModel } from "../machine/index.ts";
+import { measureMemory, readModel } from "../machine/index.ts";
 import type { Assignment } from "./answerer.ts";
 import { describeAssignment } from "./assignment.ts";
 import { requireEndToken, requireNoJudge } from "./check-demand.ts";
@@ -58,14 +60,25 @@ export async function createEngine(
   const environment = opened ?? (await openEnvironment(tasks.environment));
   requireNoJudge(environment);
   requireEndToken(config, owner);
-  const { batchSize } = tasks.evaluation;
-  const policies = createPolicyEngine(config, {
-    numThreads,
-    batchSize,
-    numBytes,
-    mostCacheBytes: measureCacheRoom(),
-  });
+  const policies = createPolicyEngine(config, { numThreads, ...describeWork(assignment), numBytes });
   return { assignment, environment, config, tokenizer, policies, release: () => policies.release() };
+}
+
+/** How many texts are answered at a time, and the memory that there is for them. */
+function describeWork({
+  tasks: { evaluation },
+}: Assignment): Pick<PolicyEngineOptions, "batchSize" | "numTexts" | "memoryBytes"> {
+  const { batchSize, numTasks } = evaluation;
+  return { batchSize, numTexts: Math.min(batchSize, numTasks), memoryBytes: measureMemory() };
+}
+
+/** Whether an engine for models of that size runs models of another in the same way. */
+export function runsAlike(assignment: Assignment, one: SizedModel, other: SizedModel): boolean {
+  const work = describeWork(assignment);
+  const [first, second] = [one, other].map(({ config, numBytes }) =>
+    usesKernels(config, { ...work, numBytes }),
+  );
+  return first === second && isSameShape(one.config, other.config);
 }
 
 /** Sets the engine up for the training and evaluation of a run. Throws as `createEngine`. */

@@ -4,10 +4,10 @@ import {
   checkSize,
   createLayout,
   describeModel,
+  fitsKernels,
   loadModel,
   type Model,
   type StoredModel,
-  usesKernels,
 } from "../../engine/model/index.ts";
 
 /** Loads a model. Throws as `loadModel`, also where its weights take more memory than there is. */
@@ -19,20 +19,15 @@ export async function readModel(folder: string): Promise<Model> {
 export async function describeStored(folder: string): Promise<StoredModel> {
   const model = await describeModel(folder);
   const { config, numStoredBytes } = model;
-  const numBytes = usesKernels(numStoredBytes)
+  const numBytes = fitsKernels(numStoredBytes)
     ? numStoredBytes
     : createLayout(config).size * Float32Array.BYTES_PER_ELEMENT;
   checkSize(numBytes, { config, folder, mostBytes: measureMemory() });
   return model;
 }
 
-/** Most bytes that keys and values of texts may take: a quarter of the memory. */
-export function measureCacheRoom(): number {
-  return measureMemory() / 4;
-}
-
 /** Bytes of memory that this process may take: those of the machine, or of what it is confined to. */
-function measureMemory(): number {
+export function measureMemory(): number {
   const confined = process.constrainedMemory();
   return confined > 0 ? Math.min(confined, totalmem()) : totalmem();
 }

@@ -22,21 +22,24 @@ export interface TextReader {
   lastRead?: ReadText | undefined;
 }
 
-/** A text that is being read, with a cache of its own. */
+/** A text that waits to be read, or is being read. */
 export interface Reading {
   readonly text: Text;
   /** What is read of it: of the prompt all that a later token depends on, or where it outgrew its positions, all of it. */
   readonly tokens: readonly number[];
   readonly C: number;
-  readonly cache: TextCache;
+  /** Its own, once it is its turn. */
+  cache?: TextCache;
   numRead: number;
 }
 
 /** A prompt that was read, and what was computed of it. */
-type ReadText = Pick<Reading, "text" | "tokens" | "C" | "cache">;
+interface ReadText extends Pick<Reading, "text" | "tokens" | "C"> {
+  readonly cache: TextCache;
+}
 
-/** Begins to read the prompt of a text. */
-export function startReading({ computer }: TextReader, text: Text): Reading {
+/** What is to be read of the prompt of a text. */
+export function awaitReading({ computer }: TextReader, text: Text): Reading {
   const { prompt, maxNewTokens, scoresFrom } = text.request;
   // Nothing is asked that the last token decides on.
   const tokens = maxNewTokens === 0 ? prompt.slice(0, -1) : prompt;
@@ -46,18 +49,27 @@ export function startReading({ computer }: TextReader, text: Text): Reading {
   return createReading(computer, text, tokens);
 }
 
-/** Begins to read a text anew, with all that was added to it. */
-export function startReadingAnew({ computer }: TextReader, text: Text): Reading {
+/** What is to be read of a text that is read anew, with all that was added to it. */
+export function awaitReadingAnew({ computer }: TextReader, text: Text): Reading {
   return createReading(computer, text, [...text.request.prompt, ...text.added.map(({ token }) => token)]);
 }
 
 function createReading(computer: TextComputer, text: Text, tokens: readonly number[]): Reading {
   const C = fitCache(computer.config, tokens.length + 1);
-  return { text, tokens, C, cache: createCache(computer, { B: 1, C }), numRead: 0 };
+  return { text, tokens, C, numRead: 0 };
+}
+
+/** Begins to read: gives it a cache, which holds what it has in common with the last prompt that was read. */
+export function startReading(reader: TextReader, reading: Reading): TextCache {
+  if (reading.cache !== undefined) return reading.cache;
+  const cache = createCache(reader.computer, { B: 1, C: reading.C });
+  reading.cache = cache;
+  reading.numRead = shareRead(reader, { ...reading, cache });
+  return cache;
 }
 
 /** Keeps what was read for the next prompt, in place of what was kept before. */
-export function keepRead(reader: TextReader, { text, tokens, C, cache }: Reading): void {
+export function keepRead(reader: TextReader, { text, tokens, C }: Reading, cache: TextCache): void {
   forgetRead(reader);
   reader.lastRead = { text, tokens, C, cache };
 }
@@ -76,30 +88,32 @@ export function measureRead({ computer, lastRead }: TextReader): number {
 /** Tokens that are not worth a copy. */
 const fewShared = 8;
 
-/** Takes over what a prompt has in common with the last one that was read. */
-export function shareRead(reader: TextReader, reading: Reading): void {
+/** Takes over what a prompt has in common with the last one that was read. Gives the number of its tokens. */
+function shareRead(reader: TextReader, { text, tokens, C, cache }: ReadText): number {
   const { computer, lastRead } = reader;
-  if (lastRead === undefined) return;
+  if (lastRead === undefined) return 0;
   const { config } = computer;
-  const { cache, C, text } = reading;
-  const length = countShared(reader, { lastRead, reading });
-  if (length < fewShared) return;
+  const length = countShared(reader, { lastRead, reading: { text, tokens } });
+  if (length < fewShared) return 0;
   for (const [name, values] of Object.entries(cache)) {
     const from = { cache: lastRead.cache[name] ?? values, row: 0, C: lastRead.C };
     copySlots(from, { cache: values, row: 0, C }, { config, name, length });
   }
-  reading.numRead = length;
   const { scoresFrom } = text.request;
-  if (scoresFrom === undefined || scoresFrom > length) return;
+  if (scoresFrom === undefined || scoresFrom > length) return length;
   const first = scoresFrom - (lastRead.text.request.scoresFrom ?? 0);
   const scores = lastRead.text.scored.slice(first + text.scored.length, first + length + 1 - scoresFrom);
   text.scored.push(...scores);
+  return length;
 }
 
 /** How many tokens need not be read, since the last prompt began with them and their scores are known or nobody asks for them. */
 function countShared(
   { computer: { config } }: TextReader,
-  { lastRead, reading: { text, tokens } }: { readonly lastRead: ReadText; readonly reading: Reading },
+  {
+    lastRead,
+    reading: { text, tokens },
+  }: { readonly lastRead: ReadText; readonly reading: Pick<Reading, "text" | "tokens"> },
 ): number {
   const rope = findVaryingRope(config);
   // Positions of longer texts are others from the beginning.
@@ -124,10 +138,16 @@ const [largestChunk, chunkStep] = [128, 8];
 
 /** Reads the next part of a prompt. Gives the number of tokens read, and behind the whole the logits of the next one. */
 export async function readChunk(
-  { computer: { config }, weights, programs }: TextReader,
+  reader: TextReader,
   reading: Reading,
 ): Promise<{ readonly count: number; readonly logits?: Float32Array }> {
-  const { text, tokens: read, C, cache, numRead: start } = reading;
+  const {
+    computer: { config },
+    weights,
+    programs,
+  } = reader;
+  const cache = startReading(reader, reading);
+  const { text, tokens: read, C, numRead: start } = reading;
   const count = Math.min(read.length - start, largestChunk);
   const T = Math.ceil(count / chunkStep) * chunkStep;
   const { scoresFrom = Number.POSITIVE_INFINITY } = text.request;

@@ -11,14 +11,14 @@ import { isOutgrown } from "../generation/read-anew.ts";
 import { chooseToken } from "../generation/sampling.ts";
 import type { ParameterSource } from "../parameters.ts";
 import {
+  awaitReading,
+  awaitReadingAnew,
   forgetRead,
   keepRead,
   measureRead,
   type Reading,
   readChunk,
-  shareRead,
   startReading,
-  startReadingAnew,
   type TextReader,
 } from "./read-text.ts";
 import { countTokens, type Text, type TextRequest } from "./text.ts";
@@ -73,8 +73,8 @@ export interface TextEngine {
 export interface TextEngineOptions {
   /** Threads of one operation. The result may depend on it in the last bit. */
   readonly numThreads: number;
-  /** Most bytes that the caches of texts may take when all of them have reached their limits. Default: what the kernels' memory has. */
-  readonly mostCacheBytes?: number;
+  /** Bytes of memory that there are: the caches of texts that have reached their limits take a quarter at most. Default: any number. */
+  readonly memoryBytes?: number;
 }
 
 interface Engine extends TextComputer {
@@ -86,7 +86,7 @@ interface Engine extends TextComputer {
 /** Creates an engine for models of that config. Throws `UsageError` where this machine cannot run it. */
 export function createTextEngine(
   config: ModelConfig,
-  { numThreads, mostCacheBytes = Number.POSITIVE_INFINITY }: TextEngineOptions,
+  { numThreads, memoryBytes = Number.POSITIVE_INFINITY }: TextEngineOptions,
 ): TextEngine {
   const kernels = openKernels({ numThreads });
   const engine: Engine = {
@@ -96,7 +96,7 @@ export function createTextEngine(
     pool: createWeightPool(kernels.memory),
     programs: new Map(),
     groups: new Set(),
-    mostCacheBytes,
+    mostCacheBytes: memoryBytes / 4,
   };
   return {
     open: async (parameters, base) => openGroup(engine, await engine.pool.take(parameters, base?.weights)),
@@ -134,7 +134,8 @@ function openGroup(engine: Engine, weights: PooledWeights): TextGroup {
   const state: State = { computer: engine, weights, programs, readings, batches };
   groups.add(state);
   const clear = (): void => {
-    for (const { cache } of [...readings.values(), ...batches.values()]) freeCache(engine, cache);
+    for (const { cache } of [...readings.values(), ...batches.values()])
+      if (cache !== undefined) freeCache(engine, cache);
     readings.clear();
     batches.clear();
     forgetRead(state);
@@ -144,7 +145,7 @@ function openGroup(engine: Engine, weights: PooledWeights): TextGroup {
     add: (request) => {
       checkRequest(config, request);
       const text: Text = { request, scored: [], added: [], logProbs: [] };
-      readings.set(text, startReading(state, text));
+      readings.set(text, awaitReading(state, text));
       return text;
     },
     drop: (text) => {
@@ -170,7 +171,7 @@ function openGroup(engine: Engine, weights: PooledWeights): TextGroup {
 function stopReading({ computer, readings }: State, text: Text): void {
   const reading = readings.get(text);
   readings.delete(text);
-  if (reading !== undefined) freeCache(computer, reading.cache);
+  if (reading?.cache !== undefined) freeCache(computer, reading.cache);
 }
 
 function put({ batches }: State, batch: TextBatch): void {
@@ -192,8 +193,9 @@ async function readPrompts(state: State, maxTokens: number): Promise<readonly Te
   const begun: Text[] = [];
   let numTokens = 0;
   for (const reading of [...readings.values()]) {
-    const { text, tokens } = reading;
-    if (reading.numRead === 0) shareRead(state, reading);
+    if (numTokens >= maxTokens) break;
+    const { text, tokens, C } = reading;
+    const cache = startReading(state, reading);
     while (numTokens < maxTokens && reading.numRead < tokens.length) {
       const { count, logits } = await readChunk(state, reading);
       numTokens += count;
@@ -202,9 +204,9 @@ async function readPrompts(state: State, maxTokens: number): Promise<readonly Te
     if (reading.numRead < tokens.length) break;
     if (text.request.maxNewTokens === 0) text.end = "length";
     begun.push(text);
-    if (text.end === undefined) place(state, text, { ...reading, row: 0 });
+    if (text.end === undefined) place(state, text, { C, cache, row: 0 });
     readings.delete(text);
-    keepRead(state, reading);
+    keepRead(state, reading, cache);
   }
   return begun;
 }
@@ -233,7 +235,7 @@ function withoutOutgrown(state: State, batch: TextBatch): TextBatch {
   let rest = batch;
   for (const text of outgrown) {
     rest = removeRow(computer, rest, rest.texts.indexOf(text));
-    state.readings.set(text, startReadingAnew(state, text));
+    state.readings.set(text, awaitReadingAnew(state, text));
   }
   if (outgrown.length > 0) put(state, rest);
   return rest;

@@ -10,7 +10,7 @@ import {
   type TextEngine,
   type TextGroup,
 } from "../../../engine/model/index.ts";
-import { describeStored, measureCacheRoom } from "../../../lab/machine/index.ts";
+import { describeStored, measureMemory } from "../../../lab/machine/index.ts";
 import { CheckpointError } from "../../../weights/checkpoint/index.ts";
 import { NoRoomError, openAdapter } from "../open-adapter.ts";
 import type {
@@ -91,7 +91,7 @@ async function openModel(options: HostOptions, say: State["say"]): Promise<State
   try {
     const model = await describeStored(checkpoint);
     const { config, tokenizer } = model;
-    const engine = createTextEngine(config, { numThreads, mostCacheBytes: measureCacheRoom() });
+    const engine = createTextEngine(config, { numThreads, memoryBytes: measureMemory() });
     const group = await engine.open(readParameters(checkpoint, config));
     const models = new Map([[name, group]]);
     say({

@@ -88,8 +88,8 @@ describe("openSafetensors()", () => {
         tensor: "position_ids",
       }),
     );
-    for (const read of [file.readTensor("nowhere"), file.readBytes("nowhere")])
-      await expect(read).rejects.toThrow(
+    for (const read of [() => file.readTensor("nowhere"), () => file.readBytes("nowhere")])
+      await expect(read()).rejects.toThrow(
         `Cannot read tensor "nowhere" of "${mixed}": there is no such tensor in it; check the name or use another checkpoint`,
       );
     await file.close();
