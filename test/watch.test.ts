@@ -192,7 +192,8 @@ describe("untwist watch", () => {
       folder,
     );
     await train("rise", steps.slice(0, 2));
-    while (!existsSync(at("rising/summary.json"))) await wait(50);
+    // It is followed first, and watched from then on.
+    while (!["summary.json", "watch.lock"].every((name) => existsSync(at("rising", name)))) await wait(50);
     const view = await readRun("rising", await openRunFolder(at("rising")));
     expect(view.isFinished).toBe(false);
     await train("rise", steps.slice(2, 3));

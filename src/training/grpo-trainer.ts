@@ -4,7 +4,7 @@ import { groupAdvantages, scaleByGroup } from "./advantage.ts";
 import { type GrpoObjectiveOptions, grpoObjective } from "./policy-objective.ts";
 import { createPolicyTrainer, type PolicyOptions } from "./policy-trainer.ts";
 import type { Trainer } from "./trainer.ts";
-import { compileTrainingStep } from "./training-step.ts";
+import { compileTrainingStep, createGradientBuffer } from "./training-step.ts";
 
 /** What GRPO is made of; the temperature of its objective is the rollout's. */
 export interface GrpoOptions extends PolicyOptions, Omit<GrpoObjectiveOptions, "temperature"> {
@@ -18,9 +18,10 @@ export function createGrpoTrainer(config: ModelConfig, options: GrpoOptions): Tr
   const { temperature } = options.rollout.sampling;
   const layout = createLayout(config);
   const weights = createWeights(layout);
+  const buffer = createGradientBuffer(layout);
   const programs = createProgramCache((size) => {
     const objective = grpoObjective(config, weights, { ...size, ...options, temperature });
-    return compileTrainingStep({ layout, weights, optimizer, objective }, options);
+    return compileTrainingStep({ layout, weights, optimizer, objective, buffer }, options);
   });
   const repeated = {
     ...options,

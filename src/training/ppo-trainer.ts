@@ -20,7 +20,7 @@ import { lastPromptRows, packTurns } from "./policy-batch.ts";
 import { estimateValues, type PpoObjectiveOptions, ppoObjective } from "./policy-objective.ts";
 import { type Credit, createPolicyTrainer, type PolicyOptions } from "./policy-trainer.ts";
 import type { Trainer } from "./trainer.ts";
-import { compileTrainingStep } from "./training-step.ts";
+import { compileTrainingStep, createGradientBuffer } from "./training-step.ts";
 
 /** What PPO is made of; the temperature of its objective and the seed of its value head are the rollout's. */
 export interface PpoOptions extends PolicyOptions, AdvantageDecay, Omit<PpoObjectiveOptions, "temperature"> {
@@ -37,13 +37,14 @@ export function createPpoTrainer(config: ModelConfig, options: PpoOptions): Trai
   const { temperature } = options.rollout.sampling;
   const layout = joinLayouts(createLayout(config), createValueHeadLayout(config));
   const weights = createWeights(layout);
+  const buffer = createGradientBuffer(layout);
   const numPolicyBlocks = createLayout(config).entries.length;
   const updateFactors = layout.entries.map((_, index) =>
     index < numPolicyBlocks ? 1 : options.valueRateFactor,
   );
   const programs = createProgramCache((size) => {
     const objective = ppoObjective(config, weights, { ...size, ...options, temperature });
-    return compileTrainingStep({ layout, weights, optimizer, objective, updateFactors }, options);
+    return compileTrainingStep({ layout, weights, optimizer, objective, buffer, updateFactors }, options);
   });
   const critic = createCritic(config, layout, options);
   return createPolicyTrainer(config, options, {

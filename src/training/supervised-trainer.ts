@@ -15,7 +15,7 @@ import { crossEntropyObjective } from "./cross-entropy.ts";
 import { type Optimizer, startTraining } from "./optimizer.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Trainer } from "./trainer.ts";
-import { compileTrainingStep } from "./training-step.ts";
+import { compileTrainingStep, createGradientBuffer } from "./training-step.ts";
 
 /** What supervised training is made of. */
 export interface SupervisedOptions extends CompileOptions {
@@ -31,9 +31,10 @@ export function createSupervisedTrainer(config: ModelConfig, options: Supervised
   const { optimizer, schedule, batchSize, drawSequences } = options;
   const layout = createLayout(config);
   const weights = createWeights(layout);
+  const buffer = createGradientBuffer(layout);
   const programs = createProgramCache((size: ScoredSize) =>
     compileTrainingStep(
-      { layout, weights, optimizer, objective: crossEntropyObjective(config, weights, size) },
+      { layout, weights, optimizer, buffer, objective: crossEntropyObjective(config, weights, size) },
       options,
     ),
   );

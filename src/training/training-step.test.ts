@@ -11,7 +11,7 @@ import {
 import { compile, gradients, sizeOf, type TensorData } from "../engine/tensor/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import { adamW, startTraining } from "./optimizer.ts";
-import { compileTrainingStep } from "./training-step.ts";
+import { compileTrainingStep, createGradientBuffer } from "./training-step.ts";
 
 const tolerance = 1e-4;
 
@@ -69,7 +69,10 @@ for (const name of goldenNames)
     it("follows PyTorch's AdamW for 20 steps: losses, gradient norms and final parameters", async () => {
       const { optimizer: given, losses, gradNorms, finalLoss, finalParameters } = file.training;
       const optimizer = adamW({ ...given, maxGradientNorm: given.maxGradNorm });
-      const step = await compileTrainingStep({ layout, weights, objective, optimizer }, { numThreads: 1 });
+      const step = await compileTrainingStep(
+        { layout, weights, objective, optimizer, buffer: createGradientBuffer(layout) },
+        { numThreads: 1 },
+      );
       let state = startTraining(parameters, optimizer);
       for (let index = 0; index < given.numSteps; index++) {
         const result = await step.run(state, feedsOf(golden), given.learningRate);
@@ -98,7 +101,10 @@ describe("a training step", () => {
     const weights = createWeights(layout);
     const objective = crossEntropyObjective(config, weights, sizeOfBatch(golden));
     const optimizer = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 });
-    const step = await compileTrainingStep({ layout, weights, objective, optimizer }, { numThreads: 1 });
+    const step = await compileTrainingStep(
+      { layout, weights, objective, optimizer, buffer: createGradientBuffer(layout) },
+      { numThreads: 1 },
+    );
     const before = parameters.slice();
     const first = await step.run(startTraining(parameters, optimizer), feedsOf(golden), 0.01);
     const [copy, another] = [structuredClone(first.state), structuredClone(first.state)];

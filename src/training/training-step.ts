@@ -38,6 +38,23 @@ export interface TrainingStep {
   release(): Promise<void>;
 }
 
+/** A flat vector for the gradient of a layout, which the programs of a trainer take turns in; made at its first use. */
+export interface GradientBuffer {
+  /** Its blocks, in the order of the layout. */
+  take(): readonly Float32Array[];
+}
+
+/** Creates a buffer. */
+export function createGradientBuffer(layout: ParameterLayout): GradientBuffer {
+  let blocks: readonly Float32Array[] | undefined;
+  return {
+    take: () => {
+      blocks ??= Object.values(feedParameters(layout, new Float32Array(layout.size)));
+      return blocks;
+    },
+  };
+}
+
 /** What a training step is made of. */
 export interface TrainingStepParts {
   readonly layout: ParameterLayout;
@@ -45,25 +62,30 @@ export interface TrainingStepParts {
   readonly weights: Weights;
   readonly objective: Objective;
   readonly optimizer: Optimizer;
+  readonly buffer: GradientBuffer;
   /** Factors on the updates of the layout's blocks (default 1 for each). */
   readonly updateFactors?: readonly number[];
 }
 
+/** Of a model as large, a step takes gigabytes. It would keep them twice: as its first run took them, and as the next ones do. */
+const manyParameters = 2 ** 24;
+
 /** Compiles the step. The parameters must be finite; the result is exact for the same state and feeds. */
 export async function compileTrainingStep(
-  { layout, weights, objective, optimizer, updateFactors }: TrainingStepParts,
+  { layout, weights, objective, optimizer, buffer, updateFactors }: TrainingStepParts,
   options: CompileOptions,
 ): Promise<TrainingStep> {
   const blocks = gradients(objective.loss, weights.tensors);
   const outputs = Object.fromEntries(blocks.map((block, index) => [`gradient.${index}`, block]));
   const program = await compile(
     { ...prefixKeys(objective.metrics, "metric."), ...outputs, loss: objective.loss },
-    { ...options, waitsActively: true },
+    { ...options, waitsActively: true, keepsMemory: layout.size < manyParameters },
   );
   return {
     run: async (before, feeds, learningRate) => {
-      const results = await program.run({ ...feeds, ...feedParameters(layout, before.parameters) });
-      const gradient = blocks.map((_, index) => requireOutput(results, `gradient.${index}`));
+      const gradient = buffer.take();
+      const into = Object.fromEntries(gradient.map((block, index) => [`gradient.${index}`, block]));
+      const results = await program.run({ ...feeds, ...feedParameters(layout, before.parameters) }, into);
       const moved = optimizer.apply(before, gradient, { learningRate, updateFactors });
       const metrics = Object.keys(results).filter((name) => name.startsWith("metric."));
       return {

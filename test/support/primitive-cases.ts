@@ -245,6 +245,35 @@ export const primitiveCases: { readonly [P in Primitive]: PrimitiveCase } = {
     build: ([x], [ids]) => op.takeLast(x!, ids!),
     reference: ([x]) => [2, 0, 1, 1].map((id, row) => at(x!, row * 3 + id)),
   },
+  addRows: {
+    shapes: [
+      [4, 3],
+      [3, 3],
+    ],
+    integers: [{ shape: [3], values: [3, 1, 3] }],
+    build: ([base, rows], [ids]) => op.addRows(base!, ids!, rows!),
+    reference: ([base, rows]) =>
+      base!.map((value, index) => {
+        const column = index % 3;
+        const added = [3, 1, 3].map((id, row) =>
+          id * 3 + column === index ? at(rows!, row * 3 + column) : 0,
+        );
+        return added.reduce((sum, one) => sum + one, value);
+      }),
+  },
+  addLast: {
+    shapes: [
+      [2, 2, 3],
+      [2, 2, 1],
+    ],
+    integers: [{ shape: [2, 2], values: [2, 0, 1, 1] }],
+    build: ([base, values], [ids]) => op.addLast(base!, ids!, values!),
+    reference: ([base, values]) =>
+      base!.map((value, index) => {
+        const row = Math.floor(index / 3);
+        return index % 3 === [2, 0, 1, 1][row] ? value + at(values!, row) : value;
+      }),
+  },
   oneHot: {
     shapes: [[2, 3]],
     integers: [{ shape: [2], values: [2, 0] }],
@@ -252,4 +281,53 @@ export const primitiveCases: { readonly [P in Primitive]: PrimitiveCase } = {
     reference: ([x]) => [0, 0, at(x!, 2), at(x!, 3), 0, 0],
   },
   stopGradient: { ...unaryCase(op.stopGradient, (x) => x), hasNoGradient: true },
+};
+
+/** Long tables and rows, of which gradients add up in place. */
+export const longCases: Readonly<Record<string, PrimitiveCase>> = {
+  "gatherRows of many": {
+    shapes: [[1500, 2]],
+    integers: [{ shape: [2, 2], values: [1400, 1, 1, 0] }],
+    build: ([table], [ids]) => op.gatherRows(table!, ids!),
+    reference: ([table]) => [1400, 1, 1, 0].flatMap((id) => table!.slice(id * 2, id * 2 + 2)),
+  },
+  "gatherRows of many, twice": {
+    shapes: [[1500, 2]],
+    integers: [
+      { shape: [3], values: [1400, 1, 1] },
+      { shape: [2], values: [7, 1] },
+    ],
+    build: ([table], [ids, others]) =>
+      op.add(
+        op.matmul(op.gatherRows(table!, ids!), table!, { transposeRight: true }),
+        op.sum(op.gatherRows(table!, others!)),
+      ),
+    reference: ([table]) => {
+      const row = (id: number): readonly number[] => table!.slice(id * 2, id * 2 + 2);
+      const rest = [...row(7), ...row(1)].reduce((sum, value) => sum + value, 0);
+      return [1400, 1, 1].flatMap((id) =>
+        Array.from({ length: 1500 }, (_, other) => {
+          const [left, right] = [row(id), row(other)];
+          return at(left, 0) * at(right, 0) + at(left, 1) * at(right, 1) + rest;
+        }),
+      );
+    },
+  },
+  "takeLast of many": {
+    shapes: [[2, 1500]],
+    integers: [{ shape: [2], values: [1400, 3] }],
+    build: ([x], [ids]) => op.takeLast(x!, ids!),
+    reference: ([x]) => [1400, 3].map((id, row) => at(x!, row * 1500 + id)),
+  },
+  "takeLast of many, of logSoftmax": {
+    shapes: [[2, 1500]],
+    integers: [{ shape: [2], values: [1400, 3] }],
+    build: ([x], [ids]) => op.takeLast(op.logSoftmax(x!), ids!),
+    reference: ([x]) =>
+      [1400, 3].map((id, row) => {
+        const values = x!.slice(row * 1500, (row + 1) * 1500);
+        const total = values.reduce((sum, value) => sum + Math.exp(value), 0);
+        return at(values, id) - Math.log(total);
+      }),
+  },
 };

@@ -24,6 +24,36 @@ function inverse(permutation: readonly number[]): readonly number[] {
 
 const lastAxis = [-1] as const;
 
+/** Tables and rows that are longer are not worth a one-hot row for each id. */
+const mostOneHot = 1024;
+
+/** Whether a tensor holds nothing but zeros, as `zeros` makes them. */
+function holdsZeros(tensor: Tensor): boolean {
+  const [source] = tensor.inputs as readonly (Tensor | undefined)[];
+  if (tensor.primitive !== "broadcast" || source?.primitive !== "constant") return false;
+  return (source as Tensor<"constant">).params.values.every((value) => value === 0);
+}
+
+/** Of a gradient that has one value in each place of its leading axes and zeros besides: the values and their ids. */
+function findSingle(gradient: Tensor): { readonly ids: Tensor; readonly values: Tensor } | undefined {
+  if (gradient.primitive !== "addLast") return undefined;
+  const [base, ids, values] = (gradient as Tensor<"addLast">).inputs;
+  return holdsZeros(base) ? { ids, values } : undefined;
+}
+
+/** The sum of two gradients of the same shape: where one of them is few rows among zeros, those are added to the other. */
+export function joinGradients(first: Tensor, second: Tensor): Tensor {
+  for (const [sparse, other] of [
+    [first, second],
+    [second, first],
+  ] as const) {
+    if (sparse.primitive !== "addRows") continue;
+    const [base, ids, rows] = (sparse as Tensor<"addRows">).inputs;
+    if (holdsZeros(base)) return op.addRows(other, ids, rows);
+  }
+  return op.add(first, second);
+}
+
 /** The total table of rules: a primitive without one does not compile. */
 export const gradientRules: { readonly [P in Primitive]: GradientRule<P> } = {
   input: () => [],
@@ -97,7 +127,12 @@ export const gradientRules: { readonly [P in Primitive]: GradientRule<P> } = {
     return [op.multiply(result, op.subtract(g, inner))];
   },
   // dx = g − softmax(x) Σ g
-  logSoftmax: (result, g) => [op.subtract(g, op.multiply(op.exp(result), op.sum(g, lastAxis)))],
+  logSoftmax: (result, g) => {
+    const single = findSingle(g);
+    if (single === undefined) return [op.subtract(g, op.multiply(op.exp(result), op.sum(g, lastAxis)))];
+    const { ids, values } = single;
+    return [op.addLast(op.multiply(op.exp(result), op.negate(values)), ids, values)];
+  },
   rmsNorm: ({ inputs: [x, weight], params }, g) => rmsNormGradient({ x, weight, g, ...params }),
   standardize: (result, g) => [standardizeGradient(result, g)],
   markLargest: () => [undefined],
@@ -108,21 +143,31 @@ export const gradientRules: { readonly [P in Primitive]: GradientRule<P> } = {
     undefined,
     undefined,
   ],
-  // A product with one-hot rows adds up what each table row received, repeated ids included.
   gatherRows: ({ inputs: [table, ids] }, g) => {
     const numIds = ids.shape.reduce((product, length) => product * length, 1);
     const [numRows = 0, ...rowShape] = table.shape;
     const rows = op.reshape(g, [numIds, ...rowShape]);
-    const picks = op.oneHot(op.reshape(ids, [numIds]), numRows);
-    return [op.matmul(picks, rows, { transposeLeft: true }), undefined];
+    const flatIds = op.reshape(ids, [numIds]);
+    if (numRows > mostOneHot) return [op.addRows(op.zeros(table.shape), flatIds, rows), undefined];
+    // A product with one-hot rows adds up what each table row received, repeated ids included.
+    return [op.matmul(op.oneHot(flatIds, numRows), rows, { transposeLeft: true }), undefined];
   },
   // Row n of x gets what its place got, or the row of zeros behind them.
   pickRows: ({ inputs: [, , places] }, g) => {
     const zeros = op.constant([1, ...g.shape.slice(1)], [0]);
     return [op.gatherRows(op.concatenate([g, zeros], 0), places), undefined, undefined];
   },
-  takeLast: ({ inputs: [x, ids] }, g) => [op.multiply(op.oneHot(ids, x.shape.at(-1) ?? 0), g), undefined],
+  takeLast: ({ inputs: [x, ids] }, g) => {
+    const depth = x.shape.at(-1) ?? 0;
+    const isLong = depth > mostOneHot;
+    return [
+      isLong ? op.addLast(op.zeros(x.shape), ids, g) : op.multiply(op.oneHot(ids, depth), g),
+      undefined,
+    ];
+  },
   oneHot: () => [undefined],
+  addRows: ({ inputs: [, ids] }, g) => [g, undefined, op.gatherRows(g, ids)],
+  addLast: ({ inputs: [, ids] }, g) => [g, undefined, op.takeLast(g, ids)],
   stopGradient: () => [undefined],
 };
 

@@ -1,6 +1,6 @@
 /** Reverse-mode differentiation of a scalar over the graph that computes it. */
-import { gradientRules } from "./gradient-rules.ts";
-import { add, constant } from "./operations.ts";
+import { gradientRules, joinGradients } from "./gradient-rules.ts";
+import { constant } from "./operations.ts";
 import type { Primitive, Tensor } from "./primitive.ts";
 import { formatShape, sizeOf } from "./shape.ts";
 
@@ -49,7 +49,7 @@ export function gradients(output: Tensor, variables: readonly Tensor[]): readonl
       const flow = flows[index];
       if (flow === undefined || !isNeeded.has(source)) continue;
       const before = received.get(source);
-      received.set(source, before === undefined ? flow : add(before, flow));
+      received.set(source, before === undefined ? flow : joinGradients(before, flow));
     }
   }
   return variables.map((variable) => received.get(variable) ?? constant(variable.shape, [0]));

@@ -107,8 +107,24 @@ const loweringRules: { readonly [P in Primitive]: LoweringRule<P> } = {
     const depth = to.emit("Cast", [to.int64([params.depth])], int32Cast);
     return to.emit("OneHot", [ids, depth, to.float32([0, 1])]);
   },
+  addRows: ({ shape: [, ...rowShape], inputs: [, ids] }, [base = "", idNames = "", rows = ""], to) => {
+    const column = to.emit("Reshape", [idNames, to.int64([...ids.shape, ...rowShape.map(() => 1)])]);
+    const places = to.emit("Expand", [column, to.int64([...ids.shape, ...rowShape])]);
+    return addAt(to, [base, places, rows], 0);
+  },
+  addLast: ({ inputs: [, ids] }, [base = "", idNames = "", values = ""], to) => {
+    const places = to.emit("Reshape", [idNames, to.int64([...ids.shape, 1])]);
+    return addAt(to, [base, places, values], -1);
+  },
   stopGradient: simply("Identity"),
 };
+
+/** Adds up in the order of the updates, whatever the number of threads; ScatterND does not. */
+function addAt(to: Emitter, names: readonly string[], axis: number): string {
+  return to.emit("ScatterElements", names, {
+    attributes: { axis: { int: axis }, reduction: { text: "add" } },
+  });
+}
 
 function lower<P extends Primitive>(result: Tensor<P>, names: readonly string[], to: Emitter): string {
   return loweringRules[result.primitive](result, names, to);

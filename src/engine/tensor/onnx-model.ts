@@ -14,10 +14,11 @@ export interface OnnxLiteral {
   readonly bytes: Uint8Array;
 }
 
-/** An attribute of an ONNX node: an integer, a float or integers. */
+/** An attribute of an ONNX node: an integer, a float, a text or integers. */
 export type OnnxAttribute =
   | { readonly int: number }
   | { readonly float: number }
+  | { readonly text: string }
   | { readonly ints: readonly number[] };
 
 /** One operator call. `domain` is "" for standard operators. */
@@ -47,7 +48,7 @@ export interface OnnxGraph {
 /** TensorProto.DataType */
 const elementTypes = { float32: 1, int32: 6, int64: 7 } as const;
 /** AttributeProto.AttributeType */
-const attributeTypes = { float: 1, int: 2, ints: 7 } as const;
+const attributeTypes = { float: 1, int: 2, text: 3, ints: 7 } as const;
 
 const field = (id: number, type: string): protobuf.IField => ({ id, type });
 const repeated = (id: number, type: string): protobuf.IField => ({ id, type, rule: "repeated" });
@@ -87,6 +88,7 @@ const schema = protobuf.Root.fromJSON({
         name: field(1, "string"),
         f: field(2, "float"),
         i: field(3, "int64"),
+        s: field(4, "bytes"),
         ints: repeated(8, "int64"),
         type: field(20, "int32"),
       },
@@ -110,6 +112,7 @@ const schema = protobuf.Root.fromJSON({
 function describeAttribute(name: string, attribute: OnnxAttribute): Record<string, unknown> {
   if ("int" in attribute) return { name, i: attribute.int, type: attributeTypes.int };
   if ("float" in attribute) return { name, f: attribute.float, type: attributeTypes.float };
+  if ("text" in attribute) return { name, s: Buffer.from(attribute.text), type: attributeTypes.text };
   return { name, ints: attribute.ints, type: attributeTypes.ints };
 }
 

@@ -311,3 +311,30 @@ export function takeLast(x: Tensor, ids: Tensor): Tensor {
 export function oneHot(ids: Tensor, depth: number): Tensor {
   return node("oneHot", { inputs: [ids], params: { depth }, shape: [...ids.shape, depth] });
 }
+
+/** base_VE with rows [N, E] added to those at int32 ids [N], one after the other where an id is repeated. */
+export function addRows(base: Tensor, ids: Tensor, rows: Tensor): Tensor {
+  if (!isSameShape(rows.shape, [...ids.shape, ...base.shape.slice(1)]) || ids.shape.length !== 1)
+    throw new TypeError(
+      `Cannot add rows ${formatShape(rows.shape)} to ${formatShape(base.shape)} at ids ${formatShape(ids.shape)}`,
+    );
+  return node("addRows", { inputs: [base, ids, rows], params: {}, shape: base.shape });
+}
+
+/** base[…, ids[…]] plus values […, 1]; ids has the leading axes of the base. */
+export function addLast(base: Tensor, ids: Tensor, values: Tensor): Tensor {
+  if (!isSameShape(ids.shape, base.shape.slice(0, -1)) || !isSameShape(values.shape, [...ids.shape, 1]))
+    throw new TypeError(
+      `Cannot add values ${formatShape(values.shape)} to ${formatShape(base.shape)} at ids ${formatShape(ids.shape)}`,
+    );
+  return node("addLast", { inputs: [base, ids, values], params: {}, shape: base.shape });
+}
+
+/** Zeros, which are not kept as numbers in the graph. */
+export function zeros(shape: Shape): Tensor {
+  const one = constant(
+    shape.map(() => 1),
+    [0],
+  );
+  return broadcast(one, shape);
+}

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import {
   at,
+  longCases,
   multiplyMatrices,
   type Numbers,
   type PrimitiveCase,
@@ -73,7 +74,7 @@ async function measure(
 
 for (const [backend, create] of Object.entries(backends))
   describe(`every primitive on ${backend}`, () => {
-    for (const [name, test] of Object.entries(primitiveCases)) {
+    for (const [name, test] of Object.entries({ ...primitiveCases, ...longCases })) {
       const random = createRandom(1, name);
       const [low, high] = test.range ?? [-2, 2];
       const draw = (shape: Shape): Numbers =>

@@ -88,6 +88,10 @@ export interface PrimitiveTable {
   takeLast: { inputs: Binary; params: None };
   /** int32 ids to float rows of length `depth`, 1 at the id. */
   oneHot: { inputs: Unary; params: { readonly depth: number } };
+  /** base_VE, to whose rows at int32 ids [N] the N rows are added, repeated ids included: the transpose of `gatherRows`. */
+  addRows: { inputs: readonly [base: Tensor, ids: Tensor, rows: Tensor]; params: None };
+  /** A base to which one value is added in each place of its leading axes, at the int32 id there: the transpose of `takeLast`. */
+  addLast: { inputs: readonly [base: Tensor, ids: Tensor, values: Tensor]; params: None };
   /** The same value, through which no gradient flows. */
   stopGradient: { inputs: Unary; params: None };
 }

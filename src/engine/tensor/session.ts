@@ -49,8 +49,14 @@ export interface CompileOptions {
 
 /** Compiled tensor expressions. `run` is exact for the same feeds: same bits, every time. */
 export interface Program<Name extends string = string> {
-  /** Feeds every input by name and gives every output by name; arrays are row-major, shapes static. */
-  run(feeds: Readonly<Record<string, TensorData>>): Promise<Readonly<Record<Name, Float32Array>>>;
+  /**
+   * Feeds every input by name and gives every output by name; arrays are row-major, shapes static. Outputs that are named in `into` are
+   * written into the arrays there, and given as those.
+   */
+  run(
+    feeds: Readonly<Record<string, TensorData>>,
+    into?: Readonly<Record<string, Float32Array>>,
+  ): Promise<Readonly<Record<Name, Float32Array>>>;
   /** Frees the native memory; the program cannot run afterwards. */
   release(): Promise<void>;
 }
@@ -73,8 +79,9 @@ export async function compile<Name extends string>(
     extra: { session: { intra_op: { allow_spinning: waitsActively ? "1" : "0" } } },
   });
   return {
-    run: async (feeds) => {
-      const results = await session.run(createFeeds(graph.inputs, feeds, engine));
+    run: async (feeds, into = {}) => {
+      const fetches = createFetches(graph.outputs, into, engine);
+      const results = await session.run(createFeeds(graph.inputs, feeds, engine), fetches);
       const values = Object.entries(results).map(([name, value]) => [name, value.data as Float32Array]);
       return Object.fromEntries(values) as Record<Name, Float32Array>;
     },
@@ -88,6 +95,22 @@ export function requireOutput(outputs: Readonly<Record<string, Float32Array>>, n
   if (values === undefined)
     throw new TypeError(`Cannot read the program's "${name}": it gives no such output`);
   return values;
+}
+
+/** The arrays that outputs are written into, null for one that gets its own. */
+function createFetches(
+  outputs: readonly OnnxValue[],
+  into: Readonly<Record<string, Float32Array>>,
+  { Tensor }: Engine,
+): Record<string, EngineTensor | null> {
+  const entries = outputs.map(({ name, dtype, shape }): [string, EngineTensor | null] => {
+    const data = into[name];
+    if (data === undefined) return [name, null];
+    if (data.length !== sizeOf(shape))
+      throw new TypeError(`Cannot write "${name}" of shape ${formatShape(shape)} into ${data.length} values`);
+    return [name, new Tensor(dtype, data, shape)];
+  });
+  return Object.fromEntries(entries);
 }
 
 function createFeeds(

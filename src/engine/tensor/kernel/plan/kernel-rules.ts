@@ -1,6 +1,6 @@
 /** How each primitive is carried out: by an instruction, by another view of the same numbers, or as a step of a longer expression. */
 import type { Primitive, Tensor } from "../../primitive.ts";
-import type { Shape } from "../../shape.ts";
+import { type Shape, sizeOf } from "../../shape.ts";
 import { encodeProduct, hasFewBatches, isReadableLeft, isReadableRight } from "./encode-product.ts";
 import {
   encodeGather,
@@ -11,7 +11,7 @@ import {
   type RowOptions,
 } from "./encode-rows.ts";
 import type { Instruction } from "./instruction.ts";
-import type { Expression, StepName } from "./map-tree.ts";
+import { applyStep, type Expression, encodeMap, expressView, type StepName } from "./map-tree.ts";
 import { broadcastView, isRowMajor, permuteView, sliceView, strideAt, type View } from "./view.ts";
 
 /** What a tensor becomes: numbers in a storage, or an expression that its reader may carry on. */
@@ -131,6 +131,39 @@ function take(kernel: "take" | "oneHot", result: Tensor, to: PlanBuilder): View 
   return out;
 }
 
+/** By a product with one-hot rows: only gradients need it, which do not run here. */
+function addRows(result: Tensor<"addRows">, to: PlanBuilder): View {
+  const [base, ids, rows] = [0, 1, 2].map((index) => viewInput(result, to, index)) as [View, View, View];
+  const picks = takeOnes(ids, result.shape.slice(0, 1), to);
+  const width = sizeOf(result.shape.slice(1));
+  const right = to.settle(to.reshape(rows, [...ids.shape, width]));
+  const sums = to.allocate([...result.shape.slice(0, 1), width]);
+  to.emit(encodeProduct({ left: to.settle(flip(picks)), right, out: sums, scale: 1 }));
+  return combine("add", [to.widen(base), to.reshape(sums, result.shape)], to);
+}
+
+function addLast(result: Tensor<"addLast">, to: PlanBuilder): View {
+  const [base, ids, values] = [0, 1, 2].map((index) => viewInput(result, to, index)) as [View, View, View];
+  const picks = takeOnes(ids, result.shape.slice(-1), to);
+  const spread = combine("multiply", [picks, broadcastView(values, result.shape)], to);
+  return combine("add", [to.widen(base), spread], to);
+}
+
+function takeOnes(ids: View, depth: Shape, to: PlanBuilder): View {
+  const out = to.allocate([...ids.shape, ...depth]);
+  to.emit(encodeTake("oneHot", { x: undefined, ids: to.settle(ids), out }));
+  return out;
+}
+
+/** An elementwise operation of two views of the same shape. */
+function combine(name: StepName, [left, right]: readonly [View, View], to: PlanBuilder): View {
+  const expression = applyStep(name, left.shape, [expressView(left), expressView(right)]);
+  if (expression === undefined) throw new RangeError(`Cannot plan ${name} of two views`);
+  const out = to.allocate(left.shape);
+  to.emit(encodeMap(expression, out));
+  return out;
+}
+
 /** The total table of rules: a primitive without one does not compile. */
 export const kernelRules: { readonly [P in Primitive]: KernelRule<P> } = {
   input: (result, to) => to.bind(result),
@@ -185,6 +218,8 @@ export const kernelRules: { readonly [P in Primitive]: KernelRule<P> } = {
   pickRows: gather,
   takeLast: (result, to) => take("take", result, to),
   oneHot: (result, to) => take("oneHot", result, to),
+  addRows,
+  addLast,
   stopGradient: (result, to) => viewInput(result, to),
 };
 
