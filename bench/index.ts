@@ -17,11 +17,12 @@ const benchmarks = [
   "local-memory",
   "cluster",
   "serve-load",
+  "chat-model",
 ] as const;
 
 const [wanted, ...options] = process.argv.slice(2);
 const chosen = benchmarks.filter((name) =>
-  wanted === undefined ? !/-memory$|^cluster$|^serve-load$/.test(name) : name === wanted,
+  wanted === undefined ? !/-memory$|^cluster$|^serve-load$|^chat-model$/.test(name) : name === wanted,
 );
 if (chosen.length === 0) {
   console.error(`Cannot find a benchmark "${wanted}": choose ${benchmarks.join(", ")}`);

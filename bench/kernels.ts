@@ -75,6 +75,7 @@ function createCase(
     tokens: Int32Array.from({ length: B * T }, (_, index) => (index * 7919) % config.vocabularySize),
     lengths: new Float32Array(B).fill(start),
     lastRows: Int32Array.from({ length: B }, (_, row) => (row + 1) * T - 1),
+    rows: Int32Array.of(T - 1),
     ...feedPositions(config, { B, T, texts }),
   };
   return { name, numTokens: B * T, outputs, feeds };
@@ -83,7 +84,7 @@ function createCase(
 const cases: readonly Case[] = [
   createCase("decode, 1 text", () => decodeOutputs(config, 1, numSlots), { B: 1, T: 1, C: numSlots }),
   createCase("decode, 16 texts", () => decodeOutputs(config, 16, numSlots), { B: 16, T: 1, C: numSlots }),
-  createCase("chunk of 128", () => chunkOutputs(config, { T: 128, C: numSlots, givesAll: false }), {
+  createCase("chunk of 128", () => chunkOutputs(config, { T: 128, C: numSlots, numPast: numSlots, R: 1 }), {
     B: 1,
     T: 128,
     C: numSlots,

@@ -209,6 +209,16 @@ export interface ChunkPass {
   readonly fresh: readonly LayerCache[];
 }
 
+/** Size of a pass over a part of a sequence. */
+export interface ChunkOptions {
+  readonly T: number;
+  /** Slots of the cache, and how many of them, from the first on, may be filled: the others are not read. */
+  readonly C: number;
+  readonly numPast: number;
+  /** The rows of [T, E] whose hidden states are wanted. */
+  readonly pick: PickRows;
+}
+
 /**
  * T more tokens of one sequence whose earlier ones lie in a cache of C slots: long prompts are read in parts, so that no part
  * takes long or needs much memory. Inputs as those of `runDecodeStep` for one row, but for "tokens" and positions of T tokens.
@@ -216,26 +226,27 @@ export interface ChunkPass {
 export function runChunk(
   config: ModelConfig,
   weights: Weights,
-  { T, C, pick }: { readonly T: number; readonly C: number; readonly pick?: PickRows | undefined },
+  { T, C, numPast: P, pick }: ChunkOptions,
 ): ChunkPass {
   const { numHeads: H, numKeyValueHeads: K, headSize: D } = config;
   const G = H / K;
   const lengths = op.input("lengths", [1, 1, 1, 1]);
-  const bias = byWindow((window) => cacheMask(lengths, { C, T, G, window }));
+  const bias = byWindow((window) => cacheMask(lengths, { C: P, T, G, window }));
   const mask = byWindow((window) => causalMask({ T, G, numKeys: T, start: 0, window }));
   const fresh: LayerCache[] = [];
   const attend: AttentionPass["attend"] = (graph, { queries, keys, values }) => {
     fresh.push({ keys, values });
     const q_BKND = op.reshape(queries, [1, K, G * T, D]);
-    const pastKeys = op.input(`past.keys.${graph.index}`, [1, K, D, C]);
-    const past = op.add(capScores(graph, op.matmul(q_BKND, pastKeys)), bias(graph));
     const scores = capScores(graph, op.matmul(q_BKND, keys, { transposeRight: true }));
-    const attention = op.softmax(op.concatenate([past, op.add(scores, mask(graph))], -1));
-    const fromPast = op.matmul(
-      op.slice(attention, { axis: 3, start: 0, end: C }),
-      op.input(`past.values.${graph.index}`, [1, K, C, D]),
-    );
-    const fromOwn = op.matmul(op.slice(attention, { axis: 3, start: C, end: C + T }), values);
+    const own = op.add(scores, mask(graph));
+    if (P === 0) return op.reshape(op.matmul(op.softmax(own), values), [1, H, T, D]);
+    const filled = { start: 0, end: P };
+    const pastKeys = op.slice(op.input(`past.keys.${graph.index}`, [1, K, D, C]), { axis: 3, ...filled });
+    const pastValues = op.slice(op.input(`past.values.${graph.index}`, [1, K, C, D]), { axis: 2, ...filled });
+    const past = op.add(capScores(graph, op.matmul(q_BKND, pastKeys)), bias(graph));
+    const attention = op.softmax(op.concatenate([past, own], -1));
+    const fromPast = op.matmul(op.slice(attention, { axis: 3, ...filled }), pastValues);
+    const fromOwn = op.matmul(op.slice(attention, { axis: 3, start: P, end: P + T }), values);
     return op.reshape(op.add(fromPast, fromOwn), [1, H, T, D]);
   };
   const [tokens, positions] = [op.input("tokens", [1, T], "int32"), op.input("positions", [1, T], "int32")];

@@ -83,8 +83,16 @@ const passes: Readonly<Record<string, (config: ModelConfig) => Pass>> = {
     feeds: feedPass(config, { B: 3, T: 1, C: 16 }),
   }),
   "a chunk": (config) => ({
-    outputs: chunkOutputs(config, { T: 4, C: 16, givesAll: true }),
-    feeds: feedPass(config, { B: 1, T: 4, C: 16 }),
+    outputs: chunkOutputs(config, { T: 4, C: 16, numPast: 16, R: 4 }),
+    feeds: { ...feedPass(config, { B: 1, T: 4, C: 16 }), rows: Int32Array.of(3, 1, 0, 2) },
+  }),
+  "a chunk before which a part of the cache is filled": (config) => ({
+    outputs: chunkOutputs(config, { T: 4, C: 16, numPast: 12, R: 1 }),
+    feeds: { ...feedPass(config, { B: 1, T: 4, C: 16 }), rows: Int32Array.of(2) },
+  }),
+  "the first chunk": (config) => ({
+    outputs: chunkOutputs(config, { T: 4, C: 16, numPast: 0, R: 1 }),
+    feeds: { ...feedPass(config, { B: 1, T: 4, C: 0 }), rows: Int32Array.of(3) },
   }),
 };
 

@@ -62,18 +62,19 @@ export function decodeOutputs(config: ModelConfig, B: number, C: number): Record
   return { logits, ...cacheOutputs(fresh) };
 }
 
-/** Tokens that a chunk's program reads, its cache slots, and whether it gives the logits of each token or of "lastRows" [1]. */
+/** Tokens that a chunk's program reads, its cache slots, those of them that it reads, and the rows that it gives logits of. */
 export interface ChunkSize {
   readonly T: number;
   readonly C: number;
-  readonly givesAll: boolean;
+  readonly numPast: number;
+  readonly R: number;
 }
 
-/** Of T more tokens of one text: logits [T or 1, V], keys and values. */
-export function chunkOutputs(config: ModelConfig, { T, C, givesAll }: ChunkSize): Record<string, Tensor> {
+/** Of T more tokens of one text: the logits [R, V] after "rows" [R] of them, keys and values. */
+export function chunkOutputs(config: ModelConfig, { R, ...size }: ChunkSize): Record<string, Tensor> {
   const weights = createWeights(createLayout(config));
-  const lastRows = op.input("lastRows", [1], "int32");
-  const pick = givesAll ? undefined : (x: Tensor) => op.gatherRows(x, lastRows);
-  const { hidden_NE, fresh } = runChunk(config, weights, { T, C, pick });
+  const rows = op.input("rows", [R], "int32");
+  const pick = (x: Tensor): Tensor => op.gatherRows(x, rows);
+  const { hidden_NE, fresh } = runChunk(config, weights, { ...size, pick });
   return { logits: applyHead(config, weights, hidden_NE), ...cacheOutputs(fresh) };
 }

@@ -133,7 +133,7 @@ function countShared(
   return isScored ? Math.max(unscored, common - 1) : unscored;
 }
 
-/** Tokens that one program reads at most, and of what its smaller ones are multiples: pairs of rows are computed together. */
+/** Tokens that one program reads at most, and of what its smaller ones and its rows are multiples: pairs of rows are computed together. */
 const [largestChunk, chunkStep] = [128, 8];
 
 /** Reads the next part of a prompt. Gives the number of tokens read, and behind the whole the logits of the next one. */
@@ -149,43 +149,64 @@ export async function readChunk(
   const cache = startReading(reader, reading);
   const { text, tokens: read, C, numRead: start } = reading;
   const count = Math.min(read.length - start, largestChunk);
-  const T = Math.ceil(count / chunkStep) * chunkStep;
-  const { scoresFrom = Number.POSITIVE_INFINITY } = text.request;
-  const givesAll = text.added.length === 0 && start + count >= scoresFrom;
+  const T = roundUp(count, chunkStep);
   const tokens = new Int32Array(T).fill(config.padToken);
   tokens.set(read.slice(start, start + count));
-  const program = await programs.chunk.find({ T, C, givesAll });
+  const rows = chooseRows(text, { start, count });
+  const numPast = Math.min(C, roundUp(start, largestChunk));
+  const program = await programs.chunk.find({ T, C, numPast, R: rows.length });
   const results = await program.run({
     ...weights.arrays,
     ...cache,
     tokens,
     ...feedPositions(config, { B: 1, T, texts: [{ start, numTokens: read.length }] }),
     lengths: Float32Array.of(start),
-    ...(!givesAll && { lastRows: Int32Array.of(count - 1) }),
+    rows,
   });
   for (const [name, values] of Object.entries(cache))
     writeSlots(values, requireOutput(results, freshName(name)), { config, name, C, T, start, count });
   const logits = requireOutput(results, "logits");
   const V = config.vocabularySize;
-  const row = (index: number): Float32Array => logits.subarray(index * V, (index + 1) * V);
-  if (givesAll) scorePrompt(text, { start, count, row });
+  const rowAfter = (index: number): Float32Array => {
+    const row = rows.indexOf(index);
+    return logits.subarray(row * V, (row + 1) * V);
+  };
+  scorePrompt(text, { start, count, rowAfter });
   reading.numRead += count;
-  return { count, ...(reading.numRead === read.length && { logits: row(givesAll ? count - 1 : 0) }) };
+  return { count, ...(reading.numRead === read.length && { logits: rowAfter(count - 1) }) };
+}
+
+function roundUp(count: number, multiple: number): number {
+  return Math.ceil(count / multiple) * multiple;
+}
+
+/** The tokens of a part after which logits are wanted: those before scored ones, and the last. */
+function chooseRows(text: Text, { start, count }: Pick<ReadPart, "start" | "count">): Int32Array {
+  const first = Math.min(count - 1, Math.max(0, firstScored(text) - 1 - start));
+  const numRows = count - first;
+  // Few sizes; what is there twice is not looked at.
+  const rows = new Int32Array(numRows === 1 ? 1 : roundUp(numRows, chunkStep)).fill(count - 1);
+  for (let row = 0; row < numRows; row++) rows[row] = first + row;
+  return rows;
+}
+
+/** The first token of a prompt that is still to be scored. */
+function firstScored({ request: { scoresFrom = Number.POSITIVE_INFINITY }, scored, added }: Text): number {
+  return added.length > 0 ? Number.POSITIVE_INFINITY : scoresFrom + scored.length;
 }
 
 interface ReadPart {
   readonly start: number;
   readonly count: number;
-  /** The logits after each token of the part. */
-  readonly row: (index: number) => Float32Array;
+  /** The logits after a token of the part. */
+  readonly rowAfter: (index: number) => Float32Array;
 }
 
-function scorePrompt({ request, scored }: Text, { start, count, row }: ReadPart): void {
-  const { prompt, scoresFrom = 0, numLikeliest = 0 } = request;
-  for (let index = 0; index < count; index++) {
-    const place = start + index + 1;
+function scorePrompt(text: Text, { start, count, rowAfter }: ReadPart): void {
+  const { prompt, numLikeliest = 0 } = text.request;
+  for (let place = firstScored(text); place <= start + count; place++) {
     const token = prompt[place];
-    if (token !== undefined && place >= scoresFrom && scored.length === place - scoresFrom)
-      scored.push(scoreToken(row(index), token, { numLikeliest }));
+    if (token !== undefined)
+      text.scored.push(scoreToken(rowAfter(place - 1 - start), token, { numLikeliest }));
   }
 }

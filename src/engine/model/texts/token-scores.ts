@@ -41,6 +41,7 @@ function logSumExp(values: Float32Array): number {
 
 /** The indices of the largest values, largest first; of equal ones the first counts as larger. */
 function findLargest(values: Float32Array, count: number): readonly number[] {
+  if (count === 0) return [];
   const found: number[] = [];
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;
