@@ -9,6 +9,7 @@ export function createFakePolicies(generate: Policy["generate"], maxPositions = 
         areFinite &&= [...numbers].every((number) => Number.isFinite(number));
       return {
         maxPositions,
+        backend: "kernels",
         generate,
         fingerprint: () => "fake",
         areFinite: () => areFinite,

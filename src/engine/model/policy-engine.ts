@@ -12,6 +12,8 @@ import { createTextPolicy } from "./texts/text-policy.ts";
 
 /** A policy that holds its weights. Whoever opens it closes it. */
 export interface OpenPolicy extends Policy {
+  /** What computes its answers: others round otherwise. */
+  readonly backend: "kernels" | "ONNX Runtime";
   /** SHA-256 of its parameters as 32-bit floats (hex). */
   fingerprint(): string;
   /** Whether every parameter is a number, neither NaN nor infinite: of any other model no answer means anything. */
@@ -84,6 +86,7 @@ function createTextPolicies(
       const { fingerprint, areFinite } = group.weights;
       return {
         ...createTextPolicy({ engine, group, batchSize }),
+        backend: "kernels",
         fingerprint,
         areFinite,
         close: () => group.close(),
@@ -101,6 +104,7 @@ function createBatchPolicies(config: ModelConfig, options: PolicyEngineOptions):
       const parameters = await collectParameters(layout, source);
       return {
         maxPositions: config.maxPositions,
+        backend: "ONNX Runtime",
         generate: (requests, generation) => generator.generate(parameters, requests, generation),
         fingerprint: () => hashParameters(parameters),
         areFinite: () => areFinite(parameters),

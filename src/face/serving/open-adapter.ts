@@ -42,22 +42,13 @@ export async function openAdapter(
   const { config } = await describeModel(path, { base: folder });
   if (JSON.stringify(config) !== JSON.stringify(model.config))
     throw new UsageError("it belongs to a model of other sizes");
-  const group = await withRoom(engine.open(readParameters(path, config, { base: folder }), base));
-  const { numOwnBytes } = group.weights;
-  if (numBytes + numOwnBytes <= mostAdapterBytes) return group;
-  group.close();
-  throw new NoRoomError(
-    `its ${numOwnBytes} bytes and the ${numBytes} of other adapters are more than the ${mostAdapterBytes} that there is room for; unload others first`,
-  );
-}
-
-async function withRoom(opened: Promise<TextGroup>): Promise<TextGroup> {
+  const mostOwnBytes = mostAdapterBytes - numBytes;
   try {
-    return await opened;
+    return await engine.open(readParameters(path, config, { base: folder }), { base, mostOwnBytes });
   } catch (cause) {
     if (!(cause instanceof FullMemoryError)) throw cause;
     throw new NoRoomError(
-      "the engine's memory of 4 GiB has no room for it beside the base, other adapters and the texts that are being answered; unload others first",
+      `the engine's memory has no room for it beside the base, the ${numBytes} bytes of other adapters (${mostAdapterBytes} at most) and the texts that are being answered; unload others first`,
       { cause },
     );
   }

@@ -53,14 +53,22 @@ export interface SizedModel extends ModelDescription {
 export async function createEngine(
   { config, tokenizer, numBytes }: SizedModel,
   assignment: Assignment,
-  { environment: opened }: { readonly environment?: Environment | undefined } = {},
+  {
+    environment: opened,
+    numTexts,
+  }: { readonly environment?: Environment | undefined; readonly numTexts?: number } = {},
 ): Promise<Engine> {
   const { tasks, numThreads, owner } = assignment;
   requireOwnTemplate(assignment, tokenizer);
   const environment = opened ?? (await openEnvironment(tasks.environment));
   requireNoJudge(environment);
   requireEndToken(config, owner);
-  const policies = createPolicyEngine(config, { numThreads, ...describeWork(assignment), numBytes });
+  const policies = createPolicyEngine(config, {
+    numThreads,
+    ...describeWork(assignment),
+    ...(numTexts !== undefined && { numTexts }),
+    numBytes,
+  });
   return { assignment, environment, config, tokenizer, policies, release: () => policies.release() };
 }
 
@@ -91,7 +99,10 @@ export async function createRunEngine(
   // Without its parameters, which would stay in memory.
   const described = { config, tokenizer, ...(description !== undefined && { description }) };
   const numBytes = createLayout(config).size * Float32Array.BYTES_PER_ELEMENT;
-  const engine = await createEngine({ ...described, numBytes }, describeAssignment(folder));
+  const assignment = describeAssignment(folder);
+  // Rollouts are as large as that, whatever the number of tasks.
+  const numTexts = assignment.tasks.evaluation.batchSize;
+  const engine = await createEngine({ ...described, numBytes }, assignment, { numTexts });
   return {
     ...engine,
     folder,

@@ -27,13 +27,21 @@ const askFor = (...prompts: readonly (readonly number[])[]): readonly Generation
 const options = { maxNewTokens: 4, sampling: greedy };
 
 /** An engine whose answers tell the weights and the prompt, and what it was asked. `change` makes its numbers others. */
-function createFake(change: Partial<{ numThreads: number; value: number; weights: readonly number[] }> = {}) {
+function createFake(
+  change: Partial<{
+    numThreads: number;
+    value: number;
+    weights: readonly number[];
+    backend: "ONNX Runtime";
+  }> = {},
+) {
   const calls: string[] = [];
   const told: string[] = [];
   const { weights: parameters = weights } = change;
   const policy = rememberAnswers(
     {
       maxPositions: 64,
+      backend: change.backend ?? "kernels",
       fingerprint: () => parameters.join(),
       generate: (requests) => {
         calls.push("generate");
@@ -89,6 +97,7 @@ describe("rememberAnswers()", () => {
       [createFake(), askFor([5], [6]).map((one) => ({ ...one, reference: undefined }))],
       [createFake(), askFor([5], [6]), { ...options, maxNewTokens: 5 }],
       [createFake({ numThreads: 1 }), askFor([5], [6])],
+      [createFake({ backend: "ONNX Runtime" }), askFor([5], [6])],
     ];
     for (const [index, [fake, requests, how = options]] of others.entries()) {
       const answers = await fake.policy.generate(requests, how);

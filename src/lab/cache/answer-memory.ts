@@ -25,10 +25,10 @@ export interface MemoryOptions {
 
 /** The policy, which computes only what it was not asked before, and keeps it in the cache. */
 export function rememberAnswers(
-  policy: Pick<OpenPolicy, "fingerprint" | "generate" | "maxPositions">,
+  policy: Pick<OpenPolicy, "backend" | "fingerprint" | "generate" | "maxPositions">,
   options: MemoryOptions,
 ): Policy {
-  const memory = openMemory(policy.fingerprint(), options);
+  const memory = openMemory(policy, options);
   return {
     maxPositions: policy.maxPositions,
     generate: async (requests, generation) => {
@@ -59,12 +59,17 @@ interface Memory {
 /** The folder in the cache. */
 export const memoryFolder = `embedded-${memoryVersion}`;
 
-function openMemory(weights: string, { config, numThreads, effects }: MemoryOptions): Memory {
+function openMemory(
+  policy: Pick<OpenPolicy, "backend" | "fingerprint">,
+  { config, numThreads, effects }: MemoryOptions,
+): Memory {
+  const weights = policy.fingerprint();
   const { report, machine } = effects;
   const folder = join(machine.cacheFolder, memoryFolder);
   const { untwist, onnxruntime } = listVersions();
   // Other processors round otherwise, and so may other numbers of threads.
-  const engine = { untwist, onnxruntime, processor: cpus()[0]?.model, numThreads };
+  const { backend } = policy;
+  const engine = { untwist, onnxruntime, backend, processor: cpus()[0]?.model, numThreads };
   let isTold = false;
   const tell = (): void => {
     if (isTold) return;

@@ -51,7 +51,7 @@ export interface RolloutOptions extends PromptOptions {
   /** Names the random streams of the answers, so that a rollout can be repeated. */
   readonly seed: number;
   readonly path: readonly (string | number)[];
-  /** A task's reference as token ids, one a task: it is scored after the prompt of the first attempt. Default: none. */
+  /** A task's reference as token ids, one a task: it is scored after the prompt of the first attempt, where there is room. Default: none. */
   readonly references?: readonly (readonly number[] | undefined)[];
 }
 
@@ -81,7 +81,7 @@ export async function collectEpisodes(
     const requests = open.map(({ index, prompt }) => ({
       prompt,
       random: createRandom(options.seed, ...options.path, index, attempt),
-      ...(attempt === 0 && { reference: options.references?.[index] }),
+      ...(attempt === 0 && { reference: findReference(prompt, index, options) }),
     }));
     const generations = await options.policy.generate(requests, options);
     for (const [row, asked] of open.entries()) {
@@ -90,6 +90,17 @@ export async function collectEpisodes(
     }
   }
   return episodes;
+}
+
+/** The reference of a task, where the policy has positions for it. */
+function findReference(
+  prompt: readonly number[],
+  index: number,
+  { references, policy }: RolloutOptions,
+): readonly number[] | undefined {
+  const reference = references?.[index];
+  const isRoom = prompt.length + (reference?.length ?? 0) <= policy.maxPositions;
+  return isRoom ? reference : undefined;
 }
 
 function fits(prompt: readonly number[], { policy, maxNewTokens }: RolloutOptions): boolean {

@@ -6,10 +6,10 @@ import { requireOutput } from "../../tensor/index.ts";
 import { feedPositions, findVaryingRope } from "../decoder/positions.ts";
 import { fixedLength } from "../decoder/rotary.ts";
 import { freshName } from "../generation/decode-step.ts";
-import { copySlots, slotBytes, writeSlots } from "../generation/key-value-cache.ts";
+import { copySlots, writeSlots } from "../generation/key-value-cache.ts";
 import type { Text } from "./text.ts";
-import { createCache, fitCache, freeCache, type TextCache } from "./text-batch.ts";
-import type { TextComputer, TextPrograms } from "./text-programs.ts";
+import { createCache, fitCache, type TextCache } from "./text-batch.ts";
+import { forgetRead, type ReadText, type TextComputer, type TextPrograms } from "./text-programs.ts";
 import { scoreToken } from "./token-scores.ts";
 import type { PooledWeights } from "./weight-pool.ts";
 
@@ -18,8 +18,6 @@ export interface TextReader {
   readonly computer: TextComputer;
   readonly weights: PooledWeights;
   readonly programs: TextPrograms;
-  /** What was read last. */
-  lastRead?: ReadText | undefined;
 }
 
 /** A text that waits to be read, or is being read. */
@@ -31,11 +29,6 @@ export interface Reading {
   /** Its own, once it is its turn. */
   cache?: TextCache;
   numRead: number;
-}
-
-/** A prompt that was read, and what was computed of it. */
-interface ReadText extends Pick<Reading, "text" | "tokens" | "C"> {
-  readonly cache: TextCache;
 }
 
 /** What is to be read of the prompt of a text. */
@@ -64,36 +57,32 @@ export function startReading(reader: TextReader, reading: Reading): TextCache {
   if (reading.cache !== undefined) return reading.cache;
   const cache = createCache(reader.computer, { B: 1, C: reading.C });
   reading.cache = cache;
-  reading.numRead = shareRead(reader, { ...reading, cache });
+  reading.numRead = shareRead(reader, reading, cache);
   return cache;
 }
 
 /** Keeps what was read for the next prompt, in place of what was kept before. */
-export function keepRead(reader: TextReader, { text, tokens, C }: Reading, cache: TextCache): void {
-  forgetRead(reader);
-  reader.lastRead = { text, tokens, C, cache };
-}
-
-/** Frees what was read last. */
-export function forgetRead(reader: TextReader): void {
-  if (reader.lastRead !== undefined) freeCache(reader.computer, reader.lastRead.cache);
-  reader.lastRead = undefined;
-}
-
-/** Bytes that what was read last takes. */
-export function measureRead({ computer, lastRead }: TextReader): number {
-  return lastRead === undefined ? 0 : lastRead.C * slotBytes(computer.config);
+export function keepRead(
+  { computer, weights }: TextReader,
+  { text, tokens, C }: Reading,
+  cache: TextCache,
+): void {
+  forgetRead(computer);
+  computer.lastRead = { weights, text, tokens, C, cache };
 }
 
 /** Tokens that are not worth a copy. */
 const fewShared = 8;
 
 /** Takes over what a prompt has in common with the last one that was read. Gives the number of its tokens. */
-function shareRead(reader: TextReader, { text, tokens, C, cache }: ReadText): number {
-  const { computer, lastRead } = reader;
-  if (lastRead === undefined) return 0;
-  const { config } = computer;
-  const length = countShared(reader, { lastRead, reading: { text, tokens } });
+function shareRead(
+  { computer, weights }: TextReader,
+  { text, tokens, C }: Reading,
+  cache: TextCache,
+): number {
+  const { config, lastRead } = computer;
+  if (lastRead?.weights !== weights) return 0;
+  const length = countShared(computer, { lastRead, reading: { text, tokens } });
   if (length < fewShared) return 0;
   for (const [name, values] of Object.entries(cache)) {
     const from = { cache: lastRead.cache[name] ?? values, row: 0, C: lastRead.C };
@@ -109,7 +98,7 @@ function shareRead(reader: TextReader, { text, tokens, C, cache }: ReadText): nu
 
 /** How many tokens need not be read, since the last prompt began with them and their scores are known or nobody asks for them. */
 function countShared(
-  { computer: { config } }: TextReader,
+  { config }: TextComputer,
   {
     lastRead,
     reading: { text, tokens },
@@ -153,7 +142,7 @@ export async function readChunk(
   const tokens = new Int32Array(T).fill(config.padToken);
   tokens.set(read.slice(start, start + count));
   const rows = chooseRows(text, { start, count });
-  const numPast = Math.min(C, roundUp(start, largestChunk));
+  const numPast = Math.min(C, fitPast(start));
   const program = await programs.chunk.find({ T, C, numPast, R: rows.length });
   const results = await program.run({
     ...weights.arrays,
@@ -174,6 +163,13 @@ export async function readChunk(
   scorePrompt(text, { start, count, rowAfter });
   reading.numRead += count;
   return { count, ...(reading.numRead === read.length && { logits: rowAfter(count - 1) }) };
+}
+
+/** Slots that are read where so many are filled: few sizes, so few programs. */
+function fitPast(start: number): number {
+  let numPast = start === 0 ? 0 : largestChunk;
+  while (numPast < start) numPast *= 2;
+  return numPast;
 }
 
 function roundUp(count: number, multiple: number): number {

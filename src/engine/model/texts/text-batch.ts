@@ -1,12 +1,13 @@
 /** Texts that take their steps together, and their cache, which grows and shrinks with them. */
+import { FullMemoryError } from "../../tensor/index.ts";
 import { roundUpLength } from "../batch.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { copySlots, createEmptyCache } from "../generation/key-value-cache.ts";
 import { countTokens, type Text } from "./text.ts";
-import type { TextComputer } from "./text-programs.ts";
+import { forgetRead, type TextComputer } from "./text-programs.ts";
 
 /** Whose texts they are, and where their caches lie. */
-type CachePlace = Pick<TextComputer, "config" | "kernels">;
+type CachePlace = Pick<TextComputer, "config" | "kernels" | "lastRead">;
 
 /** A layer's keys [B, K, D, C] and values [B, K, C, D], by name. */
 export type TextCache = Readonly<Record<string, Float32Array>>;
@@ -34,13 +35,19 @@ function fitBatch(numTexts: number): number {
   return numTexts <= 1 ? numTexts : 2 * fitBatch(Math.ceil(numTexts / 2));
 }
 
-/** An empty cache. Whoever creates it frees it. Throws `UsageError` where the memory is full. */
-export function createCache(
-  { config, kernels }: CachePlace,
-  size: { readonly B: number; readonly C: number },
-): TextCache {
+/** An empty cache, for which what was read last makes room. Whoever creates it frees it. Throws `FullMemoryError` where the memory is full. */
+export function createCache(place: CachePlace, size: { readonly B: number; readonly C: number }): TextCache {
+  const { config, kernels } = place;
   const { memory } = kernels;
-  return memory.attempt(() => createEmptyCache(config, size, (length) => memory.allocate("float32", length)));
+  const create = (): TextCache =>
+    memory.attempt(() => createEmptyCache(config, size, (length) => memory.allocate("float32", length)));
+  try {
+    return create();
+  } catch (error) {
+    if (!(error instanceof FullMemoryError) || place.lastRead === undefined) throw error;
+    forgetRead(place);
+    return create();
+  }
 }
 
 /** Gives the memory of a cache back. */
@@ -102,8 +109,17 @@ export function removeRow(place: CachePlace, batch: TextBatch, row: number): Tex
   return { ...(B === batch.B ? batch : resize(place, batch, B)), texts };
 }
 
-/** The batch's cache in arrays for B texts, as many of which as fit are kept. */
-function resize(place: CachePlace, { B: before, C, texts, cache }: TextBatch, B: number): TextBatch {
+/** The batch's cache in arrays for B texts, as many of which as fit are kept. Where there is no room for smaller ones, it keeps those that it has. */
+function resize(place: CachePlace, batch: TextBatch, B: number): TextBatch {
+  try {
+    return moveCache(place, batch, B);
+  } catch (error) {
+    if (!(error instanceof FullMemoryError) || B > batch.B) throw error;
+    return batch;
+  }
+}
+
+function moveCache(place: CachePlace, { B: before, C, texts, cache }: TextBatch, B: number): TextBatch {
   const { config } = place;
   const size = config.numKeyValueHeads * C * config.headSize;
   const resized = B === 0 ? {} : createCache(place, { B, C });

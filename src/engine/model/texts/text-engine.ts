@@ -1,6 +1,6 @@
 /**
  * Texts that come and go, each with its own limit and sampling: prompts are read in parts, texts of like length take their
- * steps together, and caches grow with the texts. For servers; `createGenerator` continues fixed batches.
+ * steps together, and caches grow with the texts. `createGenerator` continues fixed batches.
  */
 import { KernelMemory, openKernels } from "../../tensor/index.ts";
 import { listEndTokens } from "../config/end-tokens.ts";
@@ -13,9 +13,7 @@ import type { ParameterSource } from "../parameters.ts";
 import {
   awaitReading,
   awaitReadingAnew,
-  forgetRead,
   keepRead,
-  measureRead,
   type Reading,
   readChunk,
   startReading,
@@ -31,7 +29,7 @@ import {
   removeRow,
   type TextBatch,
 } from "./text-batch.ts";
-import { findPrograms, type TextComputer } from "./text-programs.ts";
+import { findPrograms, forgetRead, type TextComputer } from "./text-programs.ts";
 import { scoreToken } from "./token-scores.ts";
 import { createWeightPool, type PooledWeights } from "./weight-pool.ts";
 
@@ -57,9 +55,12 @@ export interface TextGroup {
 export interface TextEngine {
   /**
    * Reads parameters into memory, in the order of `createLayout(config)`. Those that a group which is open has, too, are shared with
-   * it. Throws `UsageError` where there is no room for the others.
+   * it. Throws `FullMemoryError` where there is no room for the others, or they take more bytes than they may.
    */
-  open(parameters: ParameterSource, base?: TextGroup): Promise<TextGroup>;
+  open(
+    parameters: ParameterSource,
+    beside?: { readonly base: TextGroup; readonly mostOwnBytes: number },
+  ): Promise<TextGroup>;
   /** Bytes that the cache of a text of so many tokens takes. */
   measure(numTokens: number): number;
   /** Bytes that the caches of all texts may take, as `measure` counts them, beside the parameters that are open. */
@@ -80,7 +81,6 @@ export interface TextEngineOptions {
 interface Engine extends TextComputer {
   readonly mostCacheBytes: number;
   readonly endTokens: readonly number[];
-  readonly groups: Set<State>;
 }
 
 /** Creates an engine for models of that config. Throws `UsageError` where this machine cannot run it. */
@@ -95,11 +95,13 @@ export function createTextEngine(
     kernels,
     pool: createWeightPool(kernels.memory),
     programs: new Map(),
-    groups: new Set(),
     mostCacheBytes: memoryBytes / 4,
   };
   return {
-    open: async (parameters, base) => openGroup(engine, await engine.pool.take(parameters, base?.weights)),
+    open: async (parameters, beside) => {
+      const known = beside && { ...beside, base: beside.base.weights };
+      return openGroup(engine, await engine.pool.take(parameters, known));
+    },
     maxPositions: config.maxPositions,
     measure: (numTokens) => slotBytes(config) * fitCache(config, numTokens),
     measureRoom: () => measureRoom(engine),
@@ -112,9 +114,8 @@ const workBytes = 2 ** 28;
 /** A batch that gets one text more may grow to arrays twice as large, which are filled from those that it has. */
 const arrayBytesPerCacheByte = 3;
 
-function measureRoom({ pool, groups, mostCacheBytes }: Engine): number {
-  const readBytes = [...groups].reduce((sum, group) => sum + measureRead(group), 0);
-  const numBytes = KernelMemory.mostBytes - pool.numBytes - readBytes - workBytes;
+function measureRoom({ pool, mostCacheBytes }: Engine): number {
+  const numBytes = KernelMemory.mostBytes - pool.numBytes - workBytes;
   return Math.min(mostCacheBytes, Math.max(0, numBytes) / arrayBytesPerCacheByte);
 }
 
@@ -127,18 +128,17 @@ interface State extends TextReader {
 }
 
 function openGroup(engine: Engine, weights: PooledWeights): TextGroup {
-  const { config, groups } = engine;
+  const { config } = engine;
   const readings = new Map<Text, Reading>();
   const batches = new Map<number, TextBatch>();
   const programs = findPrograms(engine, weights);
   const state: State = { computer: engine, weights, programs, readings, batches };
-  groups.add(state);
   const clear = (): void => {
-    for (const { cache } of [...readings.values(), ...batches.values()])
-      if (cache !== undefined) freeCache(engine, cache);
+    const caches = [...readings.values(), ...batches.values()].map(({ cache }) => cache);
     readings.clear();
     batches.clear();
-    forgetRead(state);
+    for (const cache of caches) if (cache !== undefined) freeCache(engine, cache);
+    if (engine.lastRead?.weights === weights) forgetRead(engine);
   };
   return {
     weights,
@@ -162,7 +162,6 @@ function openGroup(engine: Engine, weights: PooledWeights): TextGroup {
     clear,
     close: () => {
       clear();
-      groups.delete(state);
       weights.release();
     },
   };
@@ -235,9 +234,10 @@ function withoutOutgrown(state: State, batch: TextBatch): TextBatch {
   let rest = batch;
   for (const text of outgrown) {
     rest = removeRow(computer, rest, rest.texts.indexOf(text));
+    // At once: what follows may fail, and the arrays before are gone.
+    put(state, rest);
     state.readings.set(text, awaitReadingAnew(state, text));
   }
-  if (outgrown.length > 0) put(state, rest);
   return rest;
 }
 
@@ -251,6 +251,7 @@ function leave(state: State, batch: TextBatch): TextBatch {
     const row = rest.texts.indexOf(text);
     if (text.end === undefined) place(state, text, { ...rest, row });
     rest = removeRow(computer, rest, row);
+    put(state, rest);
   }
   return rest;
 }

@@ -47,7 +47,8 @@ interface OrderTexts {
 
 function describeAnswer({ prompt, random }: GenerationRequest, options: GenerationOptions): TextRequest {
   if (options.maxNewTokens < 1) throw new RangeError("Cannot generate 0 tokens: it takes 1 or more");
-  return { prompt, random, ...options };
+  const { maxNewTokens, sampling } = options;
+  return { prompt, random, maxNewTokens, sampling };
 }
 
 function describeReference(

@@ -23,7 +23,8 @@ export function scoreToken(
 ): ScoredToken {
   const logTotal = logSumExp(logits);
   const logProb = (index: number): number => (logits[index] ?? 0) - logTotal;
-  const likeliest = findLargest(logits, numLikeliest).map((index) => ({
+  const indices = numLikeliest === 0 ? [] : findLargest(logits, numLikeliest);
+  const likeliest = indices.map((index) => ({
     token: index,
     logProb: logProb(index),
   }));
@@ -41,7 +42,6 @@ function logSumExp(values: Float32Array): number {
 
 /** The indices of the largest values, largest first; of equal ones the first counts as larger. */
 function findLargest(values: Float32Array, count: number): readonly number[] {
-  if (count === 0) return [];
   const found: number[] = [];
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;

@@ -59,7 +59,10 @@ describe("createWeightPool()", () => {
     const before = kernels.memory.numBytes;
     const own = halves.map((value) => value / 3);
     const base = await pool.take(Object.entries({ halves }));
-    const adapter = await pool.take(Object.entries({ halves: halves.slice(), own }), base);
+    const adapter = await pool.take(Object.entries({ halves: halves.slice(), own }), {
+      base,
+      mostOwnBytes: 20_000,
+    });
     expect(adapter.arrays.halves).toBe(base.arrays.halves);
     expect([base.numOwnBytes, adapter.numOwnBytes]).toEqual([10_000, 20_000]);
     base.release();
@@ -78,7 +81,9 @@ describe("createWeightPool()", () => {
     const filler = memory.allocate("uint16", (rest - 2 ** 20) / 2);
     const large = new Float32Array(2 ** 19).fill(1 / 3);
     const weights = Object.entries({ halves, small: large.subarray(0, 100), large });
-    await expect(pool.take(weights, base)).rejects.toThrow("Cannot hold 3 MiB more");
+    await expect(pool.take(weights, { base, mostOwnBytes: 2 ** 32 })).rejects.toThrow(
+      "Cannot hold 3 MiB more",
+    );
     memory.free(filler);
     expect(memory.numBytes).toBe(before);
     base.release();

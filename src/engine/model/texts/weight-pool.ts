@@ -1,6 +1,6 @@
 /** Weights in the memory of kernels, each once however many models share it: as bfloat16 where that loses nothing, else as they are. */
 import { createHash } from "node:crypto";
-import type { KernelData, KernelMemory } from "../../tensor/index.ts";
+import { FullMemoryError, type KernelData, type KernelMemory } from "../../tensor/index.ts";
 import type { NamedNumbers, ParameterSource } from "../parameters.ts";
 
 /** A model's weights as programs read them. */
@@ -18,15 +18,21 @@ export interface PooledWeights {
   release(): void;
 }
 
+/** What is there already, and bytes that may come beside it. */
+export interface Beside {
+  readonly base: PooledWeights;
+  readonly mostOwnBytes: number;
+}
+
 /** Keeps weights. */
 export interface WeightPool {
   /** Bytes of all that it keeps. */
   readonly numBytes: number;
   /**
    * Takes weights in, one by one; those whose bytes `base` has, too, are shared with it. Throws `UsageError` where the memory is full, and
-   * keeps nothing of them then.
+   * keeps nothing of them then, and where the others are more than `mostOwnBytes`.
    */
-  take(weights: ParameterSource, base?: PooledWeights): Promise<PooledWeights>;
+  take(weights: ParameterSource, beside?: Beside): Promise<PooledWeights>;
 }
 
 /** Creates a pool in that memory. */
@@ -44,7 +50,7 @@ export function createWeightPool(memory: KernelMemory): WeightPool {
     get numBytes() {
       return [...users.keys()].reduce((sum, { byteLength }) => sum + byteLength, 0);
     },
-    take: async (weights, base) => {
+    take: async (weights, beside) => {
       const taken: [name: string, array: KernelData][] = [];
       let numOwnBytes = 0;
       const release = (): void => {
@@ -53,9 +59,12 @@ export function createWeightPool(memory: KernelMemory): WeightPool {
       try {
         for await (const [name, numbers] of weights) {
           const bits = readBits(numbers);
-          const known = base?.arrays[name];
-          const array = known !== undefined && holdsSame(known, bits) ? known : copyIn(memory, bits);
-          if (array !== known) numOwnBytes += array.byteLength;
+          const known = beside?.base.arrays[name];
+          const isKnown = known !== undefined && holdsSame(known, bits);
+          if (!isKnown) numOwnBytes += bits.byteLength;
+          if (numOwnBytes > (beside?.mostOwnBytes ?? numOwnBytes))
+            throw new FullMemoryError(describeLimit(beside));
+          const array = isKnown ? known : copyIn(memory, bits);
           users.set(array, (users.get(array) ?? 0) + 1);
           taken.push([name, array]);
         }
@@ -75,6 +84,10 @@ export function createWeightPool(memory: KernelMemory): WeightPool {
       };
     },
   };
+}
+
+function describeLimit(beside: Beside | undefined): string {
+  return `Cannot hold more than ${beside?.mostOwnBytes} bytes of weights beside those that are there`;
 }
 
 /** The bits of numbers: of bfloat16 where that holds all of them, else of 32-bit floats. */
