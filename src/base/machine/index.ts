@@ -9,5 +9,6 @@ export {
   stackBytes,
   startSharedProgram,
 } from "./shared-program.ts";
+export { takeTurns } from "./take-turns.ts";
 export { chooseNumThreads } from "./threads.ts";
 export { describeVersionChanges, listVersions } from "./versions.ts";

@@ -9,21 +9,14 @@ import {
   type ModelDescription,
   type ParameterSource,
   readParameters,
+  type StoredModel,
 } from "../../engine/model/index.ts";
 import { type Environment, openEnvironment } from "../../tasks/environment/index.ts";
 import { createModelRepairer } from "../edit/index.ts";
 import { describeStored } from "../machine/index.ts";
 import type { Answerer, Answers, Assignment, CheckpointSubject, Subject } from "./answerer.ts";
 import { reportNotFinite } from "./check-demand.ts";
-import {
-  answerTasks,
-  checkFit,
-  createEngine,
-  type Engine,
-  isSameShape,
-  runsAlike,
-  type SizedModel,
-} from "./engine.ts";
+import { answerTasks, checkFit, createEngine, type Engine, isSameShape, runsAlike } from "./engine.ts";
 
 /** What is there already, and who hears how far an answer is. */
 export interface EmbeddedOptions {
@@ -40,7 +33,7 @@ export function createEmbeddedAnswerer(
 ): Answerer {
   let engine: Engine | undefined = given;
   // What it was set up for; who gave an engine has models of one size.
-  let first: SizedModel | undefined;
+  let first: StoredModel | undefined;
   const repairer = createModelRepairer();
   const release = async (): Promise<void> => {
     if (engine !== given) await engine?.release();
@@ -49,7 +42,7 @@ export function createEmbeddedAnswerer(
   let environment: Environment | undefined = given?.environment;
   // Checkpoints of one training fit as the first of them does.
   let fitted: Pick<ModelDescription, "config" | "tokenizer"> | undefined = given;
-  const fitEngine = async (model: SizedModel, subject: string): Promise<Engine> => {
+  const fitEngine = async (model: StoredModel, subject: string): Promise<Engine> => {
     environment ??= await openEnvironment(assignment.tasks.environment);
     if (fitted === undefined || !isAlike(fitted, model))
       checkFit(model, { assignment, environment }, subject);
@@ -61,7 +54,8 @@ export function createEmbeddedAnswerer(
     if (engine !== undefined && isFit) return engine;
     await release();
     engine = await createEngine(model, assignment, { environment });
-    first = { config: model.config, tokenizer: model.tokenizer, numBytes: model.numBytes };
+    // Without its parameters, which may be in memory.
+    first = { config: model.config, tokenizer: model.tokenizer, numStoredBytes: model.numStoredBytes };
     return engine;
   };
   const answer = async (subject: Subject, weights: Weights): Promise<Pick<Answers, "items">> => {
@@ -95,22 +89,21 @@ export function createEmbeddedAnswerer(
 
 /** A model, and its parameters one by one. */
 interface Weights {
-  readonly model: SizedModel;
+  readonly model: StoredModel;
   readonly parameters: ParameterSource;
 }
 
 async function findWeights({ model, path }: CheckpointSubject): Promise<Weights> {
   if (model !== undefined && "parameters" in model) return weighModel(model);
-  const { numStoredBytes, ...described } = model ?? (await describeStored(path));
-  const { config } = described;
-  return { model: { ...described, numBytes: numStoredBytes }, parameters: readParameters(path, config) };
+  const described = model ?? (await describeStored(path));
+  return { model: described, parameters: readParameters(path, described.config) };
 }
 
 /** A model that is in memory. */
 function weighModel({ parameters, ...described }: Model): Weights {
   const { config } = described;
   return {
-    model: { ...described, numBytes: parameters.byteLength },
+    model: { ...described, numStoredBytes: parameters.byteLength },
     parameters: listParameters(config, parameters),
   };
 }

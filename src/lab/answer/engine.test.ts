@@ -8,20 +8,17 @@ import { createTinyModel } from "../../../test/support/tiny-model.ts";
 import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
-import { listParameters, type ModelDescription, type OpenPolicy } from "../../engine/model/index.ts";
+import {
+  listParameters,
+  type ModelDescription,
+  type OpenPolicy,
+  type StoredModel,
+} from "../../engine/model/index.ts";
 import type { AskedTasks } from "../../run/index.ts";
 import { findEnvironment, openEnvironment, splits } from "../../tasks/environment/index.ts";
 import type { Assignment } from "./answerer.ts";
 import { describeStandalone } from "./assignment.ts";
-import {
-  answerTasks,
-  checkFit,
-  createEngine,
-  createRunEngine,
-  type Engine,
-  isSameShape,
-  type SizedModel,
-} from "./engine.ts";
+import { answerTasks, checkFit, createEngine, createRunEngine, type Engine, isSameShape } from "./engine.ts";
 
 const place = createTemporaryFolder();
 afterAll(() => removeFolder(place));
@@ -43,7 +40,7 @@ const assign = (tasks: AskedTasks, template?: Assignment["template"]): Assignmen
 const templated = (template: string): ReturnType<typeof createTinyModel> =>
   createTinyModel({ words: sumWords, maxPositions: 20, template });
 
-const weigh = (described: ModelDescription): SizedModel => ({ ...described, numBytes: 0 });
+const weigh = (described: ModelDescription): StoredModel => ({ ...described, numStoredBytes: 0 });
 
 describe("createEngine()", () => {
   it("sets itself up for an assignment, and remembers answers where they may be asked again", async () => {

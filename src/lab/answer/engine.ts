@@ -12,6 +12,7 @@ import {
   type OpenPolicy,
   type PolicyEngine,
   type PolicyEngineOptions,
+  type StoredModel,
   saveModel,
   type Tokenizer,
   usesKernels,
@@ -44,14 +45,9 @@ export interface RunEngine extends Engine {
   saveCheckpoint(checkpoint: string, parameters: Float32Array): Promise<void>;
 }
 
-/** A model whose parameters are read elsewhere, and the bytes that they take. */
-export interface SizedModel extends ModelDescription {
-  readonly numBytes: number;
-}
-
 /** Sets the engine up for models like this one, in an environment that is open or is opened. Throws `UsageError` where it cannot take the assignment. */
 export async function createEngine(
-  { config, tokenizer, numBytes }: SizedModel,
+  { config, tokenizer, numStoredBytes: numBytes }: StoredModel,
   assignment: Assignment,
   {
     environment: opened,
@@ -81,9 +77,9 @@ function describeWork({
 }
 
 /** Whether an engine for models of that size runs models of another in the same way. */
-export function runsAlike(assignment: Assignment, one: SizedModel, other: SizedModel): boolean {
+export function runsAlike(assignment: Assignment, one: StoredModel, other: StoredModel): boolean {
   const work = describeWork(assignment);
-  const [first, second] = [one, other].map(({ config, numBytes }) =>
+  const [first, second] = [one, other].map(({ config, numStoredBytes: numBytes }) =>
     usesKernels(config, { ...work, numBytes }),
   );
   return first === second && isSameShape(one.config, other.config);
@@ -98,11 +94,11 @@ export async function createRunEngine(
   const { config, tokenizer, description } = model;
   // Without its parameters, which would stay in memory.
   const described = { config, tokenizer, ...(description !== undefined && { description }) };
-  const numBytes = createLayout(config).size * Float32Array.BYTES_PER_ELEMENT;
+  const numStoredBytes = createLayout(config).size * Float32Array.BYTES_PER_ELEMENT;
   const assignment = describeAssignment(folder);
   // Rollouts are as large as that, whatever the number of tasks.
   const numTexts = assignment.tasks.evaluation.batchSize;
-  const engine = await createEngine({ ...described, numBytes }, assignment, { numTexts });
+  const engine = await createEngine({ ...described, numStoredBytes }, assignment, { numTexts });
   return {
     ...engine,
     folder,

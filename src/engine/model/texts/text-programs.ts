@@ -1,4 +1,5 @@
 /** What texts are computed with: kernels, and programs for the weights that lie in their memory. */
+import { takeTurns } from "../../../base/machine/index.ts";
 import { type Kernels, planProgram, type Tensor } from "../../tensor/index.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import type { DecodeProgram } from "../generation/decode-step.ts";
@@ -41,13 +42,6 @@ export interface TextPrograms {
   readonly decode: ProgramCache<DecodeProgram>;
 }
 
-/** Lets others have their turn, signals and timers among them: a run does not. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
-}
-
 /** Programs that are kept of a kind. */
 const mostPrograms = 24;
 
@@ -62,7 +56,8 @@ export function findPrograms(
     return {
       run: async (feeds) => {
         const results = program.run(feeds);
-        await turn();
+        // A run leaves none to others.
+        await takeTurns();
         return results;
       },
       release: async () => program.release(),
