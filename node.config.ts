@@ -37,6 +37,7 @@ export default defineConfig({
       input: {
         cli: "src/face/cli/index.ts",
         library: "src/face/library/index.ts",
+        "engine-worker": "src/engine/parallel/engine-worker.ts",
         "model-worker": "src/face/serving/model/model-worker.ts",
         "spectra-worker": "src/lab/factor/spectra-worker.ts",
         "parquet-worker": "src/bridge/interchange/parquet-worker.ts",

@@ -18,6 +18,7 @@ import {
   type TextGroup,
 } from "../src/engine/model/index.ts";
 import { collectParameters } from "../src/engine/model/parameters.ts";
+import { openCores } from "../src/engine/parallel/index.ts";
 import { adamW, constantSchedule, createSupervisedTrainer } from "../src/training/index.ts";
 import { withTemporaryFolder } from "./child.ts";
 
@@ -89,7 +90,7 @@ async function createWork(folder: string): Promise<Readonly<Record<Task, Measure
     optimizer: adamW({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, maxGradientNorm: 1 }),
     schedule: constantSchedule(1e-5),
     batchSize: 4,
-    numThreads,
+    cores: openCores(numThreads),
     drawSequences: () => Array.from({ length: 4 }, () => ({ tokens: draw(257), numPromptTokens: 1 })),
   });
   let state: ReturnType<typeof trainer.start> | undefined;

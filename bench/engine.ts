@@ -3,14 +3,17 @@
  * one run so that both see the same machine. Prints medians and ratios; without PyTorch, ours alone.
  */
 import { spawnSync } from "node:child_process";
+import { join } from "node:path";
 import { createRandom } from "../src/base/core/index.ts";
-import { createGenerator } from "../src/engine/model/generation/generate.ts";
 import { createLlamaConfig, initializeParameters } from "../src/engine/model/index.ts";
+import { createAsker, openCores } from "../src/engine/parallel/index.ts";
 import { adamW, constantSchedule, createSupervisedTrainer } from "../src/training/index.ts";
 
 const numThreads = 2;
 const numRounds = 5;
-const python = "/usr/bin/python3";
+const cores = openCores(numThreads);
+const peers = process.env.UNTWIST_PEERS ?? join(process.env.HOME ?? "", ".cache/untwist-peers");
+const python = join(peers, "main/bin/python");
 const [promptLength, answerLength] = [20, 29];
 
 /** The model of the `general-points` recipe; no end token is ever drawn, so that every answer has full length. */
@@ -34,9 +37,10 @@ const random = createRandom(2);
 const drawTokens = (length: number): number[] =>
   Array.from({ length }, () => random.integer(1, config.vocabularySize - 1));
 
-/** Seconds that `work` takes, the median of repeated calls over about a second. */
+/** Seconds that `work` takes, the median of repeated calls over about a second, after half a second as PyTorch has it to warm up. */
 async function time(work: () => Promise<void>): Promise<number> {
   const seconds: number[] = [];
+  for (const end = performance.now() + 500; performance.now() < end; ) await work();
   for (const end = performance.now() + 1000; performance.now() < end; ) {
     const start = performance.now();
     await work();
@@ -60,7 +64,7 @@ async function createTraining(): Promise<() => Promise<void>> {
     optimizer,
     schedule: constantSchedule(1e-3),
     batchSize: batchSizes.train,
-    numThreads,
+    cores,
     drawSequences: () => sequences,
   });
   let state = trainer.start(parameters);
@@ -70,14 +74,12 @@ async function createTraining(): Promise<() => Promise<void>> {
 }
 
 async function createSampling(): Promise<() => Promise<void>> {
-  const generator = createGenerator(
-    { ...config, endToken: -1 },
-    { numThreads, batchSize: batchSizes.sample },
-  );
+  const endless = { ...config, endToken: -1 };
+  const asker = createAsker(cores, { config: endless, parameters, batchSize: batchSizes.sample });
   const prompts = Array.from({ length: batchSizes.sample }, () => drawTokens(promptLength));
   return async () => {
     const requests = prompts.map((prompt, row) => ({ prompt, random: createRandom(3, row) }));
-    await generator.generate(parameters, requests, {
+    await asker.generate(requests, {
       maxNewTokens: answerLength,
       sampling: { temperature: 1 },
     });

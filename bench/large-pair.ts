@@ -5,6 +5,7 @@
 import { mkdir, open, readFile, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
+import { createRandom } from "../src/base/core/index.ts";
 import { runChild, withTemporaryFolder } from "./child.ts";
 
 /** Where a model of full size begins; GB are 10^9 bytes. */
@@ -86,13 +87,17 @@ function fillShards(tensors: readonly Tensor[]): readonly (readonly Tensor[])[] 
 /** Elements drawn and written at a time. */
 const chunkElements = 8 * 2 ** 20;
 
+/** Which checkpoint of a training: 0 before, 1 after, 2 later still. */
+type Version = 0 | 1 | 2;
+
 /**
  * bf16 patterns, drawn as such: random sign and fraction, an exponent that falls by halves and is larger in some rows
- * than in others. The checkpoint after has every second fraction's last bit turned.
+ * than in others. Each later checkpoint adds an update of low rank, of about a hundredth of the size, and is rounded.
  */
-function* drawTensor(tensor: Tensor, index: number, isAfter: boolean): Generator<Uint16Array, void, void> {
+function* drawTensor(tensor: Tensor, index: number, version: Version): Generator<Uint16Array, void, void> {
   const numElements = numBytesOf(tensor) / 2;
   const columns = tensor.shape.at(-1)!;
+  const add = createUpdate(tensor, index, version);
   let state = Math.imul(index + 1, 0x9e3779b9) | 1;
   for (let start = 0; start < numElements; start += chunkElements) {
     const chunk = new Uint16Array(Math.min(chunkElements, numElements - start));
@@ -103,17 +108,54 @@ function* drawTensor(tensor: Tensor, index: number, isAfter: boolean): Generator
       state ^= state << 5;
       const fall = Math.clz32((state << 8) | 0x00100000);
       const half = (state & 0x807f) | ((exponent - fall) << 7);
-      chunk[at] = isAfter ? half ^ ((state >>> 7) & 1) : half;
+      chunk[at] = half;
       if (++column === columns) [column, exponent] = [0, exponentOf(Math.floor((start + at + 1) / columns))];
     }
+    add(chunk, start);
     yield chunk;
   }
+}
+
+/** Directions that each checkpoint adds to a matrix, and the size of an element of one. */
+const [updateRank, updateSize] = [4, 1e-4];
+
+/** Adds to a chunk what that checkpoint changed; a vector changes nowhere. */
+function createUpdate(
+  { shape }: Tensor,
+  index: number,
+  version: Version,
+): (chunk: Uint16Array, start: number) => void {
+  const [rows = 0, columns = 0] = shape;
+  if (version === 0 || columns === 0) return () => undefined;
+  const random = createRandom(index, "update");
+  const draw = (length: number): Float32Array =>
+    Float32Array.from({ length }, () => (random.integer(0, 1) === 0 ? -1 : 1));
+  const directions = Array.from({ length: updateRank * version }, () => [draw(rows), draw(columns)] as const);
+  const bits = new Uint32Array(1);
+  const single = new Float32Array(bits.buffer);
+  const sums = new Float32Array(columns);
+  return (chunk, start) => {
+    for (let at = 0; at < chunk.length; ) {
+      const row = Math.floor((start + at) / columns);
+      sums.fill(0);
+      for (const [left, right] of directions) {
+        const factor = updateSize * left[row]!;
+        for (let column = 0; column < columns; column++) sums[column]! += factor * right[column]!;
+      }
+      for (let column = (start + at) % columns; column < columns && at < chunk.length; column++, at++) {
+        bits[0] = chunk[at]! << 16;
+        single[0] = single[0]! + sums[column]!;
+        // The nearest bf16, ties to even.
+        chunk[at] = (bits[0]! + 0x7fff + ((bits[0]! >>> 16) & 1)) >>> 16;
+      }
+    }
+  };
 }
 
 /** Values up to 2^-5, in some rows up to 2^-2: the exponent of bf16 has a bias of 127. */
 const exponentOf = (row: number): number => 122 + (Math.imul(row, 0x2545f491) >>> 30);
 
-async function writeShard(path: string, tensors: readonly Tensor[], isAfter: boolean): Promise<void> {
+async function writeShard(path: string, tensors: readonly Tensor[], version: Version): Promise<void> {
   let end = 0;
   const entries = tensors.map((tensor) => {
     const start = end;
@@ -129,7 +171,7 @@ async function writeShard(path: string, tensors: readonly Tensor[], isAfter: boo
     await file.write(length);
     await file.write(header);
     for (const tensor of tensors)
-      for (const chunk of drawTensor(tensor, hashName(tensor.name), isAfter))
+      for (const chunk of drawTensor(tensor, hashName(tensor.name), version))
         await file.write(new Uint8Array(chunk.buffer));
   } finally {
     await file.close();
@@ -142,14 +184,14 @@ const hashName = (name: string): number =>
 async function writeModel(
   folder: string,
   shards: readonly (readonly Tensor[])[],
-  isAfter: boolean,
+  version: Version,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
   const number = (index: number): string => String(index).padStart(5, "0");
   const nameOf = (index: number): string =>
     `model-${number(index + 1)}-of-${number(shards.length)}.safetensors`;
   for (const [index, shard] of shards.entries())
-    await writeShard(join(folder, nameOf(index)), shard, isAfter);
+    await writeShard(join(folder, nameOf(index)), shard, version);
   const map = Object.fromEntries(
     shards.flatMap((shard, index) => shard.map(({ name }) => [name, nameOf(index)])),
   );
@@ -166,15 +208,18 @@ async function writeModel(
 /** Wall time, and the peak of resident memory as Linux keeps it: only the last milliseconds could be missed. */
 async function watch(
   args: readonly string[],
-  cache: string,
+  { cache, killAfter }: Pick<ReportOptions, "cache" | "killAfter">,
 ): Promise<{ readonly seconds: number; readonly peak: number; readonly code: number }> {
   let peak = 0;
   let timer: NodeJS.Timeout | undefined;
+  let killer: NodeJS.Timeout | undefined;
   const start = performance.now();
   const { code } = await runChild(process.execPath, args, {
     env: { ...process.env, UNTWIST_CACHE: cache },
     stdio: ["ignore", "ignore", "inherit"],
-    onStart: ({ pid }) => {
+    onStart: (child) => {
+      const { pid } = child;
+      if (killAfter !== undefined) killer = setTimeout(() => child.kill("SIGKILL"), killAfter * 1000);
       timer = setInterval(async () => {
         const status = await readFile(`/proc/${pid}/status`, "utf8").catch(() => "");
         peak = Math.max(peak, Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0));
@@ -182,6 +227,7 @@ async function watch(
     },
   });
   clearInterval(timer);
+  clearTimeout(killer);
   return { seconds: (performance.now() - start) / 1000, peak: (peak * 1024) / 1e9, code };
 }
 
@@ -190,16 +236,18 @@ export interface LargePair {
   readonly before: string;
   readonly after: string;
   readonly folder: string;
+  /** Writes a third checkpoint, of the same training. */
+  writeLater(): Promise<string>;
 }
 
 /** Writes a pair with these tensors into a folder, one file a checkpoint. */
 export async function writePair(
   folder: string,
   tensors: readonly Tensor[],
-): Promise<Omit<LargePair, "folder">> {
+): Promise<Pick<LargePair, "before" | "after">> {
   const [before, after] = [join(folder, "before"), join(folder, "after")];
-  await writeModel(before, [tensors], false);
-  await writeModel(after, [tensors], true);
+  await writeModel(before, [tensors], 0);
+  await writeModel(after, [tensors], 1);
   return { before, after };
 }
 
@@ -221,23 +269,37 @@ export async function withLargePair(
   await withTemporaryFolder(async (folder) => {
     const [before, after] = [join(folder, "before"), join(folder, "after")];
     const start = performance.now();
-    await writeModel(before, shards, false);
-    await writeModel(after, shards, true);
+    await writeModel(before, shards, 0);
+    await writeModel(after, shards, 1);
     console.log(`written in  ${((performance.now() - start) / 1000).toFixed(1)} s`);
-    await work({ before, after, folder });
+    const writeLater = async (): Promise<string> => {
+      const later = join(folder, "later");
+      await writeModel(later, shards, 2);
+      return later;
+    };
+    await work({ before, after, folder, writeLater });
   });
 }
 
-/** Runs a command of untwist and prints a line of its time and peak memory beside the bar, in GB. */
+/** How a command of untwist is run. */
+export interface ReportOptions {
+  readonly cache: string;
+  readonly mostGigabytes: number;
+  /** Seconds after which it is killed (SIGKILL). */
+  readonly killAfter?: number;
+}
+
+/** Runs a command of untwist and prints a line of its time and peak memory beside the bar, in GB. Gives its seconds. */
 export async function report(
   name: string,
   args: readonly string[],
-  { cache, mostGigabytes }: { readonly cache: string; readonly mostGigabytes: number },
-): Promise<void> {
-  const { seconds, peak, code } = await watch(["bin/untwist.js", ...args], cache);
+  { mostGigabytes, ...options }: ReportOptions,
+): Promise<number> {
+  const { seconds, peak, code } = await watch(["bin/untwist.js", ...args], options);
   const verdict = peak === 0 ? "" : `, bar ${mostGigabytes} GB: ${peak <= mostGigabytes ? "held" : "missed"}`;
   const memory = peak === 0 ? "unknown" : `${peak.toFixed(2)} GB`;
   console.log(
     `${name.padEnd(11)} ${seconds.toFixed(1)} s, peak resident memory ${memory}${verdict}${code === 0 ? "" : `, exit code ${code}`}`,
   );
+  return seconds;
 }

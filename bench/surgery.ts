@@ -7,13 +7,8 @@
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { createRandom } from "../src/base/core/index.ts";
-import {
-  createLayout,
-  createPolicyEngine,
-  listParameters,
-  loadModel,
-  saveModel,
-} from "../src/engine/model/index.ts";
+import { createLayout, listParameters, loadModel, saveModel } from "../src/engine/model/index.ts";
+import { createPolicyEngine } from "../src/engine/parallel/index.ts";
 import { openFactorCache } from "../src/lab/cache/index.ts";
 import { type EditedModels, editParameters, readTensors } from "../src/lab/edit/edit-model.ts";
 import { writeEdited } from "../src/lab/edit/edit-tensor.ts";
@@ -156,7 +151,11 @@ async function benchRepairs(): Promise<void> {
   await withTemporaryFolder(async (folder) => {
     const models = await createModels(folder, algebra);
     const { config, tokenizer } = models.target;
-    const policies = createPolicyEngine(config, { numThreads, batchSize: 128, numBytes: 0 });
+    const policies = createPolicyEngine(config, {
+      numThreads,
+      batchSize: 128,
+      numBytes: 0,
+    });
     const answer = async (parameters: Float32Array): Promise<unknown> =>
       evaluate({ config, tokenizer }, await policies.open(listParameters(config, parameters)), {
         environment: findEnvironment("general-points"),

@@ -59,7 +59,7 @@ export const wings: readonly Wing[] = [
   {
     name: "engine",
     purpose: "A small language model that runs here.",
-    rows: [{ tensor: "none" }, { model: "files" }],
+    rows: [{ tensor: "none" }, { model: "files" }, { parallel: "none" }],
   },
   {
     name: "tasks",

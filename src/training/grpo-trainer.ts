@@ -21,7 +21,7 @@ export function createGrpoTrainer(config: ModelConfig, options: GrpoOptions): Tr
   const buffer = createGradientBuffer(layout);
   const programs = createProgramCache((size) => {
     const objective = grpoObjective(config, weights, { ...size, ...options, temperature });
-    return compileTrainingStep({ layout, weights, optimizer, objective, buffer }, options);
+    return compileTrainingStep({ layout, weights, optimizer, objective, buffer }, options.policies.cores);
   });
   const repeated = {
     ...options,

@@ -2,8 +2,9 @@
 
 import type { Random } from "../base/core/index.ts";
 import { normalize, type PackOptions, packSequences, type TokenBatch } from "../engine/model/index.ts";
-import type { TensorData } from "../engine/tensor/index.ts";
+import type { Feeds } from "../engine/parallel/index.ts";
 import type { Turn } from "../tasks/rollout/index.ts";
+import { splitList } from "./split-list.ts";
 
 /** A turn with everything that its update needs; arrays have one element an answer token. */
 export interface ScoredTurn {
@@ -27,12 +28,19 @@ export function packTurns(turns: readonly Turn[], options: PackOptions): TokenBa
   );
 }
 
+/** How turns are packed. */
+export interface FeedOptions extends PackOptions {
+  /** The minibatch that the turns are a part of (default: they are the whole). */
+  readonly whole?: readonly ScoredTurn[];
+}
+
 /** The feeds of a policy objective for up to `numRows` turns; missing rows are padding that counts for nothing. */
 export function feedTurns(
   scored: readonly ScoredTurn[],
-  options: PackOptions,
-): { readonly batch: TokenBatch; readonly feeds: Readonly<Record<string, TensorData>> } {
+  { whole = scored, ...options }: FeedOptions,
+): { readonly batch: TokenBatch; readonly feeds: Feeds } {
   const { numRows } = options;
+  const numTokens = whole.reduce((sum, { turn }) => sum + turn.logProbs.length, 0);
   const batch = packTurns(
     scored.map(({ turn }) => turn),
     options,
@@ -53,12 +61,15 @@ export function feedTurns(
     tokens: batch.tokens,
     targets: batch.targets,
     ...batch.positions,
-    tokenWeights: normalize(batch.answerMask),
+    tokenWeights: normalize(batch.answerMask, numTokens),
     oldLogProbs: spread(({ turn }) => turn.logProbs),
     startLogProbs: spread(({ startLogProbs }) => startLogProbs),
     referenceLogProbs: spread(({ referenceLogProbs }) => referenceLogProbs),
     advantages: column(({ advantage }) => advantage),
-    rowWeights: normalize(column(() => 1)),
+    rowWeights: normalize(
+      column(() => 1),
+      whole.length,
+    ),
     oldValues: column(({ value }) => value),
     returns: column((turn) => turn.return),
     lastPromptRows: lastPromptRows(
@@ -83,7 +94,5 @@ export function drawMinibatches<Item>(
   size: number,
   random: Random,
 ): readonly (readonly Item[])[] {
-  const shuffled = random.shuffle(items);
-  const numBatches = Math.ceil(items.length / size);
-  return Array.from({ length: numBatches }, (_, index) => shuffled.slice(index * size, (index + 1) * size));
+  return splitList(random.shuffle(items), size);
 }

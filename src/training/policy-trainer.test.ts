@@ -3,13 +3,13 @@ import { afterAll, describe, expect, it } from "vitest";
 import { createRandom, UsageError } from "../base/core/index.ts";
 import {
   createLayout,
-  createPolicyEngine,
   createWordTokenizer,
   initializeParameters,
   listParameters,
   type ModelConfig,
   parseModelConfig,
 } from "../engine/model/index.ts";
+import { createPolicyEngine } from "../engine/parallel/index.ts";
 import type { Environment } from "../tasks/environment/index.ts";
 import { collectEpisodes, type Episode, type RolloutOptions } from "../tasks/rollout/index.ts";
 import { createGrpoTrainer, type GrpoOptions } from "./grpo-trainer.ts";
@@ -107,7 +107,6 @@ function drawTasks(step: number, numTasks: number): readonly unknown[] {
 }
 
 const shared: Omit<PolicyOptions, "drawTasks"> = {
-  numThreads: 1,
   optimizer: adamW({ beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 }),
   schedule: constantSchedule(0.01),
   numEpochs: 2,

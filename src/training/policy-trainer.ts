@@ -3,24 +3,23 @@
 import { createRandom, type Random, requireItem } from "../base/core/index.ts";
 import {
   createLayout,
-  createScorer,
   listParameters,
   type ModelConfig,
-  type PolicyEngine,
+  measureLength,
   type ProgramCache,
-  type Scorer,
 } from "../engine/model/index.ts";
-import type { CompileOptions } from "../engine/tensor/index.ts";
+import { type Asker, choosePartRows, createAsker, type PolicyEngine } from "../engine/parallel/index.ts";
 import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "../tasks/rollout/index.ts";
 import { type Optimizer, startTraining, type TrainingState } from "./optimizer.ts";
 import { drawMinibatches, feedTurns, type ScoredTurn } from "./policy-batch.ts";
 import { averageMetrics, describeAdvantages, describeRewards } from "./policy-metrics.ts";
 import type { Schedule } from "./schedule.ts";
+import { splitList } from "./split-list.ts";
 import type { StepMetrics, Trainer } from "./trainer.ts";
 import type { StepResult, TrainingStep } from "./training-step.ts";
 
 /** What both kinds of reinforcement learning share. */
-export interface PolicyOptions extends CompileOptions {
+export interface PolicyOptions {
   readonly optimizer: Optimizer;
   readonly schedule: Schedule;
   /** How often the turns of a rollout are gone through. */
@@ -32,8 +31,8 @@ export interface PolicyOptions extends CompileOptions {
   /** The parameters that the KL term pulls toward, where they are not those of `start`. */
   readonly reference?: Float32Array;
   readonly rollout: Omit<RolloutOptions, "path" | "policy">;
-  /** Opens the policy that answers with the parameters of a step. */
-  readonly policies: Pick<PolicyEngine, "open">;
+  /** Opens the policy that answers with the parameters of a step, on the cores that train it. */
+  readonly policies: Pick<PolicyEngine, "open" | "cores">;
   /** The tasks of an update. */
   drawTasks(step: number): readonly unknown[];
 }
@@ -62,8 +61,7 @@ export function createPolicyTrainer(
   options: PolicyOptions,
   method: PolicyMethod,
 ): Trainer {
-  const { temperature } = options.rollout.sampling;
-  const scorer = createScorer(config, { ...options, temperature, batchSize: options.minibatchSize });
+  const askers = createReferences(config, options);
   const modelSize = createLayout(config).size;
   const policyOf = (state: TrainingState): Float32Array => state.parameters.subarray(0, modelSize);
   return {
@@ -71,7 +69,7 @@ export function createPolicyTrainer(
     step: async (before, step) => {
       const episodes = await rollOut(config, policyOf(before), { options, step });
       const credit = await method.assignCredit(before, episodes);
-      const scored = await scoreEpisodes({ config, options, scorer }, episodes.flat(), credit);
+      const scored = await scoreEpisodes(episodes.flat(), credit, askers);
       const random = createRandom(options.rollout.seed, "minibatches", step);
       const learningRate = options.schedule(step);
       const result = await update({ config, options, method }, before, { scored, random, learningRate });
@@ -81,10 +79,7 @@ export function createPolicyTrainer(
       };
     },
     parameters: (state) => policyOf(state).slice(),
-    release: async () => {
-      await scorer.release();
-      await method.release();
-    },
+    release: () => method.release(),
   };
 }
 
@@ -103,21 +98,34 @@ async function rollOut(
   }
 }
 
-interface Scoring {
-  readonly config: ModelConfig;
-  readonly options: PolicyOptions;
-  readonly scorer: Scorer;
+/** What answers are scored by: log π of the same tokens under other parameters. */
+interface References {
+  readonly start: Asker;
+  /** Absent where it is the start. */
+  readonly reference: Asker | undefined;
+  readonly temperature: number;
+}
+
+function createReferences(config: ModelConfig, options: PolicyOptions): References {
+  const { policies, minibatchSize: batchSize, start, reference, rollout } = options;
+  const open = (parameters: Float32Array): Asker =>
+    createAsker(policies.cores, { config, batchSize, parameters });
+  return {
+    start: open(start),
+    reference: reference === undefined ? undefined : open(reference),
+    temperature: rollout.sampling.temperature,
+  };
 }
 
 async function scoreEpisodes(
-  { options, scorer }: Scoring,
   turns: readonly Turn[],
   credit: Credit,
+  references: References,
 ): Promise<readonly ScoredTurn[]> {
+  const { temperature } = references;
   const sequences = turns.map(({ sequence }) => sequence);
-  const start = await scorer.score(options.start, sequences);
-  const reference =
-    options.reference === undefined ? start : await scorer.score(options.reference, sequences);
+  const start = await references.start.score(sequences, temperature);
+  const reference = (await references.reference?.score(sequences, temperature)) ?? start;
   return turns.map((turn, index) => ({
     turn,
     startLogProbs: requireItem(start, index),
@@ -126,6 +134,12 @@ async function scoreEpisodes(
     value: requireItem(credit.values, index),
     return: requireItem(credit.returns, index),
   }));
+}
+
+interface UpdateContext {
+  readonly config: ModelConfig;
+  readonly options: PolicyOptions;
+  readonly method: PolicyMethod;
 }
 
 interface Update {
@@ -138,22 +152,26 @@ type UpdateMetrics = Pick<StepMetrics, "loss" | "gradientNorm" | "numTokens">;
 
 /** Goes through the turns `numEpochs` times, one optimizer step a minibatch; metrics are means over those steps. */
 async function update(
-  { config, options, method }: Omit<Scoring, "scorer"> & { readonly method: PolicyMethod },
+  { config, options, method }: UpdateContext,
   before: TrainingState,
   { scored, random, learningRate }: Update,
 ): Promise<{ readonly state: TrainingState; readonly metrics: UpdateMetrics }> {
   const { minibatchSize: numRows, numEpochs } = options;
   let state = before;
-  const parts: { numRows: number; metrics: Record<string, number> }[] = [];
+  const steps: { numRows: number; metrics: Record<string, number> }[] = [];
   for (let epoch = 0; epoch < numEpochs; epoch++)
     for (const minibatch of drawMinibatches(scored, numRows, random)) {
-      const { batch, feeds } = feedTurns(minibatch, { numRows, config });
-      const program = await method.programs.find(batch.size);
-      const result = await program.run(state, feeds, learningRate);
+      const T = measureLength(minibatch.map(({ turn }) => turn.sequence));
+      const B = choosePartRows({ B: numRows, T }, state.parameters.length);
+      const parts = splitList(minibatch, B).map(
+        (part) => feedTurns(part, { numRows: B, T, config, whole: minibatch }).feeds,
+      );
+      const program = await method.programs.find({ B, T });
+      const result = await program.run(state, parts, learningRate);
       state = result.state;
-      parts.push({ numRows: minibatch.length, metrics: flattenMetrics(result) });
+      steps.push({ numRows: minibatch.length, metrics: flattenMetrics(result) });
     }
-  const { loss = 0, gradientNorm = 0, ...others } = averageMetrics(parts);
+  const { loss = 0, gradientNorm = 0, ...others } = averageMetrics(steps);
   const numTokens = scored.reduce((sum, { turn }) => sum + turn.sequence.tokens.length - 1, 0) * numEpochs;
   return { state, metrics: { loss, gradientNorm, numTokens, ...others } };
 }

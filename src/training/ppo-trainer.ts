@@ -13,7 +13,7 @@ import {
   type ParameterLayout,
   runSequences,
 } from "../engine/model/index.ts";
-import { type CompileOptions, compile, op } from "../engine/tensor/index.ts";
+import { compile, op } from "../engine/tensor/index.ts";
 import type { Episode, Turn } from "../tasks/rollout/index.ts";
 import { type AdvantageDecay, generalizedAdvantages, standardize } from "./advantage.ts";
 import { lastPromptRows, packTurns } from "./policy-batch.ts";
@@ -44,7 +44,10 @@ export function createPpoTrainer(config: ModelConfig, options: PpoOptions): Trai
   );
   const programs = createProgramCache((size) => {
     const objective = ppoObjective(config, weights, { ...size, ...options, temperature });
-    return compileTrainingStep({ layout, weights, optimizer, objective, buffer, updateFactors }, options);
+    return compileTrainingStep(
+      { layout, weights, optimizer, objective, buffer, updateFactors },
+      options.policies.cores,
+    );
   });
   const critic = createCritic(config, layout, options);
   return createPolicyTrainer(config, options, {
@@ -101,14 +104,13 @@ interface Critic {
 function createCritic(
   config: ModelConfig,
   layout: ParameterLayout,
-  options: CompileOptions & { readonly minibatchSize: number },
+  { policies: { cores }, minibatchSize: numRows }: Pick<PpoOptions, "policies" | "minibatchSize">,
 ): Critic {
   const weights = createWeights(layout);
   const programs = createProgramCache(({ B, T }) => {
     const { hidden_NE } = runSequences(config, weights, op.input("tokens", [B, T], "int32"));
-    return compile({ values: estimateValues(weights, hidden_NE, B) }, options);
+    return compile({ values: estimateValues(weights, hidden_NE, B) }, { numThreads: cores.count });
   });
-  const { minibatchSize: numRows } = options;
   return {
     estimate: async (parameters, turns) => {
       const values: number[] = [];

@@ -6,6 +6,7 @@ import {
   parseModelConfig,
   type Sequence,
 } from "../engine/model/index.ts";
+import { openCores } from "../engine/parallel/index.ts";
 import type { TrainingState } from "./optimizer.ts";
 import { adamW } from "./optimizer.ts";
 import { constantSchedule, cosineSchedule } from "./schedule.ts";
@@ -30,6 +31,7 @@ const config: ModelConfig = parseModelConfig(
 const parameters = initializeParameters(config, createRandom(1, "toy"));
 const optimizer = adamW({ beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.01, maxGradientNorm: 1 });
 const batchSize = 16;
+const cores = openCores(1);
 
 /** Two tokens to be given back in reverse, and the end. */
 function drawSequences(step: number): readonly Sequence[] {
@@ -47,7 +49,7 @@ afterAll(async () => {
 
 function createTrainer(schedule = cosineSchedule({ from: 0.02, to: 0.002, numSteps: 20 })): Trainer {
   const trainer = createSupervisedTrainer(config, {
-    numThreads: 1,
+    cores,
     optimizer,
     schedule,
     batchSize,
@@ -113,7 +115,7 @@ describe("createSupervisedTrainer()", () => {
     const short: Sequence = { tokens: [6, 1], numPromptTokens: 1 };
     const lossOf = async (sequences: readonly Sequence[]): Promise<number> => {
       const trainer = createSupervisedTrainer(config, {
-        numThreads: 1,
+        cores,
         optimizer,
         schedule: constantSchedule(0),
         batchSize: 2,

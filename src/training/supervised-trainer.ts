@@ -5,20 +5,23 @@ import {
   createProgramCache,
   createWeights,
   type ModelConfig,
+  measureLength,
   normalize,
   packSequences,
   type ScoredSize,
   type Sequence,
 } from "../engine/model/index.ts";
-import type { CompileOptions } from "../engine/tensor/index.ts";
+import { type Cores, choosePartRows, type Feeds } from "../engine/parallel/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import { type Optimizer, startTraining } from "./optimizer.ts";
 import type { Schedule } from "./schedule.ts";
+import { splitList } from "./split-list.ts";
 import type { Trainer } from "./trainer.ts";
 import { compileTrainingStep, createGradientBuffer } from "./training-step.ts";
 
 /** What supervised training is made of. */
-export interface SupervisedOptions extends CompileOptions {
+export interface SupervisedOptions {
+  readonly cores: Cores;
   readonly optimizer: Optimizer;
   readonly schedule: Schedule;
   readonly batchSize: number;
@@ -28,31 +31,56 @@ export interface SupervisedOptions extends CompileOptions {
 
 /** A trainer that minimizes the cross-entropy of the answers' tokens. */
 export function createSupervisedTrainer(config: ModelConfig, options: SupervisedOptions): Trainer {
-  const { optimizer, schedule, batchSize, drawSequences } = options;
+  const { cores, optimizer, schedule, batchSize, drawSequences } = options;
   const layout = createLayout(config);
   const weights = createWeights(layout);
   const buffer = createGradientBuffer(layout);
   const programs = createProgramCache((size: ScoredSize) =>
     compileTrainingStep(
       { layout, weights, optimizer, buffer, objective: crossEntropyObjective(config, weights, size) },
-      options,
+      cores,
     ),
   );
   return {
     start: (parameters) => startTraining(parameters, optimizer),
     step: async (before, step) => {
       const sequences = drawSequences(step);
-      const batch = packSequences(sequences, { numRows: batchSize, config });
-      const { size, tokens, positions } = batch;
-      const { R, ...rows } = chooseRows(batch.targets, normalize(batch.answerMask));
+      const { size, parts } = feedSequences(sequences, { config, batchSize, numParameters: layout.size });
       const learningRate = schedule(step);
-      const program = await programs.find({ ...size, R });
-      const feeds = { tokens, ...positions, ...rows };
-      const { state, loss, gradientNorm } = await program.run(before, feeds, learningRate);
+      const program = await programs.find(size);
+      const { state, loss, gradientNorm } = await program.run(before, parts, learningRate);
       const numTokens = sequences.reduce((sum, sequence) => sum + sequence.tokens.length - 1, 0);
       return { state, metrics: { loss, gradientNorm, learningRate, numTokens } };
     },
     parameters: (state) => state.parameters,
     release: () => programs.release(),
   };
+}
+
+interface FeedOptions {
+  readonly config: ModelConfig;
+  readonly batchSize: number;
+  readonly numParameters: number;
+}
+
+/** The sequences of a batch in parts of one size; each answer token weighs 1 / count of all of them. */
+function feedSequences(
+  sequences: readonly Sequence[],
+  { config, batchSize, numParameters }: FeedOptions,
+): { readonly size: ScoredSize; readonly parts: readonly Feeds[] } {
+  const T = measureLength(sequences);
+  const B = choosePartRows({ B: batchSize, T }, numParameters);
+  const parts = splitList(sequences, B);
+  const counts = parts.map((part) => part.reduce((sum, sequence) => sum + countAnswerTokens(sequence), 0));
+  const [whole, most] = [counts.reduce((sum, count) => sum + count, 0), Math.max(...counts)];
+  const chosen = parts.map((part) => {
+    const { tokens, targets, positions, answerMask } = packSequences(part, { numRows: B, T, config });
+    const { R, ...rows } = chooseRows(targets, normalize(answerMask, whole), most);
+    return { R, feeds: { tokens, ...positions, ...rows } };
+  });
+  return { size: { B, T, R: chosen[0]?.R ?? 0 }, parts: chosen.map(({ feeds }) => feeds) };
+}
+
+function countAnswerTokens({ tokens, numPromptTokens }: Sequence): number {
+  return tokens.length - numPromptTokens;
 }

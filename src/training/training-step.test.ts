@@ -8,12 +8,14 @@ import {
   normalize,
   type RowsBatch,
 } from "../engine/model/index.ts";
+import { openCores } from "../engine/parallel/index.ts";
 import { compile, gradients, sizeOf, type TensorData } from "../engine/tensor/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import { adamW, startTraining } from "./optimizer.ts";
 import { compileTrainingStep, createGradientBuffer } from "./training-step.ts";
 
 const tolerance = 1e-4;
+const cores = openCores(1);
 
 function sizeOfBatch({ file }: GoldenModel): { readonly B: number; readonly T: number; readonly R: number } {
   const [B = 0, T = 0] = file.tokens_BT.shape;
@@ -71,11 +73,11 @@ for (const name of goldenNames)
       const optimizer = adamW({ ...given, maxGradientNorm: given.maxGradNorm });
       const step = await compileTrainingStep(
         { layout, weights, objective, optimizer, buffer: createGradientBuffer(layout) },
-        { numThreads: 1 },
+        cores,
       );
       let state = startTraining(parameters, optimizer);
       for (let index = 0; index < given.numSteps; index++) {
-        const result = await step.run(state, feedsOf(golden), given.learningRate);
+        const result = await step.run(state, [feedsOf(golden)], given.learningRate);
         expect(relativeError([result.loss], [losses[index]!]), `loss ${index}`).toBeLessThan(tolerance);
         const error = relativeError([result.gradientNorm], [gradNorms[index]!]);
         expect(error, `gradient norm ${index}`).toBeLessThan(tolerance);
@@ -83,7 +85,7 @@ for (const name of goldenNames)
           expect(relativeError([result.gradientNorm], [file.gradNorm])).toBeLessThan(tolerance);
         state = result.state;
       }
-      const { loss } = await step.run(structuredClone(state), feedsOf(golden), given.learningRate);
+      const { loss } = await step.run(structuredClone(state), [feedsOf(golden)], given.learningRate);
       await step.release();
       expect(state.step).toBe(given.numSteps);
       expect(relativeError([loss], [finalLoss])).toBeLessThan(tolerance);
@@ -103,14 +105,14 @@ describe("a training step", () => {
     const optimizer = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 });
     const step = await compileTrainingStep(
       { layout, weights, objective, optimizer, buffer: createGradientBuffer(layout) },
-      { numThreads: 1 },
+      cores,
     );
     const before = parameters.slice();
-    const first = await step.run(startTraining(parameters, optimizer), feedsOf(golden), 0.01);
+    const first = await step.run(startTraining(parameters, optimizer), [feedsOf(golden)], 0.01);
     const [copy, another] = [structuredClone(first.state), structuredClone(first.state)];
-    const second = await step.run(first.state, feedsOf(golden), 0.01);
+    const second = await step.run(first.state, [feedsOf(golden)], 0.01);
     expect(second.state.parameters).not.toEqual(copy.parameters);
-    expect(await step.run(another, feedsOf(golden), 0.01)).toEqual(second);
+    expect(await step.run(another, [feedsOf(golden)], 0.01)).toEqual(second);
     expect(parameters).toEqual(before);
     await step.release();
   });

@@ -1,17 +1,11 @@
-/** One training step: forward and backward pass in one program, then the optimizer. */
+/** One training step: forward and backward pass in one program, over the parts of a batch, then the optimizer. */
 import { requireItem } from "../base/core/index.ts";
 import { feedParameters, type ParameterLayout, type Weights } from "../engine/model/index.ts";
-import {
-  type CompileOptions,
-  compile,
-  gradients,
-  requireOutput,
-  type Tensor,
-  type TensorData,
-} from "../engine/tensor/index.ts";
+import { type Cores, createSummedProgram, type Feeds } from "../engine/parallel/index.ts";
+import { gradients, requireOutput, type Tensor } from "../engine/tensor/index.ts";
 import type { Optimizer, TrainingState } from "./optimizer.ts";
 
-/** What to minimize, and what else to report of the same pass. */
+/** What to minimize, and what else to report of the same pass: sums over rows, so that those of a batch's parts add up to the whole. */
 export interface Objective {
   /** One element. */
   readonly loss: Tensor;
@@ -28,13 +22,9 @@ export interface StepResult {
   readonly metrics: Readonly<Record<string, Float32Array>>;
 }
 
-/** A compiled training step: (state, batch) → (state, metrics). The state that it is given is used up: its vectors become those of the result. */
+/** A compiled training step: (state, parts of a batch) → (state, metrics). The state that it is given is used up: its vectors become those of the result. */
 export interface TrainingStep {
-  run(
-    state: TrainingState,
-    feeds: Readonly<Record<string, TensorData>>,
-    learningRate: number,
-  ): Promise<StepResult>;
+  run(state: TrainingState, parts: readonly Feeds[], learningRate: number): Promise<StepResult>;
   release(): Promise<void>;
 }
 
@@ -67,25 +57,22 @@ export interface TrainingStepParts {
   readonly updateFactors?: readonly number[];
 }
 
-/** Of a model as large, a step takes gigabytes. It would keep them twice: as its first run took them, and as the next ones do. */
-const manyParameters = 2 ** 24;
-
 /** Compiles the step. The parameters must be finite; the result is exact for the same state and feeds. */
 export async function compileTrainingStep(
   { layout, weights, objective, optimizer, buffer, updateFactors }: TrainingStepParts,
-  options: CompileOptions,
+  cores: Cores,
 ): Promise<TrainingStep> {
   const blocks = gradients(objective.loss, weights.tensors);
   const outputs = Object.fromEntries(blocks.map((block, index) => [`gradient.${index}`, block]));
-  const program = await compile(
+  const program = await createSummedProgram(
     { ...prefixKeys(objective.metrics, "metric."), ...outputs, loss: objective.loss },
-    { ...options, waitsActively: true, keepsMemory: layout.size < manyParameters },
+    { cores, numParameters: layout.size },
   );
   return {
-    run: async (before, feeds, learningRate) => {
+    run: async (before, parts, learningRate) => {
       const gradient = buffer.take();
       const into = Object.fromEntries(gradient.map((block, index) => [`gradient.${index}`, block]));
-      const results = await program.run({ ...feeds, ...feedParameters(layout, before.parameters) }, into);
+      const results = await program.run(parts, feedParameters(layout, before.parameters), into);
       const moved = optimizer.apply(before, gradient, { learningRate, updateFactors });
       const metrics = Object.keys(results).filter((name) => name.startsWith("metric."));
       return {

@@ -2,7 +2,7 @@
 export { describeError, findExitCode, UsageError } from "./errors.ts";
 export { parsePythonJson } from "./python-json.ts";
 export { quoteForShell } from "./quote-for-shell.ts";
-export { createRandom, type Random } from "./random.ts";
+export { createRandom, type Random, type RandomState, resumeRandom } from "./random.ts";
 export { requireItem, requireValue } from "./require.ts";
 export { showAddress } from "./show-address.ts";
 export { isObject, toObject } from "./to-object.ts";

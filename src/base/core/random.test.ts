@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createRandom } from "./random.ts";
+import { createRandom, resumeRandom } from "./random.ts";
 
 describe("createRandom()", () => {
   it("repeats its draws for the same seed and path", () => {
@@ -8,6 +8,15 @@ describe("createRandom()", () => {
       return Array.from({ length: 50 }, () => random.uniform());
     };
     expect(draws()).toEqual(draws());
+  });
+
+  it("goes on elsewhere from where a stream was", () => {
+    const random = createRandom(7, "sft", 12);
+    for (let draw = 0; draw < 9; draw++) random.normal();
+    const resumed = resumeRandom(structuredClone(random.readState()));
+    const draws = Array.from({ length: 50 }, () => random.integer(0, 1000));
+    expect(Array.from({ length: 50 }, () => resumed.integer(0, 1000))).toEqual(draws);
+    expect(new Set(draws).size).toBeGreaterThan(30);
   });
 
   it("gives unrelated streams to neighboring paths", () => {

@@ -18,7 +18,12 @@ export interface Random {
   shuffle<Value>(values: readonly Value[]): Value[];
   /** A standard normal draw (Box–Muller). */
   normal(): number;
+  /** Where the stream is now, as plain data: `resumeRandom` goes on from there. */
+  readState(): RandomState;
 }
+
+/** The 128 bits of a stream, as 32-bit words. */
+export type RandomState = readonly number[];
 
 /** Four 32-bit words that depend on every character of `text` (multiply-xorshift mixing, never all zero). */
 function hashWords(text: string): readonly [number, number, number, number] {
@@ -43,7 +48,12 @@ function hashWords(text: string): readonly [number, number, number, number] {
  * (xoroshiro128+, whose 128-bit state is a hash of the arguments).
  */
 export function createRandom(seed: number, ...path: readonly (string | number)[]): Random {
-  const generator = xoroshiro128plusFromState(hashWords([seed, ...path].join("/")));
+  return resumeRandom(hashWords([seed, ...path].join("/")));
+}
+
+/** The stream that goes on from there. */
+export function resumeRandom(state: RandomState): Random {
+  const generator = xoroshiro128plusFromState(state);
   const uniform = (): number => uniformFloat64(generator);
   const integer = (low: number, high: number): number => uniformInt(generator, low, high);
   return {
@@ -56,6 +66,7 @@ export function createRandom(seed: number, ...path: readonly (string | number)[]
     },
     shuffle: (values) => shuffle(values, integer),
     normal: () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
+    readState: () => generator.getState(),
   };
 }
 

@@ -58,10 +58,18 @@ export function roundUpLength(length: number): number {
 export interface PackOptions {
   readonly numRows: number;
   readonly config: Pick<ModelConfig, "padToken" | "layers">;
+  /** Tokens of a row (default: what the longest sequence needs). */
+  readonly T?: number;
+}
+
+/** Tokens of a row that every sequence fits in: all but its last one are read. */
+export function measureLength(sequences: readonly Sequence[]): number {
+  return roundUpLength(sequences.reduce((most, { tokens }) => Math.max(most, tokens.length), 2) - 1);
 }
 
 /** Packs sequences, padded on the right to a common length; missing rows up to `numRows` are padding only. */
-export function packSequences(sequences: readonly Sequence[], { numRows, config }: PackOptions): TokenBatch {
+export function packSequences(sequences: readonly Sequence[], options: PackOptions): TokenBatch {
+  const { numRows, config, T = measureLength(sequences) } = options;
   const { padToken } = config;
   if (sequences.length > numRows)
     throw new RangeError(`Cannot pack ${sequences.length} sequences into ${numRows} rows`);
@@ -69,8 +77,7 @@ export function packSequences(sequences: readonly Sequence[], { numRows, config 
     throw new RangeError(
       "Cannot pack a sequence without a prompt: its first answer token would have no predecessor",
     );
-  const longest = Math.max(2, ...sequences.map(({ tokens }) => tokens.length));
-  const [B, T] = [numRows, roundUpLength(longest - 1)];
+  const B = numRows;
   const tokens = new Int32Array(B * T).fill(padToken);
   const targets = new Int32Array(B * T).fill(padToken);
   const answerMask = new Float32Array(B * T);
@@ -97,10 +104,10 @@ export interface RowsBatch {
   readonly weights: Float32Array;
 }
 
-/** The places of a batch with a weight above 0: few sizes R, so that few programs are compiled. */
-export function chooseRows(targets: Int32Array, weights: Float32Array): RowsBatch {
+/** The places of a batch with a weight above 0, of `mostChosen` at most (default: as many as there are): few sizes R, so that few programs are compiled. */
+export function chooseRows(targets: Int32Array, weights: Float32Array, mostChosen = 0): RowsBatch {
   const chosen = [...weights.keys()].filter((place) => (weights[place] ?? 0) > 0);
-  const R = fitRows(chosen.length);
+  const R = fitRows(Math.max(chosen.length, mostChosen));
   const [rows, places] = [new Int32Array(R), new Int32Array(weights.length).fill(R)];
   rows.set(chosen);
   for (const [index, place] of chosen.entries()) places[place] = index;
@@ -109,8 +116,8 @@ export function chooseRows(targets: Int32Array, weights: Float32Array): RowsBatc
   return { R, rows, places, targets: rows.map((place) => targets[place] ?? 0), weights: weightsOfRows };
 }
 
-/** `values` scaled to sum to 1; all zero where they are. */
-export function normalize(values: Float32Array): Float32Array {
-  const total = values.reduce((sum, value) => sum + value, 0);
+/** `values` divided by their sum, or by that of the whole that they are a part of; all zero where it is. */
+export function normalize(values: Float32Array, whole?: number): Float32Array {
+  const total = whole ?? values.reduce((sum, value) => sum + value, 0);
   return total === 0 ? values : values.map((value) => value / total);
 }

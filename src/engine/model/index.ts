@@ -5,6 +5,7 @@ export {
   appendAnswer,
   chooseRows,
   encodeExample,
+  measureLength,
   normalize,
   type PackOptions,
   packSequences,
@@ -18,7 +19,8 @@ export { createLlamaConfig } from "./config/new-config.ts";
 export { parseModelConfig } from "./config/parse-config.ts";
 export { runSequences } from "./decoder/decoder.ts";
 export { feedPositions } from "./decoder/positions.ts";
-export type { Generation, GenerationRequest, Policy } from "./generation/policy.ts";
+export { createGenerator, type Generator } from "./generation/generate.ts";
+export type { Generation, GenerationOptions, GenerationRequest, Policy } from "./generation/policy.ts";
 export { greedy, type Sampling } from "./generation/sampling.ts";
 export {
   type BatchSize,
@@ -41,6 +43,8 @@ export {
   saveModel,
 } from "./model.ts";
 export {
+  areFinite,
+  collectParameters,
   createLayout,
   createValueHeadLayout,
   createWeights,
@@ -53,14 +57,6 @@ export {
   type ParameterSource,
   type Weights,
 } from "./parameters.ts";
-export {
-  createPolicyEngine,
-  fitsKernels,
-  type OpenPolicy,
-  type PolicyEngine,
-  type PolicyEngineOptions,
-  usesKernels,
-} from "./policy-engine.ts";
 export { createProgramCache, type ProgramCache } from "./program-cache.ts";
 export type { Text } from "./texts/text.ts";
 export {
@@ -68,5 +64,6 @@ export {
   type TextEngine,
   type TextGroup,
 } from "./texts/text-engine.ts";
+export { createTextPolicy } from "./texts/text-policy.ts";
 export type { ScoredToken } from "./texts/token-scores.ts";
 export { createWordTokenizer, parseTokenizer, specialTokens, type Tokenizer } from "./tokenizer.ts";

@@ -4,12 +4,16 @@ export { type KernelOptions, type Kernels, openKernels } from "./kernel/host.ts"
 export { FullMemoryError, type KernelArrays, KernelMemory } from "./kernel/kernel-memory.ts";
 export type { PlanOptions } from "./kernel/plan/plan-graph.ts";
 export { type KernelData, type KernelProgram, planProgram } from "./kernel/program.ts";
+export type { Outputs } from "./lowering.ts";
 export type { Operand, Rotation, RowChoice } from "./operations.ts";
 export * as op from "./operations.ts";
 export type { Tensor } from "./primitive.ts";
 export {
   type CompileOptions,
   compile,
+  compileEncoded,
+  type EncodedProgram,
+  encodeProgram,
   type Program,
   readEngineVersion,
   requireOutput,

@@ -51,7 +51,7 @@ export interface CompileOptions {
 export interface Program<Name extends string = string> {
   /**
    * Feeds every input by name and gives every output by name; arrays are row-major, shapes static. Outputs that are named in `into` are
-   * written into the arrays there, and given as those.
+   * written into the arrays there, on whose memory those that are given lie.
    */
   run(
     feeds: Readonly<Record<string, TensorData>>,
@@ -61,14 +61,34 @@ export interface Program<Name extends string = string> {
   release(): Promise<void>;
 }
 
+/** Tensor expressions written down as an ONNX model, as plain data, so that another thread can compile them. */
+export interface EncodedProgram {
+  readonly bytes: Uint8Array;
+  readonly inputs: readonly OnnxValue[];
+  readonly outputs: readonly OnnxValue[];
+}
+
+/** Writes expressions down. */
+export function encodeProgram(outputs: Outputs): EncodedProgram {
+  const graph = lowerGraph(outputs);
+  return { bytes: encodeOnnxModel(graph), inputs: graph.inputs, outputs: graph.outputs };
+}
+
 /** Compiles the expressions into one ONNX Runtime session (tenths of a second for a training step). Throws `UsageError` as `readEngineVersion`. */
 export async function compile<Name extends string>(
   outputs: Outputs & Readonly<Record<Name, Outputs[string]>>,
+  options: CompileOptions,
+): Promise<Program<Name>> {
+  return await compileEncoded(encodeProgram(outputs), options);
+}
+
+/** Compiles expressions that were written down. Throws as `compile`. */
+export async function compileEncoded<Name extends string>(
+  { bytes, inputs, outputs }: EncodedProgram,
   { numThreads, waitsActively = false, keepsMemory = true }: CompileOptions,
 ): Promise<Program<Name>> {
-  const graph = lowerGraph(outputs);
   const engine = await loadEngine();
-  const session = await engine.InferenceSession.create(encodeOnnxModel(graph), {
+  const session = await engine.InferenceSession.create(bytes, {
     intraOpNumThreads: numThreads,
     interOpNumThreads: 1,
     executionMode: "sequential",
@@ -78,10 +98,11 @@ export async function compile<Name extends string>(
     logSeverityLevel: 3,
     extra: { session: { intra_op: { allow_spinning: waitsActively ? "1" : "0" } } },
   });
+  const createFeed = createFeeder(engine);
   return {
     run: async (feeds, into = {}) => {
-      const fetches = createFetches(graph.outputs, into, engine);
-      const results = await session.run(createFeeds(graph.inputs, feeds, engine), fetches);
+      const fetches = createFetches(outputs, into, engine);
+      const results = await session.run(createFeeds(inputs, feeds, createFeed), fetches);
       const values = Object.entries(results).map(([name, value]) => [name, value.data as Float32Array]);
       return Object.fromEntries(values) as Record<Name, Float32Array>;
     },
@@ -113,17 +134,34 @@ function createFetches(
   return Object.fromEntries(entries);
 }
 
+/** Makes what an input is fed with from its array. */
+type Feeder = (input: OnnxValue, data: TensorData) => EngineTensor;
+
+/** Arrays that are fed again, as weights and caches are at each step of generation, are not looked at again. */
+function createFeeder({ Tensor }: Engine): Feeder {
+  const made = new WeakMap<TensorData, { readonly input: OnnxValue; readonly tensor: EngineTensor }>();
+  return (input, data) => {
+    const last = made.get(data);
+    if (last?.input === input) return last.tensor;
+    const { name, dtype, shape } = input;
+    if (data.length !== sizeOf(shape))
+      throw new TypeError(`Cannot feed ${data.length} values to "${name}" of shape ${formatShape(shape)}`);
+    const tensor = new Tensor(dtype, data, shape);
+    made.set(data, { input, tensor });
+    return tensor;
+  };
+}
+
 function createFeeds(
   inputs: readonly OnnxValue[],
   feeds: Readonly<Record<string, TensorData>>,
-  { Tensor }: Engine,
+  createFeed: Feeder,
 ): Record<string, EngineTensor> {
-  const entries = inputs.map(({ name, dtype, shape }): [string, EngineTensor] => {
-    const data = feeds[name];
-    if (data === undefined) throw new TypeError(`Cannot run the program: input "${name}" is not fed`);
-    if (data.length !== sizeOf(shape))
-      throw new TypeError(`Cannot feed ${data.length} values to "${name}" of shape ${formatShape(shape)}`);
-    return [name, new Tensor(dtype, data, shape)];
-  });
-  return Object.fromEntries(entries);
+  const created: Record<string, EngineTensor> = {};
+  for (const input of inputs) {
+    const data = feeds[input.name];
+    if (data === undefined) throw new TypeError(`Cannot run the program: input "${input.name}" is not fed`);
+    created[input.name] = createFeed(input, data);
+  }
+  return created;
 }

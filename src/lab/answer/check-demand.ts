@@ -1,7 +1,8 @@
 /** Whether a model can take the tasks it is to be given, checked before anything is written. */
 import { action, setting, UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import type { ModelConfig, ModelDescription, OpenPolicy, TemplateUse } from "../../engine/model/index.ts";
+import type { ModelConfig, ModelDescription, TemplateUse } from "../../engine/model/index.ts";
+import type { OpenPolicy } from "../../engine/parallel/index.ts";
 import { type Environment, type PromptFormat, splits } from "../../tasks/environment/index.ts";
 import { encodeTaskPrompt, writeTaskPrompt } from "../../tasks/rollout/index.ts";
 

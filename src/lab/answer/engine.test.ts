@@ -8,12 +8,8 @@ import { createTinyModel } from "../../../test/support/tiny-model.ts";
 import { createTemporaryFolder, removeFolder } from "../../../test/support/untwist.ts";
 import { UsageError } from "../../base/core/index.ts";
 import { StoppedError } from "../../base/progress/index.ts";
-import {
-  listParameters,
-  type ModelDescription,
-  type OpenPolicy,
-  type StoredModel,
-} from "../../engine/model/index.ts";
+import { listParameters, type ModelDescription, type StoredModel } from "../../engine/model/index.ts";
+import type { OpenPolicy } from "../../engine/parallel/index.ts";
 import type { AskedTasks } from "../../run/index.ts";
 import { findEnvironment, openEnvironment, splits } from "../../tasks/environment/index.ts";
 import type { Assignment } from "./answerer.ts";

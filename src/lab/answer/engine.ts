@@ -5,18 +5,20 @@ import { setting, UsageError } from "../../base/core/index.ts";
 import { type Effects, StoppedError } from "../../base/progress/index.ts";
 import {
   createLayout,
-  createPolicyEngine,
   hasChatTemplate,
   type ModelConfig,
   type ModelDescription,
-  type OpenPolicy,
-  type PolicyEngine,
-  type PolicyEngineOptions,
   type StoredModel,
   saveModel,
   type Tokenizer,
-  usesKernels,
 } from "../../engine/model/index.ts";
+import {
+  createPolicyEngine,
+  type OpenPolicy,
+  type PolicyEngine,
+  type PolicyEngineOptions,
+  usesKernels,
+} from "../../engine/parallel/index.ts";
 import { checkpointPath, type RunFolder } from "../../run/index.ts";
 import { type Environment, openEnvironment } from "../../tasks/environment/index.ts";
 import { type EvaluatedItem, evaluate } from "../../tasks/evaluation/index.ts";

@@ -11,7 +11,8 @@ import { describeError, UsageError } from "../../base/core/index.ts";
 import { fileExists, readSealed, type SealedText, writeSealed } from "../../base/file/index.ts";
 import { listVersions } from "../../base/machine/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
-import type { Generation, ModelConfig, OpenPolicy, Policy } from "../../engine/model/index.ts";
+import type { Generation, ModelConfig, Policy } from "../../engine/model/index.ts";
+import type { OpenPolicy } from "../../engine/parallel/index.ts";
 
 /** Changes whenever the engine computes something else from the same weights, or entries are laid out in another way. */
 export const memoryVersion = 3;

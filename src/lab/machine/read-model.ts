@@ -4,11 +4,11 @@ import {
   checkSize,
   createLayout,
   describeModel,
-  fitsKernels,
   loadModel,
   type Model,
   type StoredModel,
 } from "../../engine/model/index.ts";
+import { fitsKernels } from "../../engine/parallel/index.ts";
 
 /** Loads a model. Throws as `loadModel`, also where its weights take more memory than there is. */
 export async function readModel(folder: string): Promise<Model> {

@@ -31,11 +31,10 @@ export async function runStage(engine: RunEngine, plan: StagePlan, newModel: Flo
 
 function createTrainer(engine: RunEngine, plan: StagePlan, start: Float32Array): Promise<Trainer> {
   const { folder, environment, config, tokenizer, policies } = engine;
-  const { seed, numThreads } = folder.record;
+  const { seed } = folder.record;
   return createStageTrainer(plan, {
     recipe: requireTrained(folder),
     seed,
-    numThreads,
     environment,
     config,
     tokenizer,

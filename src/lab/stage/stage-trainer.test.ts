@@ -2,7 +2,6 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { createRandom, toObject, UsageError } from "../../base/core/index.ts";
 import {
-  createPolicyEngine,
   createWordTokenizer,
   greedy,
   initializeParameters,
@@ -10,6 +9,7 @@ import {
   type ModelConfig,
   parseModelConfig,
 } from "../../engine/model/index.ts";
+import { createPolicyEngine } from "../../engine/parallel/index.ts";
 import { parseRecipe, type Recipe, type RecipeChange } from "../../run/index.ts";
 import type { Environment, Example } from "../../tasks/environment/index.ts";
 import type { Trainer } from "../../training/index.ts";
@@ -127,7 +127,7 @@ async function open(
   if (plan === undefined) throw new Error(`The recipe has no stage ${id}`);
   const loaded: number[] = [];
   const context: TrainerContext = {
-    ...{ recipe, seed, numThreads: 1, environment: toy, config, tokenizer, policies, start: parameters },
+    ...{ recipe, seed, environment: toy, config, tokenizer, policies, start: parameters },
     loadSftParameters: async (step) => {
       loaded.push(step);
       return initializeParameters(config, createRandom(step, "other"));

@@ -1,13 +1,8 @@
 /** The trainer of a stage: the recipe's numbers turned into optimizers, schedules, data and objectives. */
 
 import { createRandom } from "../../base/core/index.ts";
-import {
-  encodeExample,
-  type ModelConfig,
-  type PolicyEngine,
-  type Sequence,
-  type Tokenizer,
-} from "../../engine/model/index.ts";
+import { encodeExample, type ModelConfig, type Sequence, type Tokenizer } from "../../engine/model/index.ts";
+import type { PolicyEngine } from "../../engine/parallel/index.ts";
 import type { OptimizerRecipe, Recipe, RlRecipe } from "../../run/index.ts";
 import { requireNewBase } from "../../run/index.ts";
 import type { Environment, Example } from "../../tasks/environment/index.ts";
@@ -29,7 +24,6 @@ import type { StagePlan } from "./stage-plan.ts";
 export interface TrainerContext {
   readonly recipe: Recipe;
   readonly seed: number;
-  readonly numThreads: number;
   readonly environment: Environment;
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
@@ -70,7 +64,7 @@ function createBaseTrainer(phase: number, context: TrainerContext): Trainer {
     optimizer: adamW(settings.optimizer),
     schedule: createSchedule(settings.optimizer, settings.numSteps),
     batchSize: settings.batchSize,
-    numThreads: context.numThreads,
+    cores: context.policies.cores,
     drawSequences: (step) => {
       const random = createRandom(seed, "base", phase, step);
       return Array.from({ length: settings.batchSize }, () => {
@@ -128,7 +122,7 @@ function createSftTrainer(context: TrainerContext): Trainer {
     optimizer: adamW(sft.optimizer),
     schedule: createSchedule(sft.optimizer, sft.numSteps),
     batchSize,
-    numThreads: context.numThreads,
+    cores: context.policies.cores,
     drawSequences: (step) => {
       const random = createRandom(seed, "sft", step);
       return Array.from({ length: batchSize }, (_, row) => {
@@ -153,7 +147,6 @@ async function createRlTrainer(
     schedule: createSchedule(rl.optimizer, rl.numUpdates),
     numEpochs: rl.numEpochs,
     minibatchSize: rl.minibatchSize,
-    numThreads: context.numThreads,
     policies: context.policies,
     start: context.start,
     ...(rl.reference !== undefined && { reference: await context.loadSftParameters(rl.reference) }),

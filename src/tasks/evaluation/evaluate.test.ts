@@ -3,7 +3,6 @@ import { createHash } from "node:crypto";
 import { afterAll, describe, expect, it } from "vitest";
 import { createRandom } from "../../base/core/index.ts";
 import {
-  createPolicyEngine,
   createWordTokenizer,
   encodeExample,
   initializeParameters,
@@ -11,6 +10,7 @@ import {
   type Model,
   parseModelConfig,
 } from "../../engine/model/index.ts";
+import { createPolicyEngine } from "../../engine/parallel/index.ts";
 import { findEnvironment } from "../environment/index.ts";
 import { type EvaluatedItem, type EvaluationOptions, evaluate } from "./evaluate.ts";
 

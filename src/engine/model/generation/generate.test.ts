@@ -263,6 +263,37 @@ describe("Generator.generate() when sampling", () => {
     }
   });
 
+  it("draws for several samples of a prompt, which is read once, what each would draw alone", async () => {
+    const copies = Array.from({ length: 40 }, (_, index) => prompts[index % 4]!);
+    const together = await generate(copies, options, { batchSize: 40 });
+    for (const first of [0, 5, 18, 39]) {
+      const [alone] = await generate([copies[first]!], options, { batchSize: 40, first });
+      expect(together[first]!.tokens).toEqual(alone!.tokens);
+      for (const [at, logProb] of together[first]!.logProbs.entries())
+        expect(Math.abs(logProb - alone!.logProbs[at]!)).toBeLessThan(1e-5);
+    }
+    expect(new Set(together.map(({ tokens }) => tokens.join())).size).toBeGreaterThan(20);
+  });
+
+  it("scores the references of copies as those of one", async () => {
+    const reference = [3, 5, 4];
+    const generator = createGenerator(config, { batchSize: 40, numThreads: 1 });
+    const requests = Array.from({ length: 40 }, (_, index) => ({
+      prompt: prompts[8]!,
+      random: createRandom(1, index),
+      ...(index % 2 === 0 && { reference }),
+    }));
+    const results = await generator.generate(parameters, requests, { maxNewTokens, sampling: greedy });
+    await generator.release();
+    for (const [index, { referenceLogProbs }] of results.entries()) {
+      expect(referenceLogProbs === undefined).toBe(index % 2 === 1);
+      for (const [at, token] of index % 2 === 0 ? reference.entries() : []) {
+        const next = await nextLogProbs([...prompts[8]!, ...reference.slice(0, at)]);
+        expect(Math.abs(referenceLogProbs![at]! - next[token]!)).toBeLessThan(1e-4);
+      }
+    }
+  });
+
   it("ends a text exactly where it drew the end token", async () => {
     for (const { tokens, isFinished } of await generate(prompts, options, { batchSize: 40 })) {
       expect(tokens.slice(0, -1)).not.toContain(endToken);

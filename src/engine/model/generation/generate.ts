@@ -12,7 +12,8 @@ import { type Decoder, describeTextEnd, takeDecodeStep } from "./decode-step.ts"
 import { decodeOutputs, type PrefillSize, prefillOutputs } from "./generation-programs.ts";
 import type { Generation, GenerationOptions, GenerationRequest } from "./policy.ts";
 import { isOutgrown, readAnew } from "./read-anew.ts";
-import { type Feeds, type PromptReader, readPrompts } from "./read-prompts.ts";
+import { readDistinct } from "./read-distinct.ts";
+import type { Feeds, PromptReader } from "./read-prompts.ts";
 import { chooseToken, type Sampling } from "./sampling.ts";
 
 /** Continues texts with the given parameters; programs are compiled once a batch size and length. */
@@ -142,7 +143,12 @@ async function prefill(
   const requests = rows.map(({ request }) => request);
   const B = fitBatch(rows.length, engine.batchSize);
   const C = roundUpLength(longest + maxNewTokens);
-  const read = await readPrompts(engine, parameters, { requests, B, C });
+  const read = await readDistinct(engine, parameters, {
+    requests,
+    B,
+    C,
+    fitBatch: (numRows) => fitBatch(numRows, engine.batchSize),
+  });
   acceptTokens(config, rows, { logits: read.logits, sampling });
   for (const [index, row] of rows.entries()) row.referenceLogProbs = read.referenceLogProbs[index];
   return { B, C, rows, cache: read.cache };

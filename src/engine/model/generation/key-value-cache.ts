@@ -47,9 +47,10 @@ function setTransposed(
     stride,
   }: { readonly first: number; readonly numColumns: number; readonly stride: number },
 ): void {
-  for (let index = 0; index < rows.length; index++) {
-    const column = index % numColumns;
-    target[first + column * stride + (index - column) / numColumns] = rows[index] ?? 0;
+  const numRows = rows.length / numColumns;
+  for (let column = 0; column < numColumns; column++) {
+    const start = first + column * stride;
+    for (let row = 0; row < numRows; row++) target[start + row] = rows[row * numColumns + column] ?? 0;
   }
 }
 
@@ -69,11 +70,14 @@ export function writeSlot(
   { config, name, C, row, slot }: SlotLocation,
 ): void {
   const { numKeyValueHeads: K, headSize: D } = config;
-  const stride = holdsKeys(name) ? { slot: 1, index: C } : { slot: D, index: 1 };
+  const [slotStride, stride] = holdsKeys(name) ? [1, C] : [D, 1];
+  // Plain loops: this runs for every token of every layer.
   for (let head = row * K; head < (row + 1) * K; head++) {
-    const first = head * C * D + slot * stride.slot;
-    for (let index = 0; index < D; index++)
-      cache[first + index * stride.index] = fresh[head * D + index] ?? 0;
+    let to = head * C * D + slot * slotStride;
+    for (let from = head * D; from < (head + 1) * D; from++) {
+      cache[to] = fresh[from] ?? 0;
+      to += stride;
+    }
   }
 }
 

@@ -27,7 +27,7 @@ export function chooseToken(logits: Float32Array, sampling: Sampling, random: Ra
   if (temperature === 0) return { token: likeliest, logProb: 0 };
   const highest = logits[likeliest] ?? 0;
   const scale = 1 / temperature;
-  const odds = new Float64Array(logits.length);
+  const odds = takeRoom(logits.length);
   let total = 0;
   // Plain loops: this runs for every token, and iterators would cost more than the model does.
   for (let token = 0; token < odds.length; token++) {
@@ -39,11 +39,23 @@ export function chooseToken(logits: Float32Array, sampling: Sampling, random: Ra
   return { token, logProb: ((logits[token] ?? 0) - highest) * scale - Math.log(total) };
 }
 
+/** Room for the odds of one choice: a new array for every token would take as long as filling it. */
+let room = new Float64Array(0);
+
+function takeRoom(length: number): Float64Array {
+  if (room.length !== length) room = new Float64Array(length);
+  return room;
+}
+
 function argmax(values: Float32Array): number {
-  let [best, highest] = [0, values[0] ?? 0];
+  let best = 0;
+  let highest = values[0] ?? 0;
   for (let index = 1; index < values.length; index++) {
     const value = values[index] ?? 0;
-    if (value > highest) [best, highest] = [index, value];
+    if (value > highest) {
+      best = index;
+      highest = value;
+    }
   }
   return best;
 }

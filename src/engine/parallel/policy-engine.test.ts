@@ -2,9 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { readGoldenModel } from "../../../test/golden-model.ts";
 import { createRandom } from "../../base/core/index.ts";
-import type { ModelConfig } from "./config/model-config.ts";
-import { greedy } from "./generation/sampling.ts";
-import { initializeParameters, listParameters } from "./parameters.ts";
+import { greedy, initializeParameters, listParameters, type ModelConfig } from "../model/index.ts";
 import { createPolicyEngine, fitsKernels, type OpenPolicy, usesKernels } from "./policy-engine.ts";
 
 const config: ModelConfig = { ...readGoldenModel("gqa-untied").config, maxPositions: 64 };

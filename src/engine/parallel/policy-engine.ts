@@ -3,12 +3,18 @@
  * and models that kernels have no room for run in fixed batches on ONNX Runtime, with weights as 32-bit floats.
  */
 import { createHash } from "node:crypto";
-import type { ModelConfig } from "./config/model-config.ts";
-import { createGenerator } from "./generation/generate.ts";
-import type { Policy } from "./generation/policy.ts";
-import { areFinite, collectParameters, createLayout, type ParameterSource } from "./parameters.ts";
-import { createTextEngine } from "./texts/text-engine.ts";
-import { createTextPolicy } from "./texts/text-policy.ts";
+import {
+  areFinite,
+  collectParameters,
+  createLayout,
+  createTextEngine,
+  createTextPolicy,
+  type ModelConfig,
+  type ParameterSource,
+  type Policy,
+} from "../model/index.ts";
+import { createAsker } from "./asker.ts";
+import { type Cores, openCores } from "./cores.ts";
 
 /** A policy that holds its weights. Whoever opens it closes it. */
 export interface OpenPolicy extends Policy {
@@ -24,6 +30,8 @@ export interface OpenPolicy extends Policy {
 
 /** Opens policies; programs are compiled once a batch size and length. Whoever creates it releases it. */
 export interface PolicyEngine {
+  /** The cores that policies run on; training of the same model may use them in between. */
+  readonly cores: Cores;
   /** The policy of these parameters, in the order of `createLayout(config)`, which are read to the end first. One answers at a time. */
   open(parameters: ParameterSource): Promise<OpenPolicy>;
   release(): Promise<void>;
@@ -31,7 +39,7 @@ export interface PolicyEngine {
 
 /** How policies run. */
 export interface PolicyEngineOptions {
-  /** Threads of one operation. The result may depend on it in the last bit, so a run records it. */
+  /** Cores to use. The result may depend on their number in the last bit, so a run records it. */
   readonly numThreads: number;
   /** Texts that are continued together. More are taken in turns. */
   readonly batchSize: number;
@@ -70,15 +78,26 @@ export function usesKernels(
 
 /** Creates an engine for models of that config. */
 export function createPolicyEngine(config: ModelConfig, options: PolicyEngineOptions): PolicyEngine {
-  return usesKernels(config, options)
+  const cores = openCores(options.numThreads);
+  const { open, release } = usesKernels(config, options)
     ? createTextPolicies(config, options)
-    : createBatchPolicies(config, options);
+    : createBatchPolicies(config, { ...options, cores });
+  return {
+    cores,
+    open,
+    release: async () => {
+      await release();
+      await cores.close();
+    },
+  };
 }
+
+type Policies = Omit<PolicyEngine, "cores">;
 
 function createTextPolicies(
   config: ModelConfig,
   { numThreads, batchSize, memoryBytes = Number.POSITIVE_INFINITY }: PolicyEngineOptions,
-): PolicyEngine {
+): Policies {
   const engine = createTextEngine(config, { numThreads, memoryBytes });
   return {
     open: async (parameters) => {
@@ -96,22 +115,25 @@ function createTextPolicies(
   };
 }
 
-function createBatchPolicies(config: ModelConfig, options: PolicyEngineOptions): PolicyEngine {
-  const generator = createGenerator(config, options);
+function createBatchPolicies(
+  config: ModelConfig,
+  { cores, batchSize }: PolicyEngineOptions & { readonly cores: Cores },
+): Policies {
   const layout = createLayout(config);
   return {
     open: async (source) => {
       const parameters = await collectParameters(layout, source);
+      const asker = createAsker(cores, { config, parameters, batchSize });
       return {
         maxPositions: config.maxPositions,
         backend: "ONNX Runtime",
-        generate: (requests, generation) => generator.generate(parameters, requests, generation),
+        generate: (requests, options) => asker.generate(requests, options),
         fingerprint: () => hashParameters(parameters),
         areFinite: () => areFinite(parameters),
         close: () => undefined,
       };
     },
-    release: () => generator.release(),
+    release: async () => undefined,
   };
 }
 
