@@ -1,8 +1,9 @@
 /** Group relative policy optimization (GRPO, Shao et al. 2024): answers to the same task are each other's baseline. */
-import { createLayout, createProgramCache, createWeights, type ModelConfig } from "../engine/model/index.ts";
+import { createProgramCache, type ModelConfig } from "../engine/model/index.ts";
 import { groupAdvantages, scaleByGroup } from "./advantage.ts";
 import { type GrpoObjectiveOptions, grpoObjective } from "./policy-objective.ts";
 import { createPolicyTrainer, type PolicyOptions } from "./policy-trainer.ts";
+import { type AdaptedOptions, createTrainedModel } from "./trained-model.ts";
 import type { Trainer } from "./trainer.ts";
 import { compileTrainingStep, createGradientBuffer } from "./training-step.ts";
 
@@ -10,18 +11,20 @@ import { compileTrainingStep, createGradientBuffer } from "./training-step.ts";
 export interface GrpoOptions extends PolicyOptions, Omit<GrpoObjectiveOptions, "temperature"> {
   /** Answers to each task; `drawTasks` gives each task once. */
   readonly groupSize: number;
+  /** Trains adapters only. Absent: all parameters. */
+  readonly lora?: AdaptedOptions | undefined;
 }
 
 /** A trainer that samples `groupSize` single-turn answers to every task of an update. */
 export function createGrpoTrainer(config: ModelConfig, options: GrpoOptions): Trainer {
   const { groupSize, optimizer } = options;
   const { temperature } = options.rollout.sampling;
-  const layout = createLayout(config);
-  const weights = createWeights(layout);
-  const buffer = createGradientBuffer(layout);
+  const { cores } = options.policies;
+  const model = createTrainedModel(config, { lora: options.lora, cores });
+  const buffer = createGradientBuffer(model.layout);
   const programs = createProgramCache((size) => {
-    const objective = grpoObjective(config, weights, { ...size, ...options, temperature });
-    return compileTrainingStep({ layout, weights, optimizer, objective, buffer }, options.policies.cores);
+    const objective = grpoObjective(config, model.weights, { ...size, ...options, temperature });
+    return compileTrainingStep({ model, optimizer, objective, buffer }, cores);
   });
   const repeated = {
     ...options,
@@ -31,7 +34,9 @@ export function createGrpoTrainer(config: ModelConfig, options: GrpoOptions): Tr
   };
   return createPolicyTrainer(config, repeated, {
     programs,
-    extend: (parameters) => parameters,
+    start: model.start,
+    merge: model.merge,
+    numParameters: model.numParameters,
     assignCredit: async (_, episodes) => {
       const raw = groupAdvantages(
         episodes.flat().map(({ grade }) => grade.reward),
@@ -41,6 +46,9 @@ export function createGrpoTrainer(config: ModelConfig, options: GrpoOptions): Tr
       const unused = raw.map(() => 0);
       return { raw, used: scaleByGroup(raw, groupSize), values: unused, returns: unused };
     },
-    release: () => programs.release(),
+    release: async () => {
+      await programs.release();
+      await model.release();
+    },
   });
 }

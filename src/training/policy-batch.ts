@@ -2,9 +2,8 @@
 
 import type { Random } from "../base/core/index.ts";
 import { normalize, type PackOptions, packSequences, type TokenBatch } from "../engine/model/index.ts";
-import type { Feeds } from "../engine/parallel/index.ts";
+import { type Feeds, splitList } from "../engine/parallel/index.ts";
 import type { Turn } from "../tasks/rollout/index.ts";
-import { splitList } from "./split-list.ts";
 
 /** A turn with everything that its update needs; arrays have one element an answer token. */
 export interface ScoredTurn {

@@ -1,20 +1,19 @@
 /** Reinforcement learning: roll out, weigh answers by their advantages, update. GRPO and PPO differ in a few parts only. */
 
 import { createRandom, type Random, requireItem } from "../base/core/index.ts";
+import { listParameters, type ModelConfig, measureLength, type ProgramCache } from "../engine/model/index.ts";
 import {
-  createLayout,
-  listParameters,
-  type ModelConfig,
-  measureLength,
-  type ProgramCache,
-} from "../engine/model/index.ts";
-import { type Asker, choosePartRows, createAsker, type PolicyEngine } from "../engine/parallel/index.ts";
+  type Asker,
+  choosePartRows,
+  createAsker,
+  type PolicyEngine,
+  splitList,
+} from "../engine/parallel/index.ts";
 import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "../tasks/rollout/index.ts";
 import { type Optimizer, startTraining, type TrainingState } from "./optimizer.ts";
 import { drawMinibatches, feedTurns, type ScoredTurn } from "./policy-batch.ts";
 import { averageMetrics, describeAdvantages, describeRewards } from "./policy-metrics.ts";
 import type { Schedule } from "./schedule.ts";
-import { splitList } from "./split-list.ts";
 import type { StepMetrics, Trainer } from "./trainer.ts";
 import type { StepResult, TrainingStep } from "./training-step.ts";
 
@@ -48,8 +47,12 @@ export interface Credit {
 
 /** The parts in which GRPO and PPO differ. */
 export interface PolicyMethod {
-  /** Training parameters from the model's, a value head appended where there is one. */
-  extend(parameters: Float32Array): Float32Array;
+  /** The vector that training of a model with these parameters starts from. */
+  start(parameters: Float32Array): Float32Array;
+  /** The model's parameters. */
+  merge(vector: Float32Array): Promise<Float32Array>;
+  /** Parameters of a step in all. */
+  readonly numParameters: number;
   assignCredit(state: TrainingState, episodes: readonly Episode[]): Promise<Credit>;
   readonly programs: ProgramCache<TrainingStep>;
   release(): Promise<void>;
@@ -62,12 +65,10 @@ export function createPolicyTrainer(
   method: PolicyMethod,
 ): Trainer {
   const askers = createReferences(config, options);
-  const modelSize = createLayout(config).size;
-  const policyOf = (state: TrainingState): Float32Array => state.parameters.subarray(0, modelSize);
   return {
-    start: (parameters) => startTraining(method.extend(parameters), options.optimizer),
+    start: (parameters) => startTraining(method.start(parameters), options.optimizer),
     step: async (before, step) => {
-      const episodes = await rollOut(config, policyOf(before), { options, step });
+      const episodes = await rollOut(config, await method.merge(before.parameters), { options, step });
       const credit = await method.assignCredit(before, episodes);
       const scored = await scoreEpisodes(episodes.flat(), credit, askers);
       const random = createRandom(options.rollout.seed, "minibatches", step);
@@ -78,7 +79,7 @@ export function createPolicyTrainer(
         metrics: { ...result.metrics, learningRate, ...describeRollout(episodes, credit) },
       };
     },
-    parameters: (state) => policyOf(state).slice(),
+    parameters: (state) => method.merge(state.parameters),
     release: () => method.release(),
   };
 }
@@ -162,7 +163,7 @@ async function update(
   for (let epoch = 0; epoch < numEpochs; epoch++)
     for (const minibatch of drawMinibatches(scored, numRows, random)) {
       const T = measureLength(minibatch.map(({ turn }) => turn.sequence));
-      const B = choosePartRows({ B: numRows, T }, state.parameters.length);
+      const B = choosePartRows({ B: numRows, T }, method.numParameters);
       const parts = splitList(minibatch, B).map(
         (part) => feedTurns(part, { numRows: B, T, config, whole: minibatch }).feeds,
       );

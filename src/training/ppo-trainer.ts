@@ -35,24 +35,26 @@ export interface PpoOptions extends PolicyOptions, AdvantageDecay, Omit<PpoObjec
 export function createPpoTrainer(config: ModelConfig, options: PpoOptions): Trainer {
   const { optimizer } = options;
   const { temperature } = options.rollout.sampling;
-  const layout = joinLayouts(createLayout(config), createValueHeadLayout(config));
+  const policyLayout = createLayout(config);
+  const layout = joinLayouts(policyLayout, createValueHeadLayout(config));
   const weights = createWeights(layout);
   const buffer = createGradientBuffer(layout);
-  const numPolicyBlocks = createLayout(config).entries.length;
+  const { cores } = options.policies;
+  const model = { layout, trained: weights.tensors, frozen: {}, numParameters: layout.size };
+  const numPolicyBlocks = policyLayout.entries.length;
   const updateFactors = layout.entries.map((_, index) =>
     index < numPolicyBlocks ? 1 : options.valueRateFactor,
   );
   const programs = createProgramCache((size) => {
     const objective = ppoObjective(config, weights, { ...size, ...options, temperature });
-    return compileTrainingStep(
-      { layout, weights, optimizer, objective, buffer, updateFactors },
-      options.policies.cores,
-    );
+    return compileTrainingStep({ model, optimizer, objective, buffer, updateFactors }, cores);
   });
   const critic = createCritic(config, layout, options);
   return createPolicyTrainer(config, options, {
     programs,
-    extend: (parameters) =>
+    numParameters: layout.size,
+    merge: async (vector) => vector.subarray(0, policyLayout.size),
+    start: (parameters) =>
       join(parameters, initializeValueHead(config, createRandom(options.rollout.seed, "value head"))),
     assignCredit: async (state, episodes) => {
       const values = await critic.estimate(state.parameters, episodes.flat());

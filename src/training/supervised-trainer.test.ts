@@ -107,7 +107,7 @@ describe("createSupervisedTrainer()", () => {
     expect(metrics).toMatchObject({ learningRate: 0.125, numTokens: 5 * batchSize });
     expect(metrics.gradientNorm).toBeGreaterThan(0);
     expect(state.step).toBe(1);
-    expect(trainer.parameters(state)).toEqual(state.parameters);
+    expect(await trainer.parameters(state)).toEqual(state.parameters);
   });
 
   it("counts answer tokens alike, whichever sequence they belong to", async () => {

@@ -1,9 +1,7 @@
 /** Supervised training on answers: base training and supervised fine-tuning alike. */
 import {
   chooseRows,
-  createLayout,
   createProgramCache,
-  createWeights,
   type ModelConfig,
   measureLength,
   normalize,
@@ -11,11 +9,11 @@ import {
   type ScoredSize,
   type Sequence,
 } from "../engine/model/index.ts";
-import { type Cores, choosePartRows, type Feeds } from "../engine/parallel/index.ts";
+import { type Cores, choosePartRows, type Feeds, splitList } from "../engine/parallel/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import { type Optimizer, startTraining } from "./optimizer.ts";
 import type { Schedule } from "./schedule.ts";
-import { splitList } from "./split-list.ts";
+import { type AdaptedOptions, createTrainedModel } from "./trained-model.ts";
 import type { Trainer } from "./trainer.ts";
 import { compileTrainingStep, createGradientBuffer } from "./training-step.ts";
 
@@ -27,33 +25,38 @@ export interface SupervisedOptions {
   readonly batchSize: number;
   /** The sequences of a step, `batchSize` of them. */
   drawSequences(step: number): readonly Sequence[];
+  /** Trains adapters only. Absent: all parameters. */
+  readonly lora?: AdaptedOptions | undefined;
 }
 
 /** A trainer that minimizes the cross-entropy of the answers' tokens. */
 export function createSupervisedTrainer(config: ModelConfig, options: SupervisedOptions): Trainer {
   const { cores, optimizer, schedule, batchSize, drawSequences } = options;
-  const layout = createLayout(config);
-  const weights = createWeights(layout);
-  const buffer = createGradientBuffer(layout);
+  const model = createTrainedModel(config, options);
+  const { weights, numParameters } = model;
+  const buffer = createGradientBuffer(model.layout);
   const programs = createProgramCache((size: ScoredSize) =>
     compileTrainingStep(
-      { layout, weights, optimizer, buffer, objective: crossEntropyObjective(config, weights, size) },
+      { model, optimizer, buffer, objective: crossEntropyObjective(config, weights, size) },
       cores,
     ),
   );
   return {
-    start: (parameters) => startTraining(parameters, optimizer),
+    start: (parameters) => startTraining(model.start(parameters), optimizer),
     step: async (before, step) => {
       const sequences = drawSequences(step);
-      const { size, parts } = feedSequences(sequences, { config, batchSize, numParameters: layout.size });
+      const { size, parts } = feedSequences(sequences, { config, batchSize, numParameters });
       const learningRate = schedule(step);
       const program = await programs.find(size);
       const { state, loss, gradientNorm } = await program.run(before, parts, learningRate);
       const numTokens = sequences.reduce((sum, sequence) => sum + sequence.tokens.length - 1, 0);
       return { state, metrics: { loss, gradientNorm, learningRate, numTokens } };
     },
-    parameters: (state) => state.parameters,
-    release: () => programs.release(),
+    parameters: (state) => model.merge(state.parameters),
+    release: async () => {
+      await programs.release();
+      await model.release();
+    },
   };
 }
 

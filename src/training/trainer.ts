@@ -24,7 +24,7 @@ export interface Trainer {
   start(parameters: Float32Array): TrainingState;
   /** Takes step number `step` (from 1); the result depends on the state and the number only. The state is used up: its vectors become those of the result. */
   step(state: TrainingState, step: number): Promise<TrainerResult>;
-  /** The model's parameters in the state (a value head, if any, left out). */
-  parameters(state: TrainingState): Float32Array;
+  /** The model's parameters in the state: adapters added in, a value head left out. The next step may change the array. */
+  parameters(state: TrainingState): Promise<Float32Array>;
   release(): Promise<void>;
 }

@@ -1,17 +1,12 @@
 /** Cross-entropy, its gradients and AdamW against float64 PyTorch (test/golden/model), to 1e-4 of the largest element. */
 import { describe, expect, it } from "vitest";
 import { type GoldenModel, goldenNames, readGoldenModel, relativeError } from "../../test/golden-model.ts";
-import {
-  chooseRows,
-  createWeights,
-  feedPositions,
-  normalize,
-  type RowsBatch,
-} from "../engine/model/index.ts";
+import { chooseRows, feedPositions, normalize, type RowsBatch } from "../engine/model/index.ts";
 import { openCores } from "../engine/parallel/index.ts";
 import { compile, gradients, sizeOf, type TensorData } from "../engine/tensor/index.ts";
 import { crossEntropyObjective } from "./cross-entropy.ts";
 import { adamW, startTraining } from "./optimizer.ts";
+import { createTrainedModel } from "./trained-model.ts";
 import { compileTrainingStep, createGradientBuffer } from "./training-step.ts";
 
 const tolerance = 1e-4;
@@ -41,7 +36,8 @@ for (const name of goldenNames)
   describe(`a supervised step of the golden model ${name}`, () => {
     const golden = readGoldenModel(name);
     const { file, config, layout, parameters } = golden;
-    const weights = createWeights(layout);
+    const model = createTrainedModel(config, { cores });
+    const { weights } = model;
     const objective = crossEntropyObjective(config, weights, sizeOfBatch(golden));
     const part = (flat: Float32Array, index: number): Float32Array => {
       const { offset, shape } = layout.entries[index]!;
@@ -72,7 +68,7 @@ for (const name of goldenNames)
       const { optimizer: given, losses, gradNorms, finalLoss, finalParameters } = file.training;
       const optimizer = adamW({ ...given, maxGradientNorm: given.maxGradNorm });
       const step = await compileTrainingStep(
-        { layout, weights, objective, optimizer, buffer: createGradientBuffer(layout) },
+        { model, objective, optimizer, buffer: createGradientBuffer(layout) },
         cores,
       );
       let state = startTraining(parameters, optimizer);
@@ -100,11 +96,12 @@ describe("a training step", () => {
   it("gives the same from a copy of the state, and leaves the parameters alone that training started with", async () => {
     const golden = readGoldenModel("mha-tied");
     const { config, layout, parameters } = golden;
-    const weights = createWeights(layout);
+    const model = createTrainedModel(config, { cores });
+    const { weights } = model;
     const objective = crossEntropyObjective(config, weights, sizeOfBatch(golden));
     const optimizer = adamW({ beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradientNorm: 1 });
     const step = await compileTrainingStep(
-      { layout, weights, objective, optimizer, buffer: createGradientBuffer(layout) },
+      { model, objective, optimizer, buffer: createGradientBuffer(layout) },
       cores,
     );
     const before = parameters.slice();

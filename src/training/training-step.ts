@@ -1,9 +1,10 @@
 /** One training step: forward and backward pass in one program, over the parts of a batch, then the optimizer. */
 import { requireItem } from "../base/core/index.ts";
-import { feedParameters, type ParameterLayout, type Weights } from "../engine/model/index.ts";
+import { feedParameters, type ParameterLayout } from "../engine/model/index.ts";
 import { type Cores, createSummedProgram, type Feeds } from "../engine/parallel/index.ts";
 import { gradients, requireOutput, type Tensor } from "../engine/tensor/index.ts";
 import type { Optimizer, TrainingState } from "./optimizer.ts";
+import type { TrainedModel } from "./trained-model.ts";
 
 /** What to minimize, and what else to report of the same pass: sums over rows, so that those of a batch's parts add up to the whole. */
 export interface Objective {
@@ -47,9 +48,7 @@ export function createGradientBuffer(layout: ParameterLayout): GradientBuffer {
 
 /** What a training step is made of. */
 export interface TrainingStepParts {
-  readonly layout: ParameterLayout;
-  /** The graph inputs of the layout's blocks that the objective was built from. */
-  readonly weights: Weights;
+  readonly model: Pick<TrainedModel, "layout" | "trained" | "frozen" | "numParameters">;
   readonly objective: Objective;
   readonly optimizer: Optimizer;
   readonly buffer: GradientBuffer;
@@ -59,20 +58,25 @@ export interface TrainingStepParts {
 
 /** Compiles the step. The parameters must be finite; the result is exact for the same state and feeds. */
 export async function compileTrainingStep(
-  { layout, weights, objective, optimizer, buffer, updateFactors }: TrainingStepParts,
+  { model, objective, optimizer, buffer, updateFactors }: TrainingStepParts,
   cores: Cores,
 ): Promise<TrainingStep> {
-  const blocks = gradients(objective.loss, weights.tensors);
+  const { layout, trained, frozen, numParameters } = model;
+  const blocks = gradients(objective.loss, trained);
   const outputs = Object.fromEntries(blocks.map((block, index) => [`gradient.${index}`, block]));
   const program = await createSummedProgram(
     { ...prefixKeys(objective.metrics, "metric."), ...outputs, loss: objective.loss },
-    { cores, numParameters: layout.size },
+    { cores, numParameters },
   );
   return {
     run: async (before, parts, learningRate) => {
       const gradient = buffer.take();
       const into = Object.fromEntries(gradient.map((block, index) => [`gradient.${index}`, block]));
-      const results = await program.run(parts, feedParameters(layout, before.parameters), into);
+      const results = await program.run(
+        parts,
+        { ...frozen, ...feedParameters(layout, before.parameters) },
+        into,
+      );
       const moved = optimizer.apply(before, gradient, { learningRate, updateFactors });
       const metrics = Object.keys(results).filter((name) => name.startsWith("metric."));
       return {

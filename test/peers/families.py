@@ -6,8 +6,8 @@
 FOLDER/<case> is a whole model (config.json, model.safetensors, a word-level tokenizer) with two more files. `expected.json` holds
 `sequences` of token ids, and under `greedy` some prompts with the tokens that cached greedy generation puts after each, and the
 `margins` by which each token won: where one is tiny, another sum of the same numbers may choose otherwise. `expected.f32` holds the
-logits after every token of all sequences, one row of `vocabulary` little-endian floats each. All in float32, eager attention, by
-the model as transformers loads it from the folder, anew for each sequence, since scaled positions remember the longest one.
+logits after every token of all sequences, one row of `vocabulary` little-endian floats each, and `expected.f64` what the same model
+gives in float64, which says how much of a difference is float32's own rounding. Eager attention, by the model as transformers loads it from the folder, anew for each sequence, since scaled positions remember the longest one.
 FOLDER/<case>-lora are PEFT adapters of some cases: the same files, with `base` in expected.json.
 
 Each case proves itself: a key of its `unlike` changes the logits, one of its `like` does not, `old` spellings of its files change
@@ -495,6 +495,16 @@ def run(model, tokens):
     return copy.deepcopy(model)(torch.tensor([tokens])).logits[0]
 
 
+def run_double(model, sequences, logits):
+    """The logits in float64; those in float32 where a model insists on those."""
+    try:
+        return torch.cat([run(copy.deepcopy(model).double(), tokens) for tokens in sequences])
+    except RuntimeError as error:
+        if "dtype" not in str(error):
+            raise
+        return logits.double()
+
+
 @torch.no_grad()
 def generate(model, prompt):
     model = copy.deepcopy(model)
@@ -517,6 +527,7 @@ def write_expected(folder, name, model, **facts):
     logits = torch.cat([run(model, tokens) for tokens in sequences])
     assert logits.isfinite().all() and logits.std() > 0.3, (name, logits.std())
     (folder / "expected.f32").write_bytes(logits.numpy().astype("<f4").tobytes())
+    (folder / "expected.f64").write_bytes(run_double(model, sequences, logits).numpy().astype("<f8").tobytes())
     greedy = [generate(model, prompt) for prompt in prompts]
     facts = {**facts, "vocabulary": VOCABULARY, "sequences": sequences, "greedy": greedy}
     (folder / "expected.json").write_text(json.dumps(facts) + "\n")

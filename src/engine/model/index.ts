@@ -32,6 +32,14 @@ export {
 } from "./generation/score-targets.ts";
 export { createScorer, type Scorer } from "./generation/scorer.ts";
 export {
+  addAdapters,
+  createLoraLayout,
+  initializeLora,
+  type LoraOptions,
+  mergeAdapters,
+  mergedPrefix,
+} from "./lora.ts";
+export {
   checkSize,
   describeModel,
   findChatTemplate,

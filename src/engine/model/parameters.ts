@@ -23,7 +23,8 @@ export interface ParameterLayout {
   readonly size: number;
 }
 
-function layOut(parameters: readonly NamedShape[]): ParameterLayout {
+/** The layout of tensors one after the other. */
+export function layOut(parameters: readonly NamedShape[]): ParameterLayout {
   let size = 0;
   const entries = parameters.map(([name, shape]) => {
     const offset = size;
@@ -97,11 +98,22 @@ export function initializeValueHead(config: ModelConfig, random: Random): Float3
   return parameters;
 }
 
+/** Two matrices of low rank beside one of a model, as graph inputs, and the factor on their product. */
+export interface Adapter {
+  /** A, [r, inputs]. */
+  readonly down: Tensor;
+  /** B, [outputs, r]. */
+  readonly up: Tensor;
+  readonly scale: number;
+}
+
 /** The parameters as graph inputs. */
 export interface Weights {
   /** The tensor of that Hugging Face name. Throws `RangeError` for an unknown one. */
   get(name: string): Tensor;
   has(name: string): boolean;
+  /** The adapter of a matrix, by its name without ".weight"; `undefined` where it has none. */
+  findAdapter(name: string): Adapter | undefined;
   /** Every parameter, in the order of the flat vector. */
   readonly tensors: readonly Tensor[];
 }
@@ -113,6 +125,7 @@ export function createWeights(layout: ParameterLayout): Weights {
   return {
     tensors,
     has: (name) => byName.has(name),
+    findAdapter: () => undefined,
     get: (name) => {
       const tensor = byName.get(name);
       if (tensor === undefined) throw new RangeError(`Cannot find the parameter "${name}"`);

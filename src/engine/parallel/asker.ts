@@ -8,6 +8,7 @@ import type {
 } from "../model/index.ts";
 import type { Cores } from "./cores.ts";
 import { shareFloats } from "./shared-copy.ts";
+import { splitList } from "./split-list.ts";
 import { isSmall } from "./summed-program.ts";
 
 /** The model that is asked, and how many texts are read together. */
@@ -71,7 +72,5 @@ const rowStep = 16;
 
 /** One run of items after the other, as many as cores, as equal as steps allow. */
 function splitItems<Item>(items: readonly Item[], count: number): readonly (readonly Item[])[] {
-  const size = Math.max(1, Math.ceil(items.length / count / rowStep)) * rowStep;
-  const numParts = Math.max(1, Math.ceil(items.length / size));
-  return Array.from({ length: numParts }, (_, part) => items.slice(part * size, (part + 1) * size));
+  return splitList(items, Math.max(1, Math.ceil(items.length / count / rowStep)) * rowStep);
 }

@@ -10,4 +10,5 @@ export {
   type PolicyEngineOptions,
   usesKernels,
 } from "./policy-engine.ts";
+export { splitList } from "./split-list.ts";
 export { choosePartRows, createSummedProgram } from "./summed-program.ts";

@@ -22,16 +22,17 @@ export function isSmall(numParameters: number): boolean {
   return numParameters < manyParameters;
 }
 
-/** Tokens of a part at most, unless one row has more. */
-const mostTokens = 2048;
+/** Tokens of a part at most, unless one row has more: of a model of 135 million parameters, 1,024 take 3 GB beside its vectors. */
+const mostTokens = { small: 2048, large: 1024 };
 
 /** Rows of each part of a batch but the last, which may have fewer: as few parts as tokens allow, 2, 4, 8 …, so that cores have equally many. */
 export function choosePartRows(
   { B, T }: { readonly B: number; readonly T: number },
   numParameters: number,
 ): number {
-  let numParts = isSmall(numParameters) ? 2 : 1;
-  while (numParts < B && B * T > numParts * mostTokens) numParts *= 2;
+  const size = isSmall(numParameters) ? "small" : "large";
+  let numParts = size === "small" ? 2 : 1;
+  while (numParts < B && B * T > numParts * mostTokens[size]) numParts *= 2;
   return Math.ceil(B / numParts);
 }
 

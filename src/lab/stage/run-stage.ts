@@ -140,6 +140,6 @@ async function keepIfAsked(
     ...(plan.kind.stage === "rl" && { branch: plan.kind.branch }),
     step,
     ...(parent !== undefined && { parent }),
-    parameters: trainer.parameters(state),
+    parameters: await trainer.parameters(state),
   });
 }

@@ -117,8 +117,9 @@ function createSftTrainer(context: TrainerContext): Trainer {
   const { sft } = recipe;
   if (sft === undefined) throw new RangeError(`Cannot fine-tune: the recipe ${recipe.name} has no SFT stage`);
   const taskAt = createTaskSource(context, "sft");
-  const { batchSize, numTasks } = sft;
+  const { batchSize, numTasks, lora } = sft;
   return createSupervisedTrainer(config, {
+    lora: lora && { ...lora, parameters: context.start, seed },
     optimizer: adamW(sft.optimizer),
     schedule: createSchedule(sft.optimizer, sft.numSteps),
     batchSize,
@@ -157,7 +158,8 @@ async function createRlTrainer(
   switch (rl.method) {
     case "grpo": {
       const { groupSize, clipRange, klWeight } = rl;
-      return createGrpoTrainer(context.config, { ...shared, groupSize, clipRange, klWeight });
+      const lora = rl.lora && { ...rl.lora, parameters: context.start, seed: shared.rollout.seed };
+      return createGrpoTrainer(context.config, { ...shared, groupSize, clipRange, klWeight, lora });
     }
     case "ppo": {
       const { clipRange, discount, traceDecay, valueWeight, valueClipRange, valueRateFactor, entropyWeight } =

@@ -51,12 +51,16 @@ const phaseSchema = z.strictObject({
 
 const newBaseSchema = z.strictObject({ model: modelSchema, phases: z.array(phaseSchema).min(1) });
 
+/** Low-rank adapters on all linear layers; absent means that all weights are trained. */
+const loraSchema = z.strictObject({ rank: batch, alpha: z.number().positive() });
+
 const sftSchema = z.strictObject({
   numSteps: count,
   batchSize: batch,
   /** Distinct training tasks that are repeated; absent means that every example is new. */
   numTasks: many.optional(),
   optimizer: optimizerSchema,
+  lora: loraSchema.optional(),
   checkpoints: steps,
 });
 
@@ -84,6 +88,7 @@ const grpoSchema = z.strictObject({
   method: z.literal("grpo"),
   ...rlShape,
   groupSize: batch.min(2),
+  lora: loraSchema.optional(),
   klWeight: z.number().nonnegative().default(0),
 });
 

@@ -4,7 +4,7 @@ import { op, type Tensor } from "../../tensor/index.ts";
 import type { LayerConfig, ModelConfig } from "../config/model-config.ts";
 import { families } from "../family/families.ts";
 import type { Family } from "../family/family.ts";
-import type { Weights } from "../parameters.ts";
+import type { Adapter, Weights } from "../parameters.ts";
 
 /** A decoder whose graph is being built. */
 export interface DecoderGraph {
@@ -55,7 +55,15 @@ function multiplyWeight(
   { x, hasInputRows }: { readonly x: Tensor; readonly hasInputRows: boolean },
 ): Tensor {
   const product = op.matmul(x, weights.get(`${name}.weight`), { transposeRight: !hasInputRows });
-  return weights.has(`${name}.bias`) ? op.add(product, weights.get(`${name}.bias`)) : product;
+  const adapter = weights.findAdapter(name);
+  const adapted = adapter === undefined ? product : op.add(product, applyAdapter(adapter, x));
+  return weights.has(`${name}.bias`) ? op.add(adapted, weights.get(`${name}.bias`)) : adapted;
+}
+
+/** scale · x Aᵀ Bᵀ */
+function applyAdapter({ down, up, scale }: Adapter, x: Tensor): Tensor {
+  const narrow = op.matmul(x, down, { transposeRight: true });
+  return op.matmul(narrow, up, { transposeRight: true, scale });
 }
 
 /** The norm of that name over the last axis. */

@@ -13,6 +13,7 @@ import { applyHead } from "../decoder/graph.ts";
 import { feedPositions } from "../decoder/positions.ts";
 import { createGenerator } from "../generation/generate.ts";
 import { greedy } from "../generation/sampling.ts";
+import { addAdapters, createLoraLayout, initializeLora, mergeAdapters, mergedPrefix } from "../lora.ts";
 import { createLayout, createWeights, feedParameters, listParameters } from "../parameters.ts";
 import { createTextEngine } from "../texts/text-engine.ts";
 import { familyNames } from "./family-name.ts";
@@ -105,6 +106,50 @@ describe.each(familyNames)("%s", (name) => {
     expect(texts.map(({ added }) => added.map(({ token }) => token))).toEqual(
       wanted.map(({ tokens }) => tokens),
     );
+  });
+
+  it("gives with adapters what it gives with them added in, and without a change what it gave before", async () => {
+    const T = 12;
+    const lora = { rank: 3, alpha: 5 };
+    const [layout, loraLayout] = [createLayout(config), createLoraLayout(config, lora)];
+    const adapters = createWeights(loraLayout);
+    const weights = addAdapters(createWeights(layout), adapters, lora);
+    const { hidden_NE } = runSequences(config, weights, op.input("tokens", [1, T], "int32"));
+    const program = await compile(
+      { logits: applyHead(config, weights, hidden_NE), ...mergeAdapters(config, weights) },
+      { numThreads: 1 },
+    );
+    const random = createRandom(5, name);
+    const tokens = Array.from({ length: T }, () => random.integer(3, 30));
+    const pass = await compilePass(config, T);
+    const adapt = async (vector: Float32Array): Promise<Record<string, Float32Array>> => ({
+      ...(await program.run({
+        ...feedParameters(layout, parameters),
+        ...feedParameters(loraLayout, vector),
+        tokens: Int32Array.from(tokens),
+        ...feedPositions(config, { B: 1, T, texts: [{ start: 0, numTokens: T }] }),
+      })),
+    });
+    const start = await adapt(initializeLora(loraLayout, random));
+    const before = await pass(parameters, tokens);
+    expect(Math.max(...start.logits!.map((logit, index) => Math.abs(logit - before[index]!)))).toBeLessThan(
+      1e-5,
+    );
+    const drawn = Float32Array.from({ length: loraLayout.size }, () => 0.2 * random.normal());
+    const { logits, ...merged } = await adapt(drawn);
+    const moved = parameters.slice();
+    const places = feedParameters(layout, moved);
+    for (const [matrix, values] of Object.entries(merged))
+      places[matrix.slice(mergedPrefix.length)]!.set(values);
+    const after = await pass(moved, tokens);
+    expect(Math.max(...after.map((logit, index) => Math.abs(logit - before[index]!)))).toBeGreaterThan(0.1);
+    expect(Math.max(...after.map((logit, index) => Math.abs(logit - logits![index]!)))).toBeLessThan(2e-4);
+    // Every matrix of a layer, and nothing else.
+    const matrices = layout.entries.filter(
+      ({ name: each, shape }) => shape.length === 2 && /\.\d+\./.test(each),
+    );
+    expect(Object.keys(merged).sort()).toEqual(matrices.map(({ name: each }) => mergedPrefix + each).sort());
+    await program.release();
   });
 
   it("has the gradient that finite differences show", async () => {
