@@ -1,5 +1,5 @@
 /** Group relative policy optimization (GRPO, Shao et al. 2024): answers to the same task are each other's baseline. */
-import { createProgramCache, type ModelConfig } from "../engine/model/index.ts";
+import { createProgramCache, type ModelConfig, type ScoredSize } from "../engine/model/index.ts";
 import { groupAdvantages, scaleByGroup } from "./advantage.ts";
 import { type GrpoObjectiveOptions, grpoObjective } from "./policy-objective.ts";
 import { createPolicyTrainer, type PolicyOptions } from "./policy-trainer.ts";
@@ -22,7 +22,7 @@ export function createGrpoTrainer(config: ModelConfig, options: GrpoOptions): Tr
   const { cores } = options.policies;
   const model = createTrainedModel(config, { lora: options.lora, cores });
   const buffer = createGradientBuffer(model.layout);
-  const programs = createProgramCache((size) => {
+  const programs = createProgramCache((size: ScoredSize) => {
     const objective = grpoObjective(config, model.weights, { ...size, ...options, temperature });
     return compileTrainingStep({ model, optimizer, objective, buffer }, cores);
   });

@@ -31,33 +31,59 @@ const turns = [
 const options = { numRows: 4, config: { padToken: 0, layers: [] } };
 
 describe("feedTurns()", () => {
-  const { batch, feeds } = feedTurns(turns.map(scoredOf), options);
+  const { size, feeds } = feedTurns(turns.map(scoredOf), options);
+  const batch = packTurns(turns, options);
+  /** The answer tokens of all turns, in their order. */
+  const answers = turns.flatMap(({ sequence: { tokens, numPromptTokens } }) => tokens.slice(numPromptTokens));
+  const numTokens = answers.length;
 
-  it("puts each log-probability where its token is the target, and 0 elsewhere", () => {
-    expect(feeds.oldLogProbs).toEqual(
-      Float32Array.from(batch.targets, (target, index) => (batch.answerMask[index] === 1 ? -target : 0)),
-    );
-    expect(feeds.startLogProbs).toEqual(Float32Array.from(feeds.oldLogProbs!, (value) => 10 * value));
-    expect(feeds.referenceLogProbs).toEqual(Float32Array.from(feeds.oldLogProbs!, (value) => 100 * value));
-    expect(feeds.oldLogProbs!.filter((value) => value !== 0)).toHaveLength(2 + 9 + 1);
+  it("puts each log-probability where its token is the target", () => {
+    expect(size).toEqual({ B: 4, T: 16, R: 32 });
+    expect([...feeds.targets!.subarray(0, numTokens)]).toEqual(answers);
+    expect([...feeds.rows!.subarray(0, numTokens)].map((place) => batch.targets[place])).toEqual(answers);
+    const values = (name: string): readonly number[] => [...feeds[name]!.subarray(0, numTokens)];
+    expect(values("oldLogProbs")).toEqual(answers.map((token) => -token));
+    expect(values("startLogProbs")).toEqual(answers.map((token) => -10 * token));
+    expect(values("referenceLogProbs")).toEqual(answers.map((token) => -100 * token));
   });
 
   it("weighs all answer tokens alike, and all turns alike, and padding not at all", () => {
-    expect(feeds.tokenWeights).toEqual(batch.answerMask.map((value) => value / 12));
+    expect([...feeds.tokenWeights!]).toEqual(
+      Array.from({ length: 32 }, (_, index) => (index < 12 ? Math.fround(1 / 12) : 0)),
+    );
     expect(feeds.rowWeights).toEqual(Float32Array.of(1 / 3, 1 / 3, 1 / 3, 0));
   });
 
-  it("gives a column of each turn's numbers", () => {
+  it("weighs those of a part as the whole has them, in programs of one size", () => {
+    const scored = turns.map(scoredOf);
+    const part = feedTurns(scored.slice(0, 1), { ...options, whole: scored, mostTokens: 40, T: 24 });
+    expect(part.size).toEqual({ B: 4, T: 24, R: 48 });
+    expect([...part.feeds.tokenWeights!.subarray(0, 3)]).toEqual([
+      Math.fround(1 / 12),
+      Math.fround(1 / 12),
+      0,
+    ]);
+    expect(part.feeds.rowWeights).toEqual(Float32Array.of(1 / 3, 0, 0, 0));
+  });
+
+  it("gives a column of each turn's numbers, and the advantage of each token's turn", () => {
     expect(feeds.advantages).toEqual(Float32Array.of(0.5, 1.5, 2.5, 0));
     expect(feeds.oldValues).toEqual(Float32Array.of(10, 11, 12, 0));
     expect(feeds.returns).toEqual(Float32Array.of(20, 21, 22, 0));
+    const advantages = [0.5, 0.5, ...new Array<number>(9).fill(1.5), 2.5];
+    expect([...feeds.tokenAdvantages!.subarray(0, 12)]).toEqual(advantages);
   });
 
-  it("finds the last prompt token of every turn", () => {
-    const rows = [...lastPromptRows(batch, turns)];
-    expect([...feeds.lastPromptRows!]).toEqual(rows);
-    expect(rows.map((row) => batch.tokens[row])).toEqual([4, 7, 17, 0]);
-    expect(Math.max(...rows)).toBeLessThan(batch.size.B * batch.size.T);
+  it("says which tokens are of a row, and where its last prompt token is among them", () => {
+    const marks = Array.from({ length: 4 }, (_, row) =>
+      [...feeds.rowTokens!.subarray(row * 32, (row + 1) * 32)].flatMap((mark, index) =>
+        mark === 1 ? index : [],
+      ),
+    );
+    expect(marks).toEqual([[0, 1], [2, 3, 4, 5, 6, 7, 8, 9, 10], [11], []]);
+    expect([...feeds.lastPromptRows!]).toEqual([0, 2, 11, 0]);
+    const places = turns.map((_, row) => feeds.rows![feeds.lastPromptRows![row]!]);
+    expect(places).toEqual([...lastPromptRows(batch, turns)].slice(0, 3));
   });
 });
 

@@ -1,7 +1,14 @@
 /** Turns of a rollout as the arrays that the policy objectives are fed with, and minibatches of them. */
 
 import type { Random } from "../base/core/index.ts";
-import { normalize, type PackOptions, packSequences, type TokenBatch } from "../engine/model/index.ts";
+import {
+  chooseRows,
+  normalize,
+  type PackOptions,
+  packSequences,
+  type ScoredSize,
+  type TokenBatch,
+} from "../engine/model/index.ts";
 import { type Feeds, splitList } from "../engine/parallel/index.ts";
 import type { Turn } from "../tasks/rollout/index.ts";
 
@@ -31,24 +38,39 @@ export function packTurns(turns: readonly Turn[], options: PackOptions): TokenBa
 export interface FeedOptions extends PackOptions {
   /** The minibatch that the turns are a part of (default: they are the whole). */
   readonly whole?: readonly ScoredTurn[];
+  /** Answer tokens of any part of it at most (default: as many as these have). */
+  readonly mostTokens?: number;
 }
 
-/** The feeds of a policy objective for up to `numRows` turns; missing rows are padding that counts for nothing. */
+/** Answer tokens of turns. */
+export function countAnswerTokens(scored: readonly ScoredTurn[]): number {
+  return scored.reduce((sum, { turn }) => sum + turn.logProbs.length, 0);
+}
+
+/**
+ * The feeds of a policy objective for up to `numRows` turns; missing rows, and what fills up the answer tokens to R, count for nothing. The last prompt
+ * token of a turn predicts the first one of its answer, so that its place is among those that are scored.
+ */
 export function feedTurns(
   scored: readonly ScoredTurn[],
-  { whole = scored, ...options }: FeedOptions,
-): { readonly batch: TokenBatch; readonly feeds: Feeds } {
+  { whole = scored, mostTokens = 0, ...options }: FeedOptions,
+): { readonly size: ScoredSize; readonly feeds: Feeds } {
   const { numRows } = options;
-  const numTokens = whole.reduce((sum, { turn }) => sum + turn.logProbs.length, 0);
   const batch = packTurns(
     scored.map(({ turn }) => turn),
     options,
   );
-  const { T } = batch.size;
+  const { B, T } = batch.size;
+  const weights = normalize(batch.answerMask, countAnswerTokens(whole));
+  const { R, ...rows } = chooseRows(batch.targets, weights, mostTokens);
   const spread = (pick: (turn: ScoredTurn) => ArrayLike<number>): Float32Array => {
-    const values = new Float32Array(numRows * T);
-    for (const [row, item] of scored.entries())
-      values.set(pick(item), row * T + item.turn.sequence.numPromptTokens - 1);
+    const values = new Float32Array(R);
+    let start = 0;
+    for (const item of scored) {
+      const own = pick(item);
+      values.set(own, start);
+      start += own.length;
+    }
     return values;
   };
   const column = (pick: (turn: ScoredTurn) => number): Float32Array => {
@@ -58,12 +80,16 @@ export function feedTurns(
   };
   const feeds = {
     tokens: batch.tokens,
-    targets: batch.targets,
     ...batch.positions,
-    tokenWeights: normalize(batch.answerMask, numTokens),
+    rows: rows.rows,
+    places: rows.places,
+    targets: rows.targets,
+    tokenWeights: rows.weights,
     oldLogProbs: spread(({ turn }) => turn.logProbs),
     startLogProbs: spread(({ startLogProbs }) => startLogProbs),
     referenceLogProbs: spread(({ referenceLogProbs }) => referenceLogProbs),
+    tokenAdvantages: spread(({ turn, advantage }) => turn.logProbs.map(() => advantage)),
+    rowTokens: markRows(scored, numRows, R),
     advantages: column(({ advantage }) => advantage),
     rowWeights: normalize(
       column(() => 1),
@@ -71,12 +97,32 @@ export function feedTurns(
     ),
     oldValues: column(({ value }) => value),
     returns: column((turn) => turn.return),
-    lastPromptRows: lastPromptRows(
-      batch,
-      scored.map(({ turn }) => turn),
-    ),
+    lastPromptRows: findFirstTokens(scored, numRows),
   };
-  return { batch, feeds };
+  return { size: { B, T, R }, feeds };
+}
+
+/** Where each row's first answer token is among all. */
+function findFirstTokens(scored: readonly ScoredTurn[], numRows: number): Int32Array {
+  const first = new Int32Array(numRows);
+  let start = 0;
+  for (const [row, { turn }] of scored.entries()) {
+    first[row] = start;
+    start += turn.logProbs.length;
+  }
+  return first;
+}
+
+/** [numRows, R], 1 where an answer token is of a row. */
+function markRows(scored: readonly ScoredTurn[], numRows: number, R: number): Float32Array {
+  const marks = new Float32Array(numRows * R);
+  let start = 0;
+  for (const [row, { turn }] of scored.entries()) {
+    const end = start + turn.logProbs.length;
+    marks.fill(1, row * R + start, row * R + end);
+    start = end;
+  }
+  return marks;
 }
 
 /** Row of each sequence's last prompt token in [B·T, E] hidden states. */

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { flatten, readGoldenModel, relativeError } from "../../test/golden-model.ts";
 import {
+  chooseRows,
   createValueHeadLayout,
   createWeights,
   feedParameters,
@@ -22,11 +23,20 @@ const given = file.reinforcement!;
 const { grpo, ppo } = given;
 const [B = 0, T = 0] = given.tokens_BT.shape;
 const mask = Float32Array.from(given.mask_BT.data);
+const {
+  R,
+  weights: tokenWeights,
+  ...chosen
+} = chooseRows(Int32Array.from(given.actions_BT.data), normalize(mask));
 const tokenFeeds = {
   tokens: Int32Array.from(given.tokens_BT.data),
-  targets: Int32Array.from(given.actions_BT.data),
+  ...chosen,
+  tokenWeights,
   ...feedPositions(config, { B: B, T: T, texts: [] }),
 };
+/** Of an array [B, T], the elements of answers. */
+const choose = (values: ArrayLike<number>): Float32Array =>
+  Float32Array.from(chosen.rows, (place) => values[place] ?? 0);
 /** Rows of the last prompt tokens in [B · T, E] hidden states. */
 const lastPromptRows = Int32Array.from(ppo.lastPromptIndex_B.data, (last, row) => row * T + last);
 
@@ -64,16 +74,18 @@ describe("grpoObjective()", () => {
   const feeds = {
     ...feedParameters(layout, parameters),
     ...tokenFeeds,
-    tokenWeights: normalize(mask),
-    oldLogProbs: Float32Array.from(grpo.oldLogProbs_BT.data),
-    startLogProbs: Float32Array.from(start),
-    referenceLogProbs: Float32Array.from(grpo.referenceLogProbs_BT.data),
-    advantages: Float32Array.from(grpo.advantages_B.data),
+    oldLogProbs: choose(grpo.oldLogProbs_BT.data),
+    startLogProbs: choose(start),
+    referenceLogProbs: choose(grpo.referenceLogProbs_BT.data),
+    tokenAdvantages: Float32Array.from(
+      chosen.rows,
+      (place) => grpo.advantages_B.data[Math.floor(place / T)]!,
+    ),
   };
   const compute = async (change: Record<string, TensorData> = {}): ReturnType<typeof run> => {
     const weights = createWeights(layout);
     const options = { clipRange: grpo.clipEpsilon, klWeight: grpo.klCoefficient, temperature: 1 };
-    const objective = grpoObjective(config, weights, { B, T, ...options });
+    const objective = grpoObjective(config, weights, { B, T, R, ...options });
     return await run(objective, { over: layout, weights, feeds: { ...feeds, ...change } });
   };
 
@@ -96,7 +108,7 @@ describe("grpoObjective()", () => {
 
   it("is untouched by what stands outside the answers, however large", async () => {
     const spoil = (values: TensorData, by: number): Float32Array =>
-      Float32Array.from(values, (value, index) => (mask[index] === 1 ? value : by));
+      Float32Array.from(values, (value, index) => (tokenWeights[index]! > 0 ? value : by));
     const before = await compute();
     const after = await compute({
       oldLogProbs: spoil(feeds.oldLogProbs, -1e4),
@@ -117,21 +129,25 @@ describe("ppoObjective()", () => {
   const feeds = {
     ...feedParameters(over, joined),
     ...tokenFeeds,
-    tokenWeights: normalize(mask),
+    rowTokens: Float32Array.from({ length: B * R }, (_, index) => {
+      const [row, token] = [Math.floor(index / R), index % R];
+      return tokenWeights[token]! > 0 && Math.floor(chosen.rows[token]! / T) === row ? 1 : 0;
+    }),
     rowWeights: new Float32Array(B).fill(1 / B),
-    oldLogProbs,
-    startLogProbs: Float32Array.from(grpo.oldLogProbs_BT.data),
-    referenceLogProbs: Float32Array.from(grpo.referenceLogProbs_BT.data),
+    oldLogProbs: choose(oldLogProbs),
+    startLogProbs: choose(grpo.oldLogProbs_BT.data),
+    referenceLogProbs: choose(grpo.referenceLogProbs_BT.data),
     advantages: Float32Array.from(ppo.advantages_B.data),
     oldValues: Float32Array.from(ppo.oldValues_B.data),
     returns: Float32Array.from(ppo.returns_B.data),
-    lastPromptRows,
+    lastPromptRows: lastPromptRows.map((row) => chosen.places[row]!),
   };
   const compute = async (): ReturnType<typeof run> => {
     const weights = createWeights(over);
     const objective = ppoObjective(config, weights, {
       B,
       T,
+      R,
       temperature: 1,
       clipRange: ppo.clipEpsilon,
       valueClipRange: ppo.valueClipEpsilon,
@@ -165,7 +181,7 @@ describe("ppoObjective()", () => {
     const weights = createWeights(over);
     const { hidden_NE } = runSequences(config, weights, op.input("tokens", [B, T], "int32"));
     const program = await compile({ values: estimateValues(weights, hidden_NE, B) }, { numThreads: 1 });
-    const { values } = await program.run(feeds);
+    const { values } = await program.run({ ...feeds, lastPromptRows });
     await program.release();
     expect(relativeError(values, ppo.values_B.data)).toBeLessThan(tolerance);
   });

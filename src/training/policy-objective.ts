@@ -1,7 +1,7 @@
 /** The objectives of reinforcement learning: GRPO a token at a time, the study's PPO a whole answer at a time. */
 import {
-  type BatchSize,
   type ModelConfig,
+  type ScoredSize,
   type Scores,
   scoreTargets,
   type Weights,
@@ -9,27 +9,24 @@ import {
 import { op, type Tensor } from "../engine/tensor/index.ts";
 import type { Objective } from "./training-step.ts";
 
-/** Names of the arrays both objectives are fed with, beside tokens and targets; see `policyInputs`. */
+/** Names of the arrays both objectives are fed with, beside tokens and the places that are scored; [R] each, one element an answer token. */
 interface PolicyInputs {
-  /** [B, T], 1 / count on answer tokens: sums over it are means over answer tokens. */
+  /** 1 / count on answer tokens, 0 on what fills up R: sums over it are means over answer tokens. */
   readonly tokenWeights: Tensor;
-  /** [B, T], log-probabilities under the policy that sampled. */
+  /** Log-probabilities under the policy that sampled. */
   readonly oldLogProbs: Tensor;
-  /** [B, T], log-probabilities under the checkpoint that this stage started from. */
+  /** Log-probabilities under the checkpoint that this stage started from. */
   readonly startLogProbs: Tensor;
-  /** [B, T], log-probabilities under the policy that the KL term pulls toward. */
+  /** Log-probabilities under the policy that the KL term pulls toward. */
   readonly referenceLogProbs: Tensor;
-  /** [B, 1] */
-  readonly advantages: Tensor;
 }
 
-function policyInputs({ B, T }: BatchSize): PolicyInputs {
+function policyInputs({ R }: ScoredSize): PolicyInputs {
   return {
-    tokenWeights: op.input("tokenWeights", [B, T]),
-    oldLogProbs: op.input("oldLogProbs", [B, T]),
-    startLogProbs: op.input("startLogProbs", [B, T]),
-    referenceLogProbs: op.input("referenceLogProbs", [B, T]),
-    advantages: op.input("advantages", [B, 1]),
+    tokenWeights: op.input("tokenWeights", [R]),
+    oldLogProbs: op.input("oldLogProbs", [R]),
+    startLogProbs: op.input("startLogProbs", [R]),
+    referenceLogProbs: op.input("referenceLogProbs", [R]),
   };
 }
 
@@ -59,8 +56,8 @@ function clippedSurrogate(
 function divergences(scores: Scores, inputs: PolicyInputs): { toStart: Tensor; toReference: Tensor } {
   const { tokenWeights, startLogProbs, referenceLogProbs } = inputs;
   return {
-    toStart: meanDivergence(scores.logProbs_BT, startLogProbs, tokenWeights),
-    toReference: meanDivergence(scores.logProbs_BT, referenceLogProbs, tokenWeights),
+    toStart: meanDivergence(scores.logProbs_R, startLogProbs, tokenWeights),
+    toReference: meanDivergence(scores.logProbs_R, referenceLogProbs, tokenWeights),
   };
 }
 
@@ -75,18 +72,19 @@ export interface GrpoObjectiveOptions {
 
 /**
  * −mean over answer tokens of min(ρA, clip(ρ)A) + β KL(π ‖ reference), with a ratio ρ for each token
- * (GRPO, Shao et al. 2024; token mean over the whole batch).
+ * (GRPO, Shao et al. 2024; token mean over the whole batch). "tokenAdvantages" [R] hold each token's A.
  */
 export function grpoObjective(
   config: ModelConfig,
   weights: Weights,
-  { B, T, temperature, clipRange, klWeight }: GrpoObjectiveOptions & BatchSize,
+  { clipRange, klWeight, ...scored }: GrpoObjectiveOptions & ScoredSize,
 ): Objective {
-  const scores = scoreTargets(config, weights, { B, T, temperature });
-  const inputs = policyInputs({ B, T });
-  const { tokenWeights, oldLogProbs, advantages } = inputs;
+  const scores = scoreTargets(config, weights, scored);
+  const inputs = policyInputs(scored);
+  const { tokenWeights, oldLogProbs } = inputs;
+  const advantages = op.input("tokenAdvantages", [scored.R]);
   const isAnswer = op.subtract(1, op.lessOrEqual(tokenWeights, 0));
-  const ratio = op.exp(op.multiply(op.subtract(scores.logProbs_BT, oldLogProbs), isAnswer));
+  const ratio = op.exp(op.multiply(op.subtract(scores.logProbs_R, oldLogProbs), isAnswer));
   const { surrogate, isClipped } = clippedSurrogate(ratio, advantages, clipRange);
   const gain = op.sum(op.multiply(surrogate, tokenWeights));
   const { toStart, toReference } = divergences(scores, inputs);
@@ -96,7 +94,7 @@ export function grpoObjective(
     metrics: {
       klToStart: toStart,
       klToReference: toReference,
-      entropy: op.sum(op.multiply(scores.entropy_BT, tokenWeights)),
+      entropy: op.sum(op.multiply(scores.entropy_R, tokenWeights)),
       clipShare: op.sum(op.multiply(isClipped, tokenWeights)),
     },
   };
@@ -113,9 +111,9 @@ export interface PpoObjectiveOptions {
   readonly entropyWeight: number;
 }
 
-/** Values [B, 1] of states: the value head on the final hidden state of each row's last prompt token. */
-export function estimateValues(weights: Weights, hidden_NE: Tensor, B: number): Tensor {
-  let x = op.gatherRows(hidden_NE, op.input("lastPromptRows", [B], "int32"));
+/** Values [B, 1] of states: the value head on the final hidden state of each row's last prompt token, at "lastPromptRows" [B] of those given. */
+export function estimateValues(weights: Weights, hidden: Tensor, B: number): Tensor {
+  let x = op.gatherRows(hidden, op.input("lastPromptRows", [B], "int32"));
   for (const depth of [0, 1, 2]) {
     const weight = weights.get(`value_head.${depth}.weight`);
     x = op.add(op.matmul(x, weight, { transposeRight: true }), weights.get(`value_head.${depth}.bias`));
@@ -127,35 +125,30 @@ export function estimateValues(weights: Weights, hidden_NE: Tensor, B: number): 
 /**
  * The study's turn-level PPO: an answer is one action, ρ = exp(Σ_t log π − Σ_t log π_old). Loss = −mean min(ρA,
  * clip(ρ)A) + valueWeight · ½ mean max((V − R)², (V_clipped − R)²) − entropyWeight · mean token entropy; means over
- * rows go by "rowWeights" [B, 1], which hold 1 / count and 0 for padding.
+ * rows go by "rowWeights" [B, 1], which hold 1 / count and 0 for padding. "rowTokens" [B, R] is 1 where a token is of a row.
  */
 export function ppoObjective(
   config: ModelConfig,
   weights: Weights,
-  {
-    B,
-    T,
-    temperature,
-    clipRange,
-    valueClipRange,
-    valueWeight,
-    entropyWeight,
-  }: PpoObjectiveOptions & BatchSize,
+  { clipRange, valueClipRange, valueWeight, entropyWeight, ...scored }: PpoObjectiveOptions & ScoredSize,
 ): Objective {
-  const scores = scoreTargets(config, weights, { B, T, temperature });
-  const inputs = policyInputs({ B, T });
+  const { B, R } = scored;
+  const scores = scoreTargets(config, weights, scored);
+  const inputs = policyInputs(scored);
   const rowWeights = op.input("rowWeights", [B, 1]);
   const isAnswer = op.subtract(1, op.lessOrEqual(inputs.tokenWeights, 0));
-  const change = op.multiply(op.subtract(scores.logProbs_BT, inputs.oldLogProbs), isAnswer);
-  const ratio = op.exp(op.sum(change, [1]));
-  const { surrogate, isClipped } = clippedSurrogate(ratio, inputs.advantages, clipRange);
+  const change = op.multiply(op.subtract(scores.logProbs_R, inputs.oldLogProbs), isAnswer);
+  // The sum of each row's tokens.
+  const ratio = op.exp(op.matmul(op.input("rowTokens", [B, R]), op.reshape(change, [R, 1])));
+  const advantages = op.input("advantages", [B, 1]);
+  const { surrogate, isClipped } = clippedSurrogate(ratio, advantages, clipRange);
   const gain = op.sum(op.multiply(surrogate, rowWeights));
-  const valueLoss = clippedValueLoss(estimateValues(weights, scores.hidden_NE, B), {
+  const valueLoss = clippedValueLoss(estimateValues(weights, scores.hidden_RE, B), {
     B,
     clipRange: valueClipRange,
     rowWeights,
   });
-  const entropy = op.sum(op.multiply(scores.entropy_BT, inputs.tokenWeights));
+  const entropy = op.sum(op.multiply(scores.entropy_R, inputs.tokenWeights));
   const policyAndValue = op.subtract(op.multiply(valueLoss, valueWeight), gain);
   const { toStart, toReference } = divergences(scores, inputs);
   return {

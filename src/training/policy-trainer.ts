@@ -1,7 +1,13 @@
 /** Reinforcement learning: roll out, weigh answers by their advantages, update. GRPO and PPO differ in a few parts only. */
 
 import { createRandom, type Random, requireItem } from "../base/core/index.ts";
-import { listParameters, type ModelConfig, measureLength, type ProgramCache } from "../engine/model/index.ts";
+import {
+  listParameters,
+  type ModelConfig,
+  measureLength,
+  type ProgramCache,
+  type ScoredSize,
+} from "../engine/model/index.ts";
 import {
   type Asker,
   choosePartRows,
@@ -11,7 +17,7 @@ import {
 } from "../engine/parallel/index.ts";
 import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "../tasks/rollout/index.ts";
 import { type Optimizer, startTraining, type TrainingState } from "./optimizer.ts";
-import { drawMinibatches, feedTurns, type ScoredTurn } from "./policy-batch.ts";
+import { countAnswerTokens, drawMinibatches, feedTurns, type ScoredTurn } from "./policy-batch.ts";
 import { averageMetrics, describeAdvantages, describeRewards } from "./policy-metrics.ts";
 import type { Schedule } from "./schedule.ts";
 import type { StepMetrics, Trainer } from "./trainer.ts";
@@ -54,7 +60,7 @@ export interface PolicyMethod {
   /** Parameters of a step in all. */
   readonly numParameters: number;
   assignCredit(state: TrainingState, episodes: readonly Episode[]): Promise<Credit>;
-  readonly programs: ProgramCache<TrainingStep>;
+  readonly programs: ProgramCache<TrainingStep, ScoredSize>;
   release(): Promise<void>;
 }
 
@@ -164,11 +170,17 @@ async function update(
     for (const minibatch of drawMinibatches(scored, numRows, random)) {
       const T = measureLength(minibatch.map(({ turn }) => turn.sequence));
       const B = choosePartRows({ B: numRows, T }, method.numParameters);
-      const parts = splitList(minibatch, B).map(
-        (part) => feedTurns(part, { numRows: B, T, config, whole: minibatch }).feeds,
+      const turns = splitList(minibatch, B);
+      const mostTokens = Math.max(...turns.map(countAnswerTokens));
+      const parts = turns.map((part) =>
+        feedTurns(part, { numRows: B, T, config, whole: minibatch, mostTokens }),
       );
-      const program = await method.programs.find({ B, T });
-      const result = await program.run(state, parts, learningRate);
+      const program = await method.programs.find(requireItem(parts, 0).size);
+      const result = await program.run(
+        state,
+        parts.map(({ feeds }) => feeds),
+        learningRate,
+      );
       state = result.state;
       steps.push({ numRows: minibatch.length, metrics: flattenMetrics(result) });
     }

@@ -12,6 +12,7 @@ import {
   type ModelConfig,
   type ParameterLayout,
   runSequences,
+  type ScoredSize,
 } from "../engine/model/index.ts";
 import { compile, op } from "../engine/tensor/index.ts";
 import type { Episode, Turn } from "../tasks/rollout/index.ts";
@@ -45,7 +46,7 @@ export function createPpoTrainer(config: ModelConfig, options: PpoOptions): Trai
   const updateFactors = layout.entries.map((_, index) =>
     index < numPolicyBlocks ? 1 : options.valueRateFactor,
   );
-  const programs = createProgramCache((size) => {
+  const programs = createProgramCache((size: ScoredSize) => {
     const objective = ppoObjective(config, weights, { ...size, ...options, temperature });
     return compileTrainingStep({ model, optimizer, objective, buffer, updateFactors }, cores);
   });

@@ -3,43 +3,13 @@
 import { op, type RowChoice, type Tensor } from "../../tensor/index.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { runSequences } from "../decoder/decoder.ts";
-import { applyHead } from "../decoder/graph.ts";
+import { applyHead, scale } from "../decoder/graph.ts";
 import type { Weights } from "../parameters.ts";
 
 /** Size of a batch of padded sequences. */
 export interface BatchSize {
   readonly B: number;
   readonly T: number;
-}
-
-/** A policy's scores. */
-export interface Scores {
-  /** log π(target | before), [B, T]. */
-  readonly logProbs_BT: Tensor;
-  /** Entropy of the next-token distribution in nats, [B, T]. */
-  readonly entropy_BT: Tensor;
-  /** Final hidden states, [B·T, E]. */
-  readonly hidden_NE: Tensor;
-}
-
-/** Scores of "targets" after "tokens" (graph inputs, int32, [B, T]) at a sampling temperature above 0. */
-export function scoreTargets(
-  config: ModelConfig,
-  weights: Weights,
-  { B, T, temperature = 1 }: BatchSize & { readonly temperature?: number },
-): Scores {
-  const tokens = op.input("tokens", [B, T], "int32");
-  const targets = op.input("targets", [B, T], "int32");
-  const { hidden_NE } = runSequences(config, weights, tokens);
-  const logits = applyHead(config, weights, hidden_NE);
-  const scaled = temperature === 1 ? logits : op.multiply(logits, 1 / temperature);
-  const logProbs_BTV = op.reshape(op.logSoftmax(scaled), [B, T, config.vocabularySize]);
-  const entropy = op.negate(op.sum(op.multiply(op.exp(logProbs_BTV), logProbs_BTV), [-1]));
-  return {
-    logProbs_BT: op.reshape(op.takeLast(logProbs_BTV, targets), [B, T]),
-    entropy_BT: op.reshape(entropy, [B, T]),
-    hidden_NE,
-  };
 }
 
 /** Size of a batch of padded sequences, of which R tokens are scored, wherever they stand. */
@@ -50,6 +20,41 @@ export interface ScoredSize extends BatchSize {
 /** Which tokens are scored: graph inputs "rows" [R] and "places" [B·T], int32. */
 export function inputRows({ B, T, R }: ScoredSize): RowChoice {
   return { rows: op.input("rows", [R], "int32"), places: op.input("places", [B * T], "int32") };
+}
+
+/** A policy's scores of R tokens. */
+export interface Scores {
+  /** log π(target | before), [R]. */
+  readonly logProbs_R: Tensor;
+  /** Entropy of the next-token distribution in nats, [R]. */
+  readonly entropy_R: Tensor;
+  /** Final hidden states, [R, E]. */
+  readonly hidden_RE: Tensor;
+}
+
+/**
+ * Scores of "targets" [R] at the places of "tokens" [B, T] that `inputRows` says (graph inputs, int32), at a sampling temperature above 0. Only those
+ * places go through the end of the last layer and through the head.
+ */
+export function scoreTargets(
+  config: ModelConfig,
+  weights: Weights,
+  { temperature = 1, ...size }: ScoredSize & { readonly temperature?: number },
+): Scores {
+  const { B, T, R } = size;
+  const choice = inputRows(size);
+  const tokens = op.input("tokens", [B, T], "int32");
+  const { hidden_NE: hidden_RE } = runSequences(config, weights, tokens, {
+    pick: (x) => op.pickRows(x, choice),
+  });
+  const logits = scale(applyHead(config, weights, hidden_RE), 1 / temperature);
+  const logProbs_RV = op.logSoftmax(logits);
+  const entropy = op.negate(op.sum(op.multiply(op.exp(logProbs_RV), logProbs_RV), [-1]));
+  return {
+    logProbs_R: op.reshape(op.takeLast(logProbs_RV, op.input("targets", [R], "int32")), [R]),
+    entropy_R: op.reshape(entropy, [R]),
+    hidden_RE,
+  };
 }
 
 /**
