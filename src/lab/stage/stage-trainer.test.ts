@@ -300,3 +300,34 @@ describe("createStageTrainer() of RL", () => {
     expect(await ppo.trainer.parameters(state)).not.toEqual(parameters);
   });
 });
+
+describe("createStageTrainer() with adapters", () => {
+  it.each([
+    ["sft", "sft.lora", ["sft"]],
+    ["GRPO", "rl.0.lora", ["grpo-from-2-seed-0", "grpo-from-2-seed-1"]],
+  ])("trains them alone, in %s, and gives the model with them added in", async (_, path, ids) => {
+    const changes = [{ path, value: "{ rank: 2, alpha: 4 }" }];
+    const kept = parameters.slice();
+    const starts: Float32Array[] = [];
+    for (const id of ids) {
+      const { trainer } = await open(id, { changes });
+      const start = trainer.start(parameters);
+      // Seven matrices of 8 × 8, an A and a B of rank 2 for each.
+      expect(start.parameters.length).toBe(7 * 2 * 2 * 8);
+      expect(await trainer.parameters(start)).toEqual(parameters);
+      starts.push(start.parameters.slice());
+      let state = start;
+      // Answers to a task may all be worth the same, for a step or two.
+      for (let step = 1; step <= 8; step++) state = (await trainer.step(state, step)).state;
+      expect(await trainer.parameters(state)).not.toEqual(parameters);
+    }
+    expect(parameters).toEqual(kept);
+    if (starts.length > 1) expect(starts[1]).not.toEqual(starts[0]);
+  });
+
+  it("knows none for PPO", () => {
+    expect(() =>
+      parseRecipe(text, "small.yaml", [{ path: "rl.1.lora", value: "{ rank: 2, alpha: 4 }" }]),
+    ).toThrow(/lora/);
+  });
+});
