@@ -148,7 +148,9 @@ for (const task of ["train", "sample"] as const) {
 }
 for (const version of versions) console.log(version);
 if (!hasPyTorch)
-  console.log("PyTorch was not found (Debian: python3-torch), so there is nothing to compare with");
+  console.log(
+    "PyTorch was not found (tools/make-peers.sh FOLDER, UNTWIST_PEERS), so there is nothing to compare with",
+  );
 console.log(
   `medians of ${numRounds} rounds in turns, ${numThreads} threads, model of ${parameters.length} parameters`,
 );

@@ -18,11 +18,12 @@ const benchmarks = [
   "cluster",
   "serve-load",
   "chat-model",
+  "soak",
 ] as const;
 
 const [wanted, ...options] = process.argv.slice(2);
 const chosen = benchmarks.filter((name) =>
-  wanted === undefined ? !/-memory$|^cluster$|^serve-load$|^chat-model$/.test(name) : name === wanted,
+  wanted === undefined ? !/-memory$|^cluster$|^serve-load$|^chat-model$|^soak$/.test(name) : name === wanted,
 );
 if (chosen.length === 0) {
   console.error(`Cannot find a benchmark "${wanted}": choose ${benchmarks.join(", ")}`);

@@ -30,7 +30,7 @@ export interface TrainedModel {
   readonly frozen: Readonly<Record<string, Float32Array>>;
   /** Parameters in all, those that stay included. */
   readonly numParameters: number;
-  /** The vector that training of the model with these parameters starts from. */
+  /** The vector that training of the model with these parameters starts from. Throws `RangeError` for others than those that adapters are made for. */
   start(parameters: Float32Array): Float32Array;
   /** The model's parameters. The array may be that of the vector: it is read before the next step. */
   merge(vector: Float32Array): Promise<Float32Array>;
@@ -82,7 +82,11 @@ function trainAdapters(config: ModelConfig, options: AdaptedOptions, cores: Core
     trained: adapters.tensors,
     frozen,
     numParameters: modelLayout.size + layout.size,
-    start: () => initializeLora(layout, createRandom(options.seed, "adapters")),
+    start: (parameters) => {
+      if (parameters !== options.parameters)
+        throw new RangeError("Cannot start: the adapters are made for other parameters");
+      return initializeLora(layout, createRandom(options.seed, "adapters"));
+    },
     merge: async (vector) => {
       const program = await programs.find({});
       const parameters = options.parameters.slice();

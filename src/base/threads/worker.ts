@@ -13,7 +13,7 @@ export interface TaskMessage<Task> {
 export type AnswerMessage<Result> =
   | { readonly kind: "done"; readonly result: Result }
   | { readonly kind: "refused"; readonly message: string; readonly exitCode: number }
-  | { readonly kind: "failed"; readonly message: string; readonly stack: string };
+  | { readonly kind: "failed"; readonly name: string; readonly message: string; readonly stack: string };
 
 /** Serves tasks until the pool ends this thread. Call it once, in the worker's entry file. */
 export function serveTasks<Task, Result>(handler: TaskHandler<Task, Result>): void {
@@ -33,18 +33,19 @@ export function serveTasks<Task, Result>(handler: TaskHandler<Task, Result>): vo
 }
 
 function describeFailure(error: unknown): AnswerMessage<never> {
-  if (!(error instanceof Error)) return { kind: "failed", message: String(error), stack: String(error) };
-  const { message, stack = "" } = error;
+  if (!(error instanceof Error))
+    return { kind: "failed", name: "Error", message: String(error), stack: String(error) };
+  const { name, message, stack = "" } = error;
   // Errors that a user can fix say so by an exit code of their own.
   const exitCode = findExitCode(error);
   if (exitCode !== undefined) return { kind: "refused", message: describeError(error), exitCode };
-  return { kind: "failed", message, stack };
+  return { kind: "failed", name, message, stack };
 }
 
 /** The error of an answer that is none of success. */
 export function restoreError(answer: Exclude<AnswerMessage<unknown>, { kind: "done" }>): Error {
   if (answer.kind === "refused") return new UsageError(answer.message, { exitCode: answer.exitCode });
-  const error = new Error(answer.message);
+  const error = answer.name === "RangeError" ? new RangeError(answer.message) : new Error(answer.message);
   error.stack = answer.stack;
   return error;
 }

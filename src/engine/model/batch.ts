@@ -104,10 +104,10 @@ export interface RowsBatch {
   readonly weights: Float32Array;
 }
 
-/** The places of a batch with a weight above 0, of `mostChosen` at most (default: as many as there are): few sizes R, so that few programs are compiled. */
-export function chooseRows(targets: Int32Array, weights: Float32Array, mostChosen = 0): RowsBatch {
+/** The places of a batch with a weight above 0. R has room for `leastRoom` at least (default: for them); there are few sizes R, so that few programs are compiled. */
+export function chooseRows(targets: Int32Array, weights: Float32Array, leastRoom = 0): RowsBatch {
   const chosen = [...weights.keys()].filter((place) => (weights[place] ?? 0) > 0);
-  const R = fitRows(Math.max(chosen.length, mostChosen));
+  const R = fitRows(Math.max(chosen.length, leastRoom));
   const [rows, places] = [new Int32Array(R), new Int32Array(weights.length).fill(R)];
   rows.set(chosen);
   for (const [index, place] of chosen.entries()) places[place] = index;

@@ -1,15 +1,17 @@
 /** Asks a model: texts are shared out among cores, since none depends on another. */
-import type {
-  Generation,
-  GenerationOptions,
-  GenerationRequest,
-  ModelConfig,
-  Sequence,
+import {
+  type Generation,
+  type GenerationOptions,
+  type GenerationRequest,
+  type ModelConfig,
+  measureLength,
+  type Sequence,
 } from "../model/index.ts";
 import type { Cores } from "./cores.ts";
+import type { PosedModel, PosedRequest } from "./engine-task.ts";
 import { shareFloats } from "./shared-copy.ts";
 import { splitList } from "./split-list.ts";
-import { isSmall } from "./summed-program.ts";
+import { choosePartRows, isSmall } from "./summed-program.ts";
 
 /** The model that is asked, and how many texts are read together. */
 export interface AskedModel {
@@ -21,7 +23,7 @@ export interface AskedModel {
 
 /** Asks one model. */
 export interface Asker {
-  /** As `Generator` does. The streams of the requests are not to be drawn from afterwards. */
+  /** As `Generator` does. */
   generate(
     requests: readonly GenerationRequest[],
     options: GenerationOptions,
@@ -33,38 +35,36 @@ export interface Asker {
 /** Creates one. */
 export function createAsker(cores: Cores, { config, parameters, batchSize }: AskedModel): Asker {
   const small = isSmall(parameters.length);
+  const [numParts, numThreads] = small ? [cores.count, 1] : [1, cores.count];
   let shared: Float32Array | undefined;
-  const describe = (numTasks: number) => {
+  const pose = (numTasks: number): Pick<PosedModel, "config" | "parameters" | "numThreads"> => {
     if (numTasks > 1) shared ??= shareFloats(parameters);
-    return { config, batchSize, parameters: shared ?? parameters, numThreads: small ? 1 : cores.count };
+    return { config, parameters: shared ?? parameters, numThreads };
   };
   return {
-    generate: async (requests, options) => {
-      const parts = splitItems(requests, small ? cores.count : 1);
-      const model = describe(parts.length);
+    generate: async (requests, { maxNewTokens, sampling }) => {
+      const parts = splitItems(requests, numParts);
+      const asked = { ...pose(parts.length), batchSize, options: { maxNewTokens, sampling } };
       const answers = await cores.carryOut(
-        parts.map((part) => ({
-          kind: "generate",
-          ...model,
-          options: { maxNewTokens: options.maxNewTokens, sampling: options.sampling },
-          requests: part.map(({ prompt, reference, random }) => ({
-            prompt,
-            reference,
-            random: random.readState(),
-          })),
-        })),
+        parts.map((part) => ({ kind: "generate", ...asked, requests: part.map(poseRequest) })),
       );
       return answers.flatMap((answer) => (answer.kind === "generate" ? answer.generations : []));
     },
     score: async (sequences, temperature) => {
-      const parts = splitItems(sequences, small ? cores.count : 1);
-      const model = describe(parts.length);
+      const parts = splitItems(sequences, numParts);
+      const size = { B: Math.min(sequences.length, batchSize), T: measureLength(sequences) };
+      const numRows = small ? batchSize : choosePartRows(size, parameters.length);
+      const asked = { ...pose(parts.length), batchSize: numRows, temperature };
       const answers = await cores.carryOut(
-        parts.map((part) => ({ kind: "score", ...model, temperature, sequences: part })),
+        parts.map((part) => ({ kind: "score", ...asked, sequences: part })),
       );
       return answers.flatMap((answer) => (answer.kind === "score" ? answer.scores : []));
     },
   };
+}
+
+function poseRequest({ prompt, reference, random }: GenerationRequest): PosedRequest {
+  return { prompt, reference, random: random.readState() };
 }
 
 /** Programs take multiples of so many rows: fewer for one core are hardly faster. */

@@ -15,6 +15,8 @@ export interface Cores {
   carryOut(tasks: readonly EngineTask[]): Promise<readonly EngineAnswer[]>;
   /** Another number at each call: what programs are called by. */
   takeId(): number;
+  /** Frees a program that is not run any more: on this thread at once, on others when they need the room. */
+  releaseProgram(id: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -41,6 +43,7 @@ export function openCores(count: number): Cores {
       return gather(answers, tasks.length);
     },
     takeId: () => ++lastId,
+    releaseProgram: (id) => handler.releaseProgram(id),
     close: async () => {
       await pool.close();
       await handler.release();

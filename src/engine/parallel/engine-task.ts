@@ -28,7 +28,7 @@ export interface ProgramTask {
 }
 
 /** A model and its parameters, in the order of its layout. */
-interface PosedModel {
+export interface PosedModel {
   readonly config: ModelConfig;
   readonly parameters: Float32Array;
   /** Threads of one operation. */

@@ -1,4 +1,4 @@
-/** Copies on shared memory, which all threads read without one for each of them. */
+/** Copies on shared memory: what is sent to several threads is not copied on this one for each of them. */
 
 /** A copy of numbers. */
 export function shareFloats(values: Float32Array): Float32Array {

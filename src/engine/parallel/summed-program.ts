@@ -22,10 +22,10 @@ export function isSmall(numParameters: number): boolean {
   return numParameters < manyParameters;
 }
 
-/** Tokens of a part at most, unless one row has more: of a model of 135 million parameters, 1,024 take 3 GB beside its vectors. */
+/** Tokens of a part at most, but for what rounding up its rows adds: of a model of 135 million parameters, 1,024 take 3 GB beside its vectors. */
 const mostTokens = { small: 2048, large: 1024 };
 
-/** Rows of each part of a batch but the last, which may have fewer: as few parts as tokens allow, 2, 4, 8 …, so that cores have equally many. */
+/** Rows of each part of a batch but the last, which may have fewer: as few parts as tokens allow, of 2, 4, 8 …, so that cores have equally many. */
 export function choosePartRows(
   { B, T }: { readonly B: number; readonly T: number },
   numParameters: number,
@@ -50,7 +50,7 @@ function createApart(outputs: Outputs, cores: Cores): SummedProgram {
   const id = cores.takeId();
   return {
     run: async (parts, shared, into) => {
-      // One copy for all threads.
+      // One copy for all, of which each thread makes its own.
       const handed =
         parts.length === 1
           ? shared
@@ -60,7 +60,7 @@ function createApart(outputs: Outputs, cores: Cores): SummedProgram {
       );
       return addUp(answers.map(requireResults), into);
     },
-    release: async () => undefined,
+    release: () => cores.releaseProgram(id),
   };
 }
 

@@ -15,7 +15,7 @@ import type { Generation, ModelConfig, Policy } from "../../engine/model/index.t
 import type { OpenPolicy } from "../../engine/parallel/index.ts";
 
 /** Changes whenever the engine computes something else from the same weights, or entries are laid out in another way. */
-export const memoryVersion = 3;
+export const memoryVersion = 4;
 
 /** Whose answers they are. */
 export interface MemoryOptions {

@@ -6,7 +6,7 @@ import type { Sampling } from "./sampling.ts";
 export interface GenerationRequest {
   /** Token ids of the prompt, at least one. */
   readonly prompt: readonly number[];
-  /** The stream that sampling draws from; greedy decoding draws nothing. */
+  /** The stream that sampling draws from, not to be drawn from afterwards; greedy decoding draws nothing. */
   readonly random: Random;
   /** Token ids of a continuation that is only scored. */
   readonly reference?: readonly number[] | undefined;
