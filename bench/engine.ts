@@ -16,6 +16,9 @@ const peers = process.env.UNTWIST_PEERS ?? join(process.env.HOME ?? "", ".cache/
 const python = join(peers, "main/bin/python");
 const [promptLength, answerLength] = [20, 29];
 
+/** How the PyTorch is written; see pytorch_engine.py. */
+const styles = { train: ["standard", "tuned", "compiled"], sample: ["standard", "tuned"] } as const;
+
 /** The model of the `general-points` recipe; no end token is ever drawn, so that every answer has full length. */
 const config = createLlamaConfig({
   vocabularySize: 127,
@@ -126,7 +129,7 @@ for (let round = 0; round <= numRounds; round++)
     const seconds = await time(work[task]);
     // The first round warms up.
     if (round > 0) add(`${task} untwist`, numTokens[task] / seconds);
-    for (const style of hasPyTorch && round > 0 ? ["standard", "tuned"] : []) {
+    for (const style of hasPyTorch && round > 0 ? styles[task] : []) {
       const result = runPyTorch(task, style);
       if (result === undefined) continue;
       add(`${task} ${style}`, result.tokensPerSecond);
@@ -138,7 +141,7 @@ const shown = (name: string): number => Math.round(median(speeds.get(name) ?? [N
 for (const task of ["train", "sample"] as const) {
   const ours = shown(`${task} untwist`);
   console.log(`${task.padEnd(7)} untwist           ${String(ours).padStart(7)} tokens/s`);
-  for (const style of ["standard", "tuned"]) {
+  for (const style of styles[task]) {
     if (!speeds.has(`${task} ${style}`)) continue;
     const theirs = shown(`${task} ${style}`);
     console.log(

@@ -1,10 +1,11 @@
 """The PyTorch side of the engine benchmark: one training step, and batched sampling, of a small Llama-style model
 on two CPU threads in float32. Leaves out correctness (tools/golden does that) and our own engine (the other side).
 
-Two styles: "standard" is the model as it is usually written (matrix products for attention, multinomial, threads as
-torch.set_num_threads leaves them); "tuned" is the fastest we found by hand for this machine's BLAS.
+Three styles: "standard" is the model as it is usually written (matrix products for attention, multinomial, threads as
+torch.set_num_threads leaves them); "tuned" is the fastest we found by hand for this machine's BLAS; "compiled" is its training
+through torch.compile (sampling is slower by it: a position is another program each).
 
-Run: /usr/bin/python3 bench/pytorch_engine.py --task train|sample [--style standard|tuned] [--batch B] [--repeats N]
+Run: python bench/pytorch_engine.py --task train|sample [--style standard|tuned|compiled] [--batch B] [--repeats N]
 """
 
 import argparse
@@ -23,7 +24,7 @@ HIDDEN, INNER, HEADS, HEAD_DIM, NUM_LAYERS = 96, 256, 4, 24, 3
 ROPE_THETA, NORM_EPS = 10000.0, 1e-5
 NUM_PROMPT, NUM_DECODE = 20, 29
 IGNORED = -100
-STYLE = {"tuned": False}
+STYLE = {"tuned": False, "compiled": False}
 # Without MKL, bmm is one BLAS call per head and row: for a single query, multiply-and-sum is some eight times faster.
 HAS_BATCHED_GEMM = torch.backends.mkl.is_available()
 
@@ -178,8 +179,10 @@ def create_training(options):
     targets = tokens[:, 1:].clone()
     targets[:, : int(options.length * 0.4)] = IGNORED
 
+    forward = torch.compile(model) if STYLE["compiled"] else model
+
     def step():
-        logits = model(tokens[:, :-1])
+        logits = forward(tokens[:, :-1])
         loss = F.cross_entropy(logits.view(-1, options.vocab), targets.reshape(-1), ignore_index=IGNORED)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -239,7 +242,7 @@ def measure(work, num_repeats, seconds_per_repeat):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--task", choices=["train", "sample"], required=True)
-    parser.add_argument("--style", choices=["standard", "tuned"], default="tuned")
+    parser.add_argument("--style", choices=["standard", "tuned", "compiled"], default="tuned")
     parser.add_argument("--batch", type=int, help="rows; 64 for train, 128 for sample")
     parser.add_argument("--length", type=int, default=48, help="positions per row, train only")
     parser.add_argument("--vocab", type=int, default=123)
@@ -247,7 +250,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0, help="length of one repeat")
     options = parser.parse_args()
     options.batch = options.batch or {"train": 64, "sample": 128}[options.task]
-    STYLE["tuned"] = options.style == "tuned"
+    STYLE["tuned"] = options.style != "standard"
+    STYLE["compiled"] = options.style == "compiled"
     torch.set_num_threads(2)
     blas = tame_openblas()
     torch.manual_seed(1)
