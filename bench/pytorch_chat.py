@@ -30,6 +30,7 @@ import time
 
 import torch
 import torch.nn.functional as F
+from pytorch_rope import rope_tables, rotate
 from torch import nn
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, StaticCache
 from transformers.utils.logging import disable_progress_bar
@@ -114,20 +115,6 @@ class SumDense(Dense):
         return (x.unsqueeze(-2) * self.weight.to(x.dtype)).sum(-1)
 
 
-def rope_tables(positions):
-    """cos and sin, [T, 1, D]: the halves are doubled and the first half of sin negated, as rotate() needs."""
-    frequency = THETA ** (-torch.arange(0, HEAD_DIM, 2) / HEAD_DIM)
-    angle = positions[:, None] * frequency
-    cos, sin = angle.cos(), angle.sin()
-    return torch.cat([cos, cos], -1)[:, None], torch.cat([-sin, sin], -1)[:, None]
-
-
-def rotate(x, cos, sin):
-    half = HEAD_DIM // 2
-    swapped = torch.cat([x[..., half:], x[..., :half]], -1)
-    return torch.addcmul(x * cos, swapped, sin)
-
-
 def attend(q, k, v, mask):
     """q [B, T, H, D], k and v [B, KV, S, D]; answer [B, T, H * D]. Causal without a mask, unless T is 1."""
     batch, length = q.shape[:2]
@@ -204,7 +191,7 @@ class Lean(nn.Module):
         self.head = dense(self.embed)
         if isinstance(self.head, Dense):
             self.head.weight = self.embed
-        for name, table in zip(("cos", "sin"), rope_tables(torch.arange(1024))):
+        for name, table in zip(("cos", "sin"), rope_tables(torch.arange(1024), HEAD_DIM, THETA)):
             self.register_buffer(name, table.to(self.dtype))
 
     def forward(self, tokens, positions, mask=None, cache=None, at=None):

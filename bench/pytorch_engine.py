@@ -18,6 +18,7 @@ import time
 
 import torch
 import torch.nn.functional as F
+from pytorch_rope import rope_tables, rotate
 from torch import nn
 
 HIDDEN, INNER, HEADS, HEAD_DIM, NUM_LAYERS = 96, 256, 4, 24, 3
@@ -57,20 +58,6 @@ class RMSNorm(nn.Module):
         if hasattr(F, "rms_norm"):
             return F.rms_norm(x, (HIDDEN,), self.weight, NORM_EPS)
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True).add_(NORM_EPS)) * self.weight
-
-
-def rope_tables(length):
-    """cos and sin, shape [T, 1, D]: the halves are doubled and the first half of sin negated, as rotate() needs."""
-    frequency = ROPE_THETA ** (-torch.arange(0, HEAD_DIM, 2) / HEAD_DIM)
-    angle = torch.arange(length)[:, None] * frequency
-    cos, sin = angle.cos(), angle.sin()
-    return torch.cat([cos, cos], -1)[:, None], torch.cat([-sin, sin], -1)[:, None]
-
-
-def rotate(x, cos, sin):
-    half = HEAD_DIM // 2
-    swapped = torch.cat([x[..., half:], x[..., :half]], -1)
-    return torch.addcmul(x * cos, swapped, sin)
 
 
 def attend_all(q, k, v, causal_bias):
@@ -123,7 +110,7 @@ class Model(nn.Module):
         self.layers = nn.ModuleList(Layer() for _ in range(NUM_LAYERS))
         self.norm = RMSNorm()
         self.head = nn.Linear(HIDDEN, vocab, bias=False)
-        cos, sin = rope_tables(length)
+        cos, sin = rope_tables(torch.arange(length), HEAD_DIM, ROPE_THETA)
         self.register_buffer("cos", cos)
         self.register_buffer("sin", sin)
         self.register_buffer("bias", torch.full((1, length, length), -math.inf).triu(1))

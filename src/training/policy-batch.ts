@@ -3,10 +3,12 @@
 import type { Random } from "../base/core/index.ts";
 import {
   chooseRows,
+  countAnswerTokens,
   normalize,
   type PackOptions,
   packSequences,
   type ScoredSize,
+  type Sequence,
   type TokenBatch,
 } from "../engine/model/index.ts";
 import { type Feeds, splitList } from "../engine/parallel/index.ts";
@@ -42,11 +44,6 @@ export interface FeedOptions extends PackOptions {
   readonly mostTokens?: number;
 }
 
-/** Answer tokens of turns. */
-export function countAnswerTokens(scored: readonly ScoredTurn[]): number {
-  return scored.reduce((sum, { turn }) => sum + turn.logProbs.length, 0);
-}
-
 /**
  * The feeds of a policy objective for up to `numRows` turns; missing rows, and what fills up the answer tokens to R, count for nothing. The last prompt
  * token of a turn predicts the first one of its answer, so that its place is among those that are scored.
@@ -61,18 +58,10 @@ export function feedTurns(
     options,
   );
   const { B, T } = batch.size;
-  const weights = normalize(batch.answerMask, countAnswerTokens(whole));
+  const weights = normalize(batch.answerMask, countAnswerTokens(listSequences(whole)));
   const { R, ...rows } = chooseRows(batch.targets, weights, mostTokens);
-  const spread = (pick: (turn: ScoredTurn) => ArrayLike<number>): Float32Array => {
-    const values = new Float32Array(R);
-    let start = 0;
-    for (const item of scored) {
-      const own = pick(item);
-      values.set(own, start);
-      start += own.length;
-    }
-    return values;
-  };
+  const spread = (pick: (turn: ScoredTurn) => ArrayLike<number>): Float32Array =>
+    joinTokens(scored.map(pick), R);
   const column = (pick: (turn: ScoredTurn) => number): Float32Array => {
     const values = new Float32Array(numRows);
     values.set(scored.map(pick));
@@ -100,6 +89,21 @@ export function feedTurns(
     lastPromptRows: findFirstTokens(scored, numRows),
   };
   return { size: { B, T, R }, feeds };
+}
+
+function listSequences(scored: readonly ScoredTurn[]): readonly Sequence[] {
+  return scored.map(({ turn }) => turn.sequence);
+}
+
+/** The numbers of all turns' tokens one after the other, [R], zeros behind them. */
+function joinTokens(numbers: readonly ArrayLike<number>[], R: number): Float32Array {
+  const values = new Float32Array(R);
+  let start = 0;
+  for (const own of numbers) {
+    values.set(own, start);
+    start += own.length;
+  }
+  return values;
 }
 
 /** Where each row's first answer token is among all. */

@@ -2,6 +2,7 @@
 
 import { createRandom, type Random, requireItem } from "../base/core/index.ts";
 import {
+  countAnswerTokens,
   listParameters,
   type ModelConfig,
   measureLength,
@@ -17,7 +18,7 @@ import {
 } from "../engine/parallel/index.ts";
 import { collectEpisodes, type Episode, type RolloutOptions, type Turn } from "../tasks/rollout/index.ts";
 import { type Optimizer, startTraining, type TrainingState } from "./optimizer.ts";
-import { countAnswerTokens, drawMinibatches, feedTurns, type ScoredTurn } from "./policy-batch.ts";
+import { drawMinibatches, feedTurns, type ScoredTurn } from "./policy-batch.ts";
 import { averageMetrics, describeAdvantages, describeRewards } from "./policy-metrics.ts";
 import type { Schedule } from "./schedule.ts";
 import type { StepMetrics, Trainer } from "./trainer.ts";
@@ -70,13 +71,13 @@ export function createPolicyTrainer(
   options: PolicyOptions,
   method: PolicyMethod,
 ): Trainer {
-  const askers = createReferences(config, options);
+  const references = createReferences(config, options);
   return {
     start: (parameters) => startTraining(method.start(parameters), options.optimizer),
     step: async (before, step) => {
       const episodes = await rollOut(config, await method.merge(before.parameters), { options, step });
       const credit = await method.assignCredit(before, episodes);
-      const scored = await scoreEpisodes(episodes.flat(), credit, askers);
+      const scored = await scoreEpisodes(episodes.flat(), credit, references);
       const random = createRandom(options.rollout.seed, "minibatches", step);
       const learningRate = options.schedule(step);
       const result = await update({ config, options, method }, before, { scored, random, learningRate });
@@ -168,11 +169,11 @@ async function update(
   const steps: { numRows: number; metrics: Record<string, number> }[] = [];
   for (let epoch = 0; epoch < numEpochs; epoch++)
     for (const minibatch of drawMinibatches(scored, numRows, random)) {
-      const T = measureLength(minibatch.map(({ turn }) => turn.sequence));
+      const sequences = minibatch.map(({ turn }) => turn.sequence);
+      const T = measureLength(sequences);
       const B = choosePartRows({ B: numRows, T }, method.numParameters);
-      const turns = splitList(minibatch, B);
-      const mostTokens = Math.max(...turns.map(countAnswerTokens));
-      const parts = turns.map((part) =>
+      const mostTokens = Math.max(...splitList(sequences, B).map(countAnswerTokens));
+      const parts = splitList(minibatch, B).map((part) =>
         feedTurns(part, { numRows: B, T, config, whole: minibatch, mostTokens }),
       );
       const program = await method.programs.find(requireItem(parts, 0).size);

@@ -1,6 +1,8 @@
 /** Supervised training on answers: base training and supervised fine-tuning alike. */
+import { requireItem } from "../base/core/index.ts";
 import {
   chooseRows,
+  countAnswerTokens,
   createProgramCache,
   type ModelConfig,
   measureLength,
@@ -74,16 +76,11 @@ function feedSequences(
   const T = measureLength(sequences);
   const B = choosePartRows({ B: batchSize, T }, numParameters);
   const parts = splitList(sequences, B);
-  const counts = parts.map((part) => part.reduce((sum, sequence) => sum + countAnswerTokens(sequence), 0));
-  const [whole, most] = [counts.reduce((sum, count) => sum + count, 0), Math.max(...counts)];
+  const [whole, most] = [countAnswerTokens(sequences), Math.max(...parts.map(countAnswerTokens))];
   const chosen = parts.map((part) => {
     const { tokens, targets, positions, answerMask } = packSequences(part, { numRows: B, T, config });
     const { R, ...rows } = chooseRows(targets, normalize(answerMask, whole), most);
     return { R, feeds: { tokens, ...positions, ...rows } };
   });
-  return { size: { B, T, R: chosen[0]?.R ?? 0 }, parts: chosen.map(({ feeds }) => feeds) };
-}
-
-function countAnswerTokens({ tokens, numPromptTokens }: Sequence): number {
-  return tokens.length - numPromptTokens;
+  return { size: { B, T, R: requireItem(chosen, 0).R }, parts: chosen.map(({ feeds }) => feeds) };
 }

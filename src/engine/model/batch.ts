@@ -67,6 +67,11 @@ export function measureLength(sequences: readonly Sequence[]): number {
   return roundUpLength(sequences.reduce((most, { tokens }) => Math.max(most, tokens.length), 2) - 1);
 }
 
+/** Tokens of all answers, their end tokens included. */
+export function countAnswerTokens(sequences: readonly Sequence[]): number {
+  return sequences.reduce((sum, { tokens, numPromptTokens }) => sum + tokens.length - numPromptTokens, 0);
+}
+
 /** Packs sequences, padded on the right to a common length; missing rows up to `numRows` are padding only. */
 export function packSequences(sequences: readonly Sequence[], options: PackOptions): TokenBatch {
   const { numRows, config, T = measureLength(sequences) } = options;

@@ -4,6 +4,7 @@ export { FullMemoryError } from "../tensor/index.ts";
 export {
   appendAnswer,
   chooseRows,
+  countAnswerTokens,
   encodeExample,
   measureLength,
   normalize,

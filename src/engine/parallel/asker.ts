@@ -8,7 +8,7 @@ import {
   type Sequence,
 } from "../model/index.ts";
 import type { Cores } from "./cores.ts";
-import type { PosedModel, PosedRequest } from "./engine-task.ts";
+import { type PosedModel, type PosedRequest, requireAnswer } from "./engine-task.ts";
 import { shareFloats } from "./shared-copy.ts";
 import { splitList } from "./split-list.ts";
 import { choosePartRows, isSmall } from "./summed-program.ts";
@@ -48,7 +48,7 @@ export function createAsker(cores: Cores, { config, parameters, batchSize }: Ask
       const answers = await cores.carryOut(
         parts.map((part) => ({ kind: "generate", ...asked, requests: part.map(poseRequest) })),
       );
-      return answers.flatMap((answer) => (answer.kind === "generate" ? answer.generations : []));
+      return answers.flatMap((answer) => requireAnswer(answer, "generate").generations);
     },
     score: async (sequences, temperature) => {
       const parts = splitItems(sequences, numParts);
@@ -58,7 +58,7 @@ export function createAsker(cores: Cores, { config, parameters, batchSize }: Ask
       const answers = await cores.carryOut(
         parts.map((part) => ({ kind: "score", ...asked, sequences: part })),
       );
-      return answers.flatMap((answer) => (answer.kind === "score" ? answer.scores : []));
+      return answers.flatMap((answer) => requireAnswer(answer, "score").scores);
     },
   };
 }

@@ -60,3 +60,22 @@ export type EngineAnswer =
   | { readonly kind: "generate"; readonly generations: readonly Generation[] }
   /** log π of each answer's tokens. */
   | { readonly kind: "score"; readonly scores: readonly Float32Array[] };
+
+type AnswerOf<Kind extends EngineAnswer["kind"]> = Extract<EngineAnswer, { readonly kind: Kind }>;
+
+/** An answer to a task of that kind. Throws `TypeError` for any other. */
+export function requireAnswer<Kind extends EngineAnswer["kind"]>(
+  answer: EngineAnswer,
+  kind: Kind,
+): AnswerOf<Kind> {
+  if (!isAnswerTo(answer, kind))
+    throw new TypeError(`Cannot take an answer to "${answer.kind}" for one to "${kind}"`);
+  return answer;
+}
+
+function isAnswerTo<Kind extends EngineAnswer["kind"]>(
+  answer: EngineAnswer,
+  kind: Kind,
+): answer is AnswerOf<Kind> {
+  return answer.kind === kind;
+}

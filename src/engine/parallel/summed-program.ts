@@ -1,7 +1,7 @@
 /** Programs whose outputs are sums over the rows of a batch, so that the parts of a batch are run apart and added up. */
 import { compile, encodeProgram, type Outputs, requireOutput } from "../tensor/index.ts";
 import type { Cores } from "./cores.ts";
-import type { EngineAnswer, Feeds, Results } from "./engine-task.ts";
+import { type Feeds, type Results, requireAnswer } from "./engine-task.ts";
 import { shareBytes, shareFloats } from "./shared-copy.ts";
 
 /** A program, and the sums of its outputs. */
@@ -22,7 +22,7 @@ export function isSmall(numParameters: number): boolean {
   return numParameters < manyParameters;
 }
 
-/** Tokens of a part at most, but for what rounding up its rows adds: of a model of 135 million parameters, 1,024 take 3 GB beside its vectors. */
+/** Tokens of a part at most, but for what rounding up its rows adds: of a model of 135 million parameters, 1,024 take some 3 GB beside its vectors. */
 const mostTokens = { small: 2048, large: 1024 };
 
 /** Rows of each part of a batch but the last, which may have fewer: as few parts as tokens allow, of 2, 4, 8 …, so that cores have equally many. */
@@ -58,15 +58,13 @@ function createApart(outputs: Outputs, cores: Cores): SummedProgram {
       const answers = await cores.carryOut(
         parts.map((feeds) => ({ kind: "run", id, program, feeds: { ...handed, ...feeds } })),
       );
-      return addUp(answers.map(requireResults), into);
+      return addUp(
+        answers.map((answer) => requireAnswer(answer, "run").results),
+        into,
+      );
     },
     release: () => cores.releaseProgram(id),
   };
-}
-
-function requireResults(answer: EngineAnswer): Results {
-  if (answer.kind !== "run") throw new TypeError(`Cannot add up the answer to "${answer.kind}"`);
-  return answer.results;
 }
 
 /** The first results, written to where they belong, and the others on top of them. */
