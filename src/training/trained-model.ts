@@ -16,7 +16,7 @@ import {
   type Weights,
 } from "../engine/model/index.ts";
 import type { Cores } from "../engine/parallel/index.ts";
-import { compile, type Tensor } from "../engine/tensor/index.ts";
+import { compile, requireOutput, type Tensor } from "../engine/tensor/index.ts";
 
 /** Parts of a model that are trained, and how to come from them to the model and back. */
 export interface TrainedModel {
@@ -96,7 +96,7 @@ function trainAdapters(config: ModelConfig, options: AdaptedOptions, cores: Core
         ...feedParameters(layout, vector),
       });
       for (const [name, values] of Object.entries(matrices))
-        into[name.slice(mergedPrefix.length)]?.set(values);
+        requireOutput(into, name.slice(mergedPrefix.length)).set(values);
       return parameters;
     },
     release: () => programs.release(),
