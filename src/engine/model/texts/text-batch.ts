@@ -9,12 +9,12 @@ import { forgetRead, type TextComputer } from "./text-programs.ts";
 /** Whose texts they are, and where their caches lie. */
 type CachePlace = Pick<TextComputer, "config" | "kernels" | "lastRead">;
 
-/** A layer's keys [B, K, D, C] and values [B, K, C, D], by name. */
-export type TextCache = Readonly<Record<string, Float32Array>>;
+/** A layer's keys [B, K, D, C] and values [B, K, C, D], by name. Arrays are replaced as texts come and go. */
+export type TextCache = Record<string, Float32Array>;
 
 /** Texts that are read and take their steps together. */
 export interface TextBatch {
-  /** Texts that its cache has room for. */
+  /** Texts that every array of its cache has room for. */
   readonly B: number;
   readonly C: number;
   readonly texts: readonly Text[];
@@ -38,15 +38,17 @@ function fitBatch(numTexts: number): number {
 /** An empty cache, for which what was read last makes room. Whoever creates it frees it. Throws `FullMemoryError` where the memory is full. */
 export function createCache(place: CachePlace, size: { readonly B: number; readonly C: number }): TextCache {
   const { config, kernels } = place;
-  const { memory } = kernels;
-  const create = (): TextCache =>
-    memory.attempt(() => createEmptyCache(config, size, (length) => memory.allocate("float32", length)));
+  return kernels.memory.attempt(() => createEmptyCache(config, size, (length) => allocate(place, length)));
+}
+
+function allocate(place: CachePlace, length: number): Float32Array {
+  const { memory } = place.kernels;
   try {
-    return create();
+    return memory.allocate("float32", length);
   } catch (error) {
     if (!(error instanceof FullMemoryError) || place.lastRead === undefined) throw error;
     forgetRead(place);
-    return create();
+    return memory.allocate("float32", length);
   }
 }
 
@@ -65,19 +67,20 @@ export interface NewRow {
   };
 }
 
-/** The batch with one more text, in arrays twice as large where it does not fit. */
+/** The batch with one more text, in arrays twice as large where it does not fit. Throws `FullMemoryError` where the memory is full; the batch stays as it is then. */
 export function addRow(place: CachePlace, batch: TextBatch, { text, from }: NewRow): TextBatch {
   const { config } = place;
   const texts = [...batch.texts, text];
   const B = fitBatch(texts.length);
   const { C } = batch;
-  const grown = B === batch.B ? batch : resize(place, batch, B);
+  if (batch.B === 0) Object.assign(batch.cache, createCache(place, { B, C }));
+  else resize(place, batch, B);
   const length = countTokens(text) - 1;
-  for (const [name, cache] of Object.entries(grown.cache)) {
+  for (const [name, cache] of Object.entries(batch.cache)) {
     const source = { cache: from.cache[name] ?? cache, row: from.row, C: from.C };
     copySlots(source, { cache, row: texts.length - 1, C }, { config, name, length });
   }
-  return { ...grown, texts };
+  return { ...batch, B, texts };
 }
 
 /** What of a batch takes a step: as many rows as its texts need, in pairs, which products compute together. */
@@ -91,7 +94,7 @@ export function chooseStep(
   return { B, C, cache: Object.fromEntries(rows) };
 }
 
-/** The batch without one of its texts, in smaller arrays where the rest fits. The last one takes its place. */
+/** The batch without one of its texts, in smaller arrays where the rest fits. The last one takes its place; without any, its cache is freed. */
 export function removeRow(place: CachePlace, batch: TextBatch, row: number): TextBatch {
   const { config } = place;
   const last = batch.texts.length - 1;
@@ -106,25 +109,24 @@ export function removeRow(place: CachePlace, batch: TextBatch, row: number): Tex
       );
   const texts = batch.texts.slice(0, last).map((text, index) => (index === row ? (moved ?? text) : text));
   const B = fitBatch(texts.length);
-  return { ...(B === batch.B ? batch : resize(place, batch, B)), texts };
+  if (B === 0) freeCache(place, batch.cache);
+  else resize(place, batch, B);
+  return { ...batch, B, texts };
 }
 
-/** The batch's cache in arrays for B texts, as many of which as fit are kept. Where there is no room for smaller ones, it keeps those that it has. */
-function resize(place: CachePlace, batch: TextBatch, B: number): TextBatch {
-  try {
-    return moveCache(place, batch, B);
-  } catch (error) {
-    if (!(error instanceof FullMemoryError) || B > batch.B) throw error;
-    return batch;
+/**
+ * Makes room for B texts in each array, one after the other, so that no two caches are there at once. Where it throws, some
+ * arrays are larger than they need to be, which harms nothing.
+ */
+function resize(place: CachePlace, { C, cache }: TextBatch, B: number): void {
+  const { config, kernels } = place;
+  const length = B * config.numKeyValueHeads * C * config.headSize;
+  for (const [name, values] of Object.entries(cache)) {
+    if (values.length > length) cache[name] = kernels.memory.shorten(values, length);
+    if (values.length >= length) continue;
+    const larger = allocate(place, length);
+    larger.set(values);
+    kernels.memory.free(values);
+    cache[name] = larger;
   }
-}
-
-function moveCache(place: CachePlace, { B: before, C, texts, cache }: TextBatch, B: number): TextBatch {
-  const { config } = place;
-  const size = config.numKeyValueHeads * C * config.headSize;
-  const resized = B === 0 ? {} : createCache(place, { B, C });
-  for (const [name, values] of Object.entries(resized))
-    values.set((cache[name] ?? values).subarray(0, Math.min(before, B) * size));
-  freeCache(place, cache);
-  return { B, C, texts, cache: resized };
 }

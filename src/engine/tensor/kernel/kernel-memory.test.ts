@@ -40,6 +40,24 @@ describe("KernelMemory", () => {
     expect(again.every((value) => value === 0)).toBe(true);
   });
 
+  it("gives back what an array is shortened by, and keeps its first numbers", () => {
+    const memory = createMemory(100);
+    const array = memory.allocate("float32", 1000).fill(3);
+    const after = memory.allocate("float32", 10);
+    const shorter = memory.shorten(array, 250);
+    expect([...shorter]).toEqual(new Array(250).fill(3));
+    const between = memory.allocate("float32", 700);
+    expect(between.byteOffset).toBeGreaterThanOrEqual(shorter.byteOffset + shorter.byteLength);
+    expect(between.byteOffset + between.byteLength).toBeLessThanOrEqual(after.byteOffset);
+    expect(between.every((value) => value === 0)).toBe(true);
+    expect(memory.shorten(shorter, 250)).toEqual(shorter);
+    expect(() => memory.shorten(shorter, 400)).toThrow("Cannot shorten 250 numbers to 400");
+    for (const taken of [between, after, shorter]) memory.free(taken);
+    expect(memory.numBytes).toBe(0);
+    expect(() => memory.shorten(shorter, 1)).toThrow("not allocated");
+    expect(() => memory.shorten(new Float32Array(8), 1)).toThrow("another memory");
+  });
+
   it("is empty when all is freed, in any order", () => {
     const memory = createMemory(100);
     const arrays = [300, 20, 4000, 1, 77].map((length) => memory.allocate("float32", length));

@@ -71,6 +71,20 @@ export class KernelMemory {
     this.give(array.byteOffset);
   }
 
+  /** The first numbers of an array, whose others' memory it gives back; the array must not be used any more. Throws as `free`. */
+  shorten(array: Float32Array, length: number): Float32Array {
+    if (!this.owns(array)) throw new RangeError("Cannot shorten an array of another memory");
+    const address = array.byteOffset;
+    const before = this.#sizeOf(address);
+    const size = sizeOfBlock(length * elementBytes.float32);
+    if (size > before) throw new RangeError(`Cannot shorten ${array.length} numbers to ${length}`);
+    if (size < before) {
+      this.#taken.set(address, size);
+      this.#release({ start: address + size, size: before - size });
+    }
+    return this.view("float32", address, length);
+  }
+
   /** Does work that allocates; where it throws, gives back what it has allocated. */
   attempt<Result>(work: () => Result): Result {
     const before = new Set(this.#taken.keys());
@@ -96,7 +110,7 @@ export class KernelMemory {
 
   /** The address of so many bytes. Throws as `allocate`. */
   take(numBytes: number): number {
-    const size = roundUp(numBytes + slackBytes, alignment);
+    const size = sizeOfBlock(numBytes);
     const span = this.#free.filter((free) => free.size >= size).sort((a, b) => a.size - b.size)[0];
     const start = span?.start ?? this.#extend(size);
     if (span !== undefined) {
@@ -110,10 +124,20 @@ export class KernelMemory {
 
   /** Gives back what `take` gave. */
   give(address: number): void {
+    const size = this.#sizeOf(address);
+    this.#taken.delete(address);
+    this.#release({ start: address, size });
+  }
+
+  #sizeOf(address: number): number {
     const size = this.#taken.get(address);
     if (size === undefined) throw new RangeError("Cannot free memory that is not allocated");
-    this.#taken.delete(address);
-    this.#free.push({ start: address, size });
+    return size;
+  }
+
+  /** Makes a span free. */
+  #release(freed: Span): void {
+    this.#free.push(freed);
     this.#free.sort((a, b) => a.start - b.start);
     for (let index = this.#free.length - 1; index > 0; index--) {
       const [before, span] = [this.#free[index - 1], this.#free[index]];
@@ -181,6 +205,11 @@ const viewers: {
   int32: (buffer, address, length) => new Int32Array(buffer, address, length),
   uint16: (buffer, address, length) => new Uint16Array(buffer, address, length),
 };
+
+/** Bytes that an allocation takes. */
+function sizeOfBlock(numBytes: number): number {
+  return roundUp(numBytes + slackBytes, alignment);
+}
 
 function roundUp(size: number, multiple: number): number {
   return Math.ceil(size / multiple) * multiple;
