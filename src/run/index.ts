@@ -48,3 +48,4 @@ export {
 } from "./run-folder.ts";
 export { withLock } from "./run-lock.ts";
 export { isRunFolder, readRunOutline, readSummaryOutline, type SummaryOutline } from "./run-outline.ts";
+export { statisticsVersion } from "./statistics-version.ts";

@@ -1,6 +1,8 @@
 /** The records of a run folder: their schemas, checked whenever a file is read. */
 import { z } from "zod";
+import { isObject } from "../base/core/index.ts";
 import { operationSchema } from "./recipe/edit-plan.ts";
+import { statisticsVersion } from "./statistics-version.ts";
 
 /** Version of the run folder's layout and of `summary.json`. */
 export const schemaVersion = 1;
@@ -67,6 +69,8 @@ export const itemSchema = z.object({
   samples: z.object({ solved: z.number().int(), total: z.number().int() }).optional(),
   /** The probability that a guess is right; absent where guessing gets nowhere. */
   chance: z.number().optional(),
+  /** What the task belongs to together with others: a document, a template. */
+  group: z.string().optional(),
   reference: z.object({ negativeLogLikelihood: z.number(), numTokens: z.number() }).optional(),
 });
 
@@ -88,6 +92,9 @@ const ratioSchema = z.object({
   low: z.number(),
   high: z.number(),
   numItems: z.number().int(),
+  /** Accuracy that came back and that was lost before; absent in repairs of earlier versions. */
+  gained: z.number().optional(),
+  lost: z.number().optional(),
 });
 
 const pointSchema = z.object({
@@ -96,8 +103,6 @@ const pointSchema = z.object({
   step: z.number().int(),
   id: countSchema,
   ood: countSchema,
-  /** The half of the OOD tasks that estimates are measured on; the other half chose the peak. */
-  oodHeldOut: countSchema,
 });
 
 const branchSchema = z.object({
@@ -113,11 +118,17 @@ const branchSchema = z.object({
 
 const trajectorySchema = z.object({
   peak: pointSchema,
+  /** What the other half of the OOD tasks chose, where that is another. */
+  otherPeak: pointSchema.optional(),
+  /** OOD accuracy of the peak, each half of the tasks as the other half's choice solved them. */
+  peakAccuracy: countSchema,
+  /** SFT checkpoints that cannot be told from the best, it included. */
+  plateau: z.array(pointSchema),
   sftEnd: pointSchema,
   rlEnd: pointSchema.nullable(),
   mainBranch: z.string().optional(),
   forgetting: contrastSchema,
-  /** The smallest loss that the held-out half notices in four of five cases; absent where there is none, and in older runs. */
+  /** The smallest loss that is noticed in four of five cases; absent where there is none. */
   detectableLoss: z.number().optional(),
   /** Why forgetting cannot be judged; absent where it can. */
   unjudgedBecause: z.string().optional(),
@@ -187,7 +198,7 @@ const spectraSchema = z.object({
   pairs: z.array(pairSchema),
 });
 
-const repairSchema = z.object({
+const repairFields = z.object({
   name: z.string(),
   /** `edit`, or the kind of control. */
   role: z.string(),
@@ -196,11 +207,9 @@ const repairSchema = z.object({
   controls: z.array(z.string()).optional(),
   id: countSchema,
   ood: countSchema,
-  /** OOD, repair − target, on the held-out half. */
+  /** OOD, repair − target, on the held-out half: of all repairs of a grid, intervals hold at once, and p-values are corrected. */
   gain: contrastSchema,
-  /** p-value of `gain` corrected for the repair grid's repairs (Holm). */
-  adjustedPValue: z.number(),
-  /** ID, repair − target, on all items. */
+  /** ID, repair − target, in the same way. */
   idGain: contrastSchema,
   /** Share of what the target had lost against the source. */
   recovered: ratioSchema.nullable(),
@@ -208,6 +217,19 @@ const repairSchema = z.object({
   /** ‖repaired − target‖ / ‖target‖ over the edited tensors. */
   moved: z.number(),
 });
+
+/** Earlier versions kept the corrected p-value beside the gain's own, and intervals of one repair alone. */
+const repairSchema = z.preprocess((value) => {
+  const { adjustedPValue, gain, ...rest } = isObject(value) ? value : {};
+  return isObject(gain) && typeof adjustedPValue === "number"
+    ? { ...rest, gain: { ...gain, pValue: adjustedPValue, ...widen(gain, adjustedPValue) } }
+    : value;
+}, repairFields);
+
+/** The ends of an interval once it holds 0, where the p-value is not below 0.05. */
+function widen({ low, high }: Readonly<Record<string, unknown>>, pValue: number): object {
+  return pValue < 0.05 ? {} : { low: Math.min(0, Number(low)), high: Math.max(0, Number(high)) };
+}
 
 const endSchema = z.object({ id: countSchema, ood: countSchema });
 
@@ -221,7 +243,7 @@ const repairRecordSchema = z.object({
   paths: z.object({ target: z.string(), source: z.string() }).optional(),
   ends: z.object({ target: endSchema, source: endSchema }),
   repairs: z.array(repairSchema),
-  /** Chosen on the even-numbered tasks of both splits, measured on the odd-numbered ones. */
+  /** Chosen on half of the tasks of both splits, measured on the other half. */
   best: z
     .object({
       name: z.string(),
@@ -242,8 +264,9 @@ const repairAnswersSchema = z.object({ moved: z.number(), items: z.array(itemSch
 /** What a repaired checkpoint answered: one file of `repairs/<name>`. */
 export type RepairAnswers = z.infer<typeof repairAnswersSchema>;
 
-const summarySchema = z.object({
+const summaryFields = z.object({
   schema: z.literal(schemaVersion),
+  statistics: z.number().int(),
   recipe: z.string(),
   seed: z.number(),
   checkpoints: z.array(checkpointResultSchema),
@@ -258,6 +281,15 @@ const summarySchema = z.object({
   timings: z.record(z.string(), z.number()),
   versions: z.record(z.string(), z.string()),
 });
+
+/** Without statistics of an earlier version. */
+const summarySchema = z.preprocess(
+  (value) =>
+    isObject(value) && value.statistics !== statisticsVersion
+      ? { ...value, statistics: 1, trajectory: null }
+      : value,
+  summaryFields,
+);
 
 /** `summary.json`: the outcome of a run. */
 export type Summary = z.infer<typeof summarySchema>;

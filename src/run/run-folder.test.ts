@@ -147,6 +147,7 @@ describe("RunFolder", () => {
     const run = await createRun();
     const summary: Summary = {
       schema: 1,
+      statistics: 2,
       recipe: "small",
       seed: 3,
       checkpoints: [],

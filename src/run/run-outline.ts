@@ -4,19 +4,23 @@ import { z } from "zod";
 import { UsageError } from "../base/core/index.ts";
 import { fileExists } from "../base/file/index.ts";
 import { names, readRecord } from "./record-file.ts";
+import { statisticsVersion } from "./statistics-version.ts";
 
 const runSchema = z.object({ recipe: z.string(), seed: z.number() });
 const lineageSchema = z.object({ checkpoints: z.array(z.unknown()) });
-const oodSchema = z.object({ ood: z.object({ correct: z.number(), total: z.number() }) });
+const countSchema = z.object({ correct: z.number(), total: z.number() });
+const oodSchema = z.object({ ood: countSchema });
 const estimateSchema = z.object({ estimate: z.number(), low: z.number(), high: z.number() });
 const summarySchema = z.object({
   recipe: z.string(),
   seed: z.number(),
   checkpoints: z.array(z.unknown()),
+  statistics: z.number().optional(),
   /** Null where there is no SFT stage to speak of. */
   trajectory: z
     .object({
       peak: oodSchema,
+      peakAccuracy: countSchema.optional(),
       sftEnd: oodSchema,
       forgetting: estimateSchema.nullish(),
       /** Why forgetting cannot be judged. */
@@ -63,5 +67,10 @@ export async function readRunOutline(path: string): Promise<RunOutline> {
 /** What a list shows of a finished run's summary, or `undefined` while the run is not finished. */
 export async function readSummaryOutline(path: string): Promise<SummaryOutline | undefined> {
   const file = join(path, names.summary);
-  return (await fileExists(file)) ? readRecord(file, summarySchema) : undefined;
+  if (!(await fileExists(file))) return undefined;
+  const summary = await readRecord(file, summarySchema);
+  if (summary.trajectory === null || summary.statistics === statisticsVersion) return summary;
+  // What another version computed in another way stands beside no numbers of this one.
+  const { peak, sftEnd } = summary.trajectory;
+  return { ...summary, trajectory: { peak, sftEnd } };
 }

@@ -4,6 +4,7 @@ Command, from the repository root: python3 tools/golden/make-statistics-golden.p
 """
 
 import json
+import math
 import platform
 import sys
 from fractions import Fraction
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy
 import scipy
-from scipy import stats
+from scipy import optimize, stats
 
 GOLDEN = Path(__file__).resolve().parents[2] / "test" / "golden"
 TARGET = (Path(sys.argv[1]) if len(sys.argv) > 1 else GOLDEN) / "statistics" / "statistics.json"
@@ -45,8 +46,9 @@ def mcnemar_tests():
             tail += term
             term = term * (n - k) // (k + 1)
         exact = min(Fraction(1), Fraction(2 * tail, 2**n))
+        mid = Fraction(1) if first == second else exact - Fraction(math.comb(n, smaller), 2**n)
         scipy_value = float(stats.binomtest(first, n, 0.5).pvalue) if n else 1.0
-        rows.append({"onlyFirst": first, "onlySecond": second, "scipy": scipy_value, "exact": float(exact)})
+        rows.append({"onlyFirst": first, "onlySecond": second, "scipy": scipy_value, "exact": float(exact), "mid": float(mid)})
     return rows
 
 
@@ -59,13 +61,14 @@ def binomial_masses():
 
 
 def mcnemar_powers():
-    """By adding up all outcomes of the trinomial that the exact two-sided test calls significant, the first ahead."""
+    """By adding up all outcomes of the trinomial that the two-sided mid-p test calls significant, the first ahead."""
     rows = []
     for n, first, second in [(6, 1.0, 0.0), (20, 0.3, 0.05), (40, 0.25, 0.1), (100, 0.1, 0.0), (100, 0.12, 0.05), (200, 0.15, 0.1)]:
         outcomes = numpy.array([(b, c, n - b - c) for b in range(n + 1) for c in range(0, min(b, n - b + 1))])
         smaller, larger = outcomes[:, 1], outcomes[:, 0]
-        # The two-sided test at one half is twice the smaller tail.
-        is_significant = 2 * stats.binom.cdf(smaller, smaller + larger, 0.5) < 0.05
+        # The two-sided test at one half is twice the smaller tail, and half of the last term of each.
+        total = smaller + larger
+        is_significant = 2 * stats.binom.cdf(smaller, total, 0.5) - stats.binom.pmf(smaller, total, 0.5) < 0.05
         masses = stats.multinomial.pmf(outcomes[is_significant], n, [first, second, 1 - first - second])
         power = masses.sum()
         rows.append({"numItems": n, "onlyFirst": first, "onlySecond": second, "power": float(power)})
@@ -108,34 +111,45 @@ def quantiles(rng):
     return {"values": values.tolist(), "fractions": fractions, "quantiles": numpy.quantile(values, fractions).tolist()}
 
 
-def bootstraps(rng):
-    rows = rng.normal([0.6, 0.2, 0.9], [0.3, 0.3, 0.2], (60, 3))
+def students():
+    """Quantiles and upper tails of Student's t, and upper tails of the normal distribution."""
+    quantiles = [
+        {"probability": p, "degrees": d, "quantile": float(stats.t.ppf(p, d))}
+        for p in (1e-6, 0.001, 0.025, 0.3, 0.61, 0.975, 0.9999)
+        for d in (1, 4, 19, 399)
+    ]
+    tails = [{"t": t, "degrees": d, "tail": float(stats.t.sf(t, d))} for t in (-3, 0, 0.1, 2.1, 40) for d in (1, 19, 399)]
+    return {"quantiles": quantiles, "tails": tails, "normalTails": [{"z": z, "tail": float(stats.norm.sf(z))} for z in (-2, 0, 1.96, 8, 20)]}
 
-    def mean_difference(end, start, axis):
-        return end.mean(axis=axis) - start.mean(axis=axis)
 
-    def recovery(end, start, peak, axis):
-        begin = start.mean(axis=axis)
-        return (end.mean(axis=axis) - begin) / (peak.mean(axis=axis) - begin)
+def tango_intervals():
+    """Each end is where the score reaches the critical value; the likeliest share under a difference is searched for, not solved."""
 
-    found = []
-    for name, statistic, columns in (("difference", mean_difference, 2), ("ratio", recovery, 3)):
-        for confidence in (0.8, 0.95):
-            result = stats.bootstrap(
-                [rows[:, column] for column in range(columns)],
-                statistic,
-                paired=True,
-                vectorized=True,
-                method="percentile",
-                n_resamples=200_000,
-                batch=2_000,
-                confidence_level=confidence,
-                random_state=numpy.random.default_rng(11),
-            )
-            interval = result.confidence_interval
-            row = {"statistic": name, "confidence": confidence, "low": float(interval.low)}
-            found.append({**row, "high": float(interval.high), "standardError": float(result.standard_error)})
-    return {"rows": rows.tolist(), "intervals": found}
+    def likeliest(first, second, n, difference):
+        low, high = max(0.0, -difference), (1 - difference) / 2
+
+        def loss(share):
+            cells = [(first, share + difference), (second, share), (n - first - second, 1 - 2 * share - difference)]
+            return -sum(count * numpy.log(max(p, 1e-300)) for count, p in cells if count)
+
+        found = optimize.minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-13})
+        return min([low, high, found.x], key=loss)
+
+    def score(first, second, n, difference):
+        share = likeliest(first, second, n, difference)
+        variance = n * (2 * share + difference - difference**2)
+        return (first - second - n * difference) / numpy.sqrt(max(variance, 1e-300))
+
+    rows = []
+    for first, second, n in [(0, 0, 50), (3, 0, 40), (12, 3, 100), (20, 20, 200), (1, 0, 5), (30, 0, 30), (7, 5, 1000), (142, 3, 200)]:
+        for critical in (1.959963984540054, 2.9):
+            estimate = (first - second) / n
+            ends = []
+            for sign, edge in ((1, -1 + 1e-12), (-1, 1 - 1e-12)):
+                reach = lambda d: sign * score(first, second, n, d) - critical
+                ends.append(edge if estimate == sign * -1 else float(optimize.brentq(reach, edge, estimate, xtol=1e-14)))
+            rows.append({"onlyFirst": first, "onlySecond": second, "numItems": n, "critical": critical, "low": ends[0], "high": ends[1]})
+    return rows
 
 
 def main():
@@ -153,7 +167,8 @@ def main():
         "histogram": histograms(rng),
         "shannonEntropy": entropies(),
         "quantile": quantiles(rng),
-        "pairedBootstrap": bootstraps(rng),
+        "student": students(),
+        "tangoInterval": tango_intervals(),
     }
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(json.dumps(golden, indent=1) + "\n")

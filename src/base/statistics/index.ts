@@ -1,12 +1,15 @@
 /** Intervals, paired tests and summaries of plain numbers. */
 export { binomialUpperTail } from "./binomial.ts";
+export { normalTail, studentQuantile } from "./distributions.ts";
 export { formatPoints, formatPValue, formatShare } from "./format.ts";
+export { fiellerInterval, groupedMean } from "./grouped-mean.ts";
 export { histogram } from "./histogram.ts";
-export { holm } from "./holm.ts";
-export { mcnemarExact } from "./mcnemar-exact.ts";
+export { mcnemarExact, mcnemarMidP } from "./mcnemar.ts";
 export { findDetectableLoss } from "./mcnemar-power.ts";
 export { moments } from "./moments.ts";
-export { type BootstrapOptions, pairedBootstrap } from "./paired-bootstrap.ts";
+export { normalQuantile } from "./normal-quantile.ts";
 export { quantile } from "./quantile.ts";
 export { shannonEntropy } from "./shannon-entropy.ts";
-export { type Tally, toShare, wilsonInterval } from "./wilson-interval.ts";
+export { flipSigns, type LargestByChance, type SignDraws, scoreStatistic } from "./sign-flips.ts";
+export { tangoInterval } from "./tango-interval.ts";
+export { type Interval, type Tally, toShare, wilsonInterval } from "./wilson-interval.ts";

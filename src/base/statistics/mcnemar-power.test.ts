@@ -23,7 +23,7 @@ describe("binomialMass() and binomialUpperTail()", () => {
 });
 
 describe("mcnemarPower()", () => {
-  it("is the sum over all outcomes that scipy's exact test calls significant", () => {
+  it("is the sum over all outcomes that scipy's mid-p test calls significant", () => {
     for (const row of golden.mcnemarPower) expect(mcnemarPower(row, 0.05)).toBeCloseTo(row.power, 9);
   });
 

@@ -1,6 +1,6 @@
-/** How likely the exact McNemar test is to notice a difference, and the smallest loss that it notices. */
+/** How likely the mid-p McNemar test is to notice a difference, and the smallest loss that it notices. */
 import { binomialMass } from "./binomial.ts";
-import { mcnemarExact } from "./mcnemar-exact.ts";
+import { mcnemarMidP } from "./mcnemar.ts";
 
 /** Two solvers of the same items, as they are in truth. */
 export interface DiscordantShares {
@@ -11,10 +11,10 @@ export interface DiscordantShares {
 }
 
 /**
- * The probability that the two-sided exact McNemar test finds the first solver better: p below `level` with more items that only
+ * The probability that the two-sided mid-p McNemar test finds the first solver better: p below `level` with more items that only
  * the first solved. The number of discordant items is Binomial(n, onlyFirst + onlySecond); given it, they fall either way
  * independently. Totals whose probability is below 10⁻¹² of the whole are left out. Throws `RangeError` for shares that are none.
- * Exact form of Miettinen, "The matched pairs design in the case of all-or-none responses", Biometrics 1968.
+ * As the exact form of Miettinen, "The matched pairs design in the case of all-or-none responses", Biometrics 1968.
  */
 export function mcnemarPower({ numItems, onlyFirst, onlySecond }: DiscordantShares, level: number): number {
   const discordance = onlyFirst + onlySecond;
@@ -38,7 +38,7 @@ export function mcnemarPower({ numItems, onlyFirst, onlySecond }: DiscordantShar
 
 /** Whether so few of n discordant items on the other side make a significant difference. */
 function isFound(fewer: number, { n, level }: { readonly n: number; readonly level: number }): boolean {
-  return 2 * fewer < n && mcnemarExact({ onlyFirst: n - fewer, onlySecond: fewer }) < level;
+  return 2 * fewer < n && mcnemarMidP({ onlyFirst: n - fewer, onlySecond: fewer }) < level;
 }
 
 /** What a loss is looked for with. */
@@ -55,7 +55,7 @@ export interface LossSearch {
 }
 
 /**
- * The smallest loss, in items, that the exact McNemar test notices with the power asked for; `undefined` where not even the loss of
+ * The smallest loss, in items, that the mid-p McNemar test notices with the power asked for; `undefined` where not even the loss of
  * everything that is solved would be noticed so.
  */
 export function findDetectableLoss({

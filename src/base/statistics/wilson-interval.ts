@@ -1,4 +1,4 @@
-/** The score interval of one proportion. For a difference of paired proportions use `pairedBootstrap`. */
+/** The score interval of one proportion. For a difference of paired proportions use `tangoInterval`. */
 import { normalQuantile } from "./normal-quantile.ts";
 
 /** A closed interval, `low` ≤ `high`. */

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { action, quoteForShell, UsageError } from "../../base/core/index.ts";
 import type { Machine } from "../../base/machine/index.ts";
 import { readOverlaps } from "../../lab/factor/index.ts";
-import { summarize } from "../../lab/outcome/index.ts";
+import { readFinished, summarize } from "../../lab/outcome/index.ts";
 import { openRunFolder, type RunFolder, readSummaryOutline, type SummaryOutline } from "../../run/index.ts";
 import { readAnswers } from "./answers.ts";
 import type { ReportData, RunListing, RunView, Summary } from "./contract.ts";
@@ -17,7 +17,7 @@ interface Pair {
 
 /** A run's outcome so far. */
 export async function readRun(id: string, folder: RunFolder): Promise<RunView> {
-  const finished = await folder.readSummary();
+  const finished = await readFinished(folder);
   return {
     id,
     path: quoteForShell(folder.path),
@@ -56,7 +56,7 @@ export function describeListing({
     numCheckpoints: checkpoints.length,
     ...(trajectory !== null && {
       ood: {
-        peak: trajectory.peak.ood.correct,
+        peak: (trajectory.peakAccuracy ?? trajectory.peak.ood).correct,
         end: trajectory.sftEnd.ood.correct,
         numTasks: trajectory.peak.ood.total,
       },

@@ -2,7 +2,7 @@
 import { UsageError } from "../../base/core/index.ts";
 import type { Effects } from "../../base/progress/index.ts";
 import { openRunFolder, withLock } from "../../run/index.ts";
-import { readOutcome, summarize } from "../outcome/index.ts";
+import { readFinished, readOutcome, summarize } from "../outcome/index.ts";
 import { computeRunSpectra, keepRunSpectra, type RunSpectra, type SpectraChoice } from "./run-spectra.ts";
 
 /** Computes the spectra that the recipe asks for; the run's folder and, once it is finished, its summary hold them. */
@@ -13,7 +13,7 @@ export async function renewSpectra(
 ): Promise<RunSpectra> {
   const folder = await openRunFolder(path);
   return withLock(folder, async () => {
-    const finished = await folder.readSummary();
+    const finished = await readFinished(folder);
     const { trajectory } = finished ?? (await summarize(folder));
     const computed = await computeRunSpectra(folder, { trajectory, choice }, effects);
     requireCompared(path, computed);

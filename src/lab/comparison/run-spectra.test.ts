@@ -45,7 +45,7 @@ type Trajectory = Pick<TrajectoryRecord, "peak" | "sftEnd"> | null;
 const milestones = (peak: string, sftEnd: string): Trajectory => {
   const point = (checkpoint: string): TrajectoryRecord["peak"] => {
     const count = { correct: 0, total: 1 };
-    return { checkpoint, stage: "sft", step: 0, id: count, ood: count, oodHeldOut: count };
+    return { checkpoint, stage: "sft", step: 0, id: count, ood: count };
   };
   return { peak: point(peak), sftEnd: point(sftEnd) };
 };

@@ -20,7 +20,7 @@ import {
   restoreFirstModel,
   type TaskChoice,
 } from "../answer/index.ts";
-import { renewSummary } from "../outcome/index.ts";
+import { readFinished, renewSummary } from "../outcome/index.ts";
 import { keepEvaluation } from "./keep-checkpoint.ts";
 import { settleTasks } from "./settle-tasks.ts";
 
@@ -66,7 +66,7 @@ export async function evaluateRun(
     effects.report({ kind: "planned", stages: [], numEvaluations: missing.length });
     await evaluatePresent(folder, present, options);
     if (isFollowed(folder.recipe)) await renewSummary(folder);
-    const summary = await folder.readSummary();
+    const summary = await readFinished(folder);
     if (summary === undefined)
       throw new UsageError(
         `Cannot sum up "${path}": its training is not finished; continue it with: ${action("resume", path)}`,

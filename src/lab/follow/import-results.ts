@@ -23,7 +23,7 @@ import {
   withLock,
 } from "../../run/index.ts";
 import { type Split, splits } from "../../tasks/environment/index.ts";
-import { renewSummary } from "../outcome/index.ts";
+import { readFinished, renewSummary } from "../outcome/index.ts";
 
 /** Where the results of each checkpoint are: paths in which `{step}`, `{id}` or `{name}` stand for the checkpoint. */
 export interface ImportRequest {
@@ -79,7 +79,7 @@ export async function importResults(path: string, request: ImportRequest): Promi
         );
     await keep(folder, read);
     await renewSummary(await openRunFolder(path));
-    const summary = await folder.readSummary();
+    const summary = await readFinished(folder);
     if (summary === undefined) throw new Error("Cannot import: there is no summary");
     const sources = read.flatMap((one) => one.sources);
     return { folder, summary, imported: read.map(({ entry }) => entry.id), missing, sources };

@@ -2,4 +2,4 @@
 export { exportForms, exportResults } from "./export-results.ts";
 export { describeTasks } from "./run-questions.ts";
 export { rankRunSignals } from "./signals.ts";
-export { readOutcome, renewSummary, summarize, toOutcome } from "./summarize.ts";
+export { readFinished, readOutcome, renewSummary, summarize, toOutcome } from "./summarize.ts";

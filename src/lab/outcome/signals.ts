@@ -25,7 +25,7 @@ export async function rankRunSignals(path: string): Promise<SignalRanking> {
     ...(await listLogged(folder, checkpoints)),
     ...listWeights(summary, checkpoints),
   ];
-  return rankSignals(outcomes, signals, { seed: summary.seed });
+  return rankSignals(outcomes, signals);
 }
 
 /** What to do where too few SFT checkpoints are evaluated: evaluate the others, where there are any. */

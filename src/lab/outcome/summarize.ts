@@ -2,7 +2,13 @@
 
 import { UsageError } from "../../base/core/index.ts";
 import type { ItemRecord, Summary, TrajectoryRecord } from "../../run/index.ts";
-import { isFollowed, type LineageEntry, type RunFolder, schemaVersion } from "../../run/index.ts";
+import {
+  isFollowed,
+  type LineageEntry,
+  type RunFolder,
+  schemaVersion,
+  statisticsVersion,
+} from "../../run/index.ts";
 import { aggregate, countIncomplete, solvedFraction } from "../../tasks/evaluation/index.ts";
 import {
   type CheckpointOutcome,
@@ -27,6 +33,7 @@ export async function summarize(folder: RunFolder): Promise<Summary> {
   for (const checkpoint of evaluated) checkPaired(checkpoint, evaluated[0]);
   return {
     schema: schemaVersion,
+    statistics: statisticsVersion,
     recipe: record.recipe,
     seed: record.seed,
     checkpoints: evaluated.map((one) => ({
@@ -40,9 +47,17 @@ export async function summarize(folder: RunFolder): Promise<Summary> {
   };
 }
 
-/** The summary that a finished run keeps; that of an unfinished one, as far as it is. */
+/** The summary that a finished run keeps, its statistics computed anew where they are of an earlier version; `undefined` of an unfinished run. */
+export async function readFinished(folder: RunFolder): Promise<Summary | undefined> {
+  const kept = await folder.readSummary();
+  if (kept === undefined || kept.statistics === statisticsVersion) return kept;
+  const { statistics, trajectory } = await summarize(folder);
+  return { ...kept, statistics, trajectory };
+}
+
+/** The same; of an unfinished run, as far as it is. */
 export async function readOutcome(folder: RunFolder): Promise<Summary> {
-  return (await folder.readSummary()) ?? (await summarize(folder));
+  return (await readFinished(folder)) ?? (await summarize(folder));
 }
 
 /** Throws `UsageError` where two checkpoints were not given the same prompts: their answers cannot be compared. */
@@ -83,7 +98,18 @@ function describeIncompleteness({
 export function toOutcome({ entry, items }: EvaluatedCheckpoint): CheckpointOutcome {
   const solved = (split: ItemRecord["split"]): number[] =>
     items.filter((item) => item.split === split).map(solvedFraction);
-  return { ...entry, solved: { id: solved("id"), ood: solved("ood") } };
+  const keys = (split: ItemRecord["split"]): string[] =>
+    items.filter((item) => item.split === split).map(nameKey);
+  return {
+    ...entry,
+    solved: { id: solved("id"), ood: solved("ood") },
+    keys: { id: keys("id"), ood: keys("ood") },
+  };
+}
+
+/** What an item belongs to: its group, or else only itself. */
+function nameKey({ group, promptHash, index }: ItemRecord): string {
+  return group === undefined ? `${promptHash} ${index}` : `group ${group}`;
 }
 
 /** Without the RL checkpoints that grew from one which is not evaluated (yet): a followed run is evaluated piece by piece. */
@@ -106,9 +132,11 @@ function describeStatistics(
   const ood = connected[0]?.items.filter(({ split }) => split === "ood") ?? [];
   const oodChance = ood.reduce((sum, { chance = 0 }) => sum + chance, 0) / Math.max(1, ood.length);
   const trajectory = computeTrajectory(connected.map(toOutcome), { seed, oodChance });
-  const { rlEnd, recovery, branches, mainBranch, ...rest } = trajectory;
+  const { rlEnd, recovery, branches, mainBranch, otherPeak, plateau, ...rest } = trajectory;
   return {
     ...rest,
+    plateau: [...plateau],
+    ...(otherPeak !== undefined && { otherPeak }),
     ...(mainBranch !== undefined && { mainBranch }),
     rlEnd: rlEnd ?? null,
     recovery: recovery ?? null,

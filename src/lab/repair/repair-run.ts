@@ -18,7 +18,7 @@ import {
   restoreFirstModel,
 } from "../answer/index.ts";
 import { requireSameAsking } from "../evaluation/index.ts";
-import { readOutcome } from "../outcome/index.ts";
+import { readFinished, readOutcome } from "../outcome/index.ts";
 import { runRecipeRepairs, runRepairGrid } from "./run-repair-grid.ts";
 
 /** Who answers for the repairs, and where. */
@@ -72,7 +72,7 @@ export async function repairRun(
 /** Enters repair grids into the summary of a finished run. */
 async function keepRecords(folder: RunFolder, records: readonly RepairRecord[]): Promise<void> {
   if (records.length === 0) return;
-  const finished = await folder.readSummary();
+  const finished = await readFinished(folder);
   if (finished !== undefined)
     await folder.writeSummary({ ...finished, repairs: mergeRecords(finished.repairs, records) });
 }

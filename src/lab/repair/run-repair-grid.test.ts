@@ -50,7 +50,8 @@ describe("runRepairGrid()", () => {
     expect(new Set(answered).size).toBe(answered.length);
     expect(record.repairs.map(({ name }) => `answer ${name}`)).toEqual(answered);
     expect([record.target, record.source]).toEqual(["sft-3", "sft-1"]);
-    expect(record.best?.gain.estimate).toBe((40 - 8) / 40);
+    // Of the 32 tasks that came back, 17 are held out.
+    expect(record.best?.gain.estimate).toBe(17 / 20);
     expect(record.repairs.filter(({ role }) => role === "edit").length).toBe(4);
     expect(existsSync(options.folder.locate("repairs/few/record.json"))).toBe(true);
   });

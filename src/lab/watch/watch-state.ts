@@ -9,7 +9,7 @@ import {
   countSolved,
   type DeclineLook,
   type DeclineWatch,
-  type Point,
+  type WatchedPoint,
   watchDecline,
 } from "../../tasks/trajectory/index.ts";
 import { toOutcome } from "../outcome/index.ts";
@@ -111,7 +111,7 @@ function describeCut(checkpoint: string, counts: Readonly<Record<string, number>
 }
 
 /** `62 of 100 (62.0 % [52.2, 70.9])`. */
-function describePoint({ oodHeldOut }: Point): string {
+function describePoint({ oodHeldOut }: WatchedPoint): string {
   const { low, high } = wilsonInterval(oodHeldOut);
   const { correct, total } = oodHeldOut;
   return `${correct} of ${total} (${formatShare(toShare(oodHeldOut))} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}])`;

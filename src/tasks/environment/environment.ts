@@ -115,6 +115,8 @@ export interface Environment<Task = unknown> {
   scoredAnswer?(task: Task, promptFormat: PromptFormat): string | undefined;
   /** The probability that a guess is right, in [0, 1); without it, guessing gets nowhere. */
   chance?(task: Task): number;
+  /** What a task shares with others, such as a document or a template, so that answers to them are alike; `undefined` for one that stands for itself. */
+  group?(task: Task): string | undefined;
   /** Where there are tasks that only a model can grade. */
   readonly judging?: Judging<Task>;
   /** Grades an answer. Never throws, whatever the text. */

@@ -10,7 +10,7 @@ import {
 import { type Completion, gradeCompletion, type Reply, readReply } from "../rollout/index.ts";
 import {
   createTasks,
-  describeChance,
+  describeKind,
   type EvaluatedItem,
   type EvaluationOptions,
   hashTask,
@@ -108,7 +108,7 @@ async function askTask(
     outcome,
     reward,
     parts,
-    ...describeChance(environment, task),
+    ...describeKind(environment, task),
   };
 }
 

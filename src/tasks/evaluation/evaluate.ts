@@ -34,6 +34,8 @@ export interface EvaluatedItem {
   readonly samples?: { readonly solved: number; readonly total: number } | undefined;
   /** The probability that a guess is right; absent where guessing gets nowhere. */
   readonly chance?: number | undefined;
+  /** What the task shares with others; absent where it stands for itself. */
+  readonly group?: string | undefined;
   /**
    * Negative log-likelihood in nats of the reference answer, end token included, and its number of tokens; absent where the
    * model lies behind an endpoint, or gives no numbers.
@@ -152,15 +154,18 @@ function describeItem({ split, index, task, options }: ItemSource, episode: Epis
     outcome: last.grade.outcome,
     reward: last.grade.reward,
     parts: last.grade.parts,
-    ...describeChance(options.environment, task),
+    ...describeKind(options.environment, task),
     ...(referenceLogProbs !== undefined && scoreReference(referenceLogProbs)),
   };
 }
 
-/** What an item says of guessing. */
-export function describeChance(environment: Environment, task: unknown): Pick<EvaluatedItem, "chance"> {
-  const chance = environment.chance?.(task) ?? 0;
-  return chance === 0 ? {} : { chance };
+/** What an item says of its task: of guessing, and what it shares with others. */
+export function describeKind(
+  environment: Environment,
+  task: unknown,
+): Pick<EvaluatedItem, "chance" | "group"> {
+  const [chance, group] = [environment.chance?.(task) ?? 0, environment.group?.(task)];
+  return { ...(chance !== 0 && { chance }), ...(group !== undefined && { group }) };
 }
 
 /** A task's reference answer as token ids, the end token included where the model has one; absent where there is no text to score. */

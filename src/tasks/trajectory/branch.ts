@@ -1,7 +1,8 @@
 /** RL branches: which checkpoints belong to one, where it started, and what it gained. */
-import type { BootstrapOptions } from "../../base/statistics/index.ts";
-import { branchName, type CheckpointOutcome, heldOutHalf } from "./checkpoint-outcome.ts";
-import { type Contrast, computeContrast } from "./contrast.ts";
+import type { SignDraws } from "../../base/statistics/index.ts";
+import { allAnswers, branchName, type CheckpointOutcome } from "./checkpoint-outcome.ts";
+import { type Contrast, computeContrast, pairAnswers } from "./contrast.ts";
+import type { CrossFittedPeak } from "./peak.ts";
 import { createPoint, type Point } from "./point.ts";
 import { computeRecovery, type Ratio } from "./recovery.ts";
 
@@ -15,11 +16,11 @@ export interface Branch {
   readonly gain: Contrast;
   /** ID accuracy, end − start, on all items. */
   readonly idGain: Contrast;
-  /** (end − start) / (peak − start) in OOD accuracy on the held-out half. */
+  /** (end − start) / (peak − start) in OOD accuracy, the peak cross-fitted. */
   readonly recovery: Ratio | undefined;
   /** In plain words, why `recovery` is undefined. */
   readonly reason?: string;
-  /** OOD accuracy, end − peak, on the held-out half: below 0 while the peak is not reached again. */
+  /** OOD accuracy, end − peak, the peak cross-fitted: below 0 while it is not reached again. */
   readonly versusPeak: Contrast;
 }
 
@@ -81,16 +82,17 @@ function findStart(
 /** Measures a branch against its start and against the peak. */
 export function computeBranch(
   { name, start, end }: BranchEnds,
-  peak: CheckpointOutcome,
-  options: BootstrapOptions,
+  peak: CrossFittedPeak,
+  draws: SignDraws,
 ): Branch {
+  const after = allAnswers(end, "ood");
   return {
     name,
     start: createPoint(start),
     end: createPoint(end),
-    gain: computeContrast({ first: end.solved.ood, second: start.solved.ood }, options),
-    idGain: computeContrast({ first: end.solved.id, second: start.solved.id }, options),
-    ...computeRecovery({ peak, start, end }, options),
-    versusPeak: computeContrast({ first: heldOutHalf(end), second: heldOutHalf(peak) }, options),
+    gain: computeContrast(pairAnswers(after, allAnswers(start, "ood"))),
+    idGain: computeContrast(pairAnswers(allAnswers(end, "id"), allAnswers(start, "id"))),
+    ...computeRecovery(peak, { start, end }, draws),
+    versusPeak: computeContrast({ first: after.solved, second: peak.solved, keys: after.keys }),
   };
 }

@@ -16,18 +16,18 @@ function contrast(onlyFirst: number, onlySecond: number, pValue: number): Contra
   };
 }
 
-const same: Contrast = { ...contrast(0, 0, 1), low: 0, high: 0 };
+const same: Contrast = { ...contrast(0, 0, 1), low: -0.019, high: 0.019 };
 
 function repair(role: string, name: string, gain: Contrast): DescribedRepairs["repairs"][number] {
   const tally = { correct: 50, total: 100 };
-  return { role, name, gain, idGain: same, adjustedPValue: 1, id: tally, ood: tally, recovered: null };
+  return { role, name, gain, idGain: same, id: tally, ood: tally, recovered: null };
 }
 
 const best: NonNullable<DescribedRepairs["best"]> = {
   name: "directions, top 60 %",
   gain: contrast(32, 2, 1e-7),
   idGain: contrast(1, 4, 0.375),
-  recovered: { estimate: 0.714, low: 0.52, high: 0.91, numItems: 100 },
+  recovered: { estimate: 0.714, low: 0.52, high: 0.91 },
 };
 
 const edits = [
@@ -41,8 +41,8 @@ const say = (change: Partial<DescribedRepairs>): readonly string[] =>
 describe("describeRepairs()", () => {
   it("names the best repair, what it changed with its interval and p-value, and what came back", () => {
     expect(say({})).toEqual([
-      'From sft-5 into sft-100, the best of 2 repairs on the even-numbered tasks was "directions, top 60 %"; ' +
-        "on the odd-numbered ones it changed OOD by +30.0 points [20.0, 40.0] (p < 0.001) and ID by " +
+      'From sft-5 into sft-100, the best of 2 repairs on half of the tasks was "directions, top 60 %"; ' +
+        "on the other half it changed OOD by +30.0 points [20.0, 40.0] (p < 0.001) and ID by " +
         "−3.0 points [−13.0, 7.0] (not significant, p = 0.375): 71 % [52, 91] of the loss came back.",
     ]);
   });
@@ -54,7 +54,7 @@ describe("describeRepairs()", () => {
 
   it("keeps the sign of a share that fell further", () => {
     const [sentence] = say({
-      best: { ...best, recovered: { estimate: -0.2, low: -0.5, high: 0.1, numItems: 9 } },
+      best: { ...best, recovered: { estimate: -0.2, low: -0.5, high: 0.1 } },
     });
     expect(sentence).toMatch(/: −20 % \[−50, 10\] of the loss came back\.$/);
   });
@@ -68,7 +68,7 @@ describe("describeRepairs()", () => {
 
   it("says where no task differs, and tells that from gains that cancel out", () => {
     const [none] = say({ best: { ...best, gain: same } });
-    expect(none).toContain("OOD by 0.0 points (no task differs) and ID");
+    expect(none).toContain("OOD by 0.0 points [−1.9, 1.9] (no task differs) and ID");
     const [even] = say({ best: { ...best, gain: contrast(3, 3, 1) } });
     expect(even).toContain("OOD by 0.0 points [−10.0, 10.0] (not significant, p = 1) and ID");
   });
@@ -98,7 +98,7 @@ describe("describeRepairs()", () => {
     });
     expect(controls).toBe(
       "Its controls changed OOD on the same tasks by: " +
-        "matrices decomposed and rebuilt 0.0 points (no task differs); " +
+        "matrices decomposed and rebuilt 0.0 points [−1.9, 1.9]; " +
         "whole matrices rolled back +38.0 points [28.0, 48.0]; " +
         "an update of the same size in random directions −5.0 points [−15.0, 5.0]; " +
         "values only +2.0 points [−8.0, 12.0]; " +

@@ -4,6 +4,9 @@ import { type Contrast, significanceLevel } from "./contrast.ts";
 import type { Ratio } from "./recovery.ts";
 import type { RepairMeasure } from "./repair.ts";
 
+/** A ratio as far as sentences need it. */
+type Share = Pick<Ratio, "estimate" | "low" | "high">;
+
 /** What sentences are made from. */
 export interface DescribedRepairs {
   readonly target: string;
@@ -12,13 +15,13 @@ export interface DescribedRepairs {
     readonly role: string;
     /** Names of its controls. */
     readonly controls?: readonly string[] | undefined;
-    readonly recovered: Ratio | null;
+    readonly recovered: Share | null;
   })[];
   readonly best: {
     readonly name: string;
     readonly gain: Contrast;
     readonly idGain: Contrast;
-    readonly recovered: Ratio | null;
+    readonly recovered: Share | null;
   } | null;
 }
 
@@ -31,7 +34,7 @@ export function describeRepairs({ target, source, repairs, best }: DescribedRepa
   if (best !== null)
     sentences.push(
       `From ${source} into ${target}, the ${best.gain.estimate > 0 ? "best" : "least harmful"} of ` +
-        `${countEdits(repairs)} on the even-numbered tasks was "${best.name}"; on the odd-numbered ones it changed OOD by ${describeGain(best.gain)} and ID by ` +
+        `${countEdits(repairs)} on half of the tasks was "${best.name}"; on the other half it changed OOD by ${describeGain(best.gain)} and ID by ` +
         `${describeGain(best.idGain)}${describeRecovered(best.recovered)}.`,
     );
   const named = repairs.find(({ name }) => name === best?.name)?.controls ?? [];
@@ -65,19 +68,18 @@ function countEdits(repairs: DescribedRepairs["repairs"]): string {
 function describePoints(gain: Contrast): string {
   const sign = gain.estimate > 0 ? "+" : "";
   const points = `${sign}${formatPoints(gain.estimate)} points`;
-  if (gain.onlyFirst + gain.onlySecond === 0) return `${points} (no task differs)`;
   return `${points} [${formatPoints(gain.low)}, ${formatPoints(gain.high)}]`;
 }
 
 /** The same with its p-value. */
 function describeGain(gain: Contrast): string {
   const points = describePoints(gain);
-  if (gain.onlyFirst + gain.onlySecond === 0) return points;
+  if (gain.onlyFirst + gain.onlySecond === 0) return `${points} (no task differs)`;
   const isSignificant = gain.pValue < significanceLevel;
   return `${points} (${isSignificant ? "" : "not significant, "}${formatPValue(gain.pValue)})`;
 }
 
-function describeRecovered(recovered: Ratio | null): string {
+function describeRecovered(recovered: Share | null): string {
   if (recovered === null) return "";
   const [low, high] = [recovered.low, recovered.high].map((end) => formatShare(end, 0).replace(" %", ""));
   return `: ${formatShare(recovered.estimate, 0)} [${low}, ${high}] of the loss came back`;

@@ -36,22 +36,22 @@ describe("describeTrajectory()", () => {
     );
     expect(sentences).toHaveLength(4);
     expect(sentences[0]).toMatch(
-      /^OOD accuracy peaked at step 5 \(62.0 %\) and fell to 20.0 % by step 100: 42.0 points forgotten \(\[3\d.0, 5\d.0\], p < 0.001, n = 100\)\.$/,
+      /^OOD accuracy peaked at step 5 \(62.0 %\) and fell to 20.0 % by step 100: 42.0 points forgotten \(\[3\d.\d, 4\d.\d\], p < 0.001, n = 200\)\.$/,
     );
-    expect(sentences[1]).toContain("chosen on 100 of the 200 OOD items");
+    expect(sentences[1]).toContain("Each half of the 200 OOD items chose the peak for the other half");
     expect(sentences[2]).toMatch(
       /^RL branch "main" from step 100: OOD 20.0 % → 41.0 %, gained significantly, 21.0 points/,
     );
     expect(sentences[2]).toMatch(
-      /ID 80.0 % → 85.0 %; 50 % of the loss came back \(\[3\d %, 6\d %\], n = 100\)\.$/,
+      /ID 80.0 % → 85.0 %; 21.0 of the 42.0 points lost by then came back, 50 % \(\[3\d %, 6\d %\]\)\.$/,
     );
-    expect(sentences[3]).toMatch(/no significant change, 0.0 points \(\[0.0, 0.0\], p = 1, n = 200\)/);
+    expect(sentences[3]).toMatch(/no significant change, 0.0 points \(\[−1.9, 1.9\], p = 1, n = 200\)/);
     expect(sentences[3]).toContain("no recovery to report, because the start is the peak itself");
   });
 
   it("claims no forgetting it cannot show", () => {
-    const [slight] = describeRun(sft(5, 100), sft(100, 94));
-    expect(slight).toMatch(/no significant forgetting, 3.0 points \(.*p = 0.250/);
+    const [slight] = describeRun(sft(5, 100), sft(100, 96));
+    expect(slight).toMatch(/no significant forgetting, 2.0 points \(\[0.0, .*p = 0.0/);
     const [none, , rest] = describeRun(sft(5, 90), sft(100, 100));
     expect(none).toBe(
       "OOD accuracy was highest at the last SFT checkpoint (step 100, 50.0 %): no forgetting to report.",
@@ -63,7 +63,9 @@ describe("describeTrajectory()", () => {
     const [, , same] = describeRun(sft(5, 124), sft(100, 40), rl("main", "sft-100", 44));
     expect(same).toMatch(/no significant change.*no clear recovery/);
     const [, , worse] = describeRun(sft(5, 124), sft(100, 40), rl("main", "sft-100", 4));
-    expect(worse).toMatch(/lost significantly, −18.0 points.*none of the loss came back, it grew by 43 %/);
+    expect(worse).toMatch(
+      /lost significantly, −18.0 points.*none of the 42.0 points lost by then came back, it grew by 18.0 points/,
+    );
   });
 
   it("says when the base model was the peak", () => {

@@ -11,49 +11,61 @@ const maxBranchSentences = 4;
 
 /**
  * Three to six plain sentences: what was forgotten, how that was measured, and what each RL branch brought back
- * (the main branch first; beyond four branches, the first three and a count of the rest). Percentages of peak and
- * SFT end are those of the held-out half, so that they differ by the forgetting stated; brackets hold intervals.
+ * (the main branch first; beyond four branches, the first three and a count of the rest). The percentages of peak and
+ * SFT end differ by the forgetting stated; brackets hold intervals.
  * Differences with p ≥ 0.05 are called not significant; where no difference could have been significant, that is said instead.
  */
 export function describeTrajectory(trajectory: Trajectory): string[] {
   return [describeForgetting(trajectory), describeMethod(trajectory), ...describeBranches(trajectory)];
 }
 
-function describeForgetting({ peak, sftEnd, forgetting, unjudgedBecause }: Trajectory): string {
+function describeForgetting(trajectory: Trajectory): string {
+  const { peak, otherPeak, peakAccuracy, sftEnd, forgetting, unjudgedBecause } = trajectory;
   if (unjudgedBecause !== undefined)
     return (
-      `Whether OOD accuracy was forgotten cannot be judged (${formatPercent(peak.ood)} at ${describePlace(peak)}, the best, ` +
+      `Whether OOD accuracy was forgotten cannot be judged (${formatPercent(peakAccuracy)} at ${describePeak(trajectory)}, the best, ` +
       `${formatPercent(sftEnd.ood)} at ${describePlace(sftEnd)}): ${unjudgedBecause}.`
     );
-  if (peak.checkpoint === sftEnd.checkpoint) {
+  if (peak.checkpoint === sftEnd.checkpoint && otherPeak === undefined) {
     return (
       `OOD accuracy was highest at the last SFT checkpoint (${describePlace(peak)}, ` +
-      `${formatPercent(peak.oodHeldOut)}): no forgetting to report.`
+      `${formatPercent(peakAccuracy)}): no forgetting to report.`
     );
   }
   const evidence = describeEvidence(forgetting);
-  const [top, bottom] = [formatPercent(peak.oodHeldOut), formatPercent(sftEnd.oodHeldOut)];
+  const [top, bottom] = [formatPercent(peakAccuracy), formatPercent(sftEnd.ood)];
   if (forgetting.pValue < significanceLevel && forgetting.estimate > 0) {
     return (
-      `OOD accuracy peaked at ${describePlace(peak)} (${top}) and fell to ${bottom} by ${describePlace(sftEnd)}: ` +
+      `OOD accuracy peaked at ${describePeak(trajectory)} (${top}) and fell to ${bottom} by ${describePlace(sftEnd)}: ` +
       `${formatPoints(forgetting.estimate)} points forgotten ${evidence}.`
     );
   }
   return (
-    `OOD accuracy was ${top} at ${describePlace(peak)}, the peak, and ${bottom} at ${describePlace(sftEnd)}: ` +
+    `OOD accuracy was ${top} at ${describePeak(trajectory)}, the peak, and ${bottom} at ${describePlace(sftEnd)}: ` +
     `no significant forgetting, ${formatPoints(forgetting.estimate)} points ${evidence}.`
   );
 }
 
-function describeMethod({ peak, forgetting, detectableLoss }: Trajectory): string {
+/** `step 3`, or `step 3 and step 4` where the halves chose differently. */
+function describePeak({ peak, otherPeak }: Pick<Trajectory, "peak" | "otherPeak">): string {
+  return otherPeak === undefined
+    ? describePlace(peak)
+    : `${describePlace(peak)} and ${describePlace(otherPeak)}`;
+}
+
+const maxPlateauNames = 6;
+
+function describeMethod({ plateau, forgetting, detectableLoss }: Trajectory): string {
   const seen =
     detectableLoss === undefined
       ? ""
-      : ` On so many, a loss of ${formatPoints(detectableLoss)} points is noticed in ${formatShare(statedPower, 0)} of cases, a smaller one less often.`;
+      : ` A loss of ${formatPoints(detectableLoss)} points is noticed in ${formatShare(statedPower, 0)} of cases, a smaller one less often.`;
+  const names = plateau.slice(0, maxPlateauNames).map(describePlace);
+  const more = plateau.length > names.length ? `, and ${plateau.length - names.length} more` : "";
+  const equals = plateau.length < 2 ? "" : ` Not told apart from the best: ${names.join(", ")}${more}.`;
   return (
-    `The peak was chosen on ${peak.ood.total - forgetting.numItems} of the ${peak.ood.total} OOD items, and ` +
-    `forgetting and recovery are measured on the other ${forgetting.numItems}, so that a lucky checkpoint ` +
-    `cannot pass for a peak.${seen}`
+    `Each half of the ${forgetting.numItems} OOD items chose the peak for the other half, which measured it, so that a lucky checkpoint ` +
+    `cannot pass for a peak.${seen}${equals}`
   );
 }
 
@@ -93,13 +105,15 @@ function describeUnchanged(start: Tally, end: Tally): string {
   return "no significant change";
 }
 
-function describeRecovery({ estimate, low, high, numItems }: Ratio, gain: Contrast): string {
-  const interval = `[${formatShare(low, 0)}, ${formatShare(high, 0)}], n = ${numItems}`;
+function describeRecovery({ estimate, low, high, gained, lost }: Ratio, gain: Contrast): string {
+  const interval = `[${formatShare(low, 0)}, ${formatShare(high, 0)}]`;
+  const loss = `the ${formatPoints(lost)} points lost by then`;
   const isSignificant = gain.pValue < significanceLevel;
-  if (low > 0 && isSignificant) return `${formatShare(estimate, 0)} of the loss came back (${interval})`;
+  if (low > 0 && isSignificant)
+    return `${formatPoints(gained)} of ${loss} came back, ${formatShare(estimate, 0)} (${interval})`;
   if (high < 0)
-    return `none of the loss came back, it grew by ${formatShare(-estimate, 0)} (recovery ${interval})`;
-  return `no clear recovery, ${formatShare(estimate, 0)} of the loss (${interval})`;
+    return `none of ${loss} came back, it grew by ${formatPoints(-gained)} points (recovery ${formatShare(estimate, 0)} ${interval})`;
+  return `no clear recovery, ${formatShare(estimate, 0)} of ${loss} (${interval})`;
 }
 
 function describePlace({ stage, step }: Point): string {

@@ -1,6 +1,12 @@
 /** What a run forgot and what came back, with its uncertainty. */
 export { type CheckpointOutcome, countSolved } from "./checkpoint-outcome.ts";
-export { chooseKept, type DeclineLook, type DeclineWatch, watchDecline } from "./decline.ts";
+export {
+  chooseKept,
+  type DeclineLook,
+  type DeclineWatch,
+  type WatchedPoint,
+  watchDecline,
+} from "./decline.ts";
 export { describeRepairs } from "./describe-repairs.ts";
 export { describeTrajectory } from "./describe-trajectory.ts";
 export type { Point } from "./point.ts";

@@ -1,6 +1,6 @@
 /** One checkpoint's place in a trajectory: its accuracies as counts. */
 import type { Tally } from "../../base/statistics/index.ts";
-import { type CheckpointOutcome, countSolved, heldOutHalf, type Solved } from "./checkpoint-outcome.ts";
+import { type CheckpointOutcome, countSolved, type Solved } from "./checkpoint-outcome.ts";
 
 /** The accuracies of a checkpoint. */
 export interface Point {
@@ -9,10 +9,8 @@ export interface Point {
   readonly stage: "base" | "sft" | "rl";
   readonly step: number;
   readonly id: Tally;
-  /** All OOD items. At the peak this is optimistic, since half of these items chose it. */
+  /** All OOD items. Of the peak this is optimistic, since they chose it. */
   readonly ood: Tally;
-  /** The OOD items that did not choose the peak: what forgetting and recovery are measured on. */
-  readonly oodHeldOut: Tally;
 }
 
 /** The point of a checkpoint. */
@@ -23,10 +21,10 @@ export function createPoint(checkpoint: CheckpointOutcome): Point {
     step: checkpoint.step,
     id: tally(checkpoint.solved.id),
     ood: tally(checkpoint.solved.ood),
-    oodHeldOut: tally(heldOutHalf(checkpoint)),
   };
 }
 
-function tally(solved: readonly Solved[]): Tally {
+/** How many of a list of items are solved. */
+export function tally(solved: readonly Solved[]): Tally {
   return { correct: countSolved(solved), total: solved.length };
 }

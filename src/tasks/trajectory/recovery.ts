@@ -1,20 +1,25 @@
 /** The share of a loss that came back, or the reason why there is none to speak of. */
+import { fiellerInterval, formatPoints, formatPValue, type SignDraws } from "../../base/statistics/index.ts";
+import { type Answers, allAnswers, type CheckpointOutcome } from "./checkpoint-outcome.ts";
 import {
-  type BootstrapOptions,
-  formatPoints,
-  formatPValue,
-  pairedBootstrap,
-} from "../../base/statistics/index.ts";
-import { type CheckpointOutcome, heldOutHalf } from "./checkpoint-outcome.ts";
-import { computeContrast, significanceLevel } from "./contrast.ts";
+  type Contrast,
+  computeContrast,
+  pairAnswers,
+  significanceLevel,
+  takeDifferences,
+} from "./contrast.ts";
+import { type CrossFittedPeak, measureForgetting } from "./peak.ts";
 
 /** A share: 0 when nothing came back, 1 when all did; below 0 or above 1 when it fell further or rose past the peak. */
 export interface Ratio {
   readonly estimate: number;
-  /** Ends of the percentile interval. */
+  /** Ends of the 95 % interval (Fieller). */
   readonly low: number;
   readonly high: number;
   readonly numItems: number;
+  /** Accuracy that came back, and that was lost before: what the share is made of, in [−1, 1]. */
+  readonly gained: number;
+  readonly lost: number;
 }
 
 /** A ratio, or in plain words why it is undefined. */
@@ -22,61 +27,58 @@ export type Recovery =
   | { readonly recovery: Ratio; readonly reason?: never }
   | { readonly recovery: undefined; readonly reason: string };
 
-/** The three checkpoints of a recovery. */
-export interface RecoveryPath {
-  readonly peak: CheckpointOutcome;
-  readonly start: CheckpointOutcome;
-  readonly end: CheckpointOutcome;
+/** The same items as three checkpoints answered them. */
+export interface AnswerPath {
+  readonly peak: Answers;
+  readonly start: Answers;
+  readonly end: Answers;
 }
 
 /**
- * (end − start) / (peak − start), OOD accuracies on the held-out half, with a percentile bootstrap interval that
- * resamples items jointly for all three; resamples with peak ≤ start are undefined. The ratio is not given at all
- * unless the start comes after the peak and lies clearly below it, that is by a significant difference (exact
- * McNemar p < 0.05): a share of a loss that may be none means nothing.
+ * (end − start) / (peak − start) in OOD accuracy, the peak cross-fitted. Not given unless the start comes after the peak and lies
+ * clearly below it, by `measureForgetting`: a share of a loss that may be none means nothing.
  */
-export function computeRecovery(path: RecoveryPath, options: BootstrapOptions): Recovery {
-  const { peak, start } = path;
-  if (start.id === peak.id) return { recovery: undefined, reason: "the start is the peak itself" };
-  if (precedes(start, peak))
+export function computeRecovery(
+  peak: CrossFittedPeak,
+  { start, end }: { readonly start: CheckpointOutcome; readonly end: CheckpointOutcome },
+  draws: SignDraws,
+): Recovery {
+  if (start.id === peak.peak.id) return { recovery: undefined, reason: "the start is the peak itself" };
+  if (precedes(start, peak.peak))
     return { recovery: undefined, reason: "the start comes before the peak, so nothing was forgotten yet" };
-  return computeShare(path, { peak: "the peak", start: "the start" }, options);
+  const after = allAnswers(end, "ood");
+  const path = { peak: { ...after, solved: peak.solved }, start: allAnswers(start, "ood"), end: after };
+  const { forgetting } = measureForgetting(peak, start, draws);
+  return computeShare(path, { peak: "the peak", start: "the start" }, forgetting);
 }
 
-/** The same for any three checkpoints, wherever they come from; `names` are what reasons call the first two. */
+/** The same of any three checkpoints, wherever they come from; `names` are what reasons call the first two, `loss` what lies between them. */
 export function computeShare(
-  { peak, start, end }: RecoveryPath,
+  { peak, start, end }: AnswerPath,
   names: { readonly peak: string; readonly start: string },
-  options: BootstrapOptions,
+  loss: Contrast = computeContrast(pairAnswers(peak, start)),
 ): Recovery {
-  const table = { peak: heldOutHalf(peak), start: heldOutHalf(start), end: heldOutHalf(end) };
-  const loss = computeContrast({ first: table.peak, second: table.start }, options);
-  if (loss.estimate <= 0 || loss.pValue >= significanceLevel) {
-    const difference = `${formatPoints(loss.estimate)} points, ${formatPValue(loss.pValue)}`;
+  const { estimate: lost, pValue, numItems } = loss;
+  if (lost <= 0 || pValue >= significanceLevel) {
+    const difference = `${formatPoints(lost)} points, ${formatPValue(pValue)}`;
     return {
       recovery: undefined,
       reason: `${names.start} is not clearly below ${names.peak} (${difference})`,
     };
   }
-  const rows = table.end.map((isSolved, item) => [
-    Number(isSolved) - Number(table.start[item]),
-    Number(table.peak[item]) - Number(table.start[item]),
-  ]);
-  const interval = pairedBootstrap(
-    rows,
-    ([gain = 0, lost = 0]) => (lost > 0 ? gain / lost : undefined),
-    options,
+  const gain = takeDifferences(pairAnswers(end, start));
+  const { sums: denominators, sizes } = takeDifferences(pairAnswers(peak, start)).groups;
+  const interval = fiellerInterval(
+    { numerators: gain.groups.sums, denominators, sizes },
+    1 - significanceLevel,
   );
-  if (interval.low === undefined) {
-    const fraction = `${interval.numUndefined} of the resamples`;
-    return { recovery: undefined, reason: `the loss to recover from is too uncertain (none in ${fraction})` };
-  }
-  const sums = rows.reduce<readonly [number, number]>(
-    ([gain, lost], [itemGain = 0, itemLost = 0]) => [gain + itemGain, lost + itemLost],
-    [0, 0],
-  );
-  const { low, high } = interval;
-  return { recovery: { estimate: sums[0] / sums[1], low, high, numItems: rows.length } };
+  if (interval === undefined)
+    return {
+      recovery: undefined,
+      reason: `the loss to recover from, ${formatPoints(lost)} points, is too uncertain for a share of it`,
+    };
+  const gained = gain.items.reduce((sum, difference) => sum + difference, 0) / numItems;
+  return { recovery: { estimate: gained / lost, ...interval, numItems, gained, lost } };
 }
 
 /** Whether a checkpoint of the SFT chain was made before another one. */

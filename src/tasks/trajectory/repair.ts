@@ -1,8 +1,9 @@
 /** What repairs of a checkpoint did to its accuracy, beside the checkpoint itself and the one they were taken from. */
-import { type BootstrapOptions, holm, type Tally } from "../../base/statistics/index.ts";
-import { type CheckpointOutcome, countSolved, heldOutHalf, type Solved } from "./checkpoint-outcome.ts";
-import { type Contrast, computeContrast } from "./contrast.ts";
-import { computeShare, type Ratio } from "./recovery.ts";
+import type { SignDraws, Tally } from "../../base/statistics/index.ts";
+import { type CheckpointOutcome, countSolved, halfAnswers, type Split } from "./checkpoint-outcome.ts";
+import { type Contrast, computeContrast, computeFamily, pairAnswers, type SolvedPair } from "./contrast.ts";
+import { tally } from "./point.ts";
+import { computeShare, type Ratio, type Recovery } from "./recovery.ts";
 
 /** A repair that was evaluated on the same items as the checkpoints. */
 export interface RepairOutcome {
@@ -12,18 +13,16 @@ export interface RepairOutcome {
   readonly solved: CheckpointOutcome["solved"];
 }
 
-/** What a repair did. All differences are repair − target. */
+/** What a repair did. All differences are repair − target, on the held-out half: the other half chose the peak, and the best repair. */
 export interface RepairMeasure {
   readonly name: string;
   readonly id: Tally;
   readonly ood: Tally;
-  /** OOD accuracy on the held-out half: the other half chose the peak. */
+  /** OOD accuracy. Of all repairs that may be chosen, intervals hold at once and p-values are of one family; a control stands for itself. */
   readonly gain: Contrast;
-  /** The p-value of `gain`, corrected for all repairs of the repair grid (Holm). */
-  readonly adjustedPValue: number;
-  /** ID accuracy on all items. */
+  /** ID accuracy, in the same way. */
   readonly idGain: Contrast;
-  /** The share of what the target had lost against the source, on the held-out half. */
+  /** The share of what the target had lost against the source. */
   readonly recovered: Ratio | undefined;
   /** In plain words, why `recovered` is undefined. */
   readonly reason?: string;
@@ -34,7 +33,7 @@ export interface BestRepair {
   readonly name: string;
   /** Items of the selection half that it solved, ID and OOD together. */
   readonly selected: Tally;
-  /** On the held-out halves, repair − target. */
+  /** As in its `RepairMeasure`. */
   readonly gain: Contrast;
   readonly idGain: Contrast;
   readonly recovered: Ratio | undefined;
@@ -54,70 +53,87 @@ export interface RepairEnds {
 }
 
 /**
- * Measures repairs. The best one solves most items at even positions, ID and OOD together (the first of several wins);
- * what is said of it comes from the odd positions, which had no say in the choice.
+ * Measures repairs. The best one solves most items of the selection half, ID and OOD together (the first of several wins);
+ * what is said of it comes from the held-out half, which had no say in the choice.
  */
 export function measureRepairs(
   repairs: readonly RepairOutcome[],
   { source, target }: RepairEnds,
-  options: BootstrapOptions,
+  draws: SignDraws,
 ): RepairMeasures {
-  const contrast = (first: readonly Solved[], second: readonly Solved[]): Contrast =>
-    computeContrast({ first, second }, options);
-  const measures = repairs.map((repair) => {
-    const outcome = { ...target, id: repair.name, solved: repair.solved };
-    return {
-      name: repair.name,
-      id: tally(repair.solved.id),
-      ood: tally(repair.solved.ood),
-      gain: contrast(heldOutHalf(outcome), heldOutHalf(target)),
-      idGain: contrast(repair.solved.id, target.solved.id),
-      ...describeRecovered(outcome, { source, target }, options),
-    };
+  const outcomes = repairs.map((repair) => ({ ...target, id: repair.name, solved: repair.solved }));
+  const isCandidate = repairs.map((repair) => repair.isCandidate);
+  const contrast = (split: Split): readonly Contrast[] =>
+    contrastAll(
+      outcomes.map((outcome) => pairHeldOut(outcome, target, split)),
+      isCandidate,
+      draws,
+    );
+  const [gains, idGains] = [contrast("ood"), contrast("id")];
+  const measures = outcomes.flatMap((outcome, index): readonly RepairMeasure[] => {
+    const [gain, idGain] = [gains[index], idGains[index]];
+    if (gain === undefined || idGain === undefined) return [];
+    const { recovery, reason } = shareOf(outcome, { source, target });
+    return [
+      {
+        name: outcome.id,
+        id: tally(outcome.solved.id),
+        ood: tally(outcome.solved.ood),
+        gain,
+        idGain,
+        recovered: recovery,
+        ...(reason !== undefined && { reason }),
+      },
+    ];
   });
-  const adjusted = holm(measures.map(({ gain }) => gain.pValue));
-  return {
-    repairs: measures.map((measure, index) => ({ ...measure, adjustedPValue: adjusted[index] ?? 1 })),
-    best: findBest(repairs, { source, target }, options),
-  };
+  const candidates = outcomes.filter((_, index) => isCandidate[index]);
+  return { repairs: measures, best: findBestRepair(candidates, measures) };
 }
 
-function describeRecovered(
-  end: CheckpointOutcome,
-  { source, target }: RepairEnds,
-  options: BootstrapOptions,
-): Pick<RepairMeasure, "recovered" | "reason"> {
-  const names = { peak: "the source", start: "the target" };
-  const { recovery, reason } = computeShare({ peak: source, start: target, end }, names, options);
-  return { recovered: recovery, ...(reason !== undefined && { reason }) };
+/** Contrasts in order: those of candidates are one family. */
+function contrastAll(
+  pairs: readonly SolvedPair[],
+  isCandidate: readonly boolean[],
+  draws: SignDraws,
+): readonly Contrast[] {
+  const family = computeFamily(
+    pairs.filter((_, index) => isCandidate[index]),
+    draws,
+  ).values();
+  return pairs.flatMap((pair, index) => {
+    const contrast = isCandidate[index] ? family.next().value : computeContrast(pair);
+    return contrast === undefined ? [] : [contrast];
+  });
 }
 
-function findBest(
-  repairs: readonly RepairOutcome[],
-  { source, target }: RepairEnds,
-  options: BootstrapOptions,
+function pairHeldOut(first: CheckpointOutcome, second: CheckpointOutcome, split: Split): SolvedPair {
+  return pairAnswers(halfAnswers(first, split, "held-out"), halfAnswers(second, split, "held-out"));
+}
+
+function shareOf(end: CheckpointOutcome, { source, target }: RepairEnds): Recovery {
+  const held = (one: CheckpointOutcome) => halfAnswers(one, "ood", "held-out");
+  const path = { peak: held(source), start: held(target), end: held(end) };
+  return computeShare(path, { peak: "the source", start: "the target" });
+}
+
+function findBestRepair(
+  candidates: readonly CheckpointOutcome[],
+  measures: readonly RepairMeasure[],
 ): BestRepair | undefined {
-  const score = ({ solved }: RepairOutcome): Tally => tally([...evens(solved.id), ...evens(solved.ood)]);
-  const candidates = repairs.filter(({ isCandidate }) => isCandidate);
-  const [first] = candidates;
+  const scored = candidates.map((outcome) => ({ name: outcome.id, selected: scoreOf(outcome) }));
+  const [first] = scored;
   if (first === undefined) return undefined;
-  const best = candidates.reduce(
-    (leader, repair) => (score(repair).correct > score(leader).correct ? repair : leader),
+  const best = scored.reduce(
+    (leader, one) => (one.selected.correct > leader.selected.correct ? one : leader),
     first,
   );
-  const outcome = { ...target, id: best.name, solved: best.solved };
-  const odds = (solved: readonly Solved[]): readonly Solved[] => solved.filter((_, index) => index % 2 === 1);
-  return {
-    name: best.name,
-    selected: score(best),
-    gain: computeContrast({ first: heldOutHalf(outcome), second: heldOutHalf(target) }, options),
-    idGain: computeContrast({ first: odds(best.solved.id), second: odds(target.solved.id) }, options),
-    recovered: describeRecovered(outcome, { source, target }, options).recovered,
-  };
+  const measure = measures.find(({ name }) => name === best.name);
+  if (measure === undefined) return undefined;
+  const { gain, idGain, recovered } = measure;
+  return { ...best, gain, idGain, recovered };
 }
 
-const evens = (solved: readonly Solved[]): readonly Solved[] => solved.filter((_, index) => index % 2 === 0);
-
-function tally(solved: readonly Solved[]): Tally {
+function scoreOf(outcome: CheckpointOutcome): Tally {
+  const solved = (["id", "ood"] as const).flatMap((split) => halfAnswers(outcome, split, "selection").solved);
   return { correct: countSolved(solved), total: solved.length };
 }

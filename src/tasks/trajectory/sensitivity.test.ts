@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createRandom } from "../../base/core/index.ts";
-import { mcnemarExact } from "../../base/statistics/index.ts";
+import { mcnemarMidP } from "../../base/statistics/index.ts";
 import type { CheckpointOutcome } from "./checkpoint-outcome.ts";
 import { watchDecline } from "./decline.ts";
 import { describeTrajectory } from "./describe-trajectory.ts";
@@ -31,51 +31,59 @@ const describeRun = (
   const checkpoints = counts.map((count, index) =>
     checkpoint(index === 0 ? "base" : `sft-${index}`, index, both(count, numItems)),
   );
-  return describeTrajectory(computeTrajectory(checkpoints, { seed: 1, numResamples: 200, ...options }));
+  return describeTrajectory(computeTrajectory(checkpoints, { seed: 1, numDraws: 400, ...options }));
 };
 
 describe("fewestDiscordant", () => {
-  it("is the first count that the exact test calls significant", () => {
-    expect(fewestDiscordant).toBe(6);
-    expect(mcnemarExact({ onlyFirst: 6, onlySecond: 0 })).toBeLessThan(0.05);
-    expect(mcnemarExact({ onlyFirst: 5, onlySecond: 0 })).toBeGreaterThan(0.05);
+  it("is the first count that the mid-p test calls significant", () => {
+    expect(fewestDiscordant).toBe(5);
+    expect(mcnemarMidP({ onlyFirst: 5, onlySecond: 0 })).toBeLessThan(0.05);
+    expect(mcnemarMidP({ onlyFirst: 4, onlySecond: 0 })).toBeGreaterThan(0.05);
   });
 });
+
+/** Nothing is solved by guessing, and there is one comparison. */
+const byNothing = { chance: 0, level: 0.05 };
 
 describe("measureSensitivity()", () => {
   it("cannot judge a loss from nothing, whatever the second checkpoint does", () => {
     fc.assert(
-      fc.property(fc.integer({ min: 6, max: 200 }), fc.nat(5), fc.nat(200), (numItems, first, second) => {
+      fc.property(fc.integer({ min: 6, max: 200 }), fc.nat(4), fc.nat(200), (numItems, first, second) => {
         const pair = { first: solve(first, numItems), second: solve(Math.min(second, numItems), numItems) };
-        expect(measureSensitivity(pair, 0).unjudgedBecause).toContain("a loss shows from 6 on");
-        expect(measureSensitivity(pair, 0).detectableLoss).toBeUndefined();
+        expect(measureSensitivity(pair, byNothing).unjudgedBecause).toContain("a loss shows from 5 on");
+        expect(measureSensitivity(pair, byNothing).detectableLoss).toBeUndefined();
       }),
     );
   });
 
   it("cannot judge fewer items than any loss needs", () => {
-    const pair = { first: solve(5, 5), second: solve(0, 5) };
-    expect(measureSensitivity(pair, 0).unjudgedBecause).toMatch(/^5 measuring items are too few/);
+    const pair = { first: solve(4, 4), second: solve(0, 4) };
+    expect(measureSensitivity(pair, byNothing).unjudgedBecause).toMatch(/^4 items are too few/);
   });
 
   it("takes what guessing solves for nothing", () => {
     const pair = { first: solve(30, 100), second: solve(25, 100) };
-    expect(measureSensitivity(pair, 0.25).unjudgedBecause).toContain("guessing may as well (25.0 %)");
-    expect(measureSensitivity(pair, 0).unjudgedBecause).toBeUndefined();
+    expect(measureSensitivity(pair, { ...byNothing, chance: 0.25 }).unjudgedBecause).toContain(
+      "guessing may as well (25.0 %)",
+    );
+    expect(measureSensitivity(pair, byNothing).unjudgedBecause).toBeUndefined();
     const able = { first: solve(60, 100), second: solve(58, 100) };
-    expect(measureSensitivity(able, 0.25).unjudgedBecause).toBeUndefined();
+    expect(measureSensitivity(able, { ...byNothing, chance: 0.25 }).unjudgedBecause).toBeUndefined();
   });
 
   it("cannot judge where answers change so much that no loss would show", () => {
     const random = createRandom(3, "churn");
     const flip = (): boolean[] => Array.from({ length: 30 }, () => random.uniform() < 0.3);
-    const { unjudgedBecause } = measureSensitivity({ first: flip(), second: flip() }, 0);
+    const { unjudgedBecause } = measureSensitivity({ first: flip(), second: flip() }, byNothing);
     expect(unjudgedBecause).toContain("not even losing everything would show");
   });
 
-  it("states a loss that the exact test notices where nothing else changes", () => {
-    const { detectableLoss = 0 } = measureSensitivity({ first: solve(90, 100), second: solve(90, 100) }, 0);
-    expect(detectableLoss).toBeGreaterThan(0.06);
+  it("states a loss that the test notices where nothing else changes", () => {
+    const { detectableLoss = 0 } = measureSensitivity(
+      { first: solve(90, 100), second: solve(90, 100) },
+      byNothing,
+    );
+    expect(detectableLoss).toBeGreaterThan(0.05);
     expect(detectableLoss).toBeLessThan(0.1);
   });
 });
@@ -103,7 +111,7 @@ describe("a trajectory at the floor", () => {
   });
 
   it("says which loss would have been noticed", () => {
-    expect(describeRun([80, 85, 84], 100)[1]).toMatch(/a loss of \d+\.\d points is noticed in 80 % of cases/);
+    expect(describeRun([80, 85, 84], 100)[1]).toMatch(/A loss of \d+\.\d points is noticed in 80 % of cases/);
     expect(describeRun([0, 0, 0], 100)[1]).not.toContain("is noticed");
   });
 });

@@ -6,7 +6,7 @@ import {
   binomialUpperTail,
   findDetectableLoss,
   formatShare,
-  mcnemarExact,
+  mcnemarMidP,
 } from "../../base/statistics/index.ts";
 import { countSolved } from "./checkpoint-outcome.ts";
 import { type SolvedPair, significanceLevel } from "./contrast.ts";
@@ -22,17 +22,21 @@ export interface Sensitivity {
 /** The probability of noticing a loss that `detectableLoss` is stated for. */
 export const statedPower = 0.8;
 
-/** The fewest items that must differ, all to one side, for the exact McNemar test to be significant: 6. */
+/** The fewest items that must differ, all to one side, for the mid-p McNemar test to be significant: 5. */
 export const fewestDiscordant: number = Array.from({ length: 64 }, (_, count) => count).findIndex(
-  (onlyFirst) => mcnemarExact({ onlyFirst, onlySecond: 0 }) < significanceLevel,
+  (onlyFirst) => mcnemarMidP({ onlyFirst, onlySecond: 0 }) < significanceLevel,
 );
 
 /**
  * What a loss from the first checkpoint to the second had to be to show. Items that only one of the two solved, beyond the net
- * difference, count as answers that change without loss. `chance` is the share of items that guessing solves: a first checkpoint
+ * difference, count as answers that change without loss. `level` is that of the test, which is stricter where many checkpoints might be
+ * the first. `chance` is the share of items that guessing solves: a first checkpoint
  * that is not above it (one-sided binomial p ≥ 0.05) has nothing to lose.
  */
-export function measureSensitivity({ first, second }: SolvedPair, chance: number): Sensitivity {
+export function measureSensitivity(
+  { first, second }: SolvedPair,
+  { chance, level }: { readonly chance: number; readonly level: number },
+): Sensitivity {
   // Of an item answered several times, any right answer can be lost.
   const [numItems, numSolved] = [first.length, first.filter((solved) => Number(solved) > 0).length];
   const because = findFloor({ numItems, numSolved, numRight: Math.round(countSolved(first)), chance });
@@ -40,12 +44,12 @@ export function measureSensitivity({ first, second }: SolvedPair, chance: number
   const onlyFirst = first.filter((solved, item) => Number(solved) > Number(second[item] ?? 0)).length;
   const onlySecond = second.filter((solved, item) => Number(solved) > Number(first[item] ?? 0)).length;
   const churn = (2 * Math.min(onlyFirst, onlySecond)) / numItems;
-  const search = { numItems, numSolved, churn, level: significanceLevel, power: statedPower };
+  const search = { numItems, numSolved, churn, level, power: statedPower };
   const loss = findDetectableLoss(search);
   if (loss !== undefined) return { detectableLoss: loss / numItems };
   return {
     unjudgedBecause:
-      `on ${numItems} measuring items, of which ${formatShare(churn)} are solved by one of the two checkpoints only and ` +
+      `on ${numItems} items, of which ${formatShare(churn)} are solved by one of the two checkpoints only and ` +
       "without a loss, not even losing everything would show; ask more of them",
   };
 }
@@ -62,9 +66,9 @@ function findFloor({
   readonly numRight: number;
   readonly chance: number;
 }): string | undefined {
-  const of = `${numRight} of the ${numItems} measuring items`;
+  const of = `${numRight} of the ${numItems} items`;
   if (numItems < fewestDiscordant)
-    return `${numItems} measuring items are too few for any loss to show, it takes ${fewestDiscordant}; ask more of them`;
+    return `${numItems} items are too few for any loss to show, it takes ${fewestDiscordant}; ask more of them`;
   if (chance > 0 && binomialUpperTail(numRight, { n: numItems, probability: chance }) >= significanceLevel)
     return `the best checkpoint solves ${of}, which guessing may as well (${formatShare(chance)}); ask what the base model can answer, or more`;
   if (numSolved < fewestDiscordant)

@@ -2,9 +2,9 @@
  * Which signal would have said when to stop: for a finished training, what stopping where each label-free or ID-only signal
  * says would have cost in OOD accuracy.
  */
-import type { BootstrapOptions } from "../../base/statistics/index.ts";
-import { type CheckpointOutcome, findPeak, heldOutHalf } from "./checkpoint-outcome.ts";
+import { allAnswers, type CheckpointOutcome } from "./checkpoint-outcome.ts";
 import { type Contrast, computeContrast } from "./contrast.ts";
+import { crossFitPeak } from "./peak.ts";
 
 /** How a signal says where to stop. */
 export type StopRule = "lowest" | "highest" | "knee";
@@ -23,13 +23,13 @@ export interface RankedSignal {
   /** The checkpoint that it chooses. */
   readonly checkpoint: string;
   readonly step: number;
-  /** OOD accuracy on the held-out half, peak − chosen: what stopping there costs. */
+  /** OOD accuracy, peak − chosen, the peak cross-fitted: what stopping there costs. */
   readonly regret: Contrast;
 }
 
 /** The true peak and every signal beside it, the cheapest first. */
 export interface SignalRanking {
-  /** Chosen by OOD accuracy itself, on the selection half. */
+  /** Chosen by OOD accuracy itself, on half of the items. */
   readonly peak: { readonly checkpoint: string; readonly step: number };
   readonly ranked: readonly RankedSignal[];
   /** Signals that were not measured at two checkpoints or more. */
@@ -43,9 +43,8 @@ export interface SignalRanking {
 export function rankSignals(
   checkpoints: readonly CheckpointOutcome[],
   signals: readonly Signal[],
-  options: BootstrapOptions,
 ): SignalRanking {
-  const peak = findPeak(checkpoints);
+  const { peak, solved } = crossFitPeak(checkpoints);
   const unmeasured: string[] = [];
   const ranked = signals.flatMap(({ name, rule, values }): readonly RankedSignal[] => {
     const measured = checkpoints.flatMap((checkpoint, index) => {
@@ -61,7 +60,8 @@ export function rankSignals(
       measured.map(({ value }) => value),
     );
     const chosen = measured[index]?.checkpoint ?? peak;
-    const regret = computeContrast({ first: heldOutHalf(peak), second: heldOutHalf(chosen) }, options);
+    const answers = allAnswers(chosen, "ood");
+    const regret = computeContrast({ first: solved, second: answers.solved, keys: answers.keys });
     return [{ name, rule, checkpoint: chosen.id, step: chosen.step, regret }];
   });
   ranked.sort((a, b) => a.regret.estimate - b.regret.estimate);

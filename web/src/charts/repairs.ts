@@ -35,7 +35,7 @@ export interface RepairRow {
 }
 
 /** The numbers of a repair. */
-export function toRow({ name, role, id, ood, gain, adjustedPValue, recovered, moved }: Repair): RepairRow {
+export function toRow({ name, role, id, ood, gain, recovered, moved }: Repair): RepairRow {
   return {
     repair: name,
     role: roleNames[role] ?? role,
@@ -44,7 +44,7 @@ export function toRow({ name, role, id, ood, gain, adjustedPValue, recovered, mo
     gained: gain.estimate,
     low: gain.low,
     high: gain.high,
-    pCorrected: adjustedPValue,
+    pCorrected: gain.pValue,
     recovered: recovered?.estimate ?? null,
     moved,
   };

@@ -65,21 +65,21 @@ function Tiles({
           : "No SFT checkpoint is evaluated so far, so the peak is not known yet."}
       </p>
     );
-  const { peak, sftEnd, forgetting, unjudgedBecause } = trajectory;
+  const { peak, otherPeak, peakAccuracy, sftEnd, forgetting, unjudgedBecause } = trajectory;
   const best = summary.repairs?.find(({ name }) => name === "repair")?.best;
   return (
     <section aria-label="Outcome">
       <ul className="tiles">
-        <Tile value={formatShare(toShare(peak.ood))}>
-          OOD at the peak, {peak.checkpoint}, of {peak.ood.total} tasks
+        <Tile value={formatShare(toShare(peakAccuracy))}>
+          OOD at the peak, {peak.checkpoint}
+          {otherPeak === undefined ? "" : ` and ${otherPeak.checkpoint}`}, of {peakAccuracy.total} tasks
         </Tile>
         <Tile value={formatShare(toShare(sftEnd.ood))}>
           OOD at the end of SFT, {sftEnd.checkpoint}, of {sftEnd.ood.total} tasks
         </Tile>
         {unjudgedBecause === undefined ? (
           <Tile value={formatPoints(-forgetting.estimate)}>
-            points from the peak to the end, held-out tasks, {formatPValue(forgetting.pValue)}, n ={" "}
-            {forgetting.numItems}
+            points from the peak to the end, {formatPValue(forgetting.pValue)}, n = {forgetting.numItems}
           </Tile>
         ) : (
           <Tile value="?">forgetting cannot be judged: {unjudgedBecause}</Tile>

@@ -29,6 +29,8 @@ interface RunLine {
   /** Why forgetting cannot be judged. */
   readonly unjudgedBecause?: string;
   readonly recovery?: number;
+  /** Whether its statistics are those of an earlier version: they are computed anew where it is shown. */
+  readonly isEarlier?: true;
   /** What is wrong with a damaged run. */
   readonly problem?: string;
 }
@@ -53,11 +55,13 @@ async function describeReadableRun(path: string): Promise<RunLine> {
     ...(forgetting && { forgetting }),
     ...(unjudgedBecause !== undefined && { unjudgedBecause }),
     ...(recovery && { recovery: recovery.estimate }),
+    ...(summary?.trajectory && forgetting === undefined && { isEarlier: true as const }),
   };
 }
 
-function formatForgetting({ forgetting, unjudgedBecause, problem = "" }: RunLine): string {
+function formatForgetting({ forgetting, unjudgedBecause, isEarlier, problem = "" }: RunLine): string {
   if (unjudgedBecause !== undefined) return "cannot be judged";
+  if (isEarlier) return "see untwist show";
   return forgetting === undefined ? problem : formatLoss(forgetting);
 }
 

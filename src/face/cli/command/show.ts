@@ -1,7 +1,7 @@
 /** `untwist show`: a run's outcome, or how far it has come. */
 import { Command } from "commander";
 import { UsageError } from "../../../base/core/index.ts";
-import { summarize } from "../../../lab/outcome/index.ts";
+import { readFinished, summarize } from "../../../lab/outcome/index.ts";
 import { openRunFolder } from "../../../run/index.ts";
 import { createOutput } from "../output.ts";
 import { formatSummary } from "../screen/summary-screen.ts";
@@ -20,7 +20,7 @@ export function createShowCommand(): Command {
 
 async function show(path: string, flags: { readonly json?: boolean }): Promise<void> {
   const folder = await openRunFolder(path);
-  const finished = await folder.readSummary();
+  const finished = await readFinished(folder);
   const lineage = await folder.readLineage();
   if (finished === undefined && !lineage.some(({ stage }) => stage === "sft"))
     throw new UsageError(

@@ -15,27 +15,30 @@ const ratio = (estimate: number): NonNullable<Repair["recovered"]> => ({
 });
 
 /** A difference whose interval lies 10 points to both sides. */
-function contrast(estimate: number): Repair["gain"] {
+function contrast(estimate: number, pValue = 0.01): Repair["gain"] {
   return {
     estimate,
     low: estimate - 0.1,
     high: estimate + 0.1,
-    pValue: 0.01,
+    pValue,
     numItems: 100,
     onlyFirst: 50,
     onlySecond: 50,
   };
 }
 
-function repair(name: string, gain: number, rest: Partial<Repair> = {}): Repair {
+function repair(
+  name: string,
+  gain: number,
+  { pValue = 0.5, ...rest }: Partial<Repair> & { readonly pValue?: number } = {},
+): Repair {
   return {
     name,
     role: "edit",
     operation: { operation: "restore", what: "directions", top: 1, tail: 0, strength: 1 },
     id: count(150),
     ood: count(90),
-    gain: contrast(gain),
-    adjustedPValue: 0.5,
+    gain: contrast(gain, pValue),
     idGain: contrast(0),
     recovered: ratio(0.25),
     moved: 0.125,
@@ -53,11 +56,11 @@ const record: RepairRecord = {
   source: "sft-5",
   ends: { target: { id: count(160), ood: count(40) }, source: { id: count(100), ood: count(124) } },
   repairs: [
-    repair("whole", 0.42, { ...rollback, adjustedPValue: 0.0002, recovered: ratio(1) }),
+    repair("whole", 0.42, { ...rollback, pValue: 0.0002, recovered: ratio(1) }),
     repair("directions, top 20 %", 0.03),
-    repair("directions, top 60 %", 0.3, { adjustedPValue: 0.023, recovered: ratio(0.714) }),
-    repair("rebuilt", 0, { ...identity, adjustedPValue: 1, recovered: null, moved: 0 }),
-    repair("directions, tail 1", -0.2, { adjustedPValue: 0.001, recovered: ratio(-0.476) }),
+    repair("directions, top 60 %", 0.3, { pValue: 0.023, recovered: ratio(0.714) }),
+    repair("rebuilt", 0, { ...identity, pValue: 1, recovered: null, moved: 0 }),
+    repair("directions, tail 1", -0.2, { pValue: 0.001, recovered: ratio(-0.476) }),
   ],
   best: {
     name: "directions, top 60 %",

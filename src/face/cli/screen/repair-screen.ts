@@ -93,10 +93,10 @@ function formatShareOf({ correct, total }: Tally): string {
 }
 
 function formatRepair(
-  { name, role, id, ood, gain, adjustedPValue, recovered, moved }: Repair,
+  { name, role, id, ood, gain, recovered, moved }: Repair,
   { paint, isBest, room }: { readonly paint: Paint; readonly isBest: boolean; readonly room: number },
 ): readonly string[] {
-  const isClear = adjustedPValue < 0.05;
+  const isClear = gain.pValue < 0.05;
   const color = !isClear ? "dim" : gain.estimate > 0 ? "good" : "bad";
   const mark = isBest ? ` ◀ ${gain.estimate > 0 ? "best" : "least harmful"}` : "";
   const label = `${cutMiddle(role === "edit" ? name : `  ${name}`, room - mark.length)}${mark}`;
@@ -105,7 +105,7 @@ function formatRepair(
     formatShareOf(id),
     formatShareOf(ood),
     paint(color, formatContrast(gain)),
-    paint(color, formatPValue(adjustedPValue)),
+    paint(color, formatPValue(gain.pValue)),
     recovered === null ? "" : formatShare(recovered.estimate, 0),
     formatShare(moved),
   ];

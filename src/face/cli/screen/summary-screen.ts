@@ -173,23 +173,27 @@ function formatCheckpoints(
 }
 
 function formatForgetting(
-  { peak, sftEnd, forgetting, unjudgedBecause }: TrajectoryRecord,
+  { peak, otherPeak, peakAccuracy, sftEnd, forgetting, unjudgedBecause }: TrajectoryRecord,
   { paint, width = fullTableWidth }: ScreenOptions,
 ): readonly string[] {
-  const row = (name: string, point: TrajectoryRecord["peak"]): string[] => [
+  const row = (name: string, point: TrajectoryRecord["peak"], ood = point.ood): string[] => [
     name,
     String(point.step),
-    formatCount(point.oodHeldOut),
-    formatCount(point.ood),
+    formatCount(ood),
     formatCount(point.id),
   ];
   const isLoss = forgetting.estimate > 0 && forgetting.pValue < 0.05;
-  const head = ["SFT", "step", "OOD, held-out half", "OOD", "ID"].map((cell) => paint("bold", cell));
-  const table = [head, row("peak", peak), row("end", sftEnd)];
+  const head = ["SFT", "step", "OOD", "ID"].map((cell) => paint("bold", cell));
+  const top = row("peak", peak, peakAccuracy);
+  if (otherPeak !== undefined) top[1] = `${peak.step}, ${otherPeak.step}`;
+  const table = [head, top, row("end", sftEnd)];
   const difference = `${formatLoss(forgetting)}, ${formatPValue(forgetting.pValue)}`;
-  const shown = formatTable(width < fullTableWidth ? table.map((cells) => cells.slice(0, 4)) : table);
+  const shown = formatTable(width < fullTableWidth ? table.map((cells) => cells.slice(0, 3)) : table);
   if (unjudgedBecause !== undefined) return [...shown, `forgotten  ${paint("bad", "cannot be judged")}`];
-  return [...shown, `forgotten  ${paint(isLoss ? "bad" : "dim", difference)}, on the held-out half`];
+  return [
+    ...shown,
+    `forgotten  ${paint(isLoss ? "bad" : "dim", difference)}, each half of the tasks by the other half's peak`,
+  ];
 }
 
 function formatBranches({ branches }: TrajectoryRecord, paint: Paint): readonly string[] {

@@ -38,7 +38,7 @@ export function formatWatch(
       paint("bold", name),
       peak === undefined ? "" : `${peak.checkpoint}  ${formatCount(peak.oodHeldOut).trim()}`,
       last === undefined ? "" : `${last.point.checkpoint}  ${formatCount(last.point.oodHeldOut).trim()}`,
-      last === undefined ? "" : `${last.pValue.toPrecision(2)} against ${last.threshold.toPrecision(2)}`,
+      last === undefined ? "" : describeTest(last),
     ];
   });
   const head = ["training", "peak, held-out OOD", "newest, held-out OOD", "p, alert from"].map((cell) =>
@@ -56,6 +56,13 @@ export function formatWatch(
     "",
     `All of it: untwist show ${path}, or in the browser: untwist studio ${path}`,
   ];
+}
+
+/** How the newest was tested; not where the selection half gives no reason to. */
+function describeTest({ pValue, threshold }: WatchedTraining["watch"]["looks"][number]): string {
+  return threshold === 0
+    ? "no decline to test"
+    : `${pValue.toPrecision(2)} against ${threshold.toPrecision(2)}`;
 }
 
 /** Fewer held-out tasks can hardly tell a decline from noise. */

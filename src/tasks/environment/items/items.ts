@@ -18,6 +18,8 @@ export interface Item {
   readonly grader: Grader;
   /** The text of a right answer as training would have it: what the loss is measured on. */
   readonly reference?: string;
+  /** What it shares with other items. */
+  readonly group?: string;
 }
 
 const itemSchema = z.looseObject({
@@ -29,13 +31,15 @@ const itemSchema = z.looseObject({
       grader: z
         .union([z.enum(["exact", "numeric", "choice", "json", "regex", "judge"]), graderSchema])
         .optional(),
+      group: z.union([z.string().min(1), z.number()]).optional(),
     })
     .optional(),
 });
 
 /**
  * The environment of a folder with `id.jsonl` and `ood.jsonl`: lines of {"question", "answer", "reference", "metadata"}, in which
- * `metadata.grader` says how to grade (default: exact) and `reference` how a right answer is worded in training. Throws `UsageError` naming file and line of what is malformed.
+ * `metadata.grader` says how to grade (default: exact), `metadata.group` what the item shares with others (a document, a template), and
+ * `reference` how a right answer is worded in training. Throws `UsageError` naming file and line of what is malformed.
  */
 export async function openItems(folder: string): Promise<Environment<Item>> {
   const items = { id: await readItems(folder, "id"), ood: await readItems(folder, "ood") };
@@ -54,6 +58,12 @@ async function readItems(folder: string, split: Split): Promise<readonly Item[]>
       line.trim() === "" ? [] : [parseItem(line, `line ${index + 1} of "${path}"`)],
     );
   if (items.length === 0) throw new UsageError(`Cannot use "${path}": it holds no items`);
+  const groups = new Set(items.map(({ group }) => group));
+  const [group] = groups;
+  if (group !== undefined && groups.size === 1)
+    throw new UsageError(
+      `Cannot use "${path}": all of its items are of the group "${group}", and it takes two to compare; leave metadata.group out, or say what differs`,
+    );
   return items;
 }
 
@@ -73,7 +83,7 @@ function parseItem(line: string, place: string): Item {
   if (!parsed.success)
     return refuse(`its "${parsed.error.issues[0]?.path.join(".") ?? ""}" is missing or wrong`);
   const { question, answer, reference, metadata = {} } = parsed.data;
-  const { grader: named = "exact" } = metadata;
+  const { grader: named = "exact", group } = metadata;
   const grader = typeof named === "string" ? graderSchema.parse({ kind: named }) : named;
   // Spelled as a number where it was given as one, for that is how an answer in JSON has it.
   const spelled =
@@ -84,6 +94,7 @@ function parseItem(line: string, place: string): Item {
     answer: String(answer),
     grader,
     ...(wording !== undefined && { reference: wording }),
+    ...(group !== undefined && { group: String(group) }),
   };
   const problem = findProblem(item);
   return problem === undefined ? item : refuse(problem);
@@ -160,6 +171,7 @@ export function createItems(
       scoredAnswer: ({ answer, reference, grader }) =>
         reference ?? (grader.kind === "regex" ? undefined : answer),
       chance: findChance,
+      group: ({ group }) => group,
       grade: gradeItem,
     }),
     identify: ({ question, answer, grader }) => JSON.stringify([question, answer, grader]),

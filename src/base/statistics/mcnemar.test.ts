@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import golden from "../../../test/golden/statistics/statistics.json" with { type: "json" };
-import { mcnemarExact } from "./mcnemar-exact.ts";
+import { mcnemarExact, mcnemarMidP } from "./mcnemar.ts";
 
 describe("mcnemarExact()", () => {
   it("agrees with exact integer arithmetic and with scipy", () => {
@@ -38,5 +38,29 @@ describe("mcnemarExact()", () => {
   it("refuses what is not a count", () => {
     expect(() => mcnemarExact({ onlyFirst: -1, onlySecond: 2 })).toThrow(RangeError);
     expect(() => mcnemarExact({ onlyFirst: 1.5, onlySecond: 2 })).toThrow(RangeError);
+  });
+});
+
+describe("mcnemarMidP()", () => {
+  it("agrees with exact integer arithmetic", () => {
+    for (const row of golden.mcnemarExact)
+      expect(Math.abs(mcnemarMidP(row) / row.mid - 1)).toBeLessThan(1e-10);
+  });
+
+  it("is 1 of equal counts, symmetric, and below the exact test of others", () => {
+    fc.assert(
+      fc.property(fc.nat(500), fc.integer({ min: 1, max: 30 }), (smaller, excess) => {
+        expect(mcnemarMidP({ onlyFirst: smaller, onlySecond: smaller })).toBe(1);
+        const counts = { onlyFirst: smaller, onlySecond: smaller + excess };
+        const pValue = mcnemarMidP(counts);
+        expect(mcnemarMidP({ onlyFirst: smaller + excess, onlySecond: smaller })).toBe(pValue);
+        expect(pValue).toBeGreaterThan(0);
+        expect(pValue).toBeLessThan(mcnemarExact(counts));
+      }),
+    );
+  });
+
+  it("refuses what is not a count", () => {
+    expect(() => mcnemarMidP({ onlyFirst: -1, onlySecond: 2 })).toThrow(RangeError);
   });
 });

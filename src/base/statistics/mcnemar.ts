@@ -1,4 +1,4 @@
-/** The exact test of whether two solvers of the same items differ. Returns a p-value, not the size of the difference. */
+/** Tests of whether two solvers of the same items differ: exact, and nearly so. They give p-values, not the size of the difference. */
 
 import { binomialMass } from "./binomial.ts";
 
@@ -31,4 +31,17 @@ export function mcnemarExact({ onlyFirst, onlySecond }: DiscordantCounts): numbe
     relativeSum += relativeTerm;
   }
   return Math.min(1, 2 * binomialMass(smaller, { n, probability: 0.5 }) * relativeSum);
+}
+
+/**
+ * The two-sided mid-p value of McNemar's test, in (0, 1]: the exact p-value less P(X = min(onlyFirst, onlySecond)),
+ * X ~ Binomial(onlyFirst + onlySecond, ½); 1 where both are equal. Throws as `mcnemarExact`.
+ * Fagerland, Lydersen, Laake, "The McNemar test for binary matched-pairs data", BMC Medical Research Methodology 2013.
+ */
+export function mcnemarMidP(counts: DiscordantCounts): number {
+  const exact = mcnemarExact(counts);
+  const { onlyFirst, onlySecond } = counts;
+  if (onlyFirst === onlySecond) return 1;
+  const n = onlyFirst + onlySecond;
+  return exact - binomialMass(Math.min(onlyFirst, onlySecond), { n, probability: 0.5 });
 }
