@@ -34,7 +34,7 @@ it("is listed, shown, ranked and reported as it was", async () => {
   const { trajectory, repairs, statistics, ...others } = shown;
   expect(others).toEqual(rest);
   // Its statistics are computed anew, in the way of now.
-  expect([statistics, trajectory.peak.checkpoint]).toEqual([2, before.peak.checkpoint]);
+  expect([statistics, trajectory.sftEnd]).toEqual([2, expect.objectContaining({ step: before.sftEnd.step })]);
   expect(trajectory.forgetting.high).toBeGreaterThan(trajectory.forgetting.low);
   for (const [index, grid] of repairs.entries())
     expect(grid.repairs[0].gain.pValue).toBe(kept[index].repairs[0].adjustedPValue);
