@@ -260,7 +260,8 @@ describe("untwist report", () => {
 
   it("holds what the server gives for the same run", async () => {
     const data = unpack(page);
-    const pair = "sft-4/sft-12";
+    const { peak, sftEnd } = parseJson(readFileSync(join(run, "summary.json"), "utf8")).trajectory;
+    const pair = `${peak.checkpoint}/${sftEnd.checkpoint}`;
     const names = ["run", "runs", "curves", "weights", "answers", `pair/${pair}`, `overlaps/${pair}`];
     expect(Object.keys(data)).toEqual(expect.arrayContaining(names));
     for (const [path, value] of Object.entries(data))

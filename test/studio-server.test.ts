@@ -58,8 +58,8 @@ describe("the page", () => {
 describe("the data", () => {
   it("list runs with the counts of their summaries", async () => {
     const { trajectory, checkpoints } = readJson(run, "summary.json");
-    const { peak, sftEnd } = trajectory;
-    expect(peak.ood.correct).toBeGreaterThan(sftEnd.ood.correct);
+    const { peakAccuracy, sftEnd } = trajectory;
+    expect(peakAccuracy.correct).toBeGreaterThan(sftEnd.ood.correct);
     expect(await get(studio, "/api/runs")).toEqual([
       {
         id: "run",
@@ -67,7 +67,7 @@ describe("the data", () => {
         seed: 1,
         isFinished: true,
         numCheckpoints: checkpoints.length,
-        ood: { peak: peak.ood.correct, end: sftEnd.ood.correct, numTasks: 24 },
+        ood: { peak: peakAccuracy.correct, end: sftEnd.ood.correct, numTasks: 24 },
       },
     ]);
   });
@@ -210,7 +210,8 @@ describe("the data", () => {
   });
 
   it("give overlaps of leading vectors that are rows and columns of a rotation, and none without weights", async () => {
-    const overlaps = await get(studio, "/api/run/overlaps/sft-4/sft-12?run=run");
+    const { peak, sftEnd } = readJson(run, "summary.json").trajectory;
+    const overlaps = await get(studio, `/api/run/overlaps/${peak.checkpoint}/${sftEnd.checkpoint}?run=run`);
     const { matrices } = await get(studio, "/api/run/weights?run=run");
     expect(Object.keys(overlaps).sort()).toEqual(matrices.map(({ name }: Json) => name).sort());
     for (const { size, left, right } of Object.values<Json>(overlaps))

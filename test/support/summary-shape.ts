@@ -59,7 +59,6 @@ export const repairRecordShape = {
         ood: count,
         gain: contrast,
         idGain: contrast,
-        adjustedPValue: expect.any(Number),
         moved: expect.any(Number),
       });
     return repairs.length === 6;

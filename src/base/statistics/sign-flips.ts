@@ -52,10 +52,8 @@ export function flipSigns(
     drawSigns(signs, random.integer);
     // Columns without a difference have the statistic 0.
     let most = isOneSided && scaled.length === columns.length ? Number.NEGATIVE_INFINITY : 0;
-    for (const { groups, values } of scaled) {
-      let sum = 0;
-      for (let index = 0; index < groups.length; index++)
-        sum += (signs[groups[index] ?? 0] ?? 0) * (values[index] ?? 0);
+    for (const column of scaled) {
+      const sum = sumSigned(column, signs);
       most = Math.max(most, isOneSided ? sum : Math.abs(sum));
     }
     largest[draw] = most;
@@ -74,6 +72,13 @@ function scale(column: readonly number[]): Scaled | undefined {
   if (groups.length === 0) return undefined;
   const root = Math.sqrt(column.reduce((sum, value) => sum + value * value, 0));
   return { groups, values: Float64Array.from(groups, (group) => (column[group] ?? 0) / root) };
+}
+
+function sumSigned({ groups, values }: Scaled, signs: Int8Array): number {
+  let sum = 0;
+  for (let index = 0; index < groups.length; index++)
+    sum += (signs[groups[index] ?? 0] ?? 0) * (values[index] ?? 0);
+  return sum;
 }
 
 const bitsPerDraw = 30;
