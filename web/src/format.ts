@@ -11,9 +11,24 @@ export function formatPoints(difference: number): string {
   return Number(text) === 0 ? "0.0" : `${difference > 0 ? "+" : "−"}${text}`;
 }
 
-/** `p < 0.001`, `p = 0.023`. */
+/** `p < 0.001`, `p = 0.023`; below 0.05 never `p = 0.050`. */
 export function formatPValue(pValue: number): string {
+  if (pValue < 0.05 && pValue.toFixed(3) === "0.050") return "p < 0.05";
   return pValue < 0.001 ? "p < 0.001" : `p = ${pValue.toFixed(pValue < 0.9995 ? 3 : 0)}`;
+}
+
+/** `[−1.0, 4.2]`: the ends of an interval in percent; one that is not 0 never prints as 0. */
+export function formatInterval(
+  { low, high }: { readonly low: number; readonly high: number },
+  unit: "" | " %" = "",
+): string {
+  return `[${formatEnd(low)}${unit}, ${formatEnd(high)}${unit}]`;
+}
+
+function formatEnd(end: number, digits = 1): string {
+  const text = Math.abs(100 * end).toFixed(digits);
+  if (Number(text) === 0) return Math.abs(end) > 1e-7 ? formatEnd(end, digits + 1) : "0.0";
+  return end < 0 ? `−${text}` : text;
 }
 
 /** Degrees of radians. */

@@ -1,7 +1,7 @@
 /** Intervals, paired tests and summaries of plain numbers. */
 export { binomialUpperTail } from "./binomial.ts";
 export { normalTail, studentQuantile } from "./distributions.ts";
-export { formatPoints, formatPValue, formatShare } from "./format.ts";
+export { formatInterval, formatPoints, formatPValue, formatShare } from "./format.ts";
 export { fiellerInterval, groupedMean } from "./grouped-mean.ts";
 export { histogram } from "./histogram.ts";
 export { mcnemarExact, mcnemarMidP } from "./mcnemar.ts";

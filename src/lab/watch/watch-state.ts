@@ -1,6 +1,6 @@
 /** How a watch stands: each training's decline so far, what the alert says, and which checkpoints may be deleted. */
 
-import { formatShare, toShare, wilsonInterval } from "../../base/statistics/index.ts";
+import { formatInterval, formatShare, toShare, wilsonInterval } from "../../base/statistics/index.ts";
 import type { LineageEntry, RunFolder } from "../../run/index.ts";
 import { aggregate, countIncomplete } from "../../tasks/evaluation/index.ts";
 import {
@@ -112,9 +112,8 @@ function describeCut(checkpoint: string, counts: Readonly<Record<string, number>
 
 /** `62 of 100 (62.0 % [52.2, 70.9])`. */
 function describePoint({ oodHeldOut }: WatchedPoint): string {
-  const { low, high } = wilsonInterval(oodHeldOut);
   const { correct, total } = oodHeldOut;
-  return `${correct} of ${total} (${formatShare(toShare(oodHeldOut))} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}])`;
+  return `${correct} of ${total} (${formatShare(toShare(oodHeldOut))} ${formatInterval(wilsonInterval(oodHeldOut))})`;
 }
 
 /** Checkpoints that are neither among the best nor newest nor the start of RL, nor named by an alert. */

@@ -61,7 +61,7 @@ describe("describeRepairs()", () => {
 
   it("calls differences not significant from p = 0.05 on", () => {
     const [below] = say({ best: { ...best, gain: contrast(9, 1, 0.0499) } });
-    expect(below).toContain("OOD by +8.0 points [−2.0, 18.0] (p = 0.050)");
+    expect(below).toContain("OOD by +8.0 points [−2.0, 18.0] (p < 0.05)");
     const [at] = say({ best: { ...best, gain: contrast(9, 1, 0.05) } });
     expect(at).toContain("OOD by +8.0 points [−2.0, 18.0] (not significant, p = 0.050)");
   });

@@ -1,5 +1,5 @@
 /** A repair grid in sentences. */
-import { formatPoints, formatPValue, formatShare } from "../../base/statistics/index.ts";
+import { formatInterval, formatPoints, formatPValue, formatShare } from "../../base/statistics/index.ts";
 import { type Contrast, significanceLevel } from "./contrast.ts";
 import type { Ratio } from "./recovery.ts";
 import type { RepairMeasure } from "./repair.ts";
@@ -68,7 +68,7 @@ function countEdits(repairs: DescribedRepairs["repairs"]): string {
 function describePoints(gain: Contrast): string {
   const sign = gain.estimate > 0 ? "+" : "";
   const points = `${sign}${formatPoints(gain.estimate)} points`;
-  return `${points} [${formatPoints(gain.low)}, ${formatPoints(gain.high)}]`;
+  return `${points} ${formatInterval(gain)}`;
 }
 
 /** The same with its p-value. */
@@ -81,6 +81,5 @@ function describeGain(gain: Contrast): string {
 
 function describeRecovered(recovered: Share | null): string {
   if (recovered === null) return "";
-  const [low, high] = [recovered.low, recovered.high].map((end) => formatShare(end, 0).replace(" %", ""));
-  return `: ${formatShare(recovered.estimate, 0)} [${low}, ${high}] of the loss came back`;
+  return `: ${formatShare(recovered.estimate, 0)} ${formatInterval(recovered, { digits: 0 })} of the loss came back`;
 }

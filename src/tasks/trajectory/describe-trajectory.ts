@@ -1,5 +1,11 @@
 /** A trajectory in sentences for someone who has not seen one before. */
-import { formatPoints, formatPValue, formatShare, type Tally } from "../../base/statistics/index.ts";
+import {
+  formatInterval,
+  formatPoints,
+  formatPValue,
+  formatShare,
+  type Tally,
+} from "../../base/statistics/index.ts";
 import type { Branch } from "./branch.ts";
 import { type Contrast, significanceLevel } from "./contrast.ts";
 import type { Point } from "./point.ts";
@@ -106,7 +112,7 @@ function describeUnchanged(start: Tally, end: Tally): string {
 }
 
 function describeRecovery({ estimate, low, high, gained, lost }: Ratio, gain: Contrast): string {
-  const interval = `[${formatShare(low, 0)}, ${formatShare(high, 0)}]`;
+  const interval = formatInterval({ low, high }, { digits: 0, unit: " %" });
   const loss = `the ${formatPoints(lost)} points lost by then`;
   const isSignificant = gain.pValue < significanceLevel;
   if (low > 0 && isSignificant)
@@ -122,7 +128,7 @@ function describePlace({ stage, step }: Point): string {
 }
 
 function describeEvidence({ low, high, pValue, numItems }: Contrast): string {
-  return `([${formatPoints(low)}, ${formatPoints(high)}], ${formatPValue(pValue)}, n = ${numItems})`;
+  return `(${formatInterval({ low, high })}, ${formatPValue(pValue)}, n = ${numItems})`;
 }
 
 function formatPercent({ correct, total }: Tally): string {

@@ -1,5 +1,11 @@
 /** The share of a loss that came back, or the reason why there is none to speak of. */
-import { fiellerInterval, formatPoints, formatPValue, type SignDraws } from "../../base/statistics/index.ts";
+import {
+  fiellerInterval,
+  formatPoints,
+  formatPValue,
+  type Interval,
+  type SignDraws,
+} from "../../base/statistics/index.ts";
 import { type Answers, allAnswers, type CheckpointOutcome } from "./checkpoint-outcome.ts";
 import {
   type Contrast,
@@ -48,15 +54,21 @@ export function computeRecovery(
     return { recovery: undefined, reason: "the start comes before the peak, so nothing was forgotten yet" };
   const after = allAnswers(end, "ood");
   const path = { peak: { ...after, solved: peak.solved }, start: allAnswers(start, "ood"), end: after };
-  const { forgetting } = measureForgetting(peak, start, draws);
-  return computeShare(path, { peak: "the peak", start: "the start" }, forgetting);
+  const { forgetting: loss } = measureForgetting(peak, start, draws);
+  return computeShare(path, { peak: "the peak", start: "the start" }, { loss });
 }
 
-/** The same of any three checkpoints, wherever they come from; `names` are what reasons call the first two, `loss` what lies between them. */
+/**
+ * The same of any three checkpoints, wherever they come from. `names` are what reasons call the first two, `loss` is peak − start and `gain`
+ * end − start, where they were tested otherwise than by themselves. Where the gain is not significant, the interval holds 0.
+ */
 export function computeShare(
   { peak, start, end }: AnswerPath,
   names: { readonly peak: string; readonly start: string },
-  loss: Contrast = computeContrast(pairAnswers(peak, start)),
+  {
+    loss = computeContrast(pairAnswers(peak, start)),
+    gain = computeContrast(pairAnswers(end, start)),
+  }: { readonly loss?: Contrast; readonly gain?: Contrast | undefined } = {},
 ): Recovery {
   const { estimate: lost, pValue, numItems } = loss;
   if (lost <= 0 || pValue >= significanceLevel) {
@@ -66,19 +78,21 @@ export function computeShare(
       reason: `${names.start} is not clearly below ${names.peak} (${difference})`,
     };
   }
-  const gain = takeDifferences(pairAnswers(end, start));
+  const { sums: numerators } = takeDifferences(pairAnswers(end, start)).groups;
   const { sums: denominators, sizes } = takeDifferences(pairAnswers(peak, start)).groups;
-  const interval = fiellerInterval(
-    { numerators: gain.groups.sums, denominators, sizes },
-    1 - significanceLevel,
-  );
+  const interval = fiellerInterval({ numerators, denominators, sizes }, 1 - significanceLevel);
   if (interval === undefined)
     return {
       recovery: undefined,
       reason: `the loss to recover from, ${formatPoints(lost)} points, is too uncertain for a share of it`,
     };
-  const gained = gain.items.reduce((sum, difference) => sum + difference, 0) / numItems;
-  return { recovery: { estimate: gained / lost, ...interval, numItems, gained, lost } };
+  const { estimate: gained } = gain;
+  const { low, high } = gain.pValue < significanceLevel ? interval : withZero(interval);
+  return { recovery: { estimate: gained / lost, low, high, numItems, gained, lost } };
+}
+
+function withZero({ low, high }: Interval): Interval {
+  return { low: Math.min(low, 0), high: Math.max(high, 0) };
 }
 
 /** Whether a checkpoint of the SFT chain was made before another one. */

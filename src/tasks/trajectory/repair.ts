@@ -73,7 +73,7 @@ export function measureRepairs(
   const measures = outcomes.flatMap((outcome, index): readonly RepairMeasure[] => {
     const [gain, idGain] = [gains[index], idGains[index]];
     if (gain === undefined || idGain === undefined) return [];
-    const { recovery, reason } = shareOf(outcome, { source, target });
+    const { recovery, reason } = shareOf(outcome, { source, target }, gain);
     return [
       {
         name: outcome.id,
@@ -110,10 +110,10 @@ function pairHeldOut(first: CheckpointOutcome, second: CheckpointOutcome, split:
   return pairAnswers(halfAnswers(first, split, "held-out"), halfAnswers(second, split, "held-out"));
 }
 
-function shareOf(end: CheckpointOutcome, { source, target }: RepairEnds): Recovery {
+function shareOf(end: CheckpointOutcome, { source, target }: RepairEnds, gain: Contrast): Recovery {
   const held = (one: CheckpointOutcome) => halfAnswers(one, "ood", "held-out");
   const path = { peak: held(source), start: held(target), end: held(end) };
-  return computeShare(path, { peak: "the source", start: "the target" });
+  return computeShare(path, { peak: "the source", start: "the target" }, { gain });
 }
 
 function findBestRepair(

@@ -1,7 +1,7 @@
 /** Repairs as OOD gained against ID lost. */
 import * as Plot from "@observablehq/plot";
 import type { RepairRecord } from "../../../src/face/view/contract.ts";
-import { formatPoints, formatShare, toShare } from "../format.ts";
+import { formatInterval, formatPoints, formatShare, toShare } from "../format.ts";
 
 type Repair = RepairRecord["repairs"][number];
 
@@ -120,4 +120,4 @@ export function drawScatter(rows: readonly RepairRow[], grid: RepairRecord, widt
 const someChanges = [-0.8, -0.4, -0.2, -0.1, -0.05, -0.02, -0.01, 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4];
 
 const describe = (row: RepairRow): string =>
-  `${row.repair}\nID ${formatShare(row.id)}, OOD ${formatShare(row.ood)}\ngained ${formatPoints(row.gained)} [${formatPoints(row.low)}, ${formatPoints(row.high)}]`;
+  `${row.repair}\nID ${formatShare(row.id)}, OOD ${formatShare(row.ood)}\ngained ${formatPoints(row.gained)} ${formatInterval(row)}`;

@@ -1,7 +1,7 @@
 /** The curves of a run, and the figure of the study. */
 import * as Plot from "@observablehq/plot";
 import type { Summary } from "../../../src/face/view/contract.ts";
-import { formatShare, toShare, wilson } from "../format.ts";
+import { formatInterval, formatShare, toShare, wilson } from "../format.ts";
 import { formatRoute } from "../route.ts";
 
 type Checkpoint = Summary["checkpoints"][number];
@@ -101,7 +101,7 @@ export function drawCurves(
   const isLoss = part === "loss";
   const top = isLoss ? Math.max(0, ...points.map(({ value }) => value).filter(Number.isFinite)) : 1;
   const describe = ({ checkpoint, split, value, low, high }: CurvePoint): string =>
-    `${checkpoint}\n${split} ${isLoss ? value.toFixed(3) : `${formatShare(value)} [${formatShare(low)}, ${formatShare(high)}]`}`;
+    `${checkpoint}\n${split} ${isLoss ? value.toFixed(3) : `${formatShare(value)} ${formatInterval({ low, high }, " %")}`}`;
   return Plot.plot({
     width,
     height: width < 600 ? 300 : 380,

@@ -3,7 +3,7 @@ import { type ReactNode, useCallback, useMemo } from "react";
 import type { RepairRecord } from "../../../src/face/view/contract.ts";
 import { drawScatter, toRow } from "../charts/repairs.ts";
 import { Figure } from "../figure.tsx";
-import { formatPoints, formatPValue, formatShare, toShare } from "../format.ts";
+import { formatInterval, formatPoints, formatPValue, formatShare, toShare } from "../format.ts";
 import { type PageProps, Scroll } from "../page.tsx";
 import { go } from "../route.ts";
 
@@ -146,7 +146,7 @@ function RepairRow({ repair, isBest }: { readonly repair: Repair; readonly isBes
       <td>{formatShare(id)}</td>
       <td>{formatShare(ood)}</td>
       <td className={tone}>
-        {formatPoints(gained)} [{formatPoints(low)}, {formatPoints(high)}]
+        {formatPoints(gained)} {formatInterval({ low, high })}
       </td>
       <td>{formatPValue(pCorrected)}</td>
       <td>{recovered === null ? "" : formatShare(recovered, 0)}</td>
