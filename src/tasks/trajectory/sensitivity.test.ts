@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createRandom } from "../../base/core/index.ts";
+import { createRandom, type Random } from "../../base/core/index.ts";
 import { mcnemarMidP } from "../../base/statistics/index.ts";
 import type { CheckpointOutcome } from "./checkpoint-outcome.ts";
+import { computeContrast, type SolvedPair } from "./contrast.ts";
 import { watchDecline } from "./decline.ts";
 import { describeTrajectory } from "./describe-trajectory.ts";
 import { fewestDiscordant, measureSensitivity } from "./sensitivity.ts";
@@ -69,6 +70,35 @@ describe("measureSensitivity()", () => {
     expect(measureSensitivity(pair, byNothing).unjudgedBecause).toBeUndefined();
     const able = { first: solve(60, 100), second: solve(58, 100) };
     expect(measureSensitivity(able, { ...byNothing, chance: 0.25 }).unjudgedBecause).toBeUndefined();
+  });
+
+  it("states a loss of grouped items that is noticed about as often as it says", () => {
+    /** Differences of 40 groups of 5: of some groups, all members are lost together; others change by chance. */
+    const draw = (random: Random, loss: number): SolvedPair => {
+      const items = Array.from({ length: 40 }, (_, group) => {
+        const isLost = random.uniform() < loss;
+        return Array.from({ length: 5 }, () => {
+          const [first, second] = [random.uniform() < 0.95, random.uniform() < 0.95];
+          return { key: `group ${group}`, first: isLost || first, second: !isLost && second };
+        });
+      }).flat();
+      return {
+        first: items.map(({ first }) => first),
+        second: items.map(({ second }) => second),
+        keys: items.map(({ key }) => key),
+      };
+    };
+    const loss = 0.25;
+    const pairs = Array.from({ length: 300 }, (_, trial) => draw(createRandom(trial, "groups"), loss));
+    const stated = pairs.map((pair) => measureSensitivity(pair, byNothing).detectableLoss ?? 1);
+    const plain = measureSensitivity({ ...pairs[0]!, keys: undefined }, byNothing).detectableLoss ?? 1;
+    const mean = stated.reduce((sum, one) => sum + one, 0) / stated.length;
+    // Members that are lost together count for less than as many items that stand alone.
+    expect(mean).toBeGreaterThan(1.5 * plain);
+    const later = Array.from({ length: 300 }, (_, trial) => draw(createRandom(trial, "later"), mean));
+    const power = later.filter((pair) => computeContrast(pair).pValue < 0.05).length / later.length;
+    expect(power).toBeGreaterThan(0.7);
+    expect(power).toBeLessThan(0.97);
   });
 
   it("cannot judge where answers change so much that no loss would show", () => {

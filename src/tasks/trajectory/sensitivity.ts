@@ -6,10 +6,13 @@ import {
   binomialUpperTail,
   findDetectableLoss,
   formatShare,
+  groupedMean,
   mcnemarMidP,
+  normalQuantile,
+  studentQuantile,
 } from "../../base/statistics/index.ts";
 import { countSolved } from "./checkpoint-outcome.ts";
-import { type SolvedPair, significanceLevel } from "./contrast.ts";
+import { type Differences, type SolvedPair, significanceLevel, takeDifferences } from "./contrast.ts";
 
 /** What a comparison of two checkpoints could have seen. */
 export interface Sensitivity {
@@ -29,18 +32,22 @@ export const fewestDiscordant: number = Array.from({ length: 64 }, (_, count) =>
 
 /**
  * What a loss from the first checkpoint to the second had to be to show. Items that only one of the two solved, beyond the net
- * difference, count as answers that change without loss. `level` is that of the test, which is stricter where many checkpoints might be
+ * difference, count as answers that change without loss. Where items hang together in groups or were answered several times, the loss is
+ * that at which the t of group means, as uncertain as it was here, is large enough. `level` is that of the test, which is stricter where many checkpoints might be
  * the first. `chance` is the share of items that guessing solves: a first checkpoint
  * that is not above it (one-sided binomial p ≥ 0.05) has nothing to lose.
  */
 export function measureSensitivity(
-  { first, second }: SolvedPair,
+  pair: SolvedPair,
   { chance, level }: { readonly chance: number; readonly level: number },
 ): Sensitivity {
+  const { first, second } = pair;
   // Of an item answered several times, any right answer can be lost.
   const [numItems, numSolved] = [first.length, first.filter((solved) => Number(solved) > 0).length];
   const because = findFloor({ numItems, numSolved, numRight: Math.round(countSolved(first)), chance });
   if (because !== undefined) return { unjudgedBecause: because };
+  const differences = takeDifferences(pair);
+  if (!differences.isPlain) return measureGrouped(differences, { level, share: numSolved / numItems });
   const onlyFirst = first.filter((solved, item) => Number(solved) > Number(second[item] ?? 0)).length;
   const onlySecond = second.filter((solved, item) => Number(solved) > Number(first[item] ?? 0)).length;
   const churn = (2 * Math.min(onlyFirst, onlySecond)) / numItems;
@@ -51,6 +58,21 @@ export function measureSensitivity(
     unjudgedBecause:
       `on ${numItems} items, of which ${formatShare(churn)} are solved by one of the two checkpoints only and ` +
       "without a loss, not even losing everything would show; ask more of them",
+  };
+}
+
+/** The same where the variance is that of group sums. */
+function measureGrouped(
+  { groups, items }: Differences,
+  { level, share }: { readonly level: number; readonly share: number },
+): Sensitivity {
+  const { bound, degrees } = groupedMean(groups);
+  const { low, high } = bound(1);
+  const error = (high - low) / 2;
+  const loss = error * (studentQuantile(1 - level / 2, degrees) + normalQuantile(statedPower));
+  if (loss <= share) return { detectableLoss: loss };
+  return {
+    unjudgedBecause: `on ${items.length} items in ${groups.sums.length} groups not even losing everything would show; ask more of them`,
   };
 }
 

@@ -72,7 +72,8 @@ export function computeTrajectory(
   const because = main === undefined ? "no RL branch starts from SFT" : main.reason;
   const { forgetting, level } = measureForgetting(peak, sftEnd, draws);
   const isSeen = forgetting.estimate > 0 && forgetting.pValue < significanceLevel;
-  const pair = { first: peak.solved, second: allAnswers(sftEnd, "ood").solved };
+  const { solved: second, keys } = allAnswers(sftEnd, "ood");
+  const pair = { first: peak.solved, second, keys };
   const { unjudgedBecause, ...sensitivity } = measureSensitivity(pair, { chance: oodChance, level });
   return {
     ...sensitivity,
