@@ -129,6 +129,13 @@ describe("createProgram()", () => {
       serve: ["<checkpoint>", "--host <name>", "--port <number>", "--name <name>"],
       import: ["<run>", "--id <path>", "--ood <path>", "--metric <name>", "--filter <name>", "--json"],
       export: ["<run>", "--as <form>", "--out <folder>"],
+      power: [
+        "--loss <points>",
+        "--items <count>",
+        "--changing <percent>",
+        "--checkpoints <count>",
+        "--json",
+      ],
       grade: ["<environment>", "--task <json>", "--answer <text>", "--compat", "--json"],
       jobs: ["--json"],
       attach: ["<job>", "--json"],

@@ -88,6 +88,28 @@ describe("untwist --help", () => {
   });
 });
 
+describe("untwist power", () => {
+  it("says how many items a loss takes, and which loss these can show", async () => {
+    const { asked } = parseJson(await succeed("power", "--loss", "3", "--json"));
+    const { losses } = parseJson(await succeed("power", "--items", String(asked.numItems), "--json"));
+    // Losses are whole items: no more than one of them beyond what was asked for.
+    expect(losses[0].detectableLoss).toBeGreaterThan(0.03 - 1 / asked.numItems);
+    expect(losses[0].detectableLoss).toBeLessThan(0.03 + 1 / asked.numItems);
+    expect(await succeed("power", "--loss", "3")).toContain(
+      `To notice a loss of 3.0 points in 80 % of cases takes ${asked.numItems} items.`,
+    );
+    const { asked: shared } = parseJson(
+      await succeed("power", "--loss", "3", "--checkpoints", "13", "--json"),
+    );
+    expect(shared.numItems).toBeGreaterThan(1.3 * asked.numItems);
+  });
+
+  it("says where no loss would show, and where it takes more items than anyone asks", async () => {
+    expect(await succeed("power", "--items", "4")).toContain("none");
+    expect(await succeed("power", "--loss", "0.1")).toContain("takes more than 100000 items");
+  });
+});
+
 describe("untwist grade", () => {
   const golden: readonly (readonly [
     cards: readonly number[],

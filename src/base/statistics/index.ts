@@ -5,7 +5,7 @@ export { formatInterval, formatPoints, formatPValue, formatShare } from "./forma
 export { fiellerInterval, groupedMean } from "./grouped-mean.ts";
 export { histogram } from "./histogram.ts";
 export { mcnemarExact, mcnemarMidP } from "./mcnemar.ts";
-export { findDetectableLoss } from "./mcnemar-power.ts";
+export { findDetectableLoss, findNumItems } from "./mcnemar-power.ts";
 export { moments } from "./moments.ts";
 export { normalQuantile } from "./normal-quantile.ts";
 export { quantile } from "./quantile.ts";

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import golden from "../../../test/golden/statistics/statistics.json" with { type: "json" };
 import { binomialMass, binomialUpperTail } from "./binomial.ts";
-import { findDetectableLoss, mcnemarPower } from "./mcnemar-power.ts";
+import { findDetectableLoss, findNumItems, mcnemarPower } from "./mcnemar-power.ts";
 
 const asked = { level: 0.05, power: 0.8 };
 
@@ -46,6 +46,32 @@ describe("mcnemarPower()", () => {
   it("refuses shares that are none", () => {
     expect(() => mcnemarPower({ numItems: 5, onlyFirst: 0.8, onlySecond: 0.4 }, 0.05)).toThrow(RangeError);
     expect(() => mcnemarPower({ numItems: 5, onlyFirst: -0.1, onlySecond: 0.4 }, 0.05)).toThrow(RangeError);
+  });
+});
+
+describe("findNumItems()", () => {
+  it("is the first number at which the power is reached, near that of Miettinen's formula", () => {
+    for (const [loss, churn] of [
+      [0.03, 0.1],
+      [0.1, 0],
+      [0.02, 0.3],
+    ] as const) {
+      const numItems = findNumItems({ ...asked, loss, churn, mostItems: 20_000 }) ?? 0;
+      const powerOf = (count: number): number =>
+        mcnemarPower({ numItems: count, onlyFirst: loss + churn / 2, onlySecond: churn / 2 }, asked.level);
+      expect(powerOf(numItems)).toBeGreaterThanOrEqual(0.8);
+      expect(powerOf(numItems - 1)).toBeLessThan(0.8);
+      const discordance = loss + churn;
+      const [sure, noticed] = [1.959964, 0.841621];
+      const root = sure * Math.sqrt(discordance) + noticed * Math.sqrt(discordance - loss ** 2);
+      expect(numItems / (root / loss) ** 2).toBeGreaterThan(0.85);
+      expect(numItems / (root / loss) ** 2).toBeLessThan(1.1);
+    }
+  });
+
+  it("finds none beyond the most, and none of no loss", () => {
+    expect(findNumItems({ ...asked, loss: 0.01, churn: 0.2, mostItems: 500 })).toBeUndefined();
+    expect(() => findNumItems({ ...asked, loss: 0, churn: 0.2, mostItems: 500 })).toThrow(RangeError);
   });
 });
 

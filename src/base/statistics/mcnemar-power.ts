@@ -79,3 +79,34 @@ export function findDetectableLoss({
   }
   return most;
 }
+
+/** What a number of items is looked for with. */
+export interface ItemSearch extends Omit<LossSearch, "numItems" | "numSolved"> {
+  /** The loss of accuracy to be noticed, in (0, 1]. */
+  readonly loss: number;
+  /** More items than these are not looked for. */
+  readonly mostItems: number;
+}
+
+/**
+ * How many items the mid-p McNemar test takes to notice a loss with the power asked for; `undefined` where it is more than `mostItems`.
+ * Throws `RangeError` for a loss outside (0, 1].
+ */
+export function findNumItems({ loss, churn, level, power, mostItems }: ItemSearch): number | undefined {
+  if (!(loss > 0 && loss <= 1)) throw new RangeError(`Cannot look for a loss of ${loss}`);
+  const either = Math.min(churn, 1 - loss) / 2;
+  const isEnough = (numItems: number): boolean =>
+    mcnemarPower({ numItems, onlyFirst: loss + either, onlySecond: either }, level) >= power;
+  let most = 1;
+  while (!isEnough(most)) {
+    if (most >= mostItems) return undefined;
+    most = Math.min(2 * most, mostItems);
+  }
+  let least = Math.floor(most / 2);
+  while (most - least > 1) {
+    const middle = Math.floor((least + most) / 2);
+    if (isEnough(middle)) most = middle;
+    else least = middle;
+  }
+  return most;
+}

@@ -111,6 +111,11 @@ export const commands: Readonly<Record<string, CommandEntry>> = {
       "write a run's evaluations for other tools: curves for TensorBoard or as a table, results as lm-evaluation-harness has them",
     load: async () => (await import("./command/export.ts")).createExportCommand(),
   },
+  power: {
+    usage: "[options]",
+    description: "say how many items it takes to notice a loss, and which loss so many items can show",
+    load: async () => (await import("./command/power.ts")).createPowerCommand(),
+  },
   grade: {
     usage: "[options] <environment>",
     description: "grade one answer, given as in the chat prompt format: reward, outcome, feedback",

@@ -121,7 +121,7 @@ describe("watchDecline()", () => {
       { falseAlarmRate: 0.05 },
     );
     expect(looks).toHaveLength(2);
-    // Of items 6 to 29 the odd-numbered twelve: 2 ** -12, against 0.05 · 6 / π²: it is the first look that is tested.
+    // Of items 6 to 29 the odd-numbered twelve: 2 ** -12, against 0.05 · (2/3 / 16 + 1/3 · 6 / π²): it is the first look that is tested.
     expect(looks[1]).toMatchObject({
       onlyPeak: 12,
       onlyNewest: 0,
@@ -129,7 +129,7 @@ describe("watchDecline()", () => {
       peak: { checkpoint: "sft-2" },
     });
     expect(looks[1]?.pValue).toBeCloseTo(2 ** -12, 12);
-    expect(looks[1]?.threshold).toBeCloseTo((0.05 * 6) / Math.PI ** 2, 12);
+    expect(looks[1]?.threshold).toBeCloseTo(0.05 * (2 / 48 + 2 / Math.PI ** 2), 12);
     expect(looks[0]).toMatchObject({ pValue: 1, threshold: 0, isDecline: false });
     expect(peak).toMatchObject({ checkpoint: "sft-2", oodHeldOut: { correct: 15, total: 20 } });
   });

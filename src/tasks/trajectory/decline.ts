@@ -42,21 +42,31 @@ export interface DeclineWatch {
   readonly peakCandidates: readonly Point[];
 }
 
+/** Tests that share most of the false-alarm rate evenly: what falls at once or slowly is mostly noticed within these or never. */
+const numEven = 16;
+
+/** Their part of the rate. */
+const evenPart = 2 / 3;
+
 /**
- * Share of the false-alarm rate that test `number` (from 1) may spend: 6 / (π² number²), whose sum over all tests is 1, so
- * that by the union bound the rate holds however long one looks.
+ * Share of the false-alarm rate that test `number` (from 1) may spend. Two thirds are spent evenly on the first 16 tests, one third as
+ * 6 / (π² number²), so that there is some left however long one looks. The sum over all tests is 1: by the union bound the rate holds.
  */
 export function spendAlarmRate(number: number): number {
-  return 6 / (Math.PI * number) ** 2;
+  const even = number <= numEven ? evenPart / numEven : 0;
+  return even + ((1 - evenPart) * 6) / (Math.PI * number) ** 2;
 }
 
-/** A decline on the selection half that is worth a test on the other: one-sided p below this. */
-const worthTesting = 0.05;
+/**
+ * A decline on the selection half that is worth a test on the other: one-sided p below this. That half chose its luckiest checkpoint, so
+ * that it shows declines by chance more often than 5 %; with 2 % fewer tests are wasted (docs/statistics.md).
+ */
+const worthTesting = 0.02;
 
 /**
  * Watches the checkpoints of one training, in the order of their steps. At each, the best earlier one on the selection half of the
  * items is held against it on the held-out half by an exact one-sided McNemar test, if the selection half shows a decline
- * (p < 0.05) already; only such looks spend some of the rate. Where no checkpoint is truly
+ * (p < 0.02) already; only such looks spend some of the rate. Where no checkpoint is truly
  * worse than an earlier one, the chance of any alert at all is at most `falseAlarmRate`: neither the choice of the peak nor that of the looks sees
  * the items that are tested, each test is exact given these choices, and the tests share the rate. Items in groups are tested
  * group by group. Throws `RangeError` for a rate outside (0, 1).
