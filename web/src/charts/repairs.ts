@@ -29,7 +29,7 @@ export interface RepairRow {
   readonly gained: number;
   readonly low: number;
   readonly high: number;
-  readonly pCorrected: number;
+  readonly pValue: number;
   readonly recovered: number | null;
   readonly moved: number;
 }
@@ -44,7 +44,7 @@ export function toRow({ name, role, id, ood, gain, recovered, moved }: Repair): 
     gained: gain.estimate,
     low: gain.low,
     high: gain.high,
-    pCorrected: gain.pValue,
+    pValue: gain.pValue,
     recovered: recovered?.estimate ?? null,
     moved,
   };

@@ -87,7 +87,8 @@ function Scatter({ grid }: { readonly grid: RepairRecord }): ReactNode {
       rows={rows}
     >
       <p className="quiet">
-        Up is better, left costs ID. Gains are on the tasks that did not choose the peak, with 95 % intervals.
+        Up is better, left costs ID. Gains are on the half of the tasks that had no say in the choice. The
+        repairs are one family: their 95 % intervals hold all at once. A control stands alone.
       </p>
     </Figure>
   );
@@ -103,7 +104,7 @@ function RepairTable({ grid }: { readonly grid: RepairRecord }): ReactNode {
             <th scope="col">ID</th>
             <th scope="col">OOD</th>
             <th scope="col">OOD gained, points</th>
-            <th scope="col">p, corrected</th>
+            <th scope="col">p, of family</th>
             <th scope="col">of the loss</th>
             <th scope="col">moved</th>
           </tr>
@@ -135,8 +136,8 @@ function RepairTable({ grid }: { readonly grid: RepairRecord }): ReactNode {
 }
 
 function RepairRow({ repair, isBest }: { readonly repair: Repair; readonly isBest: boolean }): ReactNode {
-  const { repair: name, id, ood, gained, low, high, pCorrected, recovered, moved } = toRow(repair);
-  const tone = pCorrected >= 0.05 ? "quiet" : gained > 0 ? "good" : "bad";
+  const { repair: name, id, ood, gained, low, high, pValue, recovered, moved } = toRow(repair);
+  const tone = pValue >= 0.05 ? "quiet" : gained > 0 ? "good" : "bad";
   return (
     <tr data-repair={name} className={isBest && repair.gain.estimate > 0 ? "best" : undefined}>
       <th scope="row">
@@ -148,7 +149,7 @@ function RepairRow({ repair, isBest }: { readonly repair: Repair; readonly isBes
       <td className={tone}>
         {formatPoints(gained)} {formatInterval({ low, high })}
       </td>
-      <td>{formatPValue(pCorrected)}</td>
+      <td>{formatPValue(pValue)}</td>
       <td>{recovered === null ? "" : formatShare(recovered, 0)}</td>
       <td>{formatShare(moved)}</td>
     </tr>

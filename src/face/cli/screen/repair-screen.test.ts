@@ -91,7 +91,7 @@ describe("formatRepairs()", () => {
     const lines = plain();
     expect(lines[0]).toBe("Repairs repair   sft-5 put into sft-100, tasks solved");
     expect(tableOf(lines).map(cellsOf)).toEqual([
-      ["repair", "ID", "OOD", "OOD gained, held-out half", "p, corrected", "recovered", "moved"],
+      ["repair", "ID", "OOD", "OOD gained, held-out half", "p, of family", "recovered", "moved"],
       ["sft-5, the source", "50.0 %", "62.0 %"],
       ["sft-100, the target", "80.0 %", "20.0 %"],
       ["directions, top 20 %", "75.0 %", "45.0 %", "+3.0 points [−7.0, 13.0]", "p = 0.500", "25 %", "12.5 %"],
@@ -161,7 +161,7 @@ describe("formatRepairs()", () => {
       expect(tableOf(lines).join("\n")).toContain("directions, top 60 % ◀ best");
       seen.add(headAt(width).slice(4).join());
     }
-    expect([...seen]).toEqual(["p, corrected,recovered,moved", "p, corrected,recovered", "recovered", ""]);
+    expect([...seen]).toEqual(["p, of family,recovered,moved", "p, of family,recovered", "recovered", ""]);
     expect(headAt(10)).toEqual(["repair", "ID", "OOD", "OOD gained, held-out half"]);
   });
 

@@ -23,7 +23,7 @@ export function formatRepairs(
   { paint, width, folder }: ScreenOptions,
 ): readonly string[] {
   const { target, source, ends, repairs, best } = record;
-  const head = ["repair", "ID", "OOD", "OOD gained, held-out half", "p, corrected", "recovered", "moved"];
+  const head = ["repair", "ID", "OOD", "OOD gained, held-out half", "p, of family", "recovered", "moved"];
   const end = (name: string, { id, ood }: RepairRecord["ends"]["target"]): readonly string[] => [
     paint("bold", cutMiddle(name, room)),
     formatShareOf(id),
