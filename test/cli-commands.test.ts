@@ -127,7 +127,15 @@ describe("createProgram()", () => {
         "--json",
       ],
       serve: ["<checkpoint>", "--host <name>", "--port <number>", "--name <name>"],
-      import: ["<run>", "--id <path>", "--ood <path>", "--metric <name>", "--filter <name>", "--json"],
+      import: [
+        "<run>",
+        "--id <path>",
+        "--ood <path>",
+        "--metric <name>",
+        "--filter <name>",
+        "--group <field>",
+        "--json",
+      ],
       export: ["<run>", "--as <form>", "--out <folder>"],
       power: [
         "--loss <points>",

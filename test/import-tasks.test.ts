@@ -102,7 +102,7 @@ beforeAll(async () => {
     write(`unnamed/${step}/a.jsonl`, describeSamples(3));
     write(`unnamed/${step}/b.jsonl`, describeSamples(3));
   }
-  for (const run of ["one", "four", "mixed", "group", "none"]) await follow(run);
+  for (const run of ["one", "four", "mixed", "group", "grouped", "none"]) await follow(run);
   one = await readReport(importBoth("one", "e1/{step}.json"), folder);
 });
 
@@ -184,6 +184,49 @@ describe("files of several tasks", () => {
       }),
     );
     await expectRefusal([importBoth("none", "cut/{step}.json"), '"cancelled"', "finished"], folder);
+  });
+});
+
+describe("questions of a group", () => {
+  const passages = (numPassages: number): string =>
+    indexes
+      .map((index) =>
+        describeSample(index, index < 12, { doc: { passage: `p${index % numPassages}`, nested: {} } }),
+      )
+      .join("");
+  const by = (field: string): readonly string[] => ["--group", field];
+
+  it("count as one in intervals, and lie in one half", async () => {
+    for (const step of steps) {
+      write(`grouped/${step}.jsonl`, passages(4));
+      write(`alone/${step}.jsonl`, passages(1));
+      write(
+        `grouped/${step}.json`,
+        describeLog({ numEpochs: 2, isRight: () => true }).replaceAll(
+          '"target"',
+          '"metadata":{"story":7},"target"',
+        ),
+      );
+    }
+    await readReport(importBoth("grouped", "grouped/{step}.jsonl", ...by("passage")), folder);
+    const items = readFileSync(at("grouped/evaluations/sft-10.jsonl"), "utf8")
+      .trim()
+      .split("\n")
+      .map(parseJson);
+    expect(items.map(({ group }: Json) => group)).toEqual(
+      [...indexes, ...indexes].map((index) => `p${index % 4}`),
+    );
+  });
+
+  it("are refused where a question lacks the field, and where all are of one", async () => {
+    const grouped = importBoth("none", "grouped/{step}.jsonl", ...by("chapter"));
+    await expectRefusal([grouped, "line 1 of", '"chapter"', "--group", "passage"], folder);
+    const nested = importBoth("none", "grouped/{step}.jsonl", ...by("nested"));
+    await expectRefusal([nested, '"nested"', "no text or number"], folder);
+    const alone = importBoth("none", "alone/{step}.jsonl", ...by("passage"));
+    await expectRefusal([alone, "sft-10", "one passage", '"p0"', "it takes two"], folder);
+    const story = importBoth("none", "grouped/{step}.json", ...by("story"));
+    await expectRefusal([story, "one story", '"7"'], folder);
   });
 });
 

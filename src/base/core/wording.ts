@@ -14,6 +14,7 @@ const settings = {
   executor: "executor",
   fields: "fields",
   filter: "filter",
+  group: "group",
   form: "form",
   items: "items",
   judgeApiKeyEnv: "judge.apiKeyEnv",

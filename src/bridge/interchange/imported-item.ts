@@ -16,6 +16,8 @@ export interface ImportedItem {
   readonly samples: { readonly solved: number; readonly total: number };
   /** Of a question with options, one in as many as there are; absent for others. */
   readonly chance?: number;
+  /** What it belongs to together with others, such as a passage; absent where nobody asked. */
+  readonly group?: string;
 }
 
 /** What a file of another tool holds. */
@@ -51,6 +53,28 @@ export interface ImportChoice {
   readonly metric?: string | undefined;
   /** Of lm-evaluation-harness: the filter that the answers went through. */
   readonly filter?: string | undefined;
+  /** The field of a question that says what it belongs to together with others; absent: each stands alone. */
+  readonly group?: string | undefined;
+}
+
+/**
+ * What a question belongs to, by the field that was chosen; nothing where none was. Throws `UsageError` naming the fields that there are where the question
+ * lacks it or it is no text or number.
+ */
+export function readGroup(
+  fields: Readonly<Record<string, unknown>>,
+  { group }: ImportChoice,
+  place: string,
+): Pick<ImportedItem, "group"> {
+  if (group === undefined) return {};
+  const { [group]: value } = fields;
+  if ((typeof value === "string" && value !== "") || typeof value === "number" || typeof value === "bigint")
+    return { group: String(value) };
+  const isUsable = (name: string): boolean => ["string", "number", "bigint"].includes(typeof fields[name]);
+  const names = Object.keys(fields).filter(isUsable).join(", ");
+  throw new UsageError(
+    `Cannot read ${place}: its question has no text or number "${group}" to group by; choose another ${setting("group")}${names === "" ? "" : ` from ${names}`}`,
+  );
 }
 
 /**
@@ -101,7 +125,7 @@ export function sortItems(items: readonly ImportedItem[], path: string): readonl
 
 /** Sorted items of a split as an evaluation holds them. */
 export function toEvaluated(items: readonly ImportedItem[], split: Split): readonly EvaluatedItem[] {
-  return items.map(({ key, prompt, answer, samples, chance }, index) => ({
+  return items.map(({ key, prompt, answer, samples, chance, group }, index) => ({
     split,
     index,
     promptHash: createHash("sha256").update(`${key}\n${prompt}`).digest("hex").slice(0, 16),
@@ -114,6 +138,7 @@ export function toEvaluated(items: readonly ImportedItem[], split: Split): reado
     parts: { solved: samples.solved === samples.total },
     ...(samples.total > 1 && { samples }),
     ...(chance !== undefined && { chance }),
+    ...(group !== undefined && { group }),
   }));
 }
 

@@ -7,6 +7,7 @@ import {
   type ImportedItem,
   type ImportedResults,
   type ResultsHead,
+  readGroup,
   readSolved,
   toText,
 } from "./imported-item.ts";
@@ -59,9 +60,10 @@ export async function readInspectLog(path: string, choice: ImportChoice): Promis
   }
   return {
     metric,
-    items: [...questions].map(([key, epochs]) =>
-      mergeEpochs(key, epochs, { path, metric, numEpochs: questions.get(toText(first.id))?.length ?? 1 }),
-    ),
+    items: [...questions].map(([key, epochs]) => ({
+      ...mergeEpochs(key, epochs, { path, metric, numEpochs: questions.get(toText(first.id))?.length ?? 1 }),
+      ...readGroup(toObject(epochs[0]?.metadata), choice, `sample ${key} of "${path}"`),
+    })),
   };
 }
 

@@ -9,6 +9,7 @@ import {
   type ImportChoice,
   type ImportedItem,
   type ImportedResults,
+  readGroup,
   readSamples,
   toText,
 } from "./imported-item.ts";
@@ -27,7 +28,14 @@ export async function readLightevalDetails(path: string, choice: ImportChoice): 
       `Cannot read "${path}": it holds no details of lighteval; give details_<task>_<date>.parquet`,
     );
   const metric = chooseMetric(Object.keys(first.metric), choice, path);
-  return { metric, items: rows.map((row, index) => readItem(row, index, { metric, path })) };
+  return {
+    metric,
+    items: rows.map((row, index) => ({
+      ...readItem(row, index, { metric, path }),
+      // What a task keeps of its own about a question lies apart from what all have.
+      ...readGroup({ ...row.doc, ...toStructure(row.doc.specific) }, choice, `row ${index + 1} of "${path}"`),
+    })),
+  };
 }
 
 interface Row {

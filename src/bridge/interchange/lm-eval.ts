@@ -7,6 +7,7 @@ import {
   type ImportChoice,
   type ImportedItem,
   type ImportedResults,
+  readGroup,
   readSamples,
   toText,
 } from "./imported-item.ts";
@@ -24,7 +25,14 @@ export async function readLmEvalSamples(path: string, choice: ImportChoice): Pro
   const kept = samples.filter(({ sample }) => toText(sample.filter ?? "none") === filter);
   const [first] = kept;
   const metric = chooseMetric(first === undefined ? [] : listMetrics(first.sample), choice, path);
-  return { metric, filter, items: kept.map(({ place, sample }) => readSample(sample, metric, place)) };
+  return {
+    metric,
+    filter,
+    items: kept.map(({ place, sample }) => ({
+      ...readSample(sample, metric, place),
+      ...readGroup(toObject(sample.doc), choice, place),
+    })),
+  };
 }
 
 function parseLine(line: string, index: number, path: string): Readonly<Record<string, unknown>> {

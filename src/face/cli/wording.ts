@@ -11,6 +11,7 @@ const settings: Wording["settings"] = {
   executor: "--on",
   fields: "--body",
   filter: "--filter",
+  group: "--group",
   form: "--as",
   items: "--items",
   judgeApiKeyEnv: "--judge-api-key-env",

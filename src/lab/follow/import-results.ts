@@ -71,6 +71,7 @@ export async function importResults(path: string, request: ImportRequest): Promi
     const { read, missing } = await readCheckpoints(folder, request);
     const [first] = read;
     if (first === undefined) throw await describeAbsence(folder, request);
+    requireGroups(first, request);
     for (const one of read) requireSameQuestions(one, first);
     for (const id of missing)
       if (await folder.hasEvaluation(id))
@@ -133,9 +134,7 @@ async function readSplit(
   for (const { task, path } of chosen) {
     const results = await readResults(path, choice);
     const sorted = sortItems(results.items, path);
-    items.push(
-      ...(chosen.length === 1 ? sorted : sorted.map((item) => ({ ...item, key: `${task} ${item.key}` }))),
-    );
+    items.push(...(chosen.length === 1 ? sorted : sorted.map((item) => nameByTask(item, task))));
     sources.push({
       checkpoint: entry.id,
       split,
@@ -148,6 +147,20 @@ async function readSplit(
     });
   }
   return { items, sources };
+}
+
+/** Questions and groups of several tasks may have the same names. */
+function nameByTask({ key, group, ...rest }: ImportedItem, task: string | undefined): ImportedItem {
+  return { ...rest, key: `${task} ${key}`, ...(group !== undefined && { group: `${task} ${group}` }) };
+}
+
+/** Throws `UsageError` where all OOD questions are of one group: halves could not be cut. */
+function requireGroups({ entry, items }: ReadCheckpoint, { ood, choice }: ImportRequest): void {
+  const [first] = items.ood;
+  if (first?.group !== undefined && items.ood.every(({ group }) => group === first.group))
+    throw new UsageError(
+      `Cannot import "${ood}": all OOD questions of ${entry.id} are of one ${choice.group}, "${first.group}", and it takes two; choose another ${setting("group")}`,
+    );
 }
 
 async function describeAbsence(folder: RunFolder, request: ImportRequest): Promise<UsageError> {
@@ -197,8 +210,11 @@ function requireSameItems(
   { names, split }: { readonly names: string; readonly split: Split },
 ): void {
   const position = items.findIndex(
-    ({ key, prompt, target }, index) =>
-      key !== expected[index]?.key || prompt !== expected[index].prompt || target !== expected[index].target,
+    ({ key, prompt, target, group }, index) =>
+      key !== expected[index]?.key ||
+      prompt !== expected[index].prompt ||
+      target !== expected[index].target ||
+      group !== expected[index].group,
   );
   if (items.length !== expected.length || position >= 0)
     throw new UsageError(

@@ -9,6 +9,7 @@ interface ImportFlags {
   readonly ood: string;
   readonly metric?: string;
   readonly filter?: string;
+  readonly group?: string;
   readonly json?: boolean;
 }
 
@@ -28,17 +29,21 @@ export function createImportCommand(): Command {
     .requiredOption("--ood <path>", "each checkpoint's results on OOD questions")
     .option("--metric <name>", "the metric that says what is right (default: the first)")
     .option("--filter <name>", "of lm-evaluation-harness: the filter, where there are several")
+    .option(
+      "--group <field>",
+      "what questions share, such as a passage: a field of the question, or of its metadata",
+    )
     .option("--json", "print the summary as JSON")
     .addHelpText("after", examples)
     .action(run);
 }
 
 async function run(path: string, flags: ImportFlags): Promise<void> {
-  const { id, ood, metric, filter } = flags;
+  const { id, ood, metric, filter, group } = flags;
   const { summary, imported, missing, sources } = await importResults(path, {
     id,
     ood,
-    choice: { metric, filter },
+    choice: { metric, filter, group },
   });
   const output = createOutput(flags);
   const lines = [
