@@ -44,6 +44,8 @@ const points = (share: number): string => {
   const text = (100 * share).toFixed(1).replace(/^-(0\.0$)?/, (_, zero = "−") => zero);
   return Number(text) > 0 ? `+${text}` : text;
 };
+/** An end of an interval: without a plus. */
+const endpoint = (share: number): string => points(share).replace("+", "");
 
 type Numbers = Readonly<Record<string, number>>;
 type Count = { readonly correct: number; readonly total: number };
@@ -115,7 +117,7 @@ describeInBrowser("runs in a browser", (openPage) => {
       // biome-ignore lint/suspicious/noExplicitAny: as parseJson
       const expected = repairs.map(({ name, gain: { estimate, low, high } }: any) => [
         name,
-        `${points(estimate)} [${points(low)}, ${points(high)}]`,
+        `${points(estimate)} [${endpoint(low)}, ${endpoint(high)}]`,
       ]);
       expect([...rows].sort()).toEqual([...expected].sort());
       const marked = page.locator("tr.best");
