@@ -29,7 +29,7 @@ beforeAll(async () => {
   server = await startAddingServer(at("base"));
   mkdirSync(at("items"));
   for (const split of splits) {
-    const lines = Array.from({ length: 12 }, (_, index) =>
+    const lines = Array.from({ length: 16 }, (_, index) =>
       JSON.stringify({ question: `${index} plus 7, ${split}?`, answer: String(index + 7) }),
     );
     writeFileSync(at("items", `${split}.jsonl`), lines.join("\n"));
@@ -51,13 +51,13 @@ function land(name: string, ...steps: readonly number[]): void {
     renameSync(at(`hidden-${name}`, `checkpoint-${step}`), at(name, `checkpoint-${step}`));
 }
 
-/** The base model knows every sum and each adapter gets all wrong: of 12 tasks that is an alert, of 4 too few for one. */
+/** The base model knows every sum and each adapter gets all wrong: of 16 tasks that is an alert, of 4 too few for one. */
 function describeRequest(name: string, change: Partial<WatchRequest> = {}): WatchRequest {
   const requests = { ...plainRequests, concurrency: 4 };
   return {
     falseAlarmRate: 0.05,
     follow: { folders: [at(name)], out: at(`run-${name}`), base: at("base") },
-    tasks: { environment: `items:${at("items")}`, promptFormat: "chat", numTasks: 12 },
+    tasks: { environment: `items:${at("items")}`, promptFormat: "chat", numTasks: 16 },
     source: { kind: "adapters", url: server.url, requests },
     intervalMs: 1,
     stopOnAlert: false,
@@ -108,11 +108,11 @@ describe("watchRun()", () => {
     });
     expect(heard).toEqual([undefined, "sft-10"]);
     expect(state.trainings).toMatchObject([
-      { name: "sft", keepPath: at("base"), watch: { looks: [{ onlyPeak: 6, onlyNewest: 0 }] } },
+      { name: "sft", keepPath: at("base"), watch: { looks: [{ onlyPeak: 8, onlyNewest: 0 }] } },
     ]);
     const waiting = notices.filter((text) => text.startsWith("Waiting"));
     expect(waiting).toEqual([`Waiting for the first checkpoint in ${at("late")}`]);
-    const alert = `ALERT: OOD accuracy of sft has been falling since the base model: 6 of 6 (100.0 %`;
+    const alert = `ALERT: OOD accuracy of sft has been falling since the base model: 8 of 8 (100.0 %`;
     expect(notices.filter((text) => text.startsWith(alert))).toHaveLength(1);
     // The one after it was there, and was not asked any more.
     expect(evaluatedIn("late")).toEqual(["base", "sft-10"]);
@@ -256,7 +256,7 @@ describe("watchRun() refuses", () => {
   it("other tasks than were asked before, and a run of untwist's own training", async () => {
     const evaluations = hashFiles(at("run-late/evaluations"));
     const other = watch(describeRequest("late", { tasks: fewTasks() }));
-    await expect(other).rejects.toThrow("its checkpoints are asked with 12");
+    await expect(other).rejects.toThrow("its checkpoints are asked with 16");
     expect(hashFiles(at("run-late/evaluations"))).toEqual(evaluations);
     await createFallenRun(at("run-own"));
     const own = describeRequest("own", { follow: { folders: [at("late")], out: at("run-own") } });

@@ -46,6 +46,7 @@ describe("flags", () => {
     expect(flagsOf(trained, scale(trained, -0.05))).toContain("replaced");
     expect(flagsOf(trained, scale(trained, 1.9))).not.toContain("replaced");
     expect(flagsOf(trained, scale(trained, 0))).not.toContain("replaced");
+    expect(flagsOf(trained, scale(trained, 2))).not.toContain("replaced");
     expect(flagsOf(trained, scale(trained, 2.1))).toContain("replaced");
   });
 

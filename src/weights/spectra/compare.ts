@@ -314,6 +314,9 @@ function detectRandomness({ values, rows, columns, method }: Factors): Marchenko
 /** Subspaces that rounding may have turned by more are undetermined, radians. */
 export const acceptedError = 0.01;
 
+/** Sums of squares that differ by less, relatively, differ by their order only. */
+const roundingOfSums = 1e-9;
+
 function raiseFlags(
   {
     subspaces,
@@ -329,7 +332,8 @@ function raiseFlags(
   const raised: Readonly<Partial<Record<Flag, boolean | undefined>>> = {
     "random-before": randomness.before?.looksRandom,
     "random-after": randomness.after?.looksRandom,
-    replaced: frobenius ** 2 > elements.squares.before,
+    // Weights that were doubled are as large as their update, in whatever order they are added up.
+    replaced: frobenius ** 2 > elements.squares.before * (1 + roundingOfSums),
     "below-rounding": frobenius ** 2 < elements.roundingSquares,
     undetermined: sides.some((side) => subspaces[side].some(({ error }) => error > acceptedError)),
   };
